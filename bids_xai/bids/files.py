@@ -1,0 +1,117 @@
+"""The one way files are written: whole or not at all, and not touched when nothing changed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_xai.errors import CannotCreateError
+
+_GZIP_LEVEL = 5
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write atomically; a file that already holds these bytes keeps its time stamp.
+
+    Raises :class:`CannotCreateError` naming the file where the folder or disk refuses.
+    """
+    try:
+        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot write the file: {error.strerror or error}",
+            file=path,
+            fix="check free space and write permission of the folder",
+        ) from error
+    return path
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_text(path: Path, content: str) -> Path:
+    """Write UTF-8 text atomically."""
+    return write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a JSON object atomically, keys in the given order."""
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_tsv(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+) -> Path:
+    """Write a TSV and the JSON beside it that says what each column means.
+
+    rows : one mapping a line; a missing or ``None`` value becomes ``n/a``.
+    columns : name → description, in the order of the table.
+    """
+    write_json(path.with_suffix(".json"), column_descriptions(columns))
+    return write_text(path, tsv_text(rows, columns))
+
+
+def tsv_text(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    """Return the text of a TSV; see :func:`write_tsv`."""
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(_cell(row.get(name)) for name in columns) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def column_descriptions(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the content of the JSON beside a TSV."""
+    return {name: {"Description": text} for name, text in columns.items()}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "n/a"
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    if isinstance(value, (float, np.floating)):
+        return "n/a" if not np.isfinite(value) else f"{float(value):.6g}"
+    return str(value).replace("\t", " ").replace("\n", " ")
+
+
+def nifti_bytes(data: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
+    """Return a gzipped NIfTI-1 file; equal data gives equal bytes."""
+    import nibabel as nib
+
+    image = nib.Nifti1Image(data, affine)
+    image.set_sform(affine, code=2)
+    image.set_qform(affine, code=2)
+    image.header.set_xyzt_units("mm")
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as stream:
+        stream.write(image.to_bytes())
+    return buffer.getvalue()
+
+
+def write_nifti(path: Path, data: NDArray[Any], affine: NDArray[np.float64]) -> Path:
+    """Write a NIfTI-1 volume atomically; affine maps voxels to mm RAS."""
+    return write_bytes(path, nifti_bytes(data, affine))

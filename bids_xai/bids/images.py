@@ -1,0 +1,87 @@
+"""Reading volumes, with one clear error for whatever may be wrong with the file."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_xai.errors import BadDataError, FileAccessError, NoInputError
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3-D image: ``data`` (x, y, z) and ``affine`` (4, 4) from voxels to mm RAS."""
+
+    data: NDArray[Any]
+    affine: NDArray[np.float64]
+
+    @property
+    def voxel_mm(self) -> tuple[float, ...]:
+        """Edge lengths of a voxel in mm."""
+        return tuple(float(v) for v in np.sqrt((self.affine[:3, :3] ** 2).sum(0)))
+
+    def canonical(self) -> Volume:
+        """Return the same volume with axes flipped and swapped to the closest RAS order."""
+        import nibabel as nib
+
+        orientation = nib.io_orientation(self.affine)
+        data = nib.apply_orientation(self.data, orientation)
+        affine = self.affine @ nib.orientations.inv_ornt_aff(orientation, self.data.shape)
+        return Volume(data, affine)
+
+
+_DAMAGED = "copy the file again from its source; it may be truncated or not be a NIfTI image"
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Return (shape, affine) without reading the voxels. Errors as :func:`read_volume`."""
+    image = _open(path)
+    return tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=np.float64)
+
+
+def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
+    """Read a 3-D volume with its scaling applied.
+
+    Raises :class:`NoInputError` where there is no file, :class:`BadDataError` where it is
+    damaged or not 3-D, :class:`FileAccessError` where it cannot be read.
+    """
+    image = _open(path)
+    shape = image.shape[:3] if all(n == 1 for n in image.shape[3:]) else image.shape
+    if len(shape) != 3:
+        raise BadDataError(
+            f"expected a 3-D volume, found shape {image.shape}",
+            file=path,
+            fix="split the series into one 3-D file an echo, named echo-<n>, as BIDS asks",
+        )
+    try:
+        data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
+    except (EOFError, zlib.error, ValueError) as error:
+        raise BadDataError("the image is damaged", file=path, fix=_DAMAGED) from error
+    except OSError as error:
+        raise BadDataError(f"the image is damaged ({error})", file=path, fix=_DAMAGED) from error
+    return Volume(data, np.asarray(image.affine, dtype=np.float64))
+
+
+def _open(path: Path) -> Any:
+    import nibabel as nib
+
+    if not path.exists():
+        raise NoInputError(
+            "no such image", file=path, fix="check the name, or fetch it (datalad get)"
+        )
+    try:
+        image = nib.load(path)
+    except PermissionError as error:
+        raise FileAccessError("no permission to read", file=path, fix="chmod +r") from error
+    except Exception as error:  # nibabel raises many kinds for damaged headers
+        raise BadDataError("cannot read the image", file=path, fix=_DAMAGED) from error
+    if not np.all(np.isfinite(image.affine)) or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+        raise BadDataError(
+            "the affine of the image is singular or not finite", file=path, fix=_DAMAGED
+        )
+    return image

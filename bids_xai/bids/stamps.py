@@ -1,0 +1,38 @@
+"""Is this result still up to date? A stamp holds what went in and what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.files import write_json
+
+
+def fingerprint(inputs: Iterable[Path], options: Mapping[str, Any]) -> str:
+    """Return a digest of the options and of every input's name, size and time of change."""
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
+    for path in sorted({Path(p) for p in inputs}):
+        stat = path.stat()  # follows links, as a DataLad annex needs
+        digest.update(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
+    return digest.hexdigest()
+
+
+def is_current(stamp: Path, digest: str, root: Path) -> bool:
+    """Tell whether the stamp has this digest and all its outputs are there in full."""
+    try:
+        content = json.loads(stamp.read_text())
+        outputs = content["outputs"].items()
+        return content["digest"] == digest and all(
+            (root / name).stat().st_size == size for name, size in outputs
+        )
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def write_stamp(stamp: Path, digest: str, root: Path, outputs: Iterable[Path]) -> Path:
+    """Record that the outputs (files below ``root``) belong to this digest."""
+    sizes = {str(path.relative_to(root)): path.stat().st_size for path in sorted(set(outputs))}
+    return write_json(stamp, {"digest": digest, "outputs": sizes})

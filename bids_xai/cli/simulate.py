@@ -1,0 +1,93 @@
+"""``bids_xai_simulate OUT``: write a raw BIDS cohort with a known answer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bids_xai import __version__
+from bids_xai.errors import SUCCESS, UsageError, UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose usage errors end with 64 (sysexits) rather than 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(UsageError.status, f"{self.prog}: error: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = _Parser(
+        prog="bids_xai_simulate",
+        description="Simulate a raw BIDS cohort (T1w and multi-echo MEGRE; patients AD, controls "
+        "NC) with a known answer; the truth is written to OUT/derivatives/truth. The same "
+        "options give the same bytes.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to write; must be empty or new")
+    parser.add_argument(
+        "--n-participants",
+        type=int,
+        default=24,
+        metavar="N",
+        help="participants, patients and controls in turn; more begin with the same people",
+    )
+    parser.add_argument(
+        "--effect",
+        dest="effect_percent",
+        type=float,
+        default=30.0,
+        metavar="PERCENT",
+        help="mean R2* increase in patients' caudate, putamen and pallidum, in percent; the sd "
+        "between patients is a quarter of it",
+    )
+    parser.add_argument(
+        "--snr",
+        type=float,
+        default=100.0,
+        help="mean first-echo brain signal (T1w: mean brain signal) over noise sd",
+    )
+    parser.add_argument(
+        "--voxel-mm",
+        type=float,
+        default=2.0,
+        metavar="MM",
+        help="T1w voxel size, 1 to 8; MEGRE voxels are 1.25, 1.25 and 1.5 times that",
+    )
+    parser.add_argument(
+        "--sessions",
+        dest="max_sessions",
+        type=int,
+        default=2,
+        metavar="N",
+        help="most sessions of a participant: one in four has N, two years apart, the others "
+        "one; with 1 there are no session folders",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = vars(parser().parse_args(argv))
+    from bids_xai.simulation.write import simulate_cohort
+
+    try:
+        simulate_cohort(options.pop("out"), **options, progress=_say)
+    except UserError as error:
+        _say(f"bids_xai_simulate: {error}")
+        return error.status
+    return SUCCESS
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,102 @@
+"""Brain masks from a warped prior and the intensities of the T1w image. Arrays only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bids_xai.errors import BadDataError
+
+Bools = NDArray[np.bool_]
+
+
+def ball(radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
+    """Return a ball-shaped structuring element of the given radius on an anisotropic grid."""
+    half = [max(int(np.floor(radius_mm / v + 1e-6)), 0) for v in voxel_mm]
+    grids = np.ogrid[tuple(slice(-h, h + 1) for h in half)]
+    distance = sum((g * v) ** 2 for g, v in zip(grids, voxel_mm, strict=True))
+    return np.asarray(distance <= radius_mm**2 + 1e-6)
+
+
+def dilate(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
+    """Return every voxel within ``radius_mm`` of the mask (exact Euclidean distance)."""
+    if not mask.any():
+        return mask.copy()
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=voxel_mm) <= radius_mm)
+
+
+def erode(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
+    """Return the voxels farther than ``radius_mm`` from everything outside the mask."""
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=voxel_mm) > radius_mm)
+
+
+def largest_component(mask: Bools) -> Bools:
+    """Return the largest 6-connected component (all false where the mask is empty)."""
+    labels, count = ndimage.label(mask)
+    if count <= 1:
+        return mask.copy()
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == sizes.argmax())
+
+
+def foreground(image: NDArray[Any]) -> Bools:
+    """Return the head: voxels brighter than Otsu's threshold / 2, cleaned and filled.
+
+    Raises :class:`BadDataError` for an image without contrast.
+    """
+    finite = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    low, high = np.percentile(finite, [1, 99.5])
+    if not high > low:
+        raise BadDataError("the image has no contrast", fix="check the file; it may be empty")
+    threshold = _otsu(np.clip(finite, low, high)) * 0.5 + low * 0.5
+    return np.asarray(ndimage.binary_fill_holes(largest_component(finite > threshold)))
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    counts, edges = np.histogram(values, bins=256)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    weight = np.cumsum(counts).astype(np.float64)
+    moment = np.cumsum(counts * centres)
+    rest = weight[-1] - weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (moment[-1] * weight / weight[-1] - moment) ** 2 / (weight * rest)
+    return float(centres[np.nanargmax(np.where(np.isfinite(between), between, np.nan))])
+
+
+def refine_brain_mask(image: NDArray[Any], prior: Bools, voxel_mm: tuple[float, ...]) -> Bools:
+    """Adjust a warped template mask to the tissue of this brain.
+
+    image : (x, y, z) bias-corrected T1w intensities
+    prior : (x, y, z) the template's brain mask warped onto the image
+    voxel_mm : edge lengths of a voxel
+
+    Tissue is what is brighter than 45 % of the median inside the prior. It may leave the prior
+    by at most 3 mm where it hangs together with the brain over more than a 2 mm bridge, and the
+    prior may lose at most 4 mm where there is none; sulci are closed over 5 mm.
+
+    Raises :class:`BadDataError` where the prior misses the image.
+    """
+    core = erode(prior, 4.0, voxel_mm)
+    if not core.any():
+        raise BadDataError(
+            "no brain found: the template does not overlap the image",
+            fix="check that the T1w image shows a whole head and its orientation is right",
+        )
+    level = float(np.median(image[core]))
+    reach = dilate(prior, 3.0, voxel_mm)
+    tissue = (np.asarray(image) > 0.45 * level) & reach
+    opened = dilate(erode(tissue | core, 2.0, voxel_mm), 2.0, voxel_mm) & tissue
+    brain = largest_component(opened | core)
+    closed = erode(dilate(brain, 5.0, voxel_mm), 5.0, voxel_mm)
+    return largest_component(np.asarray(ndimage.binary_fill_holes((closed | brain) & reach)))
+
+
+def dice(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Return 2·|A∩B| / (|A| + |B|) of two masks, NaN where both are empty."""
+    a, b = np.asarray(first) > 0, np.asarray(second) > 0
+    total = int(a.sum()) + int(b.sum())
+    return 2.0 * int((a & b).sum()) / total if total else float("nan")

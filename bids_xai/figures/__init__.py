@@ -1,0 +1,1 @@
+"""Arrays in, PNG or SVG bytes out. Knows neither BIDS nor files; equal arrays give equal bytes."""

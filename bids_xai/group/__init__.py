@@ -1,0 +1,15 @@
+"""Group level: one literal table of steps, run in this order, each from files of those before.
+
+A step is a function ``run(context) -> list[Path]`` that returns the files it wrote.
+"""
+
+from __future__ import annotations
+
+STEPS: dict[str, str] = {
+    "cohort": "bids_xai.group.cohort:run",
+    "train": "bids_xai.group.train:run",
+    "explain": "bids_xai.group.explain:run",
+    "atlas": "bids_xai.group.atlas:run",
+    "spray": "bids_xai.group.spray:run",
+    "report": "bids_xai.group.report:run",
+}

@@ -1,0 +1,1 @@
+"""HTML pages about participants and studies, made from files on disk only."""

@@ -1,0 +1,37 @@
+"""The page of a study, from the files of its group steps and its models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bids_xai.bids.files import write_text
+from bids_xai.reports import group_cohort, group_maps, group_performance, group_spray
+from bids_xai.reports.page import render
+from bids_xai.reports.study import Study
+
+_SECTIONS = (
+    group_cohort.summary,
+    group_cohort.cohort,
+    group_performance.performance,
+    group_performance.roc,
+    group_performance.comparisons,
+    group_performance.training,
+    group_performance.mask_share,
+    group_maps.mean_heatmaps,
+    group_maps.regions,
+    group_spray.spectral,
+    group_cohort.limits,
+    group_cohort.settings,
+)
+
+
+def write_group_page(output_dir: Path, study: str) -> Path:
+    """Write ``<out>/group_<study>.html``, self-contained, and return its path.
+
+    A table that is missing leaves a remark in its section that names the step that makes it.
+    Raises :class:`BadDataError` for a table that lacks a column or holds text for a number.
+    """
+    opened = Study.at(output_dir, study)
+    lead = "bids_xai group report, made from tables and maps on disk; nothing is loaded from afar."
+    page = render(f"Study {study}", lead, [section(opened) for section in _SECTIONS])
+    return write_text(output_dir / f"group_{study}.html", page)

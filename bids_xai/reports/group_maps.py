@@ -1,0 +1,186 @@
+"""Where the relevance lies: mean heatmaps and brain regions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_xai.bids.images import Volume
+from bids_xai.figures.mosaic import mosaic, strips
+from bids_xai.figures.regions import RegionDensity, region_bars
+from bids_xai.reports.page import Block, Picture, Section, Subheading, Table, Text, embedded
+from bids_xai.reports.study import Study
+from bids_xai.reports.tables import count, number, percent
+from bids_xai.reports.volumes import (
+    Floats,
+    Folder,
+    is_signed,
+    load,
+    on_grid,
+    positive_window,
+    template_at_hand,
+)
+from bids_xai.settings import OutputSpace
+
+MEAN_PERCENTILES = (50.0, 99.5)
+_OUTCOMES = ("TP", "FN", "TN", "FP")
+_TOP = 10
+_SCALED = (
+    f"Colours run from the {MEAN_PERCENTILES[0]:g} to the {MEAN_PERCENTILES[1]:g} percentile of "
+    "the positive values of"
+)
+
+
+def mean_heatmaps(study: Study) -> Section:
+    """Return the mean heatmaps of classes and outcomes, by configuration."""
+    groups = {name: _means_of(study, name) for name in study.identifiers}
+    groups = {name: files for name, files in groups.items() if files}
+    if not groups:
+        missing = study.missing("means/configuration-<C>_group-<G>_mean.nii.gz", "explain")
+        return Section("Mean heatmaps", (missing,))
+    blocks: list[Block] = []
+    for name, files in groups.items():
+        blocks += [Subheading(f"Configuration {name}"), *_configuration_maps(study, name, files)]
+    return Section("Mean heatmaps", tuple(blocks))
+
+
+def _means_of(study: Study, identifier: str) -> dict[str, Path]:
+    """Group → file: positive class, negative class, then outcomes, as far as they exist."""
+    pattern = re.compile(rf"configuration-{re.escape(identifier)}_group-(.+)_mean\.nii\.gz")
+    found = {}
+    for file in sorted((study.folder / "means").glob("*_mean.nii.gz")):
+        match = pattern.fullmatch(file.name)
+        if match:
+            found[match.group(1)] = file
+
+    def rank(group: str) -> tuple[int, str]:
+        if group in _OUTCOMES:
+            return 2 + _OUTCOMES.index(group), group
+        return (0 if study.is_positive(group) else 1), group
+
+    return {group: found[group] for group in sorted(found, key=rank)}
+
+
+def _configuration_maps(study: Study, identifier: str, files: dict[str, Path]) -> list[Block]:
+    volumes = {group: load(path) for group, path in files.items()}
+    reference = next((g for g in volumes if study.is_positive(g)), next(iter(volumes)))
+    base = volumes[reference]
+    signed = is_signed(base.data)
+    window = positive_window(base.data, MEAN_PERCENTILES, signed=signed)
+    if window is None:
+        return [Text(f"The mean map of {reference} holds no relevance.", "note")]
+    background, what = template_background(study, base)
+    shared: dict[str, Any] = {
+        "window": window,
+        "signed": signed,
+        "colour_bar_label": "mean relevance",
+        "origin_mm": tuple(float(v) for v in base.affine[:3, 3]),
+    }
+    large = mosaic(
+        background,
+        base.voxel_mm,
+        overlay=base.data,
+        title=f"Configuration {identifier}: mean heatmap of {reference}",
+        **shared,
+    )
+    lines = {group: on_grid(volume, base) for group, volume in volumes.items()}
+    small = strips(
+        background, base.voxel_mm, lines, title=f"Configuration {identifier}: groups", **shared
+    )
+    caption = f"{_SCALED} the mean map of {reference} ({window[0]:.3g} to {window[1]:.3g}); {what}."
+    return [
+        embedded(large, f"Mean heatmap of {reference}, configuration {identifier}", caption),
+        embedded(
+            small,
+            f"Mean heatmaps of {', '.join(lines)}, configuration {identifier}",
+            f"The same slices and the same colours for all groups. {caption}",
+        ),
+    ]
+
+
+def template_background(study: Study, like: Volume) -> tuple[Floats, str]:
+    """Return the template's T1w image on a grid and words for it.
+
+    Where the template is not at hand: the first participant's T1w image in its space, else black.
+    """
+    name = str(study.description.get("template", ""))
+    resolution = study.description.get("resolution", 2)
+    space = OutputSpace(name, int(resolution))
+    template = template_at_hand(space) if name else None
+    if template is not None:
+        return on_grid(template.brain, like), f"background: T1w template {name}"
+    for folder in sorted(study.output_dir.glob("sub-*/**/anat")):
+        image = Folder.of(folder).first("T1w", space=name, desc="preproc")
+        if image is not None:
+            participant = f"sub-{image.entities['sub']}"
+            text = f"background: T1w image of {participant} in {name} (template not at hand)"
+            return on_grid(load(image.path), like), text
+    return np.zeros(like.data.shape, np.float32), "no background: the template is not at hand"
+
+
+def regions(study: Study) -> Section:
+    """Return the regions with most relevance a voxel, as bars and as tables."""
+    table = study.table("atlas/gain.tsv")
+    if table is None:
+        return Section("Regions", (study.missing("atlas/gain.tsv"),))
+    blocks: list[Block] = []
+    for (method, atlas), part in table.groupby(["method", "atlas"], sort=True):
+        tops = {
+            name: _top(part[part["configuration"] == name])
+            for name in study.identifiers
+            if (part["configuration"] == name).any()
+        }
+        if not tops:
+            continue
+        blocks += [Subheading(f"Method {method}, atlas {atlas}"), _bars(study, tops, str(atlas))]
+        blocks += [_region_table(study, name, top) for name, top in tops.items()]
+    return Section("Regions", tuple(blocks))
+
+
+def _top(table: Any) -> Any:
+    return table.sort_values(
+        ["mean_density_positive", "region"], ascending=[False, True], kind="stable"
+    ).head(_TOP)
+
+
+def _bars(study: Study, tops: dict[str, Any], atlas: str) -> Picture:
+    panels = {
+        name: RegionDensity(
+            [str(r) for r in top["region"]],
+            top["mean_density_negative"].to_numpy(),
+            top["mean_density_positive"].to_numpy(),
+        )
+        for name, top in tops.items()
+    }
+    image = region_bars(panels, study.classes, "mean relevance a voxel")
+    described = f"Relevance a voxel in the ten leading regions of atlas {atlas}, by configuration"
+    caption = (
+        f"Regions in the order of mean relevance a voxel in scans of {study.classes[1]}. Filled: "
+        f"{study.classes[1]}; hatched: {study.classes[0]}."
+    )
+    return embedded(image, described, caption)
+
+
+def _region_table(study: Study, identifier: str, top: Any) -> Table:
+    negative, positive = study.classes
+    columns = {
+        "n_voxels": ("Voxels", count),
+        "mean_density_positive": (f"Density {positive}", number),
+        "mean_density_negative": (f"Density {negative}", number),
+        "share_positive": (f"Share {positive}", percent),
+        "share_negative": (f"Share {negative}", percent),
+        "gain": ("Gain", number),
+    }
+    used = {key: value for key, value in columns.items() if key in top.columns}
+    rows = tuple(
+        (str(line["region"]), *(write(float(line[key])) for key, (_, write) in used.items()))
+        for _, line in top.iterrows()
+    )
+    caption = (
+        f"Configuration {identifier}: the {len(rows)} regions with most relevance a voxel "
+        "(density) in scans of the positive class. Share: part of the relevance of the whole map."
+    )
+    return Table(caption, ("Region", *(title for title, _ in used.values())), rows)

@@ -1,0 +1,110 @@
+"""The building blocks of every page, and the one function that turns them into HTML."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_PNG = b"\x89PNG"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; ``note`` draws it as a boxed remark, ``problem`` as a warning."""
+
+    text: str
+    look: str = "plain"
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Items:
+    """A bulleted list."""
+
+    items: tuple[str, ...]
+    look: str = "plain"
+    kind: str = "items"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of every line is its heading."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its description; ``source`` is a data URI or a relative path.
+
+    Width and height are in pixels; 0 = not known (a drawing that scales).
+    """
+
+    source: str
+    alt: str
+    caption: str
+    width: int = 0
+    height: int = 0
+    kind: str = "picture"
+
+
+@dataclass(frozen=True)
+class Subheading:
+    """A heading inside a section."""
+
+    text: str
+    kind: str = "subheading"
+
+
+Block = Text | Items | Table | Picture | Subheading
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, reachable from the list of contents, and what stands under it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def anchor(self) -> str:
+        """The heading as an HTML id."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+def render(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """Return a complete HTML page, self-contained but for pictures given as paths."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bids_xai.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html")
+    return page.render(title=title, lead=lead, sections=sections) + "\n"
+
+
+def embedded(image: bytes, alt: str, caption: str) -> Picture:
+    """Return PNG or SVG bytes as a picture that needs no file."""
+    is_png = image.startswith(_PNG)
+    kind = "png" if is_png else "svg+xml"
+    width, height = png_size(image) if is_png else (0, 0)
+    source = f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+    return Picture(source, alt, caption, width, height)
+
+
+def png_size(image: bytes) -> tuple[int, int]:
+    """Return width and height in pixels from the header of a PNG file; (0, 0) for other bytes."""
+    if not image.startswith(_PNG) or len(image) < 24:
+        return 0, 0
+    width, height = struct.unpack(">II", image[16:24])
+    return int(width), int(height)

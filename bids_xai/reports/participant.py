@@ -1,0 +1,234 @@
+"""The page of one participant: all sessions, from files on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.files import write_text
+from bids_xai.bids.images import read_header
+from bids_xai.bids.names import parse_name
+from bids_xai.errors import UserError
+from bids_xai.reports.page import (
+    Block,
+    Items,
+    Picture,
+    Section,
+    Subheading,
+    Table,
+    Text,
+    png_size,
+    render,
+)
+from bids_xai.reports.session import RELEVANCE_PERCENTILES
+from bids_xai.reports.tables import number, percent, read_object, read_table
+from bids_xai.reports.volumes import Folder, ImageFile
+
+_ORDER = ("brainmask", "histogram", "registration", "templatemask")
+_CAPTIONS = {
+    "brainmask": (
+        "Brain mask on the T1w image",
+        "The yellow line should follow the surface of the brain, with no skull inside and no "
+        "brain outside.",
+    ),
+    "histogram": (
+        "R2* map with the histogram of the brain",
+        "Grey values in 1/s. Expect a single peak near 20 1/s at 3 T and bright basal ganglia; "
+        "a peak at 0 or many voxels above the window point to a failed fit.",
+    ),
+    "registration": (
+        "R2* map on the T1w grid with outlines from the T1w image",
+        "Both outlines come from the T1w image; brain surface and ventricles of the R2* map "
+        "should lie on them.",
+    ),
+    "templatemask": (
+        "T1w image in template space with a brain mask",
+        "The legend says whose mask it is. The brain should fill the outline.",
+    ),
+}
+
+
+def write_participant_page(output_dir: Path, participant: str, problems: Sequence[str]) -> Path:
+    """Write ``<out>/sub-X.html`` and return its path.
+
+    participant : label without ``sub-``; problems : one sentence each, shown on top
+    """
+    sections = [_status(problems)]
+    for title, folder in _sessions(output_dir, participant):
+        sections += [Section(title, tuple(_session(output_dir, participant, folder)))]
+    sections += _methods(output_dir)
+    lead = "bids_xai participant report, read from the files beside it."
+    page = render(f"sub-{participant}", lead, sections)
+    return write_text(output_dir / f"sub-{participant}.html", page)
+
+
+def _status(problems: Sequence[str]) -> Section:
+    if problems:
+        return Section("Problems", (Items(tuple(problems), "problem"),))
+    return Section("Problems", (Text("None reported."),))
+
+
+def _sessions(output_dir: Path, participant: str) -> list[tuple[str, Path]]:
+    """Return (title, anat folder) of every session found."""
+    home = output_dir / f"sub-{participant}"
+    found = [("Images", home / "anat")] if (home / "anat").is_dir() else []
+    labelled = sorted(p for p in home.glob("ses-*/anat") if p.is_dir())
+    return found + [(f"Session {p.parent.name.removeprefix('ses-')}", p) for p in labelled]
+
+
+def _session(output_dir: Path, participant: str, path: Path) -> list[Block]:
+    folder = Folder.of(path)
+    session = path.parent.name.removeprefix("ses-") if path.parent.name[:4] == "ses-" else None
+    figures = _figures(output_dir, participant, session)
+    blocks: list[Block] = [
+        *_inputs(folder),
+        *_quality(folder),
+        *_predictions(path),
+        *_relevance(folder),
+    ]
+    return [*blocks, *figures] or [Text("No derivative of this session was found.", "note")]
+
+
+def _inputs(folder: Folder) -> list[Block]:
+    shown = [i for i in folder.images if i.suffix == "R2starmap" and "space" not in i.entities]
+    shown += folder.find("T1w", space=None, desc="preproc")
+    rows = tuple(_input_row(image) for image in shown)
+    if not rows:
+        return []
+    header = ("Image", "Voxels", "Voxel size (mm)", "Echo times (ms)", "Estimation")
+    return [Table("Images and how they were made", header, rows)]
+
+
+def _input_row(image: ImageFile) -> tuple[str, ...]:
+    sidecar = read_object(_sidecar(image.path))
+    try:
+        shape, affine = read_header(image.path)
+        size = " × ".join(f"{float((affine[:3, i] ** 2).sum() ** 0.5):.2f}" for i in range(3))
+        grid = " × ".join(str(n) for n in shape[:3])
+    except UserError as error:
+        grid, size = f"unreadable: {error.problem}", "n/a"
+    times = sidecar.get("EchoTime")
+    if isinstance(times, (list, int, float)):
+        values = times if isinstance(times, list) else [times]
+        times = ", ".join(f"{1000 * float(t):.4g}" for t in values)
+    method = sidecar.get("EstimationAlgorithm")
+    return image.path.name, grid, size, number(times), number(method)
+
+
+def _quality(folder: Folder) -> list[Block]:
+    """One line a measure of the sidecar key ``Quality``; images side by side."""
+    found = [(i, read_object(_sidecar(i.path)).get("Quality")) for i in folder.images]
+    rows = tuple(
+        (str(name), number(value, 4), image.path.name)
+        for image, quality in found
+        if isinstance(quality, dict)
+        for name, value in quality.items()
+    )
+    if not rows:
+        return []
+    return [Table("Quality of registration and resampling", ("Measure", "Value", "Image"), rows)]
+
+
+def _predictions(path: Path) -> list[Block]:
+    blocks: list[Block] = []
+    for file in sorted(path.glob("*_prediction.tsv")):
+        frame = read_table(file, "prediction.tsv")
+        if frame is None:
+            continue
+        columns = [c for c in ("model", "target", "class", "probability", "predicted")
+                   if c in frame.columns]  # fmt: skip
+        rows = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in frame.iterrows())
+        header = tuple(c.capitalize() for c in columns)
+        blocks.append(Table("What the model says about this session", header, rows))
+    if blocks:
+        text = (
+            "A prediction is the opinion of a research model about a picture. It is no diagnosis."
+        )
+        blocks.append(Text(text, "note"))
+    return blocks
+
+
+def _relevance(folder: Folder) -> list[Block]:
+    """Where relevance starts and how much of it lies in the brain, from the sidecars."""
+    maps = [(i, read_object(_sidecar(i.path))) for i in folder.find("relmap")]
+    rows = tuple(
+        (
+            str(about.get("Method", image.entities.get("desc", "n/a"))),
+            image.entities.get("space", "n/a"),
+            number(about.get("Start")),
+            percent(_fraction(about.get("InnerMaskShare"))),
+        )
+        for image, about in maps
+    )
+    header = ("Method", "Space", "Relevance starts at", "Share inside the brain mask")
+    return [Table("Relevance maps", header, rows)] if rows else []
+
+
+def _fraction(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _cell(column: str, value: Any) -> str:
+    return percent(float(value)) if column == "probability" else str(value)
+
+
+def _figures(output_dir: Path, participant: str, session: str | None) -> list[Block]:
+    folder = output_dir / f"sub-{participant}" / "figures"
+    files = [(p, *parse_name(p.name)[:2]) for p in sorted(folder.glob("*.png"))]
+    mine = [(p, e, s) for p, e, s in files if e.get("ses") == session]
+    mine.sort(key=lambda item: _rank(item[1], item[2]))
+    pictures: list[Block] = []
+    for path, entities, suffix in mine:
+        title, caption = _describe(entities, suffix)
+        width, height = png_size(path.read_bytes()[:32])
+        source = f"sub-{participant}/figures/{path.name}"
+        pictures += [
+            Subheading(title),
+            Picture(source, f"{title}: {path.name}", f"{caption} {path.name}", width, height),
+        ]
+    return pictures
+
+
+def _rank(entities: dict[str, str], suffix: str) -> int:
+    description = entities.get("desc", "")
+    if suffix == "relmap":
+        return len(_ORDER)
+    return _ORDER.index(description) if description in _ORDER else len(_ORDER) + 1
+
+
+def _describe(entities: dict[str, str], suffix: str) -> tuple[str, str]:
+    if suffix == "relmap":
+        low, high = RELEVANCE_PERCENTILES
+        title = (
+            f"Relevance for {entities.get('label', 'the class')} in space "
+            f"{entities.get('space', 'native')}, model {entities.get('model', 'n/a')}, "
+            f"method {entities.get('desc', 'n/a')}"
+        )
+        caption = (
+            f"Colours run from the {low:g} to the {high:g} percentile of the positive values of "
+            "this one map (of the magnitudes where the method gives both signs), so colours "
+            "cannot be compared between pictures. Relevance tells what the model used, not what "
+            "is ill."
+        )
+        return title, caption
+    title, caption = _CAPTIONS.get(entities.get("desc", ""), ("Picture", ""))
+    space = entities.get("space")
+    return (f"{title} ({space})" if space not in (None, "T1w") else title), caption
+
+
+def _methods(output_dir: Path) -> list[Section]:
+    path = output_dir / "logs" / "CITATION.md"
+    if not path.is_file():
+        return []
+    paragraphs = [p.strip() for p in path.read_text(encoding="utf-8").split("\n\n")]
+    blocks: list[Block] = []
+    for paragraph in (p for p in paragraphs if p):
+        heading = paragraph.startswith("#") and "\n" not in paragraph
+        text = paragraph.lstrip("# ")
+        blocks.append(Subheading(text) if heading else Text(" ".join(paragraph.split())))
+    return [Section("Methods", tuple(blocks))]
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")

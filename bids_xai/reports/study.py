@@ -1,0 +1,108 @@
+"""One study on disk: where its tables are, and what to say about those that are missing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.names import label_of
+from bids_xai.reports.page import Text
+from bids_xai.reports.tables import KINDS, read_object, read_table
+
+SETS = ("train", "validation", "test")
+_TRUE = {"true", "1", "yes"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The files of a study, and what its ``study.json`` says (empty where there is none)."""
+
+    output_dir: Path
+    name: str
+    description: dict[str, Any]
+
+    @classmethod
+    def at(cls, output_dir: Path, name: str) -> Study:
+        """Open the study of an output folder."""
+        return cls(output_dir, name, read_object(output_dir / "group" / name / "study.json"))
+
+    @property
+    def folder(self) -> Path:
+        """Where the group steps write."""
+        return self.output_dir / "group" / self.name
+
+    @property
+    def models(self) -> Path:
+        """Where the training writes."""
+        return self.output_dir / "models" / self.name
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """Names of the negative and the positive class."""
+        names = [str(c) for c in self.description.get("classes", [])]
+        return (names[0], names[1]) if len(names) == 2 else ("negative", "positive")
+
+    @property
+    def configurations(self) -> list[dict[str, Any]]:
+        """The configurations with their ``id``, in the order of the study.
+
+        Without a study file: those trained, else those that made predictions.
+        """
+        listed = self.description.get("configurations", [])
+        if listed:
+            return [dict(c) for c in listed]
+        found = sorted(p.name for p in self.models.glob("*") if p.is_dir())
+        if not found:
+            table = self.table("predictions.tsv")
+            found = [] if table is None else sorted(table["configuration"].unique())
+        return [{"id": name} for name in found]
+
+    @property
+    def identifiers(self) -> list[str]:
+        """The ids of the configurations."""
+        return [str(c.get("id", "")) for c in self.configurations]
+
+    def table(self, name: str) -> Any:
+        """Return a table of the study's folder, ``None`` where it is missing or empty."""
+        return read_table(self.folder / name)
+
+    def included(self) -> Any:
+        """Return the cohort's scans that were used; ``None`` without a cohort."""
+        cohort = self.table("cohort.tsv")
+        return None if cohort is None else cohort[cohort["included"].str.lower().isin(_TRUE)]
+
+    def excluded(self) -> Any:
+        """Return the cohort's scans that were not used; ``None`` without a cohort."""
+        cohort = self.table("cohort.tsv")
+        return None if cohort is None else cohort[~cohort["included"].str.lower().isin(_TRUE)]
+
+    def training(self) -> dict[str, list[Any]]:
+        """Return the training tables: configuration → one a split, in the splits' order."""
+        runs: dict[str, list[Any]] = {}
+        for identifier in self.identifiers:
+            files = (self.models / identifier).glob("split-*/training.tsv")
+            tables = [read_table(f) for f in sorted(files, key=lambda f: natural(f.parent.name))]
+            if any(t is not None for t in tables):
+                runs[identifier] = [t for t in tables if t is not None]
+        return runs
+
+    def missing(self, name: str, step: str | None = None) -> Text:
+        """Return the remark that a file of the study's folder is not there, and how to get it."""
+        step = step or KINDS[name.rpartition("/")[2]].step
+        text = (
+            f"Not available: group/{self.name}/{name} does not exist or has no lines. "
+            f"The step “{step}” makes it (--steps {step})."
+        )
+        return Text(text, "note")
+
+    def is_positive(self, group: str) -> bool:
+        """Whether a name is that of the positive class, as such or as a BIDS label."""
+        return group in (self.classes[1], label_of(self.classes[1]))
+
+
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """Return a sort key that puts ``split-2`` before ``split-10``."""
+    parts = re.findall(r"\d+|\D+", text)
+    return tuple((int(p), "") if p.isdigit() else (-1, p) for p in parts)

@@ -1,0 +1,151 @@
+"""Reading the tables of a study, each with its columns and the step that makes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.query import read_json
+from bids_xai.errors import BadDataError
+
+MISSING = "n/a"
+_SCAN = ("participant_id", "session_id")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a table must have; other columns are read as text."""
+
+    step: str
+    text: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    optional_numbers: tuple[str, ...] = ()
+
+
+KINDS: Mapping[str, Kind] = {
+    "cohort.tsv": Kind("cohort", (*_SCAN, "class", "included", "reason"), (), ("age",)),
+    "splits.tsv": Kind("cohort", ("participant_id", "split", "set")),
+    "training.tsv": Kind(
+        "train",
+        (),
+        ("epoch", "train_ce", "validation_ce", "validation_balanced_accuracy"),
+        ("inner_mask_share",),
+    ),
+    "predictions.tsv": Kind(
+        "explain",
+        (*_SCAN, "configuration", "split", "true_class", "predicted_class", "outcome"),
+        ("probability",),
+        ("inner_mask_share",),
+    ),
+    "performance.tsv": Kind("explain", ("configuration", "split"), ("n_test", "accuracy")),
+    "performance_summary.tsv": Kind(
+        "explain",
+        ("configuration", "metric"),
+        ("mean", "sd", "percentile_2_5", "percentile_97_5", "n_splits"),
+    ),
+    "comparisons.tsv": Kind(
+        "explain",
+        ("configuration_a", "configuration_b"),
+        ("n", "only_a_correct", "only_b_correct", "p_value", "p_holm"),
+    ),
+    "gain.tsv": Kind(
+        "atlas",
+        ("configuration", "method", "atlas", "region"),
+        ("n_voxels", "mean_density_positive", "mean_density_negative"),
+        ("share_positive", "share_negative", "gain"),
+    ),
+    "eigenvalues.tsv": Kind("spray", ("index",), ("eigenvalue", "gap")),
+    "clusters.tsv": Kind("spray", (*_SCAN, "split", "cluster", "true_class", "outcome")),
+    "embedding.tsv": Kind("spray", (*_SCAN, "cluster", "outcome"), ("x", "y")),
+    "prediction.tsv": Kind("participant", ("model", "class"), (), ("probability",)),
+}
+
+
+def read_table(path: Path, kind: str | None = None) -> Any:
+    """Return the table as a pandas data frame, ``None`` where there is no file or no line.
+
+    kind : key of :data:`KINDS`; default the file name. Text stays text (``01`` is not 1);
+        in number columns ``n/a`` becomes NaN.
+    Raises :class:`BadDataError` naming the file and the column that is missing or no number.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    try:
+        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise BadDataError(
+            f"cannot read the table ({error})", file=path, fix="make the table again"
+        ) from error
+    wanted = KINDS[kind or path.name]
+    absent = [c for c in (*wanted.text, *wanted.numbers) if c not in frame.columns]
+    if absent:
+        raise BadDataError(
+            f"the table lacks the columns {', '.join(absent)}",
+            file=path,
+            fix=f"run the step {wanted.step} again",
+        )
+    for column in (*wanted.numbers, *wanted.optional_numbers):
+        if column in frame.columns:
+            frame[column] = _numbers(frame[column], path, column)
+    return frame if len(frame) else None
+
+
+def _numbers(values: Any, path: Path, column: str) -> list[float]:
+    try:
+        return [math.nan if v in (MISSING, "") else float(v) for v in values]
+    except ValueError as error:
+        raise BadDataError(
+            f"the column {column} holds something that is no number ({error})",
+            file=path,
+            fix="make the table again",
+        ) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file, empty where there is no file."""
+    return read_json(path) if path.is_file() else {}
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """``0.642`` → ``64.2 %``; ``n/a`` where there is none."""
+    return MISSING if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def count(value: float) -> str:
+    """Return a whole number; ``n/a`` where there is none."""
+    return MISSING if math.isnan(value) else f"{value:.0f}"
+
+
+def plural(n: int, noun: str) -> str:
+    """``1 scan``, ``2 scans``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Return a number with significant digits, text as it is, lists with commas."""
+    if isinstance(value, bool) or value is None:
+        return MISSING if value is None else ("yes" if value else "no")
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return MISSING if math.isnan(value) else f"{value:.{digits}g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(number(item, digits) for item in value)
+    return str(value)
+
+
+def mean_sd(values: Any) -> str:
+    """Mean ± sd (n - 1) of those that are finite; ``n/a`` for none, no sd for one."""
+    finite = [float(v) for v in values if not math.isnan(v)]
+    if not finite:
+        return MISSING
+    mean = sum(finite) / len(finite)
+    if len(finite) == 1:
+        return f"{mean:.1f}"
+    sd = math.sqrt(sum((v - mean) ** 2 for v in finite) / (len(finite) - 1))
+    return f"{mean:.1f} ± {sd:.1f}"

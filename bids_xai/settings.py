@@ -1,0 +1,109 @@
+"""What a run was asked to do: built once by the command line, passed on, saved with the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EMBEDDED_TEMPLATE = "MNI152NLin2009aSym"
+DEFAULT_TEMPLATE = "MNI152NLin2009cAsym"
+
+
+def available_cpus() -> int:
+    """Return the number of processors this process may use (not the number the machine has)."""
+    allowed = len(os.sched_getaffinity(0))
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(allowed, int(granted)) if granted.isdigit() and int(granted) else allowed
+
+
+@dataclass(frozen=True)
+class OutputSpace:
+    """A template and the voxel size (TemplateFlow resolution index, 1 = 1 mm, 2 = 2 mm)."""
+
+    template: str
+    resolution: int = 2
+
+    @classmethod
+    def parse(cls, text: str) -> OutputSpace:
+        """Read ``NAME`` or ``NAME:res-N``; raise ``ValueError`` for anything else."""
+        name, _, modifier = text.partition(":")
+        if not name.isalnum():
+            raise ValueError(f"'{text}' is not NAME or NAME:res-N")
+        if not modifier:
+            return cls(name)
+        key, _, value = modifier.partition("-")
+        if key != "res" or not value.isdigit() or int(value) < 1:
+            raise ValueError(f"'{text}' is not NAME or NAME:res-N with N of 1 or more")
+        return cls(name, int(value))
+
+    def __str__(self) -> str:
+        return f"{self.template}:res-{self.resolution}"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All options of one run; the field names are the parser's destinations."""
+
+    bids_dir: Path
+    output_dir: Path
+    analysis_level: str
+    participant_label: tuple[str, ...] = ()
+    session_label: tuple[str, ...] = ()
+    bids_filter_file: Path | None = None
+    skip_bids_validation: bool = False
+    nprocs: int = dataclasses.field(default_factory=available_cpus)
+    omp_nthreads: int = 1
+    mem_mb: int | None = None
+    device: str = "auto"
+    sloppy: bool = False
+    r2star_method: str = "nlls"
+    output_spaces: tuple[OutputSpace, ...] = (OutputSpace(DEFAULT_TEMPLATE),)
+    random_seed: int = 0
+    model: Path | None = None
+    attribution: tuple[str, ...] = ("lrp-zplus",)
+    target: str | None = None
+    study: str = "quick"
+    steps: tuple[str, ...] = ()
+    configuration: tuple[str, ...] = ()
+    split: tuple[int, ...] = ()
+    work_dir: Path | None = None
+    clean_workdir: bool = False
+    stop_on_first_crash: bool = False
+    dry_run: bool = False
+    verbose: int = 0
+
+    @property
+    def work_folder(self) -> Path:
+        """Where intermediate files go: ``--work-dir``, else ``<output>/work``."""
+        return self.work_dir or self.output_dir / "work"
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the settings as text, numbers and lists, as written into the run log."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, (Path, OutputSpace)):
+        return str(value)
+    return "" if value is None else value
+
+
+def to_toml(values: dict[str, Any]) -> str:
+    """Write a flat table of text, numbers, truth values and lists of text as TOML."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

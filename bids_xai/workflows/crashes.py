@@ -1,0 +1,49 @@
+"""From nipype's crash files to one message a session."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+_NODE = re.compile(r"^Node: (\S+)$", re.MULTILINE)
+_USER_ERROR = re.compile(r"^bids_xai\.errors\.\w+: (.+)$", re.MULTILINE)
+
+
+def failures_from_crashes(folder: Path, log_folders: Mapping[str, Path]) -> dict[str, str]:
+    """Return session graph → message, and keep the crash files in the participants' log folders.
+
+    A :class:`UserError` gives its own text; anything else its last line and where the traceback
+    lies.
+    """
+    messages: dict[str, str] = {}
+    for crash in sorted(folder.glob("crash-*.txt")):
+        text = crash.read_text(errors="replace")
+        node = _NODE.search(text)
+        if node is None:
+            continue
+        parts = node.group(1).split(".")
+        name = next((part for part in parts if part in log_folders), None)
+        if name is None:
+            continue
+        kept = log_folders[name] / crash.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(crash, kept)
+        messages.setdefault(name, _message(text, parts[-1], kept))
+    return messages
+
+
+def _message(text: str, node: str, kept: Path) -> str:
+    said = _USER_ERROR.findall(text)
+    if said:
+        return str(said[-1])
+    last = next(
+        (
+            line
+            for line in reversed(text.splitlines())
+            if re.match(r"^[\w.]+(Error|Exception)", line)
+        ),
+        "it gave no reason",
+    )
+    return f"step {node} failed: {last} [{kept}]. Fix: read that file; it has the traceback."

@@ -1,0 +1,37 @@
+"""Participant pages, drawn in parallel once the derivatives are there."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+
+def write_pages(
+    output_dir: Path, participants: Sequence[str], failed: Mapping[str, str], nprocs: int
+) -> list[Path]:
+    """Write ``sub-X.html`` with its figures for every participant; return the pages."""
+    problems = {p: _problems(p, failed) for p in participants}
+    write = partial(_write_page, output_dir)
+    if nprocs == 1 or len(participants) < 3:
+        return [write(p, problems[p]) for p in participants]
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(min(nprocs, len(participants)), mp_context=context) as pool:
+        return list(pool.map(write, problems.keys(), problems.values()))
+
+
+def _problems(participant: str, failed: Mapping[str, str]) -> list[str]:
+    own = f"sub-{participant}"
+    return [
+        f"{label}: {message}"
+        for label, message in failed.items()
+        if label == own or label.startswith(f"{own}_")
+    ]
+
+
+def _write_page(output_dir: Path, participant: str, problems: list[str]) -> Path:
+    from bids_xai.reports.participant import write_participant_page
+
+    return write_participant_page(output_dir, participant, problems)

@@ -1,0 +1,231 @@
+"""Synthetic output folders: one participant's derivatives, and a whole study's group files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bids_xai.bids.files import write_json, write_nifti, write_text, write_tsv
+from bids_xai.reports.group import write_group_page
+from bids_xai.settings import EMBEDDED_TEMPLATE
+
+STUDY = "tiny"
+CLASSES = ("NC", "AD")
+CONFIGURATIONS = ("A", "B", "C")
+SHAPE = (20, 26, 18)
+OUTCOMES = {("NC", "NC"): "TN", ("NC", "AD"): "FP", ("AD", "AD"): "TP", ("AD", "NC"): "FN"}
+
+
+def affine(mm: float = 8.0) -> np.ndarray:
+    """Voxels of ``mm`` over the embedded template's field of view."""
+    matrix = np.diag([mm, mm, mm, 1.0])
+    matrix[:3, 3] = (-80.0, -110.0, -60.0)
+    return matrix
+
+
+def ball(shape: Sequence[int] = SHAPE, radius: float = 0.8) -> np.ndarray:
+    """A filled ellipsoid that nearly fills the grid."""
+    axes = [np.linspace(-1, 1, n) for n in shape]
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    return x**2 + y**2 + z**2 < radius**2
+
+
+def rows_to_tsv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a table with a description of every column."""
+    write_tsv(path, rows, {name: f"the {name}" for name in rows[0]})
+
+
+@pytest.fixture
+def participant_dir(tmp_path: Path) -> Path:
+    """An output folder with two sessions of ``sub-01``."""
+    for session in ("1", "2"):
+        _write_session(tmp_path, session)
+    write_text(
+        tmp_path / "logs" / "CITATION.md", "# Methods\n\nMaps were fitted <by> least\nsquares."
+    )
+    return tmp_path
+
+
+def _write_session(out: Path, session: str) -> None:
+    rng = np.random.default_rng(int(session))
+    stem = out / "sub-01" / f"ses-{session}" / "anat" / f"sub-01_ses-{session}"
+    brain = ball()
+    t1w = (rng.uniform(0.4, 1.0, SHAPE) * brain).astype(np.float32)
+    r2star = (rng.normal(20, 5, SHAPE) * brain).astype(np.float32)
+    relevance = (rng.random(SHAPE) ** 4 * brain).astype(np.float32)
+    template = f"space-{EMBEDDED_TEMPLATE}_res-8"
+    images = {
+        "desc-preproc_T1w": t1w,
+        "desc-brain_mask": brain.astype(np.uint8),
+        "R2starmap": r2star,
+        "space-MEGRE_desc-brain_mask": brain.astype(np.uint8),
+        "space-T1w_R2starmap": r2star,
+        f"{template}_desc-preproc_T1w": t1w,
+        f"{template}_desc-brain_mask": brain.astype(np.uint8),
+        "space-T1w_model-A_label-AD_desc-lrpzplus_relmap": relevance,
+        f"{template}_model-A_label-AD_desc-gradient_relmap": relevance - 0.2 * brain,
+    }
+    for name, data in images.items():
+        write_nifti(Path(f"{stem}_{name}.nii.gz"), data, affine())
+    sidecar = {"EchoTime": [0.005, 0.0101], "EstimationAlgorithm": "nlls", "Units": "1/s"}
+    write_json(Path(f"{stem}_R2starmap.json"), sidecar)
+    quality = {"Quality": {"mutual_information": 0.51234, "dice": 0.97}}
+    write_json(Path(f"{stem}_space-T1w_R2starmap.json"), quality)
+    about = {"Method": "lrp-zplus", "Start": "softmax", "InnerMaskShare": 0.876}
+    write_json(Path(f"{stem}_space-T1w_model-A_label-AD_desc-lrpzplus_relmap.json"), about)
+    prediction = [
+        {"model": "A", "target": "diagnosis", "class": c, "probability": p, "predicted": c == "AD"}
+        for c, p in zip(CLASSES, (0.2, 0.8), strict=True)
+    ]
+    rows_to_tsv(Path(f"{stem}_model-A_prediction.tsv"), prediction)
+
+
+@pytest.fixture
+def study_dir(tmp_path: Path) -> Path:
+    """An output folder with every group file of a study of 24 scans and two splits."""
+    return write_study(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with its page, made once and only to be read."""
+    folder = write_study(tmp_path_factory.mktemp("study"))
+    write_group_page(folder, STUDY)
+    return folder
+
+
+def write_study(tmp_path: Path) -> Path:
+    """Write every group file of the study and return the output folder."""
+    rng = np.random.default_rng(0)
+    group = tmp_path / "group" / STUDY
+    scans = _write_cohort(group, rng)
+    _write_predictions(group, scans, rng)
+    _write_training(tmp_path / "models" / STUDY, rng)
+    _write_regions(group, rng)
+    _write_means(group, rng)
+    for configuration, space in product(CONFIGURATIONS, ("T1w", "template")):
+        _write_spray(group / "spray" / f"{configuration}_{space}", scans, rng)
+    flags = {"A": (False, False), "B": (True, False), "C": (False, True)}
+    description = {
+        "study": STUDY, "template": EMBEDDED_TEMPLATE, "resolution": 2, "classes": list(CLASSES),
+        "method": "lrp-zplus", "seed": 0, "atlas": "TissueNuclei",
+        "configurations": [
+            {"id": c, "skull_strip": s, "relevance_guided": g} for c, (s, g) in flags.items()
+        ],
+        "versions": {"bids_xai": "0.1.0", "torch": "2.6"},
+        "spray": {"C_template": {"n_clusters": 2, "notes": ["only 16 maps: 11 <neighbours>"]}},
+    }  # fmt: skip
+    write_json(group / "study.json", description)
+    return tmp_path
+
+
+def _write_cohort(group: Path, rng: np.random.Generator) -> list[dict[str, Any]]:
+    scans = [
+        {"participant_id": f"sub-{i:02d}", "session_id": f"ses-{s}", "class": CLASSES[i % 2],
+         "included": True, "reason": None, "age": float(60 + rng.integers(20)),
+         "sex": "FM"[i % 3 == 0]}
+        for i, s in product(range(12), (1, 2))
+    ]  # fmt: skip
+    bad = scans[0] | {
+        "participant_id": "sub-99",
+        "included": False,
+        "reason": "no age",
+        "age": None,
+    }
+    rows_to_tsv(group / "cohort.tsv", [*scans, bad])
+    sets = ("train", "train", "validation", "test")
+    splits = [
+        {"participant_id": f"sub-{i:02d}", "split": k, "set": sets[(i // 2 + k) % 4]}
+        for i, k in product(range(12), range(2))
+    ]
+    rows_to_tsv(group / "splits.tsv", splits)
+    return scans
+
+
+def _write_predictions(group: Path, scans: list[dict[str, Any]], rng: np.random.Generator) -> None:
+    rows = []
+    for configuration, split, scan in product(CONFIGURATIONS, range(2), scans):
+        p = float(np.clip(rng.normal(0.65 if scan["class"] == "AD" else 0.35, 0.2), 0, 1))
+        predicted = CLASSES[int(p >= 0.5)]
+        rows.append({
+            "participant_id": scan["participant_id"], "session_id": scan["session_id"],
+            "configuration": configuration, "split": split, "true_class": scan["class"],
+            "predicted_class": predicted, "probability": p,
+            "outcome": OUTCOMES[scan["class"], predicted], "relevance_sum": 1.0,
+            "inner_mask_share": float(rng.uniform(0.5, 1.0)),
+        })  # fmt: skip
+    rows_to_tsv(group / "predictions.tsv", rows)
+    scores = [
+        {"configuration": c, "split": k, "n_test": 24, "accuracy": 0.7}
+        for c, k in product(CONFIGURATIONS, range(2))
+    ]
+    rows_to_tsv(group / "performance.tsv", scores)
+    metrics = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc")
+    summary = [
+        {"configuration": c, "metric": m, "mean": 0.642 + 0.05 * i, "sd": 0.065,
+         "percentile_2_5": 0.535, "percentile_97_5": 0.769, "n_splits": 2}
+        for (i, c), m in product(enumerate(CONFIGURATIONS), metrics)
+    ]  # fmt: skip
+    rows_to_tsv(group / "performance_summary.tsv", summary)
+    pairs = [
+        {"configuration_a": a, "configuration_b": b, "n": 24, "only_a_correct": 3,
+         "only_b_correct": 5, "p_value": 0.7266, "p_holm": 1.0}
+        for a, b in (("A", "B"), ("A", "C"), ("B", "C"))
+    ]  # fmt: skip
+    rows_to_tsv(group / "comparisons.tsv", pairs)
+
+
+def _write_training(models: Path, rng: np.random.Generator) -> None:
+    for configuration, split in product(CONFIGURATIONS, range(2)):
+        rows = [
+            {"epoch": e, "learning_rate": 1e-3, "train_loss": 1 / e, "train_ce": 1 / e,
+             "validation_loss": 1.1 / e, "validation_ce": 1.1 / e + 0.1 * float(rng.random()),
+             "validation_balanced_accuracy": 1 - 0.5 / e, "inner_mask_share": 1 - 0.6 / e,
+             "relevance_sum": 1.0, "seconds": 1.5}
+            for e in range(1, 9)
+        ]  # fmt: skip
+        rows_to_tsv(models / configuration / f"split-{split}" / "training.tsv", rows)
+
+
+def _write_regions(group: Path, rng: np.random.Generator) -> None:
+    rows = [
+        {"configuration": c, "method": "lrp-zplus", "atlas": "TissueNuclei", "index": i,
+         "region": f"Left nucleus {i}", "n_voxels": 100 * i, "n_positive": 8, "n_negative": 8,
+         "mean_sum_positive": 1.0, "mean_sum_negative": 0.5,
+         "mean_density_positive": float(rng.random()), "mean_density_negative": float(rng.random()),
+         "share_positive": 0.1, "share_negative": 0.05, "gain": 2.0}
+        for c, i in product(CONFIGURATIONS, range(1, 13))
+    ]  # fmt: skip
+    rows_to_tsv(group / "atlas" / "gain.tsv", rows)
+
+
+def _write_means(group: Path, rng: np.random.Generator) -> None:
+    for c, name in product(CONFIGURATIONS, ("AD", "NC", "TP", "FP", "TN", "FN")):
+        data = (rng.random(SHAPE) ** 3 * ball()).astype(np.float32)
+        path = group / "means" / f"configuration-{c}_group-{name}_mean.nii.gz"
+        write_nifti(path, data, affine())
+
+
+def _write_spray(folder: Path, scans: list[dict[str, Any]], rng: np.random.Generator) -> None:
+    values = np.sort(rng.random(8))
+    gaps = [*np.diff(values), None]
+    rows_to_tsv(
+        folder / "eigenvalues.tsv",
+        [{"index": i + 1, "eigenvalue": v, "gap": gaps[i]} for i, v in enumerate(values)],
+    )
+    members = [
+        {"participant_id": s["participant_id"], "session_id": s["session_id"], "split": i % 2,
+         "cluster": i % 3, "true_class": s["class"], "outcome": ("TN", "FN", "TP", "FP")[i % 4]}
+        for i, s in enumerate(scans)
+    ]  # fmt: skip
+    rows_to_tsv(folder / "clusters.tsv", members)
+    points = [m | {"x": float(rng.normal()), "y": float(rng.normal())} for m in members]
+    rows_to_tsv(folder / "embedding.tsv", points)
+    for k in range(3):
+        data = (rng.random(SHAPE) ** 3 * ball()).astype(np.float32)
+        write_nifti(folder / f"cluster-{k}_mean.nii.gz", data, affine())
