@@ -55,7 +55,7 @@ class RunSettings:
     bids_filter_file: Path | None = None
     skip_bids_validation: bool = False
     nprocs: int = dataclasses.field(default_factory=available_cpus)
-    omp_nthreads: int = 1
+    omp_nthreads: int = 0
     mem_mb: int | None = None
     device: str = "auto"
     sloppy: bool = False
@@ -79,6 +79,11 @@ class RunSettings:
     def work_folder(self) -> Path:
         """Where intermediate files go: ``--work-dir``, else ``<output>/work``."""
         return self.work_dir or self.output_dir / "work"
+
+    @property
+    def training_threads(self) -> int:
+        """Threads of a training, which runs alone: ``--omp-nthreads``, else all of ``--nprocs``."""
+        return self.omp_nthreads or self.nprocs
 
     def as_plain(self) -> dict[str, Any]:
         """Return the settings as text, numbers and lists, as written into the run log."""

@@ -70,7 +70,7 @@ def _performance_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--omp-nthreads", type=_positive, metavar="N",
-        help="threads of numerical libraries in a process (default: 1; group level: --nprocs)",
+        help="threads of a training (default: --nprocs); participant stages use one thread each",
     )  # fmt: skip
     group.add_argument("--mem-mb", type=_positive, metavar="MB", help="memory the nodes may plan")
     group.add_argument(

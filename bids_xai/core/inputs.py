@@ -97,4 +97,4 @@ def network_input(
     values = np.nan_to_num(np.asarray(data, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     if mask is not None:
         values = values * (np.asarray(mask) > 0)
-    return np.maximum(values / np.float32(scale), np.float32(0.0))
+    return np.asarray(np.maximum(values / np.float32(scale), np.float32(0.0)))

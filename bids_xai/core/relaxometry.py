@@ -125,7 +125,7 @@ def _weighted_loglin(
     spread = (weight * centred * centred).sum(0)
     slope = (weight * centred * (log_signal - mean_log)).sum(0)
     rate = np.divide(-slope, spread, out=np.full_like(slope, R2STAR_MAX_PER_S), where=spread > 0)
-    return np.clip(rate, 0.0, R2STAR_MAX_PER_S)
+    return np.asarray(np.clip(rate, 0.0, R2STAR_MAX_PER_S))
 
 
 def _moments(

@@ -129,7 +129,7 @@ class Normalise(_Stage):
     def _make(self, folder: Path, origin: Origin) -> stages.Made:
         i = self.inputs
         return stages.normalise(
-            folder, origin, *self._paths("t1w", "mask"), OutputSpace.parse(i.space),
+            folder, origin, self._path("t1w"), self._path("mask"), OutputSpace.parse(i.space),
             seed=i.seed, sloppy=i.sloppy,
         )  # fmt: skip
 
@@ -150,8 +150,10 @@ class MapToT1w(_Stage):
     output_spec = _FitOutput
 
     def _make(self, folder: Path, origin: Origin) -> stages.Made:
-        files = self._paths("r2star", "t1w", "mask", "forward", "inverse")
-        return stages.resample_t1w(folder, origin, *files, self.inputs.spatial_reference)
+        return stages.resample_t1w(
+            folder, origin, self._path("r2star"), self._path("t1w"), self._path("mask"),
+            self._path("forward"), self._path("inverse"), self.inputs.spatial_reference,
+        )  # fmt: skip
 
 
 class _AnatomyToTemplateInput(_StageInput):
@@ -173,8 +175,8 @@ class AnatomyToTemplate(_Stage):
     def _make(self, folder: Path, origin: Origin) -> stages.Made:
         i = self.inputs
         return stages.resample_template(
-            folder, origin, *self._paths("t1w", "mask"), OutputSpace.parse(i.space),
-            *self._paths("forward", "inverse"), i.spatial_reference, i.with_atlas,
+            folder, origin, self._path("t1w"), self._path("mask"), OutputSpace.parse(i.space),
+            self._path("forward"), self._path("inverse"), i.spatial_reference, i.with_atlas,
         )  # fmt: skip
 
 

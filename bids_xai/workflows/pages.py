@@ -33,5 +33,7 @@ def _problems(participant: str, failed: Mapping[str, str]) -> list[str]:
 
 def _write_page(output_dir: Path, participant: str, problems: list[str]) -> Path:
     from bids_xai.reports.participant import write_participant_page
+    from bids_xai.reports.session import participant_figures
 
+    participant_figures(output_dir, participant)
     return write_participant_page(output_dir, participant, problems)

@@ -1,0 +1,60 @@
+"""The group level: steps in order, each skipped while its inputs and options are unchanged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from bids_xai.bids.query import check_dataset
+from bids_xai.errors import NoInputError
+from bids_xai.group import STEPS
+from bids_xai.group.context import LOG, GroupContext
+from bids_xai.settings import RunSettings
+from bids_xai.studies.schema import load_study
+
+
+def run_group(settings: RunSettings) -> Path | None:
+    """Run the chosen steps; return the group page where the step ``report`` was among them."""
+    study = load_study(settings.study)
+    if not settings.skip_bids_validation:
+        check_dataset(settings.bids_dir)
+    context = GroupContext(settings, study, find_template(settings))
+    chosen = [name for name in STEPS if not settings.steps or name in settings.steps]
+    if settings.dry_run:
+        trainings = len(context.selected_configurations) * len(context.selected_splits)
+        LOG.info("would run %s with %d training(s)", ", ".join(chosen), trainings)
+        return None
+    written: list[Path] = []
+    for name in chosen:
+        started = time.monotonic()
+        module, _, function = STEPS[name].partition(":")
+        step = cast("Callable[[GroupContext], list[Path]]",
+                    getattr(import_module(module), function))  # fmt: skip
+        written = step(context)
+        LOG.info("step %s: %.1f s", name, time.monotonic() - started)
+    return written[-1] if "report" in chosen else None
+
+
+def find_template(settings: RunSettings) -> str:
+    """Return the template the derivatives were normalised to.
+
+    Where there are several, the first of ``--output-spaces`` that is among them counts.
+    Raises :class:`NoInputError` where there is none.
+    """
+    pattern = "anat/*_from-T1w_to-*_mode-image_xfm.h5"
+    root = settings.output_dir
+    names = {
+        path.name.split("_to-")[1].split("_")[0]
+        for path in [*root.glob(f"sub-*/{pattern}"), *root.glob(f"sub-*/ses-*/{pattern}")]
+    }
+    if not names:
+        raise NoInputError(
+            "the output folder has no participant derivatives",
+            file=root,
+            fix="run the participant level first, into the same output folder",
+        )
+    wanted = [space.template for space in settings.output_spaces]
+    return next((name for name in wanted if name in names), sorted(names)[0])
