@@ -52,6 +52,13 @@ def _umask() -> int:
     return current
 
 
+def remove_if_empty(*folders: Path) -> None:
+    """Remove the folders, in the order given, that hold nothing."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def write_text(path: Path, content: str) -> Path:
     """Write UTF-8 text atomically."""
     return write_bytes(path, content.encode())

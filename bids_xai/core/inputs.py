@@ -85,9 +85,12 @@ def _crop_or_pad(
 
 
 def network_input(
-    data: NDArray[Any], mask: NDArray[Any] | None, *, scale: float
+    data: NDArray[Any], mask: NDArray[Any] | None, *, scale: float, maximum: float | None = None
 ) -> NDArray[np.float32]:
     """Return map / scale with everything outside ``mask`` and every non-finite value set to 0.
+
+    maximum : in units of the map; higher values become this one (an R2* map holds any number in
+        air and bone, where there is no signal to fit); ``None`` keeps them.
 
     The result is ≥ 0, as z+ relevance needs; negative values (there are none in an R2* map)
     become 0. Raises :class:`BadDataError` for a scale that is not positive.
@@ -97,4 +100,4 @@ def network_input(
     values = np.nan_to_num(np.asarray(data, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     if mask is not None:
         values = values * (np.asarray(mask) > 0)
-    return np.asarray(np.maximum(values / np.float32(scale), np.float32(0.0)))
+    return np.asarray(np.clip(values, 0.0, maximum) / np.float32(scale), dtype=np.float32)

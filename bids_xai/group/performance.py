@@ -130,6 +130,8 @@ def compare(rows: Sequence[dict[str, Any]], ids: Sequence[str]) -> list[dict[str
                 "p_value": mcnemar_exact(of_a, of_b),
             }
         )  # fmt: skip
-    for row, p in zip(result, holm([float(r["p_value"]) for r in result]) if result else [], strict=True):
+    for row, p in zip(
+        result, holm([float(r["p_value"]) for r in result]) if result else [], strict=True
+    ):
         row["p_holm"] = float(p)
     return result

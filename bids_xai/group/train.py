@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 import bids_xai
+from bids_xai.bids.files import remove_if_empty
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
 from bids_xai.core.splits import check_no_leakage, split_hash
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, load_splits
@@ -38,6 +39,7 @@ def run(context: GroupContext) -> list[Path]:
                 _train_one(context, configuration, split, splits[split], scans, shape, cache)
             )
     shutil.rmtree(cache, ignore_errors=True)
+    remove_if_empty(cache.parent, cache.parent.parent)
     return cards
 
 
@@ -164,6 +166,7 @@ def _fit(
         suffix=study.input.suffix,
         space=study.input.space,
         scale=study.input.scale,
+        maximum=study.input.maximum or None,
         skull_strip=configuration.skull_strip,
         classes=(study.target.negative, study.target.positive),
         seed=seed,
@@ -222,6 +225,7 @@ def _cache_scan(
         shape=shape,
         voxel_mm=context.study.input.voxel_mm or None,
         scale=context.study.input.scale,
+        maximum=context.study.input.maximum or None,
         skull_strip=configuration.skull_strip,
     )
     save_array(volume_file, volume.data)

@@ -104,6 +104,7 @@ def explain_scan(
 
     volume, mask = load_network_input(
         map_file, mask_file, shape=card.input_shape, scale=card.scale,
+        maximum=card.maximum,
         voxel_mm=card.voxel_mm[0] if card.voxel_mm else None, skull_strip=card.skull_strip,
     )  # fmt: skip
     batch = torch.from_numpy(volume.data)[None, None].to(device)

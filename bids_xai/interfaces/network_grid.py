@@ -41,6 +41,7 @@ def load_network_input(
     voxel_mm: float | None,
     scale: float,
     skull_strip: bool,
+    maximum: float | None = None,
 ) -> tuple[Volume, Volume]:
     """Return the network's input (float32, ≥ 0) and the brain mask (0 or 1) on its grid.
 
@@ -55,7 +56,9 @@ def load_network_input(
             fix="run the participant level again for this participant",
         )
     affine = centred_grid(image.data.shape, image.affine, shape, voxel_mm)
-    values = network_input(image.data, mask.data if skull_strip else None, scale=scale)
+    values = network_input(
+        image.data, mask.data if skull_strip else None, scale=scale, maximum=maximum
+    )
     on_grid = resample_grid(mask.data > 0, mask.affine, shape, affine)
     _check_brain_inside(mask, on_grid.sum(), affine, map_file)
     return (

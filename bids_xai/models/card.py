@@ -29,6 +29,7 @@ class ModelCard:
     input_shape : (x, y, z) voxels; ``voxel_mm`` : their size in mm, None where it varies
     suffix, space : BIDS suffix and space of the input maps (``R2starmap``, ``T1w``)
     scale : input = map / scale (40 per second for R2*)
+    maximum : higher values of the map are set to this one first, None keeps them
     skull_strip : whether the map was multiplied by its brain mask
     classes : names of the (negative, positive) class, in the order of the outputs
     seed : of weights and shuffling
@@ -44,6 +45,7 @@ class ModelCard:
     suffix: str
     space: str
     scale: float
+    maximum: float | None
     skull_strip: bool
     classes: tuple[str, str]
     seed: int
@@ -168,6 +170,8 @@ def _valid(name: str, value: Any) -> bool:
             return _list_of(value, 2, lambda item: isinstance(item, str))
         case "scale":
             return _is_number(value) and value > 0
+        case "maximum":
+            return value is None or (_is_number(value) and value > 0)
         case "seed" | "split":
             return _is_integer(value)
         case "skull_strip" | "relevance_guided":

@@ -37,11 +37,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Input:
-    """Which maps a network sees: map / scale, on cubic voxels (0 keeps those of the T1w image)."""
+    """Which maps a network sees: min(map, maximum) / scale, on cubic voxels.
+
+    ``maximum`` and ``scale`` are in units of the map (1/s for R2*); a ``maximum`` of 0 keeps all
+    values, a ``voxel_mm`` of 0 the voxels of the T1w image.
+    """
 
     suffix: str = "R2starmap"
     space: str = "T1w"
     scale: float = 40.0
+    maximum: float = 0.0
     voxel_mm: float = 0.0
 
 
@@ -235,6 +240,7 @@ def _check_values(study: Study, file: Path) -> None:
         'input.suffix must be "R2starmap"': study.input.suffix == "R2starmap",
         'input.space must be "T1w"': study.input.space == "T1w",
         "input.scale must be above 0": study.input.scale > 0,
+        "input.maximum must be 0 or above": study.input.maximum >= 0,
         "input.voxel_mm must be 0 or above": study.input.voxel_mm >= 0,
         "splits.repeats must be 1 or more": study.splits.repeats >= 1,
         "splits.fractions must be three shares (train, validation, test) that sum to 1":

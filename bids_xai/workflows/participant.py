@@ -14,7 +14,7 @@ from typing import Any
 
 import bids_xai
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
-from bids_xai.bids.files import write_text
+from bids_xai.bids.files import remove_if_empty, write_text
 from bids_xai.bids.names import label_of
 from bids_xai.bids.query import (
     check_dataset,
@@ -184,7 +184,7 @@ def _process(jobs: list[_Job], settings: RunSettings, device: str, run: Particip
         elif problem is not None:
             raise problem
     shutil.rmtree(crashes, ignore_errors=True)
-    _remove_if_empty(settings.work_folder)
+    remove_if_empty(settings.work_folder)
 
 
 def log_folders_by_node(jobs: Sequence[_Job], folders: dict[str, Path]) -> dict[str, Path]:
@@ -289,13 +289,5 @@ def _clean(job: _Job, settings: RunSettings) -> None:
     if settings.work_dir is None or settings.clean_workdir:
         folder = settings.work_folder / "participant"
         shutil.rmtree(folder / job.node_name, ignore_errors=True)
-        _remove_if_empty(folder)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        for name in ("d3.js", "graph1.json", "graph.json", "index.html"):  # nipype's own leftovers
-            (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
-    except OSError:
-        LOG.debug("kept %s", folder)
+        if not any(folder.glob("sub*")):  # nipype leaves a drawing of the graph behind
+            shutil.rmtree(folder, ignore_errors=True)

@@ -22,6 +22,7 @@ CARD = ModelCard(
     suffix="R2starmap",
     space="T1w",
     scale=40.0,
+    maximum=None,
     skull_strip=False,
     classes=("NC", "AD"),
     seed=3,

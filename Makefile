@@ -1,0 +1,38 @@
+# make demo   environment, simulated cohort, participant and group level; ends with the report
+# make test   environment, linters, types, layers, docs, tests
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+BIN := $(VENV)/bin
+NPROCS ?= 2
+
+.PHONY: demo test lint docs clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+	touch $@
+
+$(DEMO)/raw/dataset_description.json: | $(VENV)/.ready
+	rm -rf $(DEMO)/raw
+	$(BIN)/bids_xai_simulate $(DEMO)/raw --n-participants 40 --voxel-mm 4 --effect 60 --seed 1
+
+demo: $(DEMO)/raw/dataset_description.json
+	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out participant --nprocs $(NPROCS) \
+	  --output-spaces MNI152NLin2009aSym:res-4
+	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out group --study quick --nprocs $(NPROCS)
+
+lint: | $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+docs: | $(VENV)/.ready
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+test: lint docs
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(DEMO) docs/_build build dist

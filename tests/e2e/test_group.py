@@ -1,0 +1,173 @@
+"""The group level: files, conservation, refusals, resumption, and the model used on new data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from conftest import EMBEDDED, Run, command
+
+pytestmark = pytest.mark.slow
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def test_ends_well_and_names_its_files(group8: Run) -> None:
+    assert group8.finished.status == 0, group8.finished.err
+    page = group8.out.resolve() / "group_quick.html"
+    assert group8.finished.out.strip().splitlines()[-1] == str(page)
+    folder = group8.out / "group" / "quick"
+    tables = ["cohort", "splits", "predictions", "performance", "performance_summary",
+              "comparisons", "atlas/regions", "atlas/gain"]  # fmt: skip
+    tables += [
+        f"spray/{c}_{s}/{t}"
+        for c in "ABC" for s in ("T1w", "template")
+        for t in ("eigenvalues", "clusters", "embedding")
+    ]  # fmt: skip
+    for table in tables:
+        content = rows(folder / f"{table}.tsv")
+        described = json.loads((folder / f"{table}.json").read_text())
+        assert content, table
+        assert list(content[0]) == list(described), table
+        assert "nan" not in (folder / f"{table}.tsv").read_text().lower(), table
+    for configuration in "ABC":
+        for split in (0, 1):
+            model = group8.out / "models" / "quick" / configuration / f"split-{split}"
+            assert (model / "model.safetensors").is_file()
+            assert (model / "model.json").is_file()
+            assert not list(model.glob("checkpoint*"))
+        for space in ("T1w", "template"):
+            assert list(
+                (folder / "spray" / f"{configuration}_{space}").glob("cluster-*_mean.nii.gz")
+            )
+    assert list((folder / "means").glob("configuration-A_group-AD_mean.nii.gz"))
+    assert not (group8.out / "work").exists()
+
+
+def test_participants_are_never_in_two_sets(group8: Run) -> None:
+    folder = group8.out / "group" / "quick"
+    for split in {row["split"] for row in rows(folder / "splits.tsv")}:
+        members = [r for r in rows(folder / "splits.tsv") if r["split"] == split]
+        names = [r["participant_id"] for r in members]
+        assert len(names) == len(set(names)) == 8
+        test = {r["participant_id"] for r in members if r["set"] == "test"}
+        predicted = {r["participant_id"] for r in rows(folder / "predictions.tsv")
+                     if r["split"] == split}  # fmt: skip
+        assert predicted == test
+
+
+def test_relevance_sums_to_one_and_lies_where_it_should(group8: Run) -> None:
+    folder = group8.out / "group" / "quick"
+    for row in rows(folder / "predictions.tsv"):
+        image = nib.load(folder / row["relevance"])
+        data = np.asarray(image.dataobj)
+        assert abs(data.sum(dtype=np.float64) - 1) < 1e-3
+        assert abs(float(row["relevance_sum"]) - 1) < 1e-3
+        assert np.allclose(image.header.get_zooms(), 5.0)
+        # the grid has the centre of the T1w image: a true affine, not an identity
+        t1w = next(
+            (group8.out / row["participant_id"] / row["session_id"] / "anat").glob(
+                "*_space-T1w_R2starmap.nii.gz"
+            )
+        )
+        centres = [
+            i.affine[:3, :3] @ ((np.array(i.shape) - 1) / 2) + i.affine[:3, 3]
+            for i in (image, nib.load(t1w))
+        ]
+        assert np.allclose(*centres, atol=1e-3)
+        warped = nib.load(folder / row["warped"])
+        assert warped.shape == nib.load(next((folder / "means").glob("*.nii.gz"))).shape
+
+
+def test_configurations_are_paired(group8: Run) -> None:
+    cards = {}
+    for configuration in "ABC":
+        path = group8.out / "models" / "quick" / configuration / "split-0" / "model.json"
+        cards[configuration] = json.loads(path.read_text())
+    assert len({card["split_hash"] for card in cards.values()}) == 1
+    assert [cards[c]["skull_strip"] for c in "ABC"] == [False, True, False]
+    assert [cards[c]["relevance_guided"] for c in "ABC"] == [False, False, True]
+
+
+def test_again_trains_nothing(group8: Run) -> None:
+    models = sorted((group8.out / "models").rglob("model.safetensors"))
+    heatmaps = sorted((group8.out / "group").rglob("*_relmap.nii.gz"))
+    before = [p.stat().st_mtime_ns for p in models + heatmaps]
+    again = command(group8.raw, group8.out, "group", "--study", "quick", "--nprocs", 2)
+    assert again.status == 0, again.err
+    assert again.err.count("up to date") == 6
+    assert "explaining" not in again.err
+    assert [p.stat().st_mtime_ns for p in models + heatmaps] == before
+
+
+def test_model_is_used_in_a_new_output_folder(group8: Run, tmp_path: Path) -> None:
+    model = group8.out / "models" / "quick" / "C" / "split-0"
+    done = command(
+        group8.raw, tmp_path / "out2", "participant", "--participant-label", "01",
+        "--session-label", "1", "--model", model, "--sloppy", "--nprocs", 1,
+        "--output-spaces", f"{EMBEDDED}:res-3",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    folder = tmp_path / "out2" / "sub-01" / "ses-1" / "anat"
+    prediction = rows(folder / "sub-01_ses-1_model-quickC0_prediction.tsv")
+    assert [row["class"] for row in prediction] == ["NC", "AD"]
+    assert sum(float(row["probability"]) for row in prediction) == pytest.approx(1, abs=1e-4)
+    tail = "model-quickC0_label-all_desc-lrpzplus"
+    native = nib.load(folder / f"sub-01_ses-1_space-T1w_{tail}_relmap.nii.gz")
+    assert abs(np.asarray(native.dataobj).sum(dtype=np.float64) - 1) < 1e-3
+    assert (folder / f"sub-01_ses-1_space-{EMBEDDED}_res-2_{tail}_relmap.nii.gz").is_file()
+    regions = rows(
+        folder
+        / f"sub-01_ses-1_space-{EMBEDDED}_atlas-TissueNuclei_{tail.replace('_desc', '_desc')}"
+        "_regions.tsv"
+    )
+    assert len(regions) == 12
+    assert "quickC0" in (tmp_path / "out2" / "sub-01.html").read_text()
+
+
+@pytest.fixture
+def copied(group8: Run, tmp_path: Path) -> Run:
+    """Raw tables and derivatives that a test may spoil."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in ("dataset_description.json", "participants.tsv"):
+        shutil.copy(group8.raw / name, raw / name)
+    out = tmp_path / "out"
+    for folder in sorted(group8.out.glob("sub-*")):
+        if folder.is_dir():
+            shutil.copytree(folder, out / folder.name)
+    return Run(raw, out, group8.finished)
+
+
+def refused(run: Run, status: int, *words: str) -> None:
+    done = command(run.raw, run.out, "group", "--study", "quick")
+    assert done.status == status, done.err
+    assert "Traceback" not in done.err
+    assert len([line for line in done.err.splitlines() if "error" in line]) == 1
+    for word in words:
+        assert word in done.err
+
+
+def test_no_participants_table(copied: Run) -> None:
+    (copied.raw / "participants.tsv").unlink()
+    refused(copied, 66, "participants.tsv")
+
+
+def test_no_target_column(copied: Run) -> None:
+    path = copied.raw / "participants.tsv"
+    path.write_text(path.read_text().replace("diagnosis", "group"))
+    refused(copied, 65, "diagnosis", "participants.tsv")
+
+
+def test_one_class_only(copied: Run) -> None:
+    path = copied.raw / "participants.tsv"
+    path.write_text(path.read_text().replace("\tAD\t", "\tNC\t"))
+    refused(copied, 65, "fewer than two classes")
