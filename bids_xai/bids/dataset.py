@@ -46,7 +46,7 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, raw: dict[str, Any]) -
     write_text(output_dir / ".bidsignore", "\n".join(_IGNORED) + "\n")
     write_text(
         output_dir / "descriptions.tsv",
-        "desc_id\tdescription\n" + "".join(f"{k}\t{v}\n" for k, v in _DESCRIPTIONS.items()),
+        "desc_id\tdescription\n" + "".join(f"desc-{k}\t{v}\n" for k, v in _DESCRIPTIONS.items()),
     )
     write_text(output_dir / "README.md", _readme(raw))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,17 @@ def _set_environment() -> None:
     os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
     os.environ.setdefault("NO_ET", "1")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    _set_home()
+
+
+def _set_home() -> None:
+    """Give libraries a home they can use where a container's user has none."""
+    home = Path(os.environ.get("HOME") or "/")
+    spare = Path(tempfile.gettempdir()) / f"bids_xai-home-{os.getuid()}"
+    if home.exists() and not os.access(home, os.R_OK | os.X_OK):
+        os.environ["HOME"] = str(spare)
+    if "MPLCONFIGDIR" not in os.environ and not os.access(home, os.W_OK):
+        os.environ["MPLCONFIGDIR"] = str(spare / "matplotlib")
 
 
 def _set_up_log(verbose: int) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _NODE = re.compile(r"^Node: (\S+)$", re.MULTILINE)
-_USER_ERROR = re.compile(r"^bids_xai\.errors\.\w+: (.+)$", re.MULTILINE)
+_USER_ERROR = re.compile(r"^\s*bids_xai\.errors\.\w+: (.+)$", re.MULTILINE)
+
+_ANY_ERROR = re.compile(r"^\s*[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
 
 
 def failures_from_crashes(folder: Path, log_folders: Mapping[str, Path]) -> dict[str, str]:
@@ -38,12 +40,6 @@ def _message(text: str, node: str, kept: Path) -> str:
     said = _USER_ERROR.findall(text)
     if said:
         return str(said[-1])
-    last = next(
-        (
-            line
-            for line in reversed(text.splitlines())
-            if re.match(r"^[\w.]+(Error|Exception)", line)
-        ),
-        "it gave no reason",
-    )
+    causes = [line.strip() for line in _ANY_ERROR.findall(text) if "NodeExecutionError" not in line]
+    last = causes[-1] if causes else "it gave no reason"
     return f"step {node} failed: {last} [{kept}]. Fix: read that file; it has the traceback."

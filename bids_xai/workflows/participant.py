@@ -99,7 +99,6 @@ def _collect(
         except UserError as error:
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)
-            LOG.error("sub-%s: %s", participant, error)
     if errors and len(participants) == 1 and not sessions:
         raise errors[0]  # the run was about this one: its own exit status says more than "some"
     return sessions
@@ -180,7 +179,6 @@ def _process(jobs: list[_Job], settings: RunSettings, device: str, run: Particip
             _clean(job, settings)
         elif job.node_name in messages:
             run.failed[label] = messages[job.node_name]
-            LOG.error("%s: %s", label, messages[job.node_name])
         elif problem is not None:
             raise problem
     shutil.rmtree(crashes, ignore_errors=True)
@@ -210,7 +208,7 @@ def _run_graph(
             for job in jobs
         ]
     )
-    plugin, arguments = _plugin(settings, _progress(jobs))
+    plugin, arguments = _plugin(settings, _progress(jobs, settings.output_dir.resolve()))
     LOG.info("processing %d session(s) with %d process(es)", len(jobs), settings.nprocs)
     try:
         graph.run(plugin=plugin, plugin_args=arguments)
@@ -237,16 +235,18 @@ def _plugin(
     return "MultiProc", arguments
 
 
-def _progress(jobs: list[_Job]) -> Callable[[Any, str], None]:
-    labels = {job.node_name: job.session.label for job in jobs}
+def _progress(jobs: list[_Job], root: Path) -> Callable[[Any, str], None]:
+    by_name = {job.node_name: job for job in jobs}
     finished: list[str] = []
 
     def report(node: Any, status: str) -> None:
         if status != "end" or node.name != "publish":
             return
-        label = labels[node.fullname.split(".")[-2]]
-        finished.append(label)
-        LOG.info("[%d/%d] %s done", len(finished), len(jobs), label)
+        job = by_name[node.fullname.split(".")[-2]]
+        if not is_current(job.stamp, job.digest, root):
+            return  # the linear plugin reports the nodes after a failed one as ended, too
+        finished.append(job.session.label)
+        LOG.info("[%d/%d] %s done", len(finished), len(jobs), job.session.label)
 
     return report
 

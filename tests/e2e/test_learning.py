@@ -19,7 +19,7 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("strong")
     raw, out = folder / "raw", folder / "out"
     made = simulate(
-        raw, "--n-participants", 80, "--voxel-mm", 4, "--sessions", 1, "--seed", 3,
+        raw, "--n-participants", 60, "--voxel-mm", 4, "--sessions", 1, "--seed", 3,
         "--effect", EFFECT_PERCENT,
     )  # fmt: skip
     assert made.status == 0, made.err
@@ -28,7 +28,18 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
     assert done.status == 0, done.err
     done = command(
-        raw, out, "group", "--study", "quick", "--nprocs", 2, "--configuration", "A", "C"
+        raw,
+        out,
+        "group",
+        "--study",
+        "quick",
+        "--nprocs",
+        2,
+        "--configuration",
+        "A",
+        "C",
+        "--split",
+        0,
     )
     assert done.status == 0, done.err
     return Run(raw, out, done)

@@ -1,0 +1,103 @@
+"""Stamps: current only while options, inputs and outputs are what they were."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
+
+OPTIONS = {"method": "nlls", "seed": 0, "spaces": ["a"]}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "in" / name for name in ("a.nii.gz", "b.json")]
+    paths[0].parent.mkdir()
+    for path in paths:
+        path.write_text(path.name)
+    return paths
+
+
+def test_the_fingerprint_knows_options_and_inputs_but_not_their_order(inputs: list[Path]) -> None:
+    first = fingerprint(inputs, OPTIONS)
+    assert first == fingerprint(reversed(inputs), dict(reversed(OPTIONS.items())))
+    assert first == fingerprint([*inputs, inputs[0]], OPTIONS)
+    assert first != fingerprint(inputs[:1], OPTIONS)
+    assert first != fingerprint(inputs, OPTIONS | {"seed": 1})
+    assert first != fingerprint(inputs, OPTIONS | {"extra": None})
+
+
+def test_the_fingerprint_sees_changed_inputs(inputs: list[Path]) -> None:
+    first = fingerprint(inputs, OPTIONS)
+    stat = inputs[0].stat()
+    inputs[0].write_text("b.nii.gz")  # as long as before
+    os.utime(inputs[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    later = fingerprint(inputs, OPTIONS)
+    assert later != first
+    inputs[0].write_text("longer than before")
+    os.utime(inputs[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert fingerprint(inputs, OPTIONS) not in (first, later)
+
+
+def test_the_fingerprint_follows_links_and_ignores_the_folder(
+    inputs: list[Path], tmp_path: Path
+) -> None:
+    link = tmp_path / "elsewhere" / inputs[0].name
+    link.parent.mkdir()
+    link.symlink_to(inputs[0])
+    assert fingerprint([link], OPTIONS) == fingerprint(inputs[:1], OPTIONS)
+
+
+@pytest.fixture
+def stamped(tmp_path: Path) -> tuple[Path, Path, Path]:
+    root = tmp_path / "out"
+    output = root / "sub-01" / "anat" / "map.nii.gz"
+    output.parent.mkdir(parents=True)
+    output.write_bytes(b"12345")
+    stamp = write_stamp(root / "logs" / "sub-01.json", "digest", root, [output, output])
+    return stamp, root, output
+
+
+def test_a_stamp_is_current_until_something_changes(stamped: tuple[Path, Path, Path]) -> None:
+    stamp, root, output = stamped
+    assert is_current(stamp, "digest", root)
+    assert not is_current(stamp, "another", root)
+    output.write_bytes(b"1234")
+    assert not is_current(stamp, "digest", root)
+    output.write_bytes(b"12345")
+    assert is_current(stamp, "digest", root)
+    output.unlink()
+    assert not is_current(stamp, "digest", root)
+
+
+def test_a_stamp_moves_with_its_folder(stamped: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    _, root, _ = stamped
+    moved = root.rename(tmp_path / "moved")
+    assert is_current(moved / "logs" / "sub-01.json", "digest", moved)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "{}", '{"digest": "digest"}', '{"digest": "digest", "outputs": []}', "\u00ff"],
+)
+def test_a_broken_stamp_is_not_current(
+    stamped: tuple[Path, Path, Path], content: str
+) -> None:
+    stamp, root, _ = stamped
+    stamp.write_bytes(content.encode("latin-1"))
+    assert not is_current(stamp, "digest", root)
+    stamp.unlink()
+    assert not is_current(stamp, "digest", root)
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: TypeError for JSON that is no object")
+@pytest.mark.parametrize("content", ["[]", "null", "3"])
+def test_a_stamp_that_is_no_object_is_not_current(
+    stamped: tuple[Path, Path, Path], content: str
+) -> None:
+    stamp, root, _ = stamped
+    stamp.write_text(content)
+    assert not is_current(stamp, "digest", root)
