@@ -28,10 +28,10 @@ class UserError(Exception):
     def __init__(
         self, problem: str, *, file: str | PathLike[str] | None = None, fix: str | None = None
     ) -> None:
-        self.problem = problem
+        self.problem = " ".join(problem.split())  # libraries' texts have line breaks
         self.file = None if file is None else str(file)
         self.fix = fix
-        super().__init__(problem, self.file, fix)
+        super().__init__(self.problem, self.file, fix)
 
     def __str__(self) -> str:
         where = f" [{self.file}]" if self.file else ""

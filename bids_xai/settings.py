@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 EMBEDDED_TEMPLATE = "MNI152NLin2009aSym"
 DEFAULT_TEMPLATE = "MNI152NLin2009cAsym"
+RELEVANCE_RESOLUTION = 2  # of the template grid relevance is reported on
 
 
 def available_cpus() -> int:
@@ -30,7 +32,7 @@ class OutputSpace:
     def parse(cls, text: str) -> OutputSpace:
         """Read ``NAME`` or ``NAME:res-N``; raise ``ValueError`` for anything else."""
         name, _, modifier = text.partition(":")
-        if not name.isalnum():
+        if not (text.isascii() and name.isalnum()):
             raise ValueError(f"'{text}' is not NAME or NAME:res-N")
         if not modifier:
             return cls(name)
@@ -110,5 +112,5 @@ def _toml(value: Any) -> str:
         return repr(value)
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+    # a JSON text is a TOML text but for DEL, which TOML wants escaped
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bids_xai.errors import CannotCreateError
 
 _GZIP_LEVEL = 5
+_SPACES = str.maketrans("\t\n\r", "   ")
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -28,14 +29,13 @@ def write_bytes(path: Path, content: bytes) -> Path:
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with temporary.open("xb") as stream:  # unlike tempfile's, with the umask's permissions
                 stream.write(content)
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise CannotCreateError(
@@ -44,12 +44,6 @@ def write_bytes(path: Path, content: bytes) -> Path:
             fix="check free space and write permission of the folder",
         ) from error
     return path
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def remove_if_empty(*folders: Path) -> None:
@@ -76,7 +70,8 @@ def write_tsv(
 ) -> Path:
     """Write a TSV and the JSON beside it that says what each column means.
 
-    rows : one mapping a line; a missing or ``None`` value becomes ``n/a``.
+    rows : one mapping a line; a missing, empty or ``None`` value becomes ``n/a``, numbers get
+        nine significant digits (what float32 needs), a line break or tab in a text a space.
     columns : name → description, in the order of the table.
     """
     write_json(path.with_suffix(".json"), column_descriptions(columns))
@@ -101,8 +96,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
     if isinstance(value, (float, np.floating)):
-        return "n/a" if not np.isfinite(value) else f"{float(value):.6g}"
-    return str(value).replace("\t", " ").replace("\n", " ")
+        return "n/a" if not np.isfinite(value) else f"{float(value):.9g}"
+    text = str(value).translate(_SPACES) or "n/a"
+    if text.startswith('"'):  # readers would take it for the start of a quoted cell
+        text = '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def nifti_bytes(data: NDArray[Any], affine: NDArray[np.float64]) -> bytes:

@@ -48,9 +48,17 @@ def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
     """Read a 3-D volume with its scaling applied.
 
     Raises :class:`NoInputError` where there is no file, :class:`BadDataError` where it is
-    damaged or not 3-D, :class:`FileAccessError` where it cannot be read.
+    damaged, not 3-D, or has more than one real number a voxel (colours, complex),
+    :class:`FileAccessError` where it cannot be read.
     """
     image = _open(path)
+    kind = np.dtype(image.get_data_dtype())
+    if kind.kind not in "biuf":
+        raise BadDataError(
+            f"expected one real number a voxel, found {'colours' if kind.fields else kind.name}",
+            file=path,
+            fix="store magnitude and phase, or each colour, as an image of its own",
+        )
     shape = image.shape[:3] if all(n == 1 for n in image.shape[3:]) else image.shape
     if len(shape) != 3:
         raise BadDataError(

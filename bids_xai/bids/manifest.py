@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_xai.bids.files import tsv_text, write_bytes, write_json
+from bids_xai.bids.files import tsv_text, write_bytes, write_json, write_text
 from bids_xai.bids.names import anat_path
 
 
@@ -24,10 +24,9 @@ class Product:
 
 
 def save_manifest(folder: Path, products: Sequence[Product]) -> Path:
-    """Write the list as ``manifest.json`` in a stage's working folder."""
-    path = folder / "manifest.json"
-    path.write_text(json.dumps([asdict(product) for product in products]))
-    return path
+    """Write the list as ``manifest.json`` in a stage's working folder, atomically."""
+    content = json.dumps([asdict(product) for product in products])
+    return write_text(folder / "manifest.json", content)
 
 
 def publish(manifest: Path, output_dir: Path) -> list[Path]:

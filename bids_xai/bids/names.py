@@ -42,5 +42,5 @@ def parse_name(name: str) -> tuple[dict[str, str], str, str]:
 
 
 def label_of(text: str) -> str:
-    """Return the text as a BIDS label: letters and digits only (``lrp-zplus`` → ``lrpzplus``)."""
-    return "".join(character for character in text if character.isalnum())
+    """Return the text as a BIDS label: ASCII letters and digits (``lrp-zplus`` → ``lrpzplus``)."""
+    return "".join(c for c in text if c.isascii() and c.isalnum())

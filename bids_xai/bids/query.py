@@ -34,14 +34,16 @@ _SERIES_ENTITIES = {
 _LONGEST_PLAUSIBLE_ECHO_S = 1.0
 
 
-def check_dataset(root: Path) -> dict[str, Any]:
-    """Return the dataset description.
+def check_dataset(root: Path, skip_validation: bool = False) -> dict[str, Any]:
+    """Return the dataset description, an empty one where validation is skipped.
 
     Raises :class:`NoInputError` where the folder is missing and :class:`InvalidBidsError` where
     it is no BIDS dataset.
     """
     if not root.is_dir():
         raise NoInputError("no such BIDS folder", file=root, fix="check the first argument")
+    if skip_validation:
+        return {}
     path = root / "dataset_description.json"
     if not path.is_file():
         raise InvalidBidsError(
@@ -58,7 +60,7 @@ def check_dataset(root: Path) -> dict[str, Any]:
 def read_json(path: Path, error_class: type[UserError] = BadDataError) -> dict[str, Any]:
     """Read a JSON object; anything else is one error of the given class naming the file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise error_class(
             f"cannot read the JSON file ({error})", file=path, fix="correct it"
@@ -72,19 +74,34 @@ def open_layout(root: Path) -> Any:
     """Index the raw dataset (derivatives, source data and hidden folders left out)."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
-    ignore = [
-        re.compile(r"(^|/)(derivatives|sourcedata|code|stimuli|models)(/|$)"),
-        re.compile(r"/\."),
-    ]
+    ignore = [re.compile(r"/\."), *_folders_of_no_participant(root)]
     indexer = BIDSLayoutIndexer(validate=False, ignore=ignore, index_metadata=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pybids announces its own future changes
         try:
             return BIDSLayout(root, validate=False, derivatives=False, indexer=indexer)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise InvalidBidsError(
-                f"the dataset cannot be indexed: {error}", file=root, fix="correct the file named"
+                f"the dataset cannot be indexed: {error}",
+                file=_broken_sidecar(root) or root,
+                fix="correct the file named",
             ) from error
+
+
+def _folders_of_no_participant(root: Path) -> list[re.Pattern[str]]:
+    """Everything beside ``sub-*`` is left out: derivatives, outputs inside the dataset."""
+    others = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("sub-")]
+    return [re.compile(rf"^/?{re.escape(name)}(/|$)") for name in sorted(others)]
+
+
+def _broken_sidecar(root: Path) -> Path | None:
+    """Return the first sidecar that is not a JSON object."""
+    for path in sorted([*root.glob("*.json"), *root.glob("sub-*/**/*.json")]):
+        try:
+            read_json(path)
+        except BadDataError:
+            return path
+    return None
 
 
 def select_participants(layout: Any, wanted: Iterable[str]) -> list[str]:
@@ -136,7 +153,13 @@ def collect_sessions(
 
 def _images(layout: Any, participant: str, suffix: str, filters: dict[str, Any]) -> list[Any]:
     query = {"subject": participant, "suffix": suffix, "extension": list(_IMAGE), **filters}
-    files = layout.get(**query)
+    try:
+        files = layout.get(**query)
+    except (ValueError, TypeError) as error:
+        raise BadDataError(
+            f"--bids-filter-file cannot be used: {error}",
+            fix='give pybids entities, for example {"t1w": {"acquisition": "mprage"}}',
+        ) from error
     return sorted(files, key=lambda file: str(file.path))
 
 
@@ -157,7 +180,7 @@ def _session(
             file=Path(layout.root) / where / "anat",
             fix="add a T1w image of the same session",
         )
-    chosen = min(anatomy, key=lambda f: (_entity(f, "run"), str(f.path)))
+    chosen = min(anatomy, key=lambda f: (len(_entity(f, "run")), _entity(f, "run"), str(f.path)))
     groups: dict[tuple[str, ...], list[Any]] = {}
     for file in mine:
         key = tuple(_entity(file, name) for name in _SERIES_ENTITIES)
@@ -181,7 +204,7 @@ def _source_entities(file: Any) -> dict[str, str]:
 
 
 def _sidecars(file: Any) -> list[str]:
-    return [str(a.path) for a in file.get_associations(kind="Metadata")]
+    return [str(a.path) for a in file.get_associations(kind="Metadata", include_parents=True)]
 
 
 def _echo_series(files: list[Any]) -> EchoSeries:
@@ -246,6 +269,12 @@ def _echo_time_s(file: Any) -> float:
 
 def _check_same_grid(paths: tuple[Path, ...]) -> None:
     shape, affine = read_header(paths[0])
+    if len(shape) != 3:
+        raise BadDataError(
+            f"an echo has shape {shape}, not three dimensions",
+            file=paths[0],
+            fix="split the series into one 3-D file an echo, named echo-<n>, as BIDS asks",
+        )
     for path in paths[1:]:
         other_shape, other_affine = read_header(path)
         if other_shape != shape:
@@ -269,6 +298,10 @@ def read_filters(path: Path | None) -> dict[str, Any]:
     if not path.is_file():
         raise NoInputError("no such filter file", file=path, fix="check --bids-filter-file")
     content = read_json(path)
+    if not all(isinstance(value, dict) for value in content.values()):
+        raise BadDataError(
+            "each filter must be an object", file=path, fix='write {"t1w": {"run": 1}}'
+        )
     unknown = set(content) - {"megre", "t1w"}
     if unknown:
         raise BadDataError(

@@ -28,7 +28,7 @@ def is_current(stamp: Path, digest: str, root: Path) -> bool:
         return content["digest"] == digest and all(
             (root / name).stat().st_size == size for name, size in outputs
         )
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
 
 

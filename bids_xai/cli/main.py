@@ -80,6 +80,12 @@ def _check_folders(settings: RunSettings) -> None:
         raise UsageError(
             "the output folder is the input folder", file=output, fix="choose another output folder"
         )
+    if source in output.parents and "derivatives" not in output.relative_to(source).parts:
+        raise UsageError(
+            "the output folder lies inside the input folder",
+            file=output,
+            fix="choose another output folder, or one below derivatives/",
+        )
     work = settings.work_folder.resolve()
     if settings.work_dir is not None and (work == source or source in work.parents):
         raise UsageError(

@@ -11,6 +11,7 @@ from scipy import ndimage
 from bids_xai.errors import BadDataError
 
 Affine = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 def centred_grid(
@@ -19,13 +20,18 @@ def centred_grid(
     """Return the affine of a grid with the same centre and axes as the given one.
 
     voxel_mm : edge length of the new, cubic voxels; ``None`` keeps those of the given grid.
+
+    Along an axis whose voxels keep their size, the grid moves by whole voxels, so that nothing is
+    interpolated: where the numbers of voxels differ by an odd number, the centre is off by half a
+    voxel.
     """
     edges = np.sqrt((affine[:3, :3] ** 2).sum(0))
-    new_edges = edges if voxel_mm is None else np.full(3, float(voxel_mm))
+    ratio = np.ones(3) if voxel_mm is None else float(voxel_mm) / edges
+    start = (np.array(shape) - 1) / 2 - ratio * (np.array(new_shape) - 1) / 2  # in old voxels
+    start = np.where(np.isclose(ratio, 1.0, rtol=1e-6), np.floor(start + 1e-3), start)
     new = np.eye(4)
-    new[:3, :3] = affine[:3, :3] / edges * new_edges
-    centre = affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
-    new[:3, 3] = centre - new[:3, :3] @ ((np.array(new_shape) - 1) / 2)
+    new[:3, :3] = affine[:3, :3] * ratio
+    new[:3, 3] = affine[:3, :3] @ start + affine[:3, 3]
     return new
 
 
@@ -43,30 +49,39 @@ def covering_shape(
 def resample_grid(
     data: NDArray[Any], affine: Affine, new_shape: tuple[int, ...], new_affine: Affine
 ) -> NDArray[np.float32]:
-    """Return ``data`` (x, y, z) on another grid, linearly, 0 outside.
+    """Return ``data`` (x, y, z) on another grid, linearly, 0 outside the field of view.
 
     Where the new voxels are larger, the data are smoothed first by a Gaussian that makes up the
     difference in resolution (full width at half maximum √(new² − old²)), so that nothing aliases.
+    A constant stays itself up to the border: smoothing and interpolation see the data mirrored
+    and continued there, and a new voxel counts as inside where its centre is.
     """
     to_old = np.linalg.inv(affine) @ new_affine
-    edges = np.sqrt((affine[:3, :3] ** 2).sum(0))
-    new_edges = np.sqrt((new_affine[:3, :3] ** 2).sum(0))
     if np.allclose(to_old[:3, :3], np.eye(3), atol=1e-6) and np.allclose(
         to_old[:3, 3], np.round(to_old[:3, 3]), atol=1e-4
     ):
         return _crop_or_pad(np.asarray(data, np.float32), new_shape, np.round(to_old[:3, 3]))
-    # ratio along the old axes, so that a rotation between the grids is respected
-    reach = np.abs(to_old[:3, :3] / new_edges) @ new_edges
-    width = np.sqrt(np.maximum(reach**2 - 1.0, 0.0)) / np.sqrt(8 * np.log(2))
+    # squared width of the new voxel along the old axes, in old voxels: rotation does not widen it
+    wider = (to_old[:3, :3] ** 2).sum(1) - 1.0
     source = np.asarray(data, dtype=np.float32)
-    if np.any(width * edges > 0):
-        source = ndimage.gaussian_filter(source, width, mode="constant", truncate=3.0)
-    return np.asarray(
-        ndimage.affine_transform(
-            source, to_old[:3, :3], to_old[:3, 3], output_shape=tuple(new_shape), order=1
-        ),
-        dtype=np.float32,
-    )
+    if np.any(wider > 1e-6):
+        width = np.sqrt(np.maximum(wider, 0.0) / (8 * np.log(2)))
+        source = ndimage.gaussian_filter(source, width, mode="reflect", truncate=3.0)
+    result = ndimage.affine_transform(
+        source, to_old[:3, :3], to_old[:3, 3], output_shape=tuple(new_shape), order=1,
+        mode="nearest",
+    )  # fmt: skip
+    return np.where(_inside(data.shape, new_shape, to_old), result, np.float32(0))
+
+
+def _inside(shape: tuple[int, ...], new_shape: tuple[int, ...], to_old: Affine) -> Bools:
+    """Return (new_shape,) whether the centre of a new voxel lies in the old field of view."""
+    i, j, k = np.ogrid[tuple(slice(n) for n in new_shape)]
+    result = np.ones(new_shape, dtype=bool)
+    for n, (a, b, c, start) in zip(shape, to_old[:3], strict=True):
+        place = a * i + b * j + c * k + start
+        result &= np.abs(place - (n - 1) / 2) <= n / 2 + 1e-6
+    return result
 
 
 def _crop_or_pad(

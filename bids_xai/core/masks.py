@@ -12,6 +12,8 @@ from bids_xai.errors import BadDataError
 
 Bools = NDArray[np.bool_]
 
+_TOLERANCE_MM = 1e-3  # affines come out of float32 headers: 1 mm may read 1.0000001
+
 
 def ball(radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
     """Return a ball-shaped structuring element of the given radius on an anisotropic grid."""
@@ -22,15 +24,22 @@ def ball(radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
 
 
 def dilate(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
-    """Return every voxel within ``radius_mm`` of the mask (exact Euclidean distance)."""
+    """Return every voxel within ``radius_mm`` of the mask (Euclidean distance, to 1 µm)."""
     if not mask.any():
         return mask.copy()
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=voxel_mm) <= radius_mm)
+    distance = ndimage.distance_transform_edt(~mask, sampling=voxel_mm)
+    return np.asarray(distance <= radius_mm + _TOLERANCE_MM)
 
 
 def erode(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
-    """Return the voxels farther than ``radius_mm`` from everything outside the mask."""
-    return np.asarray(ndimage.distance_transform_edt(mask, sampling=voxel_mm) > radius_mm)
+    """Return the voxels farther than ``radius_mm`` from everything outside the mask.
+
+    What lies beyond the image does not count as outside.
+    """
+    if mask.all():  # scipy would measure the distance to a background that is not there
+        return mask.copy()
+    distance = ndimage.distance_transform_edt(mask, sampling=voxel_mm)
+    return np.asarray(distance > radius_mm + _TOLERANCE_MM)
 
 
 def largest_component(mask: Bools) -> Bools:
@@ -44,16 +53,21 @@ def largest_component(mask: Bools) -> Bools:
 
 
 def foreground(image: NDArray[Any]) -> Bools:
-    """Return the head: voxels brighter than Otsu's threshold / 2, cleaned and filled.
+    """Return the head: the largest piece above a threshold, its holes filled.
 
-    Raises :class:`BadDataError` for an image without contrast.
+    The threshold is the mean of Otsu's (of the values clipped to the 1st and the 99.5th
+    percentile) and the 1st percentile. Raises :class:`BadDataError` for an image without contrast.
     """
     finite = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    bright = finite > _foreground_threshold(finite)
+    return np.asarray(ndimage.binary_fill_holes(largest_component(bright)))
+
+
+def _foreground_threshold(finite: NDArray[np.float32]) -> float:
     low, high = np.percentile(finite, [1, 99.5])
     if not high > low:
         raise BadDataError("the image has no contrast", fix="check the file; it may be empty")
-    threshold = _otsu(np.clip(finite, low, high)) * 0.5 + low * 0.5
-    return np.asarray(ndimage.binary_fill_holes(largest_component(finite > threshold)))
+    return float(_otsu(np.clip(finite, low, high)) * 0.5 + low * 0.5)
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
@@ -78,21 +92,29 @@ def refine_brain_mask(image: NDArray[Any], prior: Bools, voxel_mm: tuple[float, 
     by at most 3 mm where it hangs together with the brain over more than a 2 mm bridge, and the
     prior may lose at most 4 mm where there is none; sulci are closed over 5 mm.
 
-    Raises :class:`BadDataError` where the prior misses the image.
+    Raises :class:`BadDataError` where the prior misses the head.
     """
     core = erode(prior, 4.0, voxel_mm)
-    if not core.any():
-        raise BadDataError(
-            "no brain found: the template does not overlap the image",
-            fix="check that the T1w image shows a whole head and its orientation is right",
-        )
-    level = float(np.median(image[core]))
+    level = _tissue_level(image, core)
     reach = dilate(prior, 3.0, voxel_mm)
     tissue = (np.asarray(image) > 0.45 * level) & reach
     opened = dilate(erode(tissue | core, 2.0, voxel_mm), 2.0, voxel_mm) & tissue
     brain = largest_component(opened | core)
     closed = erode(dilate(brain, 5.0, voxel_mm), 5.0, voxel_mm)
     return largest_component(np.asarray(ndimage.binary_fill_holes((closed | brain) & reach)))
+
+
+def _tissue_level(image: NDArray[Any], core: Bools) -> float:
+    """Return the median inside the core, which must be positive and mostly foreground."""
+    if core.any():
+        finite = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        level = float(np.median(finite[core]))
+        if level > max(0.0, _foreground_threshold(finite)):
+            return level
+    raise BadDataError(
+        "no brain found: the template does not overlap the image",
+        fix="check that the T1w image shows a whole head and its orientation is right",
+    )
 
 
 def dice(first: NDArray[Any], second: NDArray[Any]) -> float:

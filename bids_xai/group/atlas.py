@@ -43,9 +43,10 @@ GAIN_COLUMNS = {
     "mean_density_negative": "Mean density, negative class",
     "share_positive": "Mean share, positive class",
     "share_negative": "Mean share, negative class",
-    "gain": "mean_sum_positive / mean_sum_negative; n/a where the latter is near zero",
+    "gain": "mean_sum_positive / mean_sum_negative; n/a where the latter is below a millionth of "
+    "the relevance of all regions",
 }
-_NEAR_ZERO = 1e-6  # of the mean total relevance: a quotient below it says nothing
+_NEAR_ZERO = 1e-6  # of the mean relevance of all regions together: the quotient says nothing
 
 
 def run(context: GroupContext) -> list[Path]:
@@ -115,6 +116,9 @@ def gains(regions: list[dict[str, Any]], context: GroupContext) -> list[dict[str
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
     for entry in regions:
         groups[entry["configuration"], entry["method"], entry["index"]].append(entry)
+    whole: dict[tuple[str, str], float] = defaultdict(float)
+    for (configuration, method, _), rows in groups.items():
+        whole[configuration, method] += float(np.mean([abs(row["sum"]) for row in rows]))
     result = []
     for (configuration, method, index), rows in groups.items():
         by_class = {
@@ -131,8 +135,9 @@ def gains(regions: list[dict[str, Any]], context: GroupContext) -> list[dict[str
             row[f"mean_density_{side}"] = _mean(mine, "density")
             row[f"share_{side}"] = _mean(mine, "share")
         low = row["mean_sum_negative"]
-        usable = low is not None and abs(low) > _NEAR_ZERO and row["mean_sum_positive"] is not None
-        row["gain"] = row["mean_sum_positive"] / low if usable else None
+        high, least = row["mean_sum_positive"], _NEAR_ZERO * whole[configuration, method]
+        usable = low is not None and high is not None and abs(low) > least
+        row["gain"] = high / low if usable else None
         result.append(row)
     return result
 

@@ -18,6 +18,7 @@ from bids_xai.group.context import (
 )
 
 _SETS = ("train", "validation", "test")
+_QUOTES = 'remove stray quotes (")'
 
 
 def run(context: GroupContext) -> list[Path]:
@@ -31,10 +32,11 @@ def run(context: GroupContext) -> list[Path]:
     for row in rows:
         row |= {name: people.get(row["participant_id"], {}).get(name) for name in covariates}
     names = [row["participant_id"] for row in included]
+    shares = context.study.splits.fractions  # three thirds may be written 0.3333333
     splits = random_splits(
         names,
         [row["class"] for row in included],
-        dict(zip(_SETS, context.study.splits.fractions, strict=True)),
+        {name: share / sum(shares) for name, share in zip(_SETS, shares, strict=True)},
         context.study.splits.repeats,
         context.settings.random_seed,
     )
@@ -58,7 +60,8 @@ def run(context: GroupContext) -> list[Path]:
 def read_participants(bids_dir: Path, column: str) -> dict[str, dict[str, str]]:
     """Return ``sub-X`` → its row of participants.tsv.
 
-    Raises :class:`NoInputError` without the file, :class:`BadDataError` without the column.
+    Raises :class:`NoInputError` without the file, :class:`BadDataError` without the column, for a
+    broken table or a participant that is listed twice.
     """
     path = bids_dir / "participants.tsv"
     if not path.is_file():
@@ -67,13 +70,7 @@ def read_participants(bids_dir: Path, column: str) -> dict[str, dict[str, str]]:
             file=path,
             fix=f"add it with the columns participant_id and {column}",
         )
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            rows = list(reader)
-            header = list(reader.fieldnames or [])
-    except UnicodeDecodeError as error:
-        raise BadDataError("the table is not UTF-8", file=path, fix="save it as UTF-8") from error
+    header, rows = _read_table(path)
     for needed in ("participant_id", column):
         if needed not in header:
             raise BadDataError(
@@ -81,7 +78,39 @@ def read_participants(bids_dir: Path, column: str) -> dict[str, dict[str, str]]:
                 file=path,
                 fix=f"add it, or name another as target.column; there are {', '.join(header)}",
             )
-    return {_with_prefix(row["participant_id"] or ""): row for row in rows}
+    people: dict[str, dict[str, str]] = {}
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        name = _with_prefix(row["participant_id"] or "")
+        if name in people:
+            raise BadDataError(
+                f"{name} is listed twice, in lines {lines[name]} and {line}",
+                file=path,
+                fix="keep one line a participant",
+            )
+        people[name], lines[name] = row, line
+    return people
+
+
+def _read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the header, and the number of the line and the cells of every row that has any."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter="\t", strict=True)
+            header = list(reader.fieldnames or [])
+            rows = [(reader.line_num, row) for row in reader if any(row.values())]
+    except UnicodeDecodeError as error:
+        raise BadDataError("the table is not UTF-8", file=path, fix="save it as UTF-8") from error
+    except csv.Error as error:
+        raise BadDataError(
+            f"line {reader.line_num} of the table is broken ({error})", file=path, fix=_QUOTES
+        ) from error
+    for line, row in rows:
+        if any("\n" in str(cell) or "\r" in str(cell) for cell in row.values()):
+            raise BadDataError(
+                f"a cell that ends in line {line} spans several lines", file=path, fix=_QUOTES
+            )
+    return header, rows
 
 
 def _with_prefix(label: str) -> str:

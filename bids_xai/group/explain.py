@@ -25,6 +25,7 @@ from bids_xai.group.context import (
 from bids_xai.group.performance import write_performance
 from bids_xai.interfaces import explain as explaining
 from bids_xai.models.card import load_model
+from bids_xai.settings import RELEVANCE_RESOLUTION
 
 PREDICTION_COLUMNS = {
     "participant_id": "Participant",
@@ -117,7 +118,7 @@ def _heatmap_files(
     context: GroupContext, folder: Path, scan: Scan, model: str, method: str
 ) -> tuple[Path, Path]:
     tail = f"model-{model}_label-{explaining.start_label(method, None)}_desc-{label_of(method)}"
-    space = f"space-{context.template}_res-{explaining.RELEVANCE_RESOLUTION}"
+    space = f"space-{context.template}_res-{RELEVANCE_RESOLUTION}"
     return (
         folder / f"{scan.name}_space-{context.study.input.space}_{tail}_relmap.nii.gz",
         folder / f"{scan.name}_{space}_{tail}_relmap.nii.gz",

@@ -108,17 +108,17 @@ def compare(rows: Sequence[dict[str, Any]], ids: Sequence[str]) -> list[dict[str
     split in which both configurations tested it counts.
     """
     by_scan = {
-        (r["configuration"], int(r["split"]), r["participant_id"], r["session_id"]):
+        (r["configuration"], int(r["split"]), r["participant_id"], _scan(r)):
             r["true_class"] == r["predicted_class"]
         for r in rows
     }  # fmt: skip
     result: list[dict[str, Any]] = []
     for a, b in combinations(ids, 2):
         pairs: dict[str, tuple[bool, bool]] = {}
-        for name, split, participant, session in sorted(by_scan):
-            other = by_scan.get((b, split, participant, session))
+        for name, split, participant, scan in sorted(by_scan):
+            other = by_scan.get((b, split, participant, scan))
             if name == a and other is not None:
-                pairs.setdefault(participant, (by_scan[name, split, participant, session], other))
+                pairs.setdefault(participant, (by_scan[name, split, participant, scan], other))
         if not pairs:
             continue
         of_a, of_b = [x for x, _ in pairs.values()], [y for _, y in pairs.values()]
@@ -135,3 +135,8 @@ def compare(rows: Sequence[dict[str, Any]], ids: Sequence[str]) -> list[dict[str
     ):
         row["p_holm"] = float(p)
     return result
+
+
+def _scan(row: dict[str, Any]) -> tuple[str, str]:
+    """Return session and name of a scan: a session may have several runs."""
+    return row["session_id"], Path(row.get("relevance") or "").name.partition("_space-")[0]

@@ -1,4 +1,4 @@
-"""The group level: steps in order, each skipped while its inputs and options are unchanged."""
+"""The group level: steps in order; training and explaining are skipped while up to date."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from bids_xai.studies.schema import load_study
 def run_group(settings: RunSettings) -> Path | None:
     """Run the chosen steps; return the group page where the step ``report`` was among them."""
     study = load_study(settings.study)
-    if not settings.skip_bids_validation:
-        check_dataset(settings.bids_dir)
+    check_dataset(settings.bids_dir, settings.skip_bids_validation)
     context = GroupContext(settings, study, find_template(settings))
     chosen = [name for name in STEPS if not settings.steps or name in settings.steps]
     if settings.dry_run:

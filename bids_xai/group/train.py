@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,17 +30,20 @@ def run(context: GroupContext) -> list[Path]:
     """Train what is not up to date; return the model cards."""
     scans, splits = load_scans(context), load_splits(context)
     shape = common_shape([scan.map_file for scan in scans], context.study.input.voxel_mm or None)
-    cache = context.settings.work_folder.resolve() / "group" / context.study.name
+    work = context.settings.work_folder.resolve() / "group"
+    work.mkdir(parents=True, exist_ok=True)
     cards: list[Path] = []
-    for configuration in context.study.configurations:
-        if configuration.id not in context.selected_configurations:
-            continue
-        for split in context.selected_splits:
-            cards.append(
-                _train_one(context, configuration, split, splits[split], scans, shape, cache)
-            )
-    shutil.rmtree(cache, ignore_errors=True)
-    remove_if_empty(cache.parent, cache.parent.parent)
+    # a folder of this process's own: job-array tasks share the work folder
+    with tempfile.TemporaryDirectory(dir=work, prefix=f"{context.study.name}-") as cache:
+        for configuration in context.study.configurations:
+            if configuration.id not in context.selected_configurations:
+                continue
+            for split in context.selected_splits:
+                members = splits[split]
+                cards.append(
+                    _train_one(context, configuration, split, members, scans, shape, Path(cache))
+                )
+    remove_if_empty(work, work.parent)
     return cards
 
 

@@ -16,7 +16,7 @@ from bids_xai.core.regions import region_relevance
 from bids_xai.errors import UsageError
 from bids_xai.interfaces import ants_tools
 from bids_xai.interfaces.network_grid import load_network_input
-from bids_xai.settings import OutputSpace
+from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
 from bids_xai.templates.lookup import Atlas, Template, load_atlas, load_template
 
 if TYPE_CHECKING:
@@ -145,9 +145,6 @@ class TemplateGrid:
     space: OutputSpace
     template: Template
     atlas: Atlas | None
-
-
-RELEVANCE_RESOLUTION = 2
 
 
 def load_template_grid(template: str, resolution: int = RELEVANCE_RESOLUTION) -> TemplateGrid:

@@ -13,7 +13,7 @@ from bids_xai.bids.manifest import Product, save_manifest
 from bids_xai.bids.names import label_of
 from bids_xai.errors import UsageError
 from bids_xai.interfaces import explain as explaining
-from bids_xai.interfaces.stages import Origin
+from bids_xai.interfaces.stages import Origin, resolution_text
 from bids_xai.models.card import ModelCard, load_model
 
 _PREDICTION_COLUMNS = {
@@ -100,7 +100,7 @@ def _relevance(
     products = []
     for volume, extra, more in (
         (found.relevance, {"space": "T1w"}, {"Grid": "network input"}),
-        (warped, space, {"Resolution": f"{grid.space.resolution} mm isotropic"}),
+        (warped, space, {"Resolution": resolution_text(warped)}),
     ):
         path = folder / f"{extra['space']}_{label_of(method)}_relmap.nii.gz"
         path.write_bytes(nifti_bytes(volume.data, volume.affine))

@@ -234,7 +234,6 @@ class _PublishInput(BaseInterfaceInputSpec):
     output_dir = traits.Str(mandatory=True)
     stamp = traits.Str(mandatory=True)
     digest = traits.Str(mandatory=True)
-    label_entities = traits.Dict(mandatory=True)
 
 
 class _PublishOutput(TraitedSpec):
@@ -242,7 +241,7 @@ class _PublishOutput(TraitedSpec):
 
 
 class Publish(SimpleInterface):
-    """Gives every product of a session its final name, draws the figures, writes the stamp."""
+    """Gives every product of a session its final name, then writes the stamp."""
 
     input_spec = _PublishInput
     output_spec = _PublishOutput

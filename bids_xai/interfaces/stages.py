@@ -63,6 +63,12 @@ class _Folder:
         return save_manifest(self.folder, self.products)
 
 
+def resolution_text(volume: Volume) -> str:
+    """Return the voxel size in words: TemplateFlow's ``res-1`` is an index, not 1 mm."""
+    sizes = [f"{edge:.4g}" for edge in volume.voxel_mm]
+    return f"{sizes[0]} mm isotropic" if len(set(sizes)) == 1 else f"{' × '.join(sizes)} mm"
+
+
 def relaxometry(
     folder: Path, origin: Origin, files: Sequence[Path], echo_times_s: Sequence[float], method: str
 ) -> Made:
@@ -207,7 +213,7 @@ def resample_template(
     }
     out = _Folder(folder, origin)
     names = {"space": space.template, "res": str(space.resolution)}
-    about = {"Resolution": f"{space.resolution} mm isotropic", "Interpolation": "linear"}
+    about = {"Resolution": resolution_text(template.brain), "Interpolation": "linear"}
     out.image(
         "T1w", warped, template.brain.affine,
         {"SkullStripped": False, **about, "Quality": quality}, **names, desc="preproc",
@@ -248,7 +254,7 @@ def resample_map_to_template(
     out.image(
         "R2starmap", mapped, template.brain.affine,
         {"Units": "1/s", "SkullStripped": False, "Interpolation": "linear",
-         "Resolution": f"{space.resolution} mm isotropic"},
+         "Resolution": resolution_text(template.brain)},
         space=space.template, res=str(space.resolution),
     )  # fmt: skip
     return {"manifest": out.close()}

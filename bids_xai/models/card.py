@@ -32,7 +32,7 @@ class ModelCard:
     maximum : higher values of the map are set to this one first, None keeps them
     skull_strip : whether the map was multiplied by its brain mask
     classes : names of the (negative, positive) class, in the order of the outputs
-    seed : of weights and shuffling
+    seed : the seed of the run; weights and shuffling use 1000 * seed + split
     study, configuration, split : which training this was; ``split_hash`` identifies who was where
     relevance_guided : whether the mask term was part of the loss
     metrics : name -> number, None where not defined

@@ -162,7 +162,7 @@ def _test_limits(study: Study) -> list[str]:
 def settings(study: Study) -> Section:
     """Return the settings and versions that the study file on disk records."""
     if not study.description:
-        return Section("Settings and versions", (study.missing("study.json", "cohort"),))
+        return Section("Settings and versions", (study.missing("study.json", "explain"),))
     shown = ("template", "resolution", "method", "atlas", "seed")
     rows = [(key.capitalize(), number(study.description.get(key))) for key in shown]
     versions = study.description.get("versions", {})

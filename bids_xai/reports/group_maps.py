@@ -15,6 +15,7 @@ from bids_xai.reports.page import Block, Picture, Section, Subheading, Table, Te
 from bids_xai.reports.study import Study
 from bids_xai.reports.tables import count, number, percent
 from bids_xai.reports.volumes import (
+    ZERO_NOTE,
     Floats,
     Folder,
     is_signed,
@@ -39,7 +40,7 @@ def mean_heatmaps(study: Study) -> Section:
     groups = {name: _means_of(study, name) for name in study.identifiers}
     groups = {name: files for name, files in groups.items() if files}
     if not groups:
-        missing = study.missing("means/configuration-<C>_group-<G>_mean.nii.gz", "explain")
+        missing = study.missing("means/configuration-<C>_group-<G>_mean.nii.gz", "atlas")
         return Section("Mean heatmaps", (missing,))
     blocks: list[Block] = []
     for name, files in groups.items():
@@ -90,7 +91,10 @@ def _configuration_maps(study: Study, identifier: str, files: dict[str, Path]) -
     small = strips(
         background, base.voxel_mm, lines, title=f"Configuration {identifier}: groups", **shared
     )
-    caption = f"{_SCALED} the mean map of {reference} ({window[0]:.3g} to {window[1]:.3g}); {what}."
+    caption = (
+        f"{_SCALED} the mean map of {reference} ({window[0]:.3g} to {window[1]:.3g}); {what}. "
+        f"{ZERO_NOTE}"
+    )
     return [
         embedded(large, f"Mean heatmap of {reference}, configuration {identifier}", caption),
         embedded(

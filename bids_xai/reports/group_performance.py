@@ -123,10 +123,12 @@ def comparisons(study: Study) -> Section:
         )
         for line in table.itertuples()
     )
-    header = ("Configurations", "Scans", "Only first right", "Only second right", "p", "p (Holm)")
+    first, second = "Only first right", "Only second right"
+    header = ("Configurations", "Participants", first, second, "p", "p (Holm)")
     caption = (
-        "Exact McNemar test on the same test scans; Holm's correction for the number of pairs. A "
-        "large p does not show that two configurations are equally good."
+        "Exact McNemar test on participants that both tested, each counted once: its first test "
+        "scan in the first split; Holm's correction for the number of pairs. A large p does not "
+        "show that two configurations are equally good."
     )
     return Section("Comparisons", (Table(caption, header, rows),))
 

@@ -14,7 +14,7 @@ from bids_xai.reports.group_maps import MEAN_PERCENTILES, template_background
 from bids_xai.reports.page import Block, Section, Subheading, Table, Text, embedded
 from bids_xai.reports.study import Study, natural
 from bids_xai.reports.tables import read_table
-from bids_xai.reports.volumes import is_signed, load, on_grid, positive_window
+from bids_xai.reports.volumes import ZERO_NOTE, is_signed, load, on_grid, positive_window
 
 SPACES = {"T1w": "subject space", "template": "template space"}
 _TITLE = "Spectral relevance analysis (SpRAy)"
@@ -140,7 +140,7 @@ def _cluster_maps(study: Study, identifier: str, space: str, folder: Path) -> li
     low, high = MEAN_PERCENTILES
     caption = (
         f"Same slices and colours for all clusters: {low:g} to {high:g} percentile of the positive "
-        f"values of these maps together ({window[0]:.3g} to {window[1]:.3g}); {what}."
+        f"values of these maps together ({window[0]:.3g} to {window[1]:.3g}); {what}. {ZERO_NOTE}"
     )
     described = f"Mean heatmaps of {len(maps)} clusters, configuration {identifier}, {space}"
     return [embedded(image, described, caption)]

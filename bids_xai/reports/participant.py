@@ -23,7 +23,7 @@ from bids_xai.reports.page import (
 )
 from bids_xai.reports.session import RELEVANCE_PERCENTILES
 from bids_xai.reports.tables import number, percent, read_object, read_table
-from bids_xai.reports.volumes import Folder, ImageFile
+from bids_xai.reports.volumes import ZERO_NOTE, Folder, ImageFile
 
 _ORDER = ("brainmask", "histogram", "registration", "templatemask")
 _CAPTIONS = {
@@ -208,8 +208,8 @@ def _describe(entities: dict[str, str], suffix: str) -> tuple[str, str]:
         caption = (
             f"Colours run from the {low:g} to the {high:g} percentile of the positive values of "
             "this one map (of the magnitudes where the method gives both signs), so colours "
-            "cannot be compared between pictures. Relevance tells what the model used, not what "
-            "is ill."
+            f"cannot be compared between pictures. {ZERO_NOTE} Relevance tells what the model "
+            "used, not what is ill."
         )
         return title, caption
     title, caption = _CAPTIONS.get(entities.get("desc", ""), ("Picture", ""))

@@ -19,6 +19,9 @@ from bids_xai.templates.lookup import Template, load_template
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
+_ROUNDING = 1e-6
+ZERO_NOTE = "Values below a millionth of the largest count as zero."
+
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -89,10 +92,11 @@ def positive_window(
 ) -> tuple[float, float] | None:
     """Percentiles of the positive values (of all magnitudes where ``signed``).
 
+    Those below a millionth of the largest are rounding, not relevance, and are left out.
     ``None`` where there are none.
     """
     strength = np.abs(values) if signed else values
-    positive = strength[strength > 0]
+    positive = strength[strength > max(0.0, _ROUNDING * float(strength.max(initial=0.0)))]
     if not positive.size:
         return None
     low, high = np.percentile(positive, percentiles)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -157,7 +158,7 @@ def load_study(name_or_file: str) -> Study:
             fix=f"use a preset ({', '.join(preset_names())}) or the path of a study file",
         )
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadDataError(
             f"the study file is not valid TOML: {error}", file=file, fix="correct that line"
@@ -203,7 +204,11 @@ def _value(hint: Any, value: Any, key: str, file: Path) -> Any:
         return _table(hint, value, key, file)
     if hint == tuple[Configuration, ...]:
         if not isinstance(value, list) or not value:
-            raise BadDataError(f"'{key}' must hold at least one table", file=file, fix=f"[[{key}]]")
+            raise BadDataError(
+                f"'{key}' must hold at least one table", file=file, fix=f"write [[{key}]]"
+            )
+        if not all(isinstance(item, Mapping) for item in value):
+            raise BadDataError(f"[[{key}]] must be a table", file=file, fix=f"write [[{key}]]")
         return tuple(_table(Configuration, item, key, file) for item in value)
     if hint == tuple[float, ...]:
         good = isinstance(value, list) and all(_is_number(item) for item in value)
@@ -236,7 +241,7 @@ def _check_values(study: Study, file: Path) -> None:
         "target.negative and target.positive must differ":
             study.target.negative != study.target.positive,
         "configurations must have different ids of letters and digits":
-            len(set(ids)) == len(ids) and all(name.isalnum() for name in ids),
+            len(set(ids)) == len(ids) and all(name.isascii() and name.isalnum() for name in ids),
         'input.suffix must be "R2starmap"': study.input.suffix == "R2starmap",
         'input.space must be "T1w"': study.input.space == "T1w",
         "input.scale must be above 0": study.input.scale > 0,
@@ -254,6 +259,8 @@ def _check_values(study: Study, file: Path) -> None:
             study.training.epochs, study.training.batch_size, study.training.accumulate) >= 1,
         "training.learning_rate and plateau.min must be above 0": min(
             study.training.learning_rate, study.training.plateau.min) > 0,
+        "training.guidance_weight and plateau.min_delta must be 0 or above": min(
+            study.training.guidance_weight, study.training.plateau.min_delta) >= 0,
         "training.plateau.factor must lie between 0 and 1":
             0 < study.training.plateau.factor < 1,
         "training.plateau.patience must be 1 or more": study.training.plateau.patience >= 1,
@@ -264,6 +271,21 @@ def _check_values(study: Study, file: Path) -> None:
         "spray.max_clusters must be 1 or more": study.spray.max_clusters >= 1,
         "spray.voxel_mm must be above 0": study.spray.voxel_mm > 0,
     }  # fmt: skip
+    rules |= {
+        f"{key} must be a finite number": math.isfinite(value)
+        for key, value in _numbers(study.as_plain(), "")
+    }
     for rule, holds in rules.items():
         if not holds:
             raise BadDataError(f"the study file breaks a rule: {rule}", file=file, fix="correct it")
+
+
+def _numbers(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, float]]:
+    """Yield key and value of every number of nested tables and lists."""
+    for name, value in table.items():
+        key = f"{where}{name}"
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{key}.")
+        else:
+            items = value if isinstance(value, tuple) else (value,)
+            yield from ((key, item) for item in items if isinstance(item, float))

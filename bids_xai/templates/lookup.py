@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bids_xai.bids.images import Volume, read_volume
+from bids_xai.bids.names import parse_name
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 
@@ -56,19 +57,18 @@ def load_template(space: OutputSpace) -> Template:
             _from_nibabel(embedded.brain_mask(size), np.uint8),
         )
     mask = read_volume(_flow_file(space, suffix="mask", desc="brain"), np.uint8)
-    found = _flow_query(space, suffix="T1w", desc="brain")
-    if found is not None:
-        brain = read_volume(found)
-    else:
-        head = read_volume(_flow_file(space, suffix="T1w", desc=None))
-        brain = Volume(head.data * (mask.data > 0), head.affine)
-    if brain.data.shape != mask.data.shape:
+    stripped = _flow_query(space, suffix="T1w", desc="brain")
+    file = stripped or _flow_file(space, suffix="T1w", desc=None)
+    image = read_volume(file)
+    if image.data.shape != mask.data.shape:
         raise BadDataError(
             f"T1w and brain mask of {space} have different shapes",
-            file=found,
+            file=file,
             fix="delete the template from TEMPLATEFLOW_HOME and fetch it again",
         )
-    return Template(space.template, brain, mask)
+    if stripped is None:
+        image = Volume(image.data * (mask.data > 0), image.affine)
+    return Template(space.template, image, mask)
 
 
 def load_atlas(space: OutputSpace) -> Atlas | None:
@@ -121,7 +121,8 @@ def _flow_file(space: OutputSpace, **query: Any) -> Path:
 def _flow_query(space: OutputSpace, **query: Any) -> Path | None:
     """Return one non-empty file of TemplateFlow's, ``None`` where it has none such.
 
-    resolution 0 asks for a file without a resolution. Raises as :func:`_flow_file` offline.
+    resolution 0 asks for a file without a resolution. Raises as :func:`_flow_file` offline, and
+    :class:`BadDataError` for a template made of cohorts: a space does not say which one.
     """
     query = {"extension": ".nii.gz", **query}
     if space.resolution:
@@ -139,4 +140,10 @@ def _flow_query(space: OutputSpace, **query: Any) -> Path | None:
         ) from error
     files = [Path(f) for f in (found if isinstance(found, list) else [found])]
     files = sorted(f for f in files if f.is_file() and f.stat().st_size > 0)
+    if any("cohort" in parse_name(f.name)[0] for f in files):
+        raise BadDataError(
+            f"template {space.template} has cohorts, which are not supported",
+            file=files[0],
+            fix="choose a template without cohorts in --output-spaces",
+        )
     return files[0] if files else None

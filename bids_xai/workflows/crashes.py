@@ -10,7 +10,7 @@ from pathlib import Path
 _NODE = re.compile(r"^Node: (\S+)$", re.MULTILINE)
 _USER_ERROR = re.compile(r"^\s*bids_xai\.errors\.\w+: (.+)$", re.MULTILINE)
 
-_ANY_ERROR = re.compile(r"^\s*[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
+_ANY_ERROR = re.compile(r"^\s*([A-Za-z_][\w.]*(?:Error|Exception|error)(?:: .+)?)$", re.MULTILINE)
 
 
 def failures_from_crashes(folder: Path, log_folders: Mapping[str, Path]) -> dict[str, str]:

@@ -26,7 +26,8 @@ from bids_xai.bids.query import (
 from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import fingerprint, is_current
 from bids_xai.errors import UserError
-from bids_xai.settings import RunSettings, to_toml
+from bids_xai.reports.citation import write_citation
+from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings, to_toml
 from bids_xai.templates.lookup import ATLAS_DESCRIPTIONS, load_atlas, load_template
 from bids_xai.workflows.crashes import failures_from_crashes
 from bids_xai.workflows.pages import write_pages
@@ -60,7 +61,7 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
 
     Raises :class:`UserError` for what concerns the whole run (dataset, labels, template, model).
     """
-    raw = check_dataset(settings.bids_dir) if not settings.skip_bids_validation else {}
+    raw = check_dataset(settings.bids_dir, settings.skip_bids_validation)
     layout = open_layout(settings.bids_dir)
     participants = select_participants(layout, settings.participant_label)
     run = ParticipantRun()
@@ -76,6 +77,12 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         _check_templates(settings)
         device = _check_model(settings)
         write_dataset_files(settings.output_dir, settings.bids_dir, raw)
+        write_citation(
+            settings.output_dir,
+            settings.r2star_method,
+            [str(space) for space in settings.output_spaces],
+            settings.sloppy,
+        )
         _process(todo, settings, device, run)
     changed = {job.session.participant for job in todo} | {
         label.partition("_")[0].removeprefix("sub-") for label in run.failed
@@ -133,6 +140,8 @@ def _job(session: Session, settings: RunSettings, options: dict[str, Any]) -> _J
 
 def _check_templates(settings: RunSettings) -> None:
     """Fail before hours of work, not after; describe the atlases."""
+    if settings.model is not None:  # relevance is reported on this grid
+        load_template(OutputSpace(settings.output_spaces[0].template, RELEVANCE_RESOLUTION))
     for space in settings.output_spaces:
         load_template(space)
         atlas = load_atlas(space)
@@ -172,6 +181,7 @@ def _process(jobs: list[_Job], settings: RunSettings, device: str, run: Particip
     crashes.mkdir(parents=True, exist_ok=True)
     problem = _run_graph(jobs, settings, device, crashes)
     messages = failures_from_crashes(crashes, log_folders_by_node(jobs, log_folders))
+    unexplained: list[str] = []
     for job in jobs:
         label = job.session.label
         if is_current(job.stamp, job.digest, settings.output_dir.resolve()):
@@ -179,9 +189,12 @@ def _process(jobs: list[_Job], settings: RunSettings, device: str, run: Particip
             _clean(job, settings)
         elif job.node_name in messages:
             run.failed[label] = messages[job.node_name]
-        elif problem is not None:
-            raise problem
+        else:
+            unexplained.append(label)
     shutil.rmtree(crashes, ignore_errors=True)
+    if problem is not None and not messages:
+        raise problem
+    run.failed |= dict.fromkeys(unexplained, "not processed: the run stopped before it")
     remove_if_empty(settings.work_folder)
 
 

@@ -27,8 +27,7 @@ def session_workflow(
     workflow = pe.Workflow(name=label_of(session.label))
     publish = _node(
         nodes.Publish(
-            output_dir=str(settings.output_dir.resolve()), stamp=str(stamp), digest=digest,
-            label_entities=session.t1w_entities,
+            output_dir=str(settings.output_dir.resolve()), stamp=str(stamp), digest=digest
         ), "publish",
     )  # fmt: skip
     manifests: list[pe.Node] = []

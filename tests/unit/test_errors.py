@@ -76,7 +76,6 @@ def test_the_text_says_what_where_and_what_to_do(
     assert str(UserError("it is wrong", file=file, fix=fix)) == text
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a library's message of several lines is not folded")
 def test_the_text_is_one_line() -> None:
     text = str(UserError("the image is damaged (Expected 5 bytes,\n got 3\n )", file="x.nii"))
     assert text == "the image is damaged (Expected 5 bytes, got 3 ) [x.nii]."

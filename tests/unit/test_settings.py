@@ -19,7 +19,9 @@ def test_output_space(text: str, space: OutputSpace) -> None:
     assert OutputSpace.parse(str(space)) == space
 
 
-@pytest.mark.parametrize("text", ["", "A:res-0", "A:1", "A:res-x", "A b", "A:den-2"])
+@pytest.mark.parametrize(
+    "text", ["", "A:res-0", "A:1", "A:res-x", "A b", "A:den-2", "Ä", "A:res-²"]
+)
 def test_broken_output_space(text: str) -> None:
     with pytest.raises(ValueError, match="NAME"):
         OutputSpace.parse(text)
@@ -27,6 +29,8 @@ def test_broken_output_space(text: str) -> None:
 
 def test_the_log_can_be_read_back() -> None:
     settings = RunSettings(Path("/a"), Path('/b "c"\\d'), "participant", split=(1, 2), sloppy=True)
+    control = "".join(map(chr, range(33))) + "\x7f"
+    assert tomllib.loads(to_toml({"a": [control, 0.5]})) == {"a": [control, 0.5]}
     read = tomllib.loads(to_toml(settings.as_plain()))
     assert read["output_dir"] == '/b "c"\\d'
     assert read["split"] == [1, 2]

@@ -39,8 +39,8 @@ class RawDataset:
         return file
 
     def session(
-        self, sub: str, ses: str = "", middle: str = "", echo_times_s: tuple[Any, ...] = (0.01, 0.02),
-        t1w: bool = True,
+        self, sub: str, ses: str = "", middle: str = "",
+        echo_times_s: tuple[Any, ...] = (0.01, 0.02), t1w: bool = True,
     ) -> str:  # fmt: skip
         """Write a T1w image and one series; return the start of the series' paths."""
         folder = f"sub-{sub}/ses-{ses}/anat" if ses else f"sub-{sub}/anat"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -62,6 +63,17 @@ def test_trailing_axes_of_one_are_no_series(tmp_path: Path) -> None:
 def test_a_series_is_refused_with_the_way_out(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = save(tmp_path / "series.nii.gz", noise(shape))
     with pytest.raises(BadDataError, match=r"3-D volume.*series\.nii\.gz.*echo-<n>"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "found"),
+    [([("R", "u1"), ("G", "u1"), ("B", "u1")], "colours"), (np.complex64, "complex64")],
+)
+def test_colours_and_complex_numbers_are_refused(tmp_path: Path, dtype: Any, found: str) -> None:
+    path = save(tmp_path / "x.nii.gz", np.zeros(SHAPE, dtype))
+    assert read_header(path)[0] == SHAPE
+    with pytest.raises(BadDataError, match=rf"one real number a voxel, found {found}.*x\.nii\.gz"):
         read_volume(path)
 
 

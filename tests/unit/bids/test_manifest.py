@@ -23,7 +23,9 @@ def manifest(tmp_path: Path) -> Path:
         folder,
         [
             Product("any_name.nii.gz", ENTITIES, "R2starmap", ".nii.gz", {"Units": "1/s"}),
-            Product("t.h5", {**ENTITIES, "from": "T1w", "to": "MNI", "mode": "image"}, "xfm", ".h5"),
+            Product(
+                "t.h5", {**ENTITIES, "from": "T1w", "to": "MNI", "mode": "image"}, "xfm", ".h5"
+            ),
         ],
     )
 

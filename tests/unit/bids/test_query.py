@@ -118,9 +118,6 @@ def test_inputs_hold_images_and_sidecars(raw: Any) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: get_associations without include_parents: stale results after edits"
-)
 def test_inputs_hold_every_inherited_sidecar(raw: Any) -> None:
     raw.json("MEGRE.json", {"MagneticFieldStrength": 3})
     raw.session("01")
@@ -159,9 +156,6 @@ def test_derivatives_source_data_and_hidden_folders_are_left_out(raw: Any) -> No
     assert sessions(raw)[0].t1w == raw.root / "sub-01/anat/sub-01_T1w.nii.gz"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: an output folder inside the dataset is read back as raw data"
-)
 def test_an_output_folder_inside_the_dataset_is_no_raw_data(raw: Any) -> None:
     raw.session("01")
     raw.json("out/dataset_description.json", {"Name": "x", "DatasetType": "derivative"})
@@ -190,7 +184,6 @@ def test_filters_choose_among_series_and_t1w_images(raw: Any) -> None:
     refused(raw, NothingMatchedError, "no multi-echo GRE.*bids-filter-file", megre={"run": 7})
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: ValueError or TypeError instead of a UserError")
 @pytest.mark.parametrize("filters", [{"megre": {"colour": "red"}}, {"megre": "a"}, {"t1w": None}])
 def test_filters_that_cannot_be_are_refused(raw: Any, filters: dict[str, Any]) -> None:
     raw.session("01")
@@ -274,7 +267,7 @@ def test_no_series_is_refused(raw: Any) -> None:
     raw.image("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz")
     assert refused(raw, NothingMatchedError, "sub-01 has no multi-echo GRE").status == 18
     raw.session("01", "2")
-    with pytest.raises(NothingMatchedError, match="in session 3.*--session-label"):
+    with pytest.raises(NothingMatchedError, match=r"in session 3.*--session-label"):
         sessions(raw, wanted=("3",))
 
 
@@ -284,7 +277,7 @@ def test_participants_are_chosen_with_or_without_prefix(raw: Any) -> None:
     layout = open_layout(raw.root)
     assert select_participants(layout, ()) == ["01", "02", "10"]
     assert select_participants(layout, ("sub-10", "02", "10")) == ["02", "10"]
-    with pytest.raises(NothingMatchedError, match="no such participant: 1, 99.*01, 02, 10") as e:
+    with pytest.raises(NothingMatchedError, match=r"no such participant: 1, 99.*01, 02, 10") as e:
         select_participants(layout, ("01", "99", "sub-1"))
     assert e.value.status == 18
 
@@ -303,7 +296,6 @@ def test_a_broken_sidecar_is_named_in_one_line(raw: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: TypeError for a sidecar that is no object")
 def test_a_sidecar_that_is_no_object_is_named(raw: Any) -> None:
     start = raw.session("01")
     (raw.root / f"{start}_echo-2_MEGRE.json").write_text("[1]")
@@ -325,15 +317,14 @@ def test_the_description_of_the_dataset_is_checked(raw: Any, tmp_path: Path) -> 
             check_dataset(raw.root)
         assert caught.value.status == 16
     path.unlink()
-    with pytest.raises(InvalidBidsError, match="not a BIDS dataset.*BIDSVersion"):
+    with pytest.raises(InvalidBidsError, match=r"not a BIDS dataset.*BIDSVersion"):
         check_dataset(raw.root)
     with pytest.raises(NoInputError, match="no such BIDS folder") as missing:
         check_dataset(tmp_path / "gone")
     assert missing.value.status == 66
 
 
-def test_a_description_with_a_byte_order_mark_is_an_error_or_read(raw: Any) -> None:
+def test_a_description_with_a_byte_order_mark_is_read(raw: Any) -> None:
     path = raw.root / "dataset_description.json"
     path.write_text("\ufeff" + json.dumps({"BIDSVersion": "1.10.0"}), encoding="utf-8")
-    with pytest.raises(InvalidBidsError, match="BOM"):
-        check_dataset(raw.root)
+    assert check_dataset(raw.root)["BIDSVersion"] == "1.10.0"

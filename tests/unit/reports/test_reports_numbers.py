@@ -81,6 +81,7 @@ def test_windows_look_at_positive_values_or_magnitudes() -> None:
     assert positive_window(values, (50.0, 100.0)) == (2.0, 3.0)
     assert positive_window(values, (50.0, 100.0), signed=True) == (2.5, 10.0)
     assert positive_window(np.zeros(3), (50.0, 100.0)) is None
+    assert positive_window(np.array([1e-9, 1.0, 3.0]), (0.0, 100.0)) == (1.0, 3.0)
     assert is_signed(values)
     assert not is_signed(np.array([-1e-9, 1.0]))
 

@@ -1,0 +1,59 @@
+"""Derivatives just good enough for the cohort: names, no voxels."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bids_xai.group.context import GroupContext
+from bids_xai.settings import RunSettings
+from bids_xai.studies.schema import load_study
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """A raw folder with participants.tsv and an output folder beside it."""
+
+    raw: Path
+    out: Path
+
+    def people(self, text: str, encoding: str = "utf-8") -> None:
+        (self.raw / "participants.tsv").write_bytes(text.encode(encoding))
+
+    def scan(
+        self, sub: str, ses: str = "", run: str = "", *, mask: bool = True, transform: bool = True
+    ) -> None:
+        stem = f"sub-{sub}_ses-{ses}" if ses else f"sub-{sub}"
+        folder = self.out / f"sub-{sub}" / (f"ses-{ses}" if ses else "") / "anat"
+        folder.mkdir(parents=True, exist_ok=True)
+        series = f"{stem}_run-{run}" if run else stem
+        names = [
+            f"{series}_space-T1w_R2starmap", f"{series}_R2starmap",
+            f"{series}_space-MEGRE_desc-brain_mask",
+            f"{stem}_space-MNI152NLin2009aSym_res-2_desc-brain_mask",
+        ]  # fmt: skip
+        names += [f"{stem}_desc-brain_mask"] * mask
+        for name in names:
+            (folder / f"{name}.nii.gz").touch()
+        if transform:
+            (folder / f"{stem}_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5").touch()
+        (folder / f"{stem}_from-T1w_to-Other_mode-image_xfm.h5").touch()
+
+    def context(self, seed: int = 0, repeats: int = 2) -> GroupContext:
+        study = load_study("quick")
+        splits = dataclasses.replace(study.splits, repeats=repeats)
+        settings = RunSettings(self.raw, self.out, "group", random_seed=seed)
+        return GroupContext(
+            settings, dataclasses.replace(study, splits=splits), "MNI152NLin2009aSym"
+        )
+
+
+@pytest.fixture
+def derivatives(tmp_path: Path) -> Derivatives:
+    made = Derivatives(tmp_path / "raw", tmp_path / "out")
+    made.raw.mkdir()
+    made.out.mkdir()
+    return made
