@@ -141,6 +141,7 @@ def _fit(
         reset_weights=study.training.plateau.reset_weights,
         relevance_guided=configuration.relevance_guided,
         guidance_weight=study.training.guidance_weight,
+        guidance_after=study.training.guidance_after,
         seed=seed,
     )
     LOG.info(

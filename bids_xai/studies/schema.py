@@ -87,6 +87,7 @@ class Training:
     accumulate: int = 1
     learning_rate: float = 1e-3
     guidance_weight: float = 1.0
+    guidance_after: int = 0
     plateau: Plateau = field(default_factory=Plateau)
 
 

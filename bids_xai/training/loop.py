@@ -1,7 +1,8 @@
 """Training with and without relevance guidance, resumable to the bit.
 
 The objective of a batch is ``CE - guidance_weight * mean over scans of sum(M * R)``, with the
-z+ relevance R of the softmax vector and the brain mask M; without guidance it is CE alone.
+z+ relevance R of the softmax vector and the brain mask M; without guidance, and in a guided
+run's first ``guidance_after`` epochs, training minimises CE alone.
 A plateau is one of the same objective on the validation scans. On a plateau the learning rate
 falls by ``factor`` and the run goes back to its best epoch: weights *and* Adam's moments, which
 belong to those weights. At the lowest learning rate nothing more happens on a plateau. An epoch
@@ -19,7 +20,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -207,7 +208,8 @@ def _epoch(
     start = time.perf_counter()
     for group in optimizer.param_groups:
         group["lr"] = lr
-    train_loss, train_ce = _train_pass(model, optimizer, train_data, recipe, epoch)
+    now = replace(recipe, relevance_guided=False) if _warming_up(recipe, epoch) else recipe
+    train_loss, train_ce = _train_pass(model, optimizer, train_data, now, epoch)
     measured = _validate(model, validation_data, recipe, epoch)
     return EpochRecord(
         epoch=epoch,
@@ -342,8 +344,15 @@ def _after_epoch(
     optimizer: optim.Optimizer,
     recipe: Recipe,
 ) -> None:
-    """Keep a new best epoch; on a plateau lower the learning rate and go back to the best."""
-    if record.validation_loss < state.best_loss - recipe.min_delta:
+    """Keep a new best epoch; on a plateau lower the learning rate and go back to the best.
+
+    Before guidance sets in, every epoch replaces the one before: there is no plateau of a loss
+    that is not yet trained on.
+    """
+    if (
+        _warming_up(recipe, record.epoch)
+        or record.validation_loss < state.best_loss - recipe.min_delta
+    ):
         state.best = snapshot(model, optimizer)
         state.best_loss, state.best_epoch = record.validation_loss, record.epoch
         state.waited = 0
@@ -356,6 +365,11 @@ def _after_epoch(
         state.lr = max(state.lr * recipe.factor, recipe.min_learning_rate)
         if recipe.reset_weights:
             restore(state.best, model, optimizer)
+
+
+def _warming_up(recipe: Recipe, epoch: int) -> bool:
+    """Whether guidance is still to come."""
+    return recipe.relevance_guided and epoch <= recipe.guidance_after
 
 
 def _run_id(

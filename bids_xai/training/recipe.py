@@ -19,6 +19,9 @@ class Recipe:
     patience : epochs without a validation loss lower by ``min_delta`` that make a plateau
     reset_weights : on a plateau, go back to the best epoch so far
     relevance_guided : add ``- guidance_weight * mean over scans of sum(M * R)`` to the loss
+    guidance_after : epochs of cross-entropy alone before the guidance term joins the loss (0 in
+        the papers). In a small cohort guidance from the start moves relevance to the middle of the
+        brain before the network has learnt anything, and it stays there
     seed : of the order of scans and of dropout; not of the initial weights
     """
 
@@ -33,6 +36,7 @@ class Recipe:
     reset_weights: bool = True
     relevance_guided: bool = False
     guidance_weight: float = 1.0
+    guidance_after: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -43,7 +47,13 @@ class Recipe:
         ]
         wrong += [
             name
-            for name in ("min_delta", "min_learning_rate", "guidance_weight", "seed")
+            for name in (
+                "min_delta",
+                "min_learning_rate",
+                "guidance_weight",
+                "guidance_after",
+                "seed",
+            )
             if not getattr(self, name) >= 0
         ]
         if not 0 < self.factor < 1:

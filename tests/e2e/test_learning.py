@@ -19,29 +19,22 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("strong")
     raw, out = folder / "raw", folder / "out"
     made = simulate(
-        raw, "--n-participants", 60, "--voxel-mm", 4, "--sessions", 1, "--seed", 3,
+        raw, "--n-participants", 60, "--voxel-mm", 3, "--sessions", 1, "--seed", 3,
         "--effect", EFFECT_PERCENT,
     )  # fmt: skip
     assert made.status == 0, made.err
     done = command(
-        raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-4", "--nprocs", 2, "--sloppy"
+        raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-3", "--nprocs", 2, "--sloppy"
     )
     assert done.status == 0, done.err
-    done = command(
-        raw,
-        out,
-        "group",
-        "--study",
-        "quick",
-        "--nprocs",
-        2,
-        "--configuration",
-        "A",
-        "C",
-        "--split",
-        0,
-    )
-    assert done.status == 0, done.err
+    group = (raw, out, "group", "--study", "quick", "--nprocs", 2)
+    for steps in (
+        ("--steps", "cohort", "train", "--configuration", "A", "--split", 0),
+        ("--steps", "train", "--configuration", "C"),
+        ("--steps", "explain", "atlas"),
+    ):
+        done = command(*group, *steps)
+        assert done.status == 0, done.err
     return Run(raw, out, done)
 
 

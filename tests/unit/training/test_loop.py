@@ -97,6 +97,23 @@ def test_guidance_moves_relevance_into_the_mask(tmp_path: Path) -> None:
     assert shares[True][-1] > shares[False][-1] + 0.1
 
 
+def test_guidance_can_set_in_later(tmp_path: Path) -> None:
+    """Until then training is that without guidance, to the bit; from then on it is not."""
+    ends = {}
+    for name, changes in {
+        "plain": {}, "late": {"relevance_guided": True, "guidance_after": 2},
+        "early": {"relevance_guided": True},
+    }.items():  # fmt: skip
+        result = train(
+            Graz(SHAPE), _scans(8), _scans(4, seed=1), _recipe(epochs=4, patience=9, **changes),
+            folder=tmp_path / name, device="cpu",
+        )  # fmt: skip
+        ends[name] = [record.train_ce for record in result.history]
+    assert ends["late"][:2] == ends["plain"][:2]
+    assert ends["early"][1] != ends["plain"][1]
+    assert ends["late"][3] != ends["plain"][3]
+
+
 def test_it_learns_and_ends_with_its_best_epoch(tmp_path: Path) -> None:
     recipe = _recipe(epochs=15, learning_rate=3e-3, min_delta=0.0)
     model, validation = Graz(SHAPE), _scans(6, seed=2)
