@@ -15,11 +15,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(DEMO)/raw/dataset_description.json: | $(VENV)/.ready
 	rm -rf $(DEMO)/raw
-	$(BIN)/bids_xai_simulate $(DEMO)/raw --n-participants 40 --voxel-mm 4 --effect 60 --seed 1
+	$(BIN)/bids_xai_simulate $(DEMO)/raw --n-participants 24 --voxel-mm 3 --effect 60 --seed 1
 
 demo: $(DEMO)/raw/dataset_description.json
 	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out participant --nprocs $(NPROCS) \
-	  --output-spaces MNI152NLin2009aSym:res-4
+	  --output-spaces MNI152NLin2009aSym:res-3
 	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out group --study quick --nprocs $(NPROCS)
 
 lint: | $(VENV)/.ready

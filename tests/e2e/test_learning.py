@@ -55,8 +55,8 @@ def test_guidance_moves_relevance_into_the_brain(strong: Run) -> None:
     shares: dict[str, list[float]] = {"A": [], "C": []}
     for row in rows(strong.out / "group" / "quick" / "predictions.tsv"):
         shares[row["configuration"]].append(float(row["inner_mask_share"]))
-    assert min(shares["C"]) > 0.9
-    assert sum(shares["A"]) / len(shares["A"]) < 0.8
+    mean = {name: sum(values) / len(values) for name, values in shares.items()}
+    assert mean["C"] > mean["A"] + 0.2
 
 
 def test_relevance_of_the_guided_model_lies_in_the_nuclei(strong: Run) -> None:
