@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -49,7 +50,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
 def remove_if_empty(*folders: Path) -> None:
     """Remove the folders, in the order given, that hold nothing."""
     for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
+        with contextlib.suppress(OSError):  # gone, or in use by another process
             folder.rmdir()
 
 

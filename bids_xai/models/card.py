@@ -120,6 +120,13 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, ModelCard]:
     return model.eval(), card
 
 
+def model_files(path: str | os.PathLike[str]) -> list[Path]:
+    """Return those files of a saved model that exist; ``path`` as in :func:`load_model`."""
+    path = Path(path)
+    folder = path.parent if path.suffix == ".json" else path
+    return [file for file in (folder / CARD, folder / WEIGHTS) if file.is_file()]
+
+
 def _load_weights(model: nn.Module, file: Path) -> None:
     """Fill ``model`` from a safetensors file that must hold exactly its tensors."""
     if not file.is_file():

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import bids_xai
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
-from bids_xai.bids.files import remove_if_empty, write_text
-from bids_xai.bids.names import label_of
 from bids_xai.bids.query import (
     check_dataset,
     collect_sessions,
@@ -24,12 +18,12 @@ from bids_xai.bids.query import (
     select_participants,
 )
 from bids_xai.bids.records import Session
-from bids_xai.bids.stamps import fingerprint, is_current
+from bids_xai.bids.stamps import fingerprint
 from bids_xai.errors import UserError
 from bids_xai.reports.citation import write_citation
-from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings, to_toml
+from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
 from bids_xai.templates.lookup import ATLAS_DESCRIPTIONS, load_atlas, load_template
-from bids_xai.workflows.crashes import failures_from_crashes
+from bids_xai.workflows.engine import Job, Outcome, run_jobs
 from bids_xai.workflows.pages import write_pages
 
 LOG = logging.getLogger("bids_xai")
@@ -45,17 +39,6 @@ class ParticipantRun:
     pages: list[Path] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Job:
-    session: Session
-    stamp: Path
-    digest: str
-
-    @property
-    def node_name(self) -> str:
-        return label_of(self.session.label)
-
-
 def run_participants(settings: RunSettings) -> ParticipantRun:
     """Make the derivatives of every selected session; one failing does not stop the others.
 
@@ -66,32 +49,40 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     participants = select_participants(layout, settings.participant_label)
     run = ParticipantRun()
     sessions = _collect(layout, participants, settings, run)
-    options = _options(settings)
-    jobs = [_job(session, settings, options) for session in sessions]
-    todo = [job for job in jobs if not is_current(job.stamp, job.digest, settings.output_dir)]
-    run.unchanged = [job.session.label for job in jobs if job not in todo]
+    todo = _todo([_preprocessing(session, settings) for session in sessions], settings)
     if settings.dry_run:
-        LOG.info("would process: %s", ", ".join(j.session.label for j in todo) or "nothing")
+        LOG.info("would preprocess: %s", ", ".join(job.label for job in todo) or "nothing")
         return run
-    if todo:
+    if todo or settings.model is not None:
         _check_templates(settings)
-        device = _check_model(settings)
-        write_dataset_files(settings.output_dir, settings.bids_dir, raw)
-        write_citation(
-            settings.output_dir,
-            settings.r2star_method,
-            [str(space) for space in settings.output_spaces],
-            settings.sloppy,
-        )
-        _process(todo, settings, device, run)
-    changed = {job.session.participant for job in todo} | {
-        label.partition("_")[0].removeprefix("sub-") for label in run.failed
-    }
+    device = _check_model(settings)
+    if todo:
+        _write_dataset_files(settings, raw)
+    made = run_jobs(todo, settings, "preprocessing")
+    run.failed |= made.failed
+    explained = _explain([s for s in sessions if s.label not in made.failed], settings, device)
+    run.failed |= explained.failed
+    touched = {*made.done, *explained.done}
+    run.done = [s.label for s in sessions if s.label in touched - set(run.failed)]
+    run.unchanged = [s.label for s in sessions if s.label not in touched | set(run.failed)]
+    changed = {label.partition("_")[0].removeprefix("sub-") for label in (*touched, *run.failed)}
     missing = {p for p in participants if not (settings.output_dir / f"sub-{p}.html").exists()}
     run.pages = write_pages(
         settings.output_dir, sorted(changed | missing), run.failed, settings.nprocs
     )
     return run
+
+
+def _todo(jobs: Sequence[Job], settings: RunSettings) -> list[Job]:
+    return [job for job in jobs if not job.is_done(settings.output_dir.resolve())]
+
+
+def _explain(sessions: Sequence[Session], settings: RunSettings, device: str) -> Outcome:
+    """Predict and explain what is preprocessed, where there is a model."""
+    if settings.model is None:
+        return Outcome()
+    jobs = [_explanation(session, settings, device) for session in sessions]
+    return run_jobs(_todo(jobs, settings), settings, "explaining")
 
 
 def _collect(
@@ -111,31 +102,62 @@ def _collect(
     return sessions
 
 
-def _options(settings: RunSettings) -> dict[str, Any]:
-    """Everything but the input files that the results depend on."""
-    options: dict[str, Any] = {
+def _preprocessing(session: Session, settings: RunSettings) -> Job:
+    options = {
         "version": bids_xai.__version__,
         "r2star_method": settings.r2star_method,
         "output_spaces": [str(space) for space in settings.output_spaces],
         "random_seed": settings.random_seed,
         "sloppy": settings.sloppy,
     }
-    if settings.model is not None:
-        options |= {
-            "model": str(settings.model.resolve()),
-            "attribution": list(settings.attribution),
-            "target": settings.target,
-        }
-    return options
+    stamp, digest = _stamp(session, settings), fingerprint(session.inputs, options)
+
+    def build(name: str) -> Any:
+        from bids_xai.workflows.session import session_workflow
+
+        return session_workflow(name, session, settings, stamp=stamp, digest=digest)
+
+    return Job(session.label, session.participant, stamp, digest, build)
 
 
-def _job(session: Session, settings: RunSettings, options: dict[str, Any]) -> _Job:
-    inputs = list(session.inputs)
-    if settings.model is not None and settings.model.exists():
-        folder = settings.model if settings.model.is_dir() else settings.model.parent
-        inputs += [f for f in (folder / "model.json", folder / "model.safetensors") if f.exists()]
-    stamp = settings.output_dir / "logs" / f"sub-{session.participant}" / f"{session.label}.json"
-    return _Job(session, stamp.resolve(), fingerprint(inputs, options))
+def _explanation(session: Session, settings: RunSettings, device: str) -> Job:
+    from bids_xai.models.card import model_files
+    from bids_xai.workflows.explanation import explanation_workflow, scan_files
+
+    assert settings.model is not None
+    options = {
+        "version": bids_xai.__version__,
+        "model": str(settings.model.resolve()),
+        "attribution": list(settings.attribution),
+        "target": settings.target,
+        "template": settings.output_spaces[0].template,
+    }
+    scans = [scan_files(session, series, settings) for series in session.megre]
+    inputs = [f for scan in scans for f in (scan.map_file, scan.mask, scan.to_template)]
+    digest = fingerprint([*inputs, *model_files(settings.model)], options)
+    stamp = _stamp(session, settings, "_explanation")
+
+    def build(name: str) -> Any:
+        return explanation_workflow(
+            name, session, settings, stamp=stamp, digest=digest, device=device
+        )
+
+    return Job(session.label, session.participant, stamp, digest, build)
+
+
+def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
+    folder = settings.output_dir.resolve() / "logs" / f"sub-{session.participant}"
+    return folder / f"{session.label}{ending}.json"
+
+
+def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:
+    write_dataset_files(settings.output_dir, settings.bids_dir, raw)
+    write_citation(
+        settings.output_dir,
+        settings.r2star_method,
+        [str(space) for space in settings.output_spaces],
+        settings.sloppy,
+    )
 
 
 def _check_templates(settings: RunSettings) -> None:
@@ -166,141 +188,3 @@ def _check_model(settings: RunSettings) -> str:
     if settings.device != "auto":
         choose_device(settings.device)
     return settings.device
-
-
-def _process(jobs: list[_Job], settings: RunSettings, device: str, run: ParticipantRun) -> None:
-    run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S_") + uuid.uuid4().hex[:8]
-    log_folders = {
-        job.session.participant: settings.output_dir.resolve()
-        / "logs" / f"sub-{job.session.participant}" / run_id
-        for job in jobs
-    }  # fmt: skip
-    for folder in log_folders.values():
-        write_text(folder / "settings.toml", to_toml(settings.as_plain()))
-    crashes = settings.work_folder.resolve() / f"crashes_{run_id}"
-    crashes.mkdir(parents=True, exist_ok=True)
-    problem = _run_graph(jobs, settings, device, crashes)
-    messages = failures_from_crashes(crashes, log_folders_by_node(jobs, log_folders))
-    unexplained: list[str] = []
-    for job in jobs:
-        label = job.session.label
-        if is_current(job.stamp, job.digest, settings.output_dir.resolve()):
-            run.done.append(label)
-            _clean(job, settings)
-        elif job.node_name in messages:
-            run.failed[label] = messages[job.node_name]
-        else:
-            unexplained.append(label)
-    shutil.rmtree(crashes, ignore_errors=True)
-    if problem is not None and not messages:
-        raise problem
-    run.failed |= dict.fromkeys(unexplained, "not processed: the run stopped before it")
-    remove_if_empty(settings.work_folder)
-
-
-def log_folders_by_node(jobs: Sequence[_Job], folders: dict[str, Path]) -> dict[str, Path]:
-    """Return the log folder of every session's graph."""
-    return {job.node_name: folders[job.session.participant] for job in jobs}
-
-
-def _run_graph(
-    jobs: list[_Job], settings: RunSettings, device: str, crashes: Path
-) -> Exception | None:
-    """Run all sessions in one nipype graph; return what nipype raised at its end."""
-    _configure_nipype(settings, crashes)
-    from nipype.pipeline import engine as pe
-
-    from bids_xai.workflows.session import session_workflow
-
-    graph = pe.Workflow(name="participant", base_dir=str(settings.work_folder.resolve()))
-    graph.add_nodes(
-        [
-            session_workflow(
-                job.session, settings, stamp=job.stamp, digest=job.digest, device=device
-            )
-            for job in jobs
-        ]
-    )
-    plugin, arguments = _plugin(settings, _progress(jobs, settings.output_dir.resolve()))
-    LOG.info("processing %d session(s) with %d process(es)", len(jobs), settings.nprocs)
-    try:
-        graph.run(plugin=plugin, plugin_args=arguments)
-    except Exception as error:  # nipype gathers all failures into one; they are told apart later
-        LOG.debug("nipype ended with %s", error)
-        return error
-    return None
-
-
-def _plugin(
-    settings: RunSettings, progress: Callable[[Any, str], None]
-) -> tuple[str, dict[str, Any]]:
-    arguments: dict[str, Any] = {"status_callback": progress}
-    if settings.nprocs == 1:
-        return "Linear", arguments
-    arguments |= {
-        "n_procs": settings.nprocs,
-        "mp_context": "forkserver",
-        "raise_insufficient": False,
-        "n_gpu_procs": 1,
-    }
-    if settings.mem_mb:
-        arguments["memory_gb"] = settings.mem_mb / 1024
-    return "MultiProc", arguments
-
-
-def _progress(jobs: list[_Job], root: Path) -> Callable[[Any, str], None]:
-    by_name = {job.node_name: job for job in jobs}
-    finished: list[str] = []
-
-    def report(node: Any, status: str) -> None:
-        if status != "end" or node.name != "publish":
-            return
-        job = by_name[node.fullname.split(".")[-2]]
-        if not is_current(job.stamp, job.digest, root):
-            return  # the linear plugin reports the nodes after a failed one as ended, too
-        finished.append(job.session.label)
-        LOG.info("[%d/%d] %s done", len(finished), len(jobs), job.session.label)
-
-    return report
-
-
-def _configure_nipype(settings: RunSettings, crashes: Path) -> None:
-    """Write nipype's configuration where this process and its workers read it (never HOME)."""
-    level = "INFO" if settings.verbose >= 2 else "CRITICAL"
-    options = {
-        "logging": {
-            "workflow_level": level,
-            "interface_level": level,
-            "utils_level": level,
-            "log_to_file": "false",
-        },
-        "execution": {
-            "crashdump_dir": str(crashes),
-            "crashfile_format": "txt",
-            "poll_sleep_duration": "0.1",
-            "stop_on_first_crash": str(settings.stop_on_first_crash).lower(),
-            "remove_unnecessary_outputs": "false",
-            "hash_method": "timestamp",
-            "check_version": "false",
-            "write_provenance": "false",
-        },
-    }
-    lines = []
-    for section, values in options.items():
-        lines += [f"[{section}]", *(f"{key} = {value}" for key, value in values.items())]
-    write_text(crashes / "nipype.cfg", "\n".join(lines) + "\n")
-    os.environ["NIPYPE_CONFIG_DIR"] = str(crashes)
-    from nipype import config
-    from nipype import logging as nipype_logging
-
-    config.update_config(options)
-    nipype_logging.update_logging(config)
-
-
-def _clean(job: _Job, settings: RunSettings) -> None:
-    """Remove the working files of a finished session, unless the user chose where they go."""
-    if settings.work_dir is None or settings.clean_workdir:
-        folder = settings.work_folder / "participant"
-        shutil.rmtree(folder / job.node_name, ignore_errors=True)
-        if not any(folder.glob("sub*")):  # nipype leaves a drawing of the graph behind
-            shutil.rmtree(folder, ignore_errors=True)

@@ -1,53 +1,52 @@
-"""The nipype graph of one session."""
+"""The nipype graph that preprocesses one session."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import label_of
 from bids_xai.bids.records import EchoSeries, Session
 from bids_xai.interfaces import nodes
-from bids_xai.settings import OutputSpace, RunSettings
+from bids_xai.settings import RunSettings
 
 _ANTS_GB = 3.0
-_TORCH_GB = 4.0
 
 
 def session_workflow(
-    session: Session, settings: RunSettings, *, stamp: Path, digest: str, device: str
+    name: str, session: Session, settings: RunSettings, *, stamp: Path, digest: str
 ) -> pe.Workflow:
-    """Return the graph that makes all derivatives of one session.
+    """Return the graph that makes all maps, masks and transforms of one session.
 
     ``coregister`` and ``map_*`` stand once a series, ``normalise`` once an output space.
     """
-    workflow = pe.Workflow(name=label_of(session.label))
-    publish = _node(
-        nodes.Publish(
-            output_dir=str(settings.output_dir.resolve()), stamp=str(stamp), digest=digest
-        ), "publish",
-    )  # fmt: skip
+    workflow = pe.Workflow(name=name)
     manifests: list[pe.Node] = []
     anatomy = _anatomy(workflow, session, settings, manifests)
     for index, series in enumerate(session.megre):
-        _series(workflow, session, series, index, settings, anatomy, manifests, device)
-    gather = pe.Node(_merge(len(manifests)), "gather", run_without_submitting=True)
-    for index, node in enumerate(manifests):
-        workflow.connect(node, "manifest", gather, f"in{index + 1}")
-    workflow.connect(gather, "out", publish, "manifests")
+        _series(workflow, session, series, index, settings, anatomy, manifests)
+    publish_all(workflow, manifests, settings.output_dir, stamp, digest)
     return workflow
 
 
-def _merge(count: int) -> Any:
-    from nipype.interfaces.utility import Merge
+def publish_all(
+    workflow: pe.Workflow, manifests: list[pe.Node], output_dir: Path, stamp: Path, digest: str
+) -> None:
+    """Add the last node: products of all ``manifests`` get their final names, then the stamp."""
+    root = str(output_dir.resolve())
+    publish = stage_node(nodes.Publish(output_dir=root, stamp=str(stamp), digest=digest), "publish")
+    gather = pe.Node(Merge(len(manifests)), "gather", run_without_submitting=True)
+    for index, node in enumerate(manifests):
+        workflow.connect(node, "manifest", gather, f"in{index + 1}")
+    workflow.connect(gather, "out", publish, "manifests")
 
-    return Merge(count)
 
-
-def _node(interface: Any, name: str, mem_gb: float = 1.0) -> pe.Node:
+def stage_node(interface: Any, name: str, mem_gb: float = 1.0) -> pe.Node:
+    """Return a node of one thread."""
     return pe.Node(interface, name=name, mem_gb=mem_gb, n_procs=1)
 
 
@@ -58,15 +57,17 @@ def _anatomy(
     t1w_uri = bids_uri(session.t1w, settings.bids_dir)
     about = {"entities": session.t1w_entities, "sources": [t1w_uri]}
     seeds = {"seed": settings.random_seed, "sloppy": settings.sloppy}
-    brain = _node(nodes.ExtractBrain(t1w=str(session.t1w), **about, **seeds), "brain", _ANTS_GB)
+    brain = stage_node(
+        nodes.ExtractBrain(t1w=str(session.t1w), **about, **seeds), "brain", _ANTS_GB
+    )
     found = {"brain": brain}
     manifests.append(brain)
     for index, space in enumerate(settings.output_spaces):
         name = label_of(str(space))
-        normalise = _node(
+        normalise = stage_node(
             nodes.Normalise(space=str(space), **about, **seeds), f"normalise_{name}", _ANTS_GB
         )
-        to_template = _node(
+        to_template = stage_node(
             nodes.AnatomyToTemplate(
                 space=str(space), spatial_reference=t1w_uri, with_atlas=index == 0, **about
             ),
@@ -86,7 +87,7 @@ def _anatomy(
 
 def _series(
     workflow: pe.Workflow, session: Session, series: EchoSeries, index: int,
-    settings: RunSettings, anatomy: dict[str, pe.Node], manifests: list[pe.Node], device: str,
+    settings: RunSettings, anatomy: dict[str, pe.Node], manifests: list[pe.Node],
 ) -> None:  # fmt: skip
     """Add the nodes of one multi-echo series: fit, registration, maps on both grids."""
     brain = anatomy["brain"]
@@ -95,17 +96,17 @@ def _series(
         "entities": series.entities,
         "sources": [bids_uri(file, settings.bids_dir) for file in series.files],
     }
-    fit = _node(
+    fit = stage_node(
         nodes.FitR2Star(
             magnitude_files=[str(f) for f in series.files], method=settings.r2star_method,
             echo_times_s=list(series.echo_times_s), **about,
         ), f"fit_{index}", _ANTS_GB,
     )  # fmt: skip
-    coregister = _node(
+    coregister = stage_node(
         nodes.Coregister(magnitude=str(series.files[0]), seed=settings.random_seed, **about),
         f"coregister_{index}", _ANTS_GB,
     )  # fmt: skip
-    to_t1w = _node(
+    to_t1w = stage_node(
         nodes.MapToT1w(spatial_reference=t1w_uri, **about), f"map_to_t1w_{index}", _ANTS_GB
     )
     for node in (coregister, to_t1w):
@@ -116,7 +117,7 @@ def _series(
     workflow.connect(coregister, "inverse", to_t1w, "inverse")
     manifests += [fit, coregister, to_t1w]
     for space in settings.output_spaces:
-        to_template = _node(
+        to_template = stage_node(
             nodes.MapToTemplate(space=str(space), **about),
             f"map_to_{label_of(str(space))}_{index}", _ANTS_GB,
         )  # fmt: skip
@@ -124,23 +125,3 @@ def _series(
         workflow.connect(coregister, "forward", to_template, "to_t1w")
         workflow.connect(anatomy[str(space)], "forward", to_template, "to_template")
         manifests.append(to_template)
-    if settings.model is not None:
-        manifests.append(_explain(workflow, to_t1w, index, about, settings, anatomy, device))
-
-
-def _explain(
-    workflow: pe.Workflow, to_t1w: pe.Node, index: int, about: dict[str, Any],
-    settings: RunSettings, anatomy: dict[str, pe.Node], device: str,
-) -> pe.Node:  # fmt: skip
-    space: OutputSpace = settings.output_spaces[0]
-    explain = _node(
-        nodes.ExplainScan(
-            model=str(settings.model), template=space.template, device=device,
-            methods=list(settings.attribution), target=settings.target or "",
-            use_gpu=device != "cpu", **about,
-        ), f"explain_{index}", _TORCH_GB,
-    )  # fmt: skip
-    workflow.connect(to_t1w, "r2star", explain, "map_file")
-    workflow.connect(anatomy["brain"], "mask", explain, "mask")
-    workflow.connect(anatomy[str(space)], "forward", explain, "to_template")
-    return explain

@@ -110,11 +110,12 @@ def test_again_trains_nothing(group8: Run) -> None:
 
 def test_model_is_used_in_a_new_output_folder(group8: Run, tmp_path: Path) -> None:
     model = group8.out / "models" / "quick" / "C" / "split-0"
-    done = command(
+    line = (
         group8.raw, tmp_path / "out2", "participant", "--participant-label", "01",
         "--session-label", "1", "--model", model, "--sloppy", "--nprocs", 1,
         "--output-spaces", f"{EMBEDDED}:res-3",
     )  # fmt: skip
+    done = command(*line)
     assert done.status == 0, done.err
     folder = tmp_path / "out2" / "sub-01" / "ses-1" / "anat"
     prediction = rows(folder / "sub-01_ses-1_model-quickC0_prediction.tsv")
@@ -131,6 +132,18 @@ def test_model_is_used_in_a_new_output_folder(group8: Run, tmp_path: Path) -> No
     )
     assert len(regions) == 12
     assert "quickC0" in (tmp_path / "out2" / "sub-01.html").read_text()
+    _explained_anew_without_preprocessing(line, folder)
+
+
+def _explained_anew_without_preprocessing(line: tuple[object, ...], folder: Path) -> None:
+    maps = sorted(folder.glob("*R2starmap.nii.gz"))
+    before = [path.stat().st_mtime_ns for path in maps]
+    done = command(*line, "--target", "AD")
+    assert done.status == 0, done.err
+    assert "preprocessing" not in done.err
+    assert len(maps) == 3
+    assert [path.stat().st_mtime_ns for path in maps] == before
+    assert len(list(folder.glob("*_label-AD_desc-lrpzplus_relmap.nii.gz"))) == 2
 
 
 @pytest.fixture
