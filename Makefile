@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(DEMO)/raw/dataset_description.json: | $(VENV)/.ready
 	rm -rf $(DEMO)/raw
-	$(BIN)/bids_xai_simulate $(DEMO)/raw --n-participants 24 --voxel-mm 3 --effect 60 --seed 1
+	$(BIN)/bids_xai_simulate $(DEMO)/raw --n-participants 24 --voxel-mm 3 --effect 100 --seed 1
 
 demo: $(DEMO)/raw/dataset_description.json
 	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out participant --nprocs $(NPROCS) \
