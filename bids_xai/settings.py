@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,26 +24,35 @@ def available_cpus() -> int:
 
 @dataclass(frozen=True)
 class OutputSpace:
-    """A template and the voxel size (TemplateFlow resolution index, 1 = 1 mm, 2 = 2 mm)."""
+    """A template, its resolution (TemplateFlow's index, 1 = 1 mm, 2 = 2 mm) and cohort, if any."""
 
     template: str
     resolution: int = 2
+    cohort: str = ""
 
     @classmethod
     def parse(cls, text: str) -> OutputSpace:
-        """Read ``NAME`` or ``NAME:res-N``; raise ``ValueError`` for anything else."""
-        name, _, modifier = text.partition(":")
-        if not (text.isascii() and name.isalnum()):
-            raise ValueError(f"'{text}' is not NAME or NAME:res-N")
-        if not modifier:
-            return cls(name)
-        key, _, value = modifier.partition("-")
-        if key != "res" or not value.isdigit() or int(value) < 1:
+        """Read ``NAME[:cohort-N][:res-N]``; raise ``ValueError`` for anything else."""
+        name, *modifiers = text.split(":")
+        pairs = [modifier.partition("-")[::2] for modifier in modifiers]
+        chosen = dict(pairs)
+        known = set(chosen) <= {"res", "cohort"} and len(chosen) == len(pairs)
+        resolution, cohort = chosen.get("res", "2"), chosen.get("cohort", "")
+        whole = re.fullmatch("[1-9][0-9]*", resolution) is not None
+        named = name.isascii() and name.isalnum() and (cohort.isalnum() or "cohort" not in chosen)
+        if not (known and whole and named):
             raise ValueError(f"'{text}' is not NAME or NAME:res-N with N of 1 or more")
-        return cls(name, int(value))
+        return cls(name, int(resolution), cohort)
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """The entities that say so in a file name."""
+        cohort = {"cohort": self.cohort} if self.cohort else {}
+        return {"space": self.template, **cohort, "res": str(self.resolution)}
 
     def __str__(self) -> str:
-        return f"{self.template}:res-{self.resolution}"
+        cohort = f":cohort-{self.cohort}" if self.cohort else ""
+        return f"{self.template}{cohort}:res-{self.resolution}"
 
 
 @dataclass(frozen=True)
@@ -55,13 +65,24 @@ class RunSettings:
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
     bids_filter_file: Path | None = None
+    bids_database_dir: Path | None = None
+    derivatives: tuple[tuple[str, Path], ...] = ()
     skip_bids_validation: bool = False
     nprocs: int = dataclasses.field(default_factory=available_cpus)
     omp_nthreads: int = 0
     mem_mb: int | None = None
     device: str = "auto"
     sloppy: bool = False
+    inputs: tuple[str, ...] = ("megre",)
     r2star_method: str = "nlls"
+    noise_floor: float = 0.0
+    rician: bool = False
+    megre_transform: str = "rigid"
+    brain_mask: str = "auto"
+    synthstrip_model: Path | None = None
+    registration: str = "nonlinear"
+    registration_engine: str = "ants"
+    atlas: tuple[str, ...] = ()
     output_spaces: tuple[OutputSpace, ...] = (OutputSpace(DEFAULT_TEMPLATE),)
     random_seed: int = 0
     model: Path | None = None
@@ -81,6 +102,13 @@ class RunSettings:
     def work_folder(self) -> Path:
         """Where intermediate files go: ``--work-dir``, else ``<output>/work``."""
         return self.work_dir or self.output_dir / "work"
+
+    @property
+    def r2star_options(self) -> dict[str, Any]:
+        """Method, noise floor and likelihood of the fit of R2*."""
+        return {
+            "method": self.r2star_method, "noise_floor": self.noise_floor, "rician": self.rician
+        }  # fmt: skip
 
     @property
     def training_threads(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,18 +15,28 @@ BIDS_VERSION = "1.10.0"
 
 _IGNORED = (
     "*_xfm.txt", "*_xfm.h5", "*_relmap.nii.gz", "*_relmap.json", "*_prediction.tsv",
-    "*_prediction.json", "*_regions.tsv", "*_regions.json", "*.html", "figures", "logs", "models",
-    "group", "work", "atlas-*_description.json", "group_*",
+    "*_prediction.json", "*_regions.tsv", "*_regions.json", "*_qc.tsv", "*_qc.json",
+    "*_fitquality.nii.gz", "*_fitquality.json", "*.html", "figures", "logs", "models", "group",
+    "work", "atlas-*_description.json", "group_*",
 )  # fmt: skip
 
 _DESCRIPTIONS = {
-    "preproc": "T1w image after N4 bias correction",
+    "preproc": "T1w or FLAIR image after N4 bias correction",
+    "lesionfilled": "T1w image with lesions replaced by white matter intensities around them",
+    "residual": "standard deviation of the residuals of the R2* fit",
     "brain": "brain mask from template registration and tissue intensities",
 }
 
 
-def write_dataset_files(output_dir: Path, bids_dir: Path, raw: dict[str, Any]) -> None:
-    """Write dataset_description.json, README.md, .bidsignore and descriptions.tsv."""
+def write_dataset_files(
+    output_dir: Path, bids_dir: Path, raw: dict[str, Any], others: Mapping[str, Path] | None = None
+) -> None:
+    """Write dataset_description.json, README.md, .bidsignore and descriptions.tsv.
+
+    others : derivative datasets that files were taken from, by the name their URIs use
+    """
+    links = {"raw": bids_dir, **(others or {})}
+    uris = {name: path.resolve().as_uri() for name, path in links.items()}
     generated: dict[str, Any] = {"Name": "bids_xai", "Version": bids_xai.__version__}
     container = os.environ.get("BIDS_XAI_CONTAINER")
     if container:
@@ -39,8 +50,8 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, raw: dict[str, Any]) -
             "DatasetType": "derivative",
             "License": raw.get("License", "n/a"),
             "GeneratedBy": [generated],
-            "SourceDatasets": [{"URL": bids_dir.resolve().as_uri()}],
-            "DatasetLinks": {"raw": bids_dir.resolve().as_uri()},
+            "SourceDatasets": [{"URL": uri} for uri in uris.values()],
+            "DatasetLinks": uris,
         },
     )
     write_text(output_dir / ".bidsignore", "\n".join(_IGNORED) + "\n")

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 ENTITY_ORDER = (
     "sub", "ses", "sample", "task", "tracksys", "acq", "ce", "trc", "stain", "rec", "dir", "run",
     "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "from", "to", "mode", "space",
-    "split", "atlas", "seg", "res", "den", "model", "label", "desc",
+    "cohort", "split", "atlas", "seg", "res", "den", "model", "label", "desc",
 )  # fmt: skip
 
 

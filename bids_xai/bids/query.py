@@ -1,26 +1,20 @@
-"""From a BIDS dataset to records. The only module that asks pybids."""
+"""From a BIDS dataset to records of what is to be worked on."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import re
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from bids_xai.bids.dataset import bids_uri
+from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask
+from bids_xai.bids.echoes import echo_series
+from bids_xai.bids.layout import read_json
+from bids_xai.bids.records import PrecomputedMap, Session, SourceImage
+from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError
 
-from bids_xai.bids.images import read_header
-from bids_xai.bids.records import EchoSeries, Session
-from bids_xai.errors import (
-    BadDataError,
-    InvalidBidsError,
-    NoInputError,
-    NothingMatchedError,
-    UserError,
-)
+FILTERS = ("megre", "t1w", "flair")
+RAW_INPUTS = ("megre", "T1w", "FLAIR")
 
 _IMAGE = (".nii.gz", ".nii")
 _SERIES_ENTITIES = {
@@ -31,127 +25,59 @@ _SERIES_ENTITIES = {
     "reconstruction": "rec",
     "run": "run",
 }
-_LONGEST_PLAUSIBLE_ECHO_S = 1.0
-
-
-def check_dataset(root: Path, skip_validation: bool = False) -> dict[str, Any]:
-    """Return the dataset description, an empty one where validation is skipped.
-
-    Raises :class:`NoInputError` where the folder is missing and :class:`InvalidBidsError` where
-    it is no BIDS dataset.
-    """
-    if not root.is_dir():
-        raise NoInputError("no such BIDS folder", file=root, fix="check the first argument")
-    if skip_validation:
-        return {}
-    path = root / "dataset_description.json"
-    if not path.is_file():
-        raise InvalidBidsError(
-            "not a BIDS dataset: dataset_description.json is missing",
-            file=root,
-            fix='add it with at least {"Name": "…", "BIDSVersion": "1.11.0"}',
-        )
-    description = read_json(path, InvalidBidsError)
-    if "BIDSVersion" not in description:
-        raise InvalidBidsError("BIDSVersion is missing", file=path, fix="add the key BIDSVersion")
-    return description
-
-
-def read_json(path: Path, error_class: type[UserError] = BadDataError) -> dict[str, Any]:
-    """Read a JSON object; anything else is one error of the given class naming the file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise error_class(
-            f"cannot read the JSON file ({error})", file=path, fix="correct it"
-        ) from error
-    if not isinstance(content, dict):
-        raise error_class("the JSON file is not an object", file=path, fix="correct it")
-    return content
-
-
-def open_layout(root: Path) -> Any:
-    """Index the raw dataset (derivatives, source data and hidden folders left out)."""
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
-    ignore = [re.compile(r"/\."), *_folders_of_no_participant(root)]
-    indexer = BIDSLayoutIndexer(validate=False, ignore=ignore, index_metadata=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pybids announces its own future changes
-        try:
-            return BIDSLayout(root, validate=False, derivatives=False, indexer=indexer)
-        except (OSError, ValueError, TypeError) as error:
-            raise InvalidBidsError(
-                f"the dataset cannot be indexed: {error}",
-                file=_broken_sidecar(root) or root,
-                fix="correct the file named",
-            ) from error
-
-
-def _folders_of_no_participant(root: Path) -> list[re.Pattern[str]]:
-    """Everything beside ``sub-*`` is left out: derivatives, outputs inside the dataset."""
-    others = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("sub-")]
-    return [re.compile(rf"^/?{re.escape(name)}(/|$)") for name in sorted(others)]
-
-
-def _broken_sidecar(root: Path) -> Path | None:
-    """Return the first sidecar that is not a JSON object."""
-    for path in sorted([*root.glob("*.json"), *root.glob("sub-*/**/*.json")]):
-        try:
-            read_json(path)
-        except BadDataError:
-            return path
-    return None
-
-
-def select_participants(layout: Any, wanted: Iterable[str]) -> list[str]:
-    """Return the labels to work on, sorted; all of the dataset where none are named.
-
-    Raises :class:`NothingMatchedError` naming the labels that do not exist.
-    """
-    present = sorted(layout.get_subjects())
-    wanted = [label.removeprefix("sub-") for label in wanted]
-    missing = sorted(set(wanted) - set(present))
-    if missing:
-        raise NothingMatchedError(
-            f"no such participant: {', '.join(missing)}",
-            file=layout.root,
-            fix=f"choose from {', '.join(present[:8])}{' …' if len(present) > 8 else ''}",
-        )
-    if not present:
-        raise NothingMatchedError(
-            "the dataset has no sub-* folder with images",
-            file=layout.root,
-            fix="check the first argument",
-        )
-    return sorted(set(wanted)) if wanted else present
 
 
 def collect_sessions(
-    layout: Any, participant: str, sessions: tuple[str, ...], filters: dict[str, Any]
+    layout: Any,
+    participant: str,
+    sessions: Iterable[str] = (),
+    filters: Mapping[str, Any] | None = None,
+    inputs: Sequence[str] = ("megre",),
+    derivatives: Sequence[DerivativeFolder] = (),
 ) -> list[Session]:
-    """Return the sessions of one participant.
+    """Return the sessions of one participant that hold at least one of the inputs.
 
-    filters : the content of ``--bids-filter-file``: pybids entities under ``megre`` and ``t1w``.
+    filters : the content of ``--bids-filter-file``: pybids entities under ``megre``, ``t1w``,
+        ``flair``
+    inputs : ``megre``, ``T1w``, ``FLAIR``, or the suffix of a map in one of ``derivatives``
+    Of several T1w (or FLAIR) images of a session, those without contrast agent come first, then
+    the lowest run, then the first by name; a filter overrules this.
     Raises a :class:`UserError` naming the file for anything that cannot be worked with.
     """
-    series = _images(layout, participant, "MEGRE", filters.get("megre", {}))
-    t1w = _images(layout, participant, "T1w", filters.get("t1w", {}))
+    filters = filters or {}
+    found = {
+        name: _images(layout, participant, suffix, filters.get(name, {}))
+        for name, suffix in (("megre", "MEGRE"), ("t1w", "T1w"), ("flair", "FLAIR"))
+    }
+    every = sorted({_entity(f, "session") for files in found.values() for f in files})
     wanted = {label.removeprefix("ses-") for label in sessions}
-    labels = sorted({_entity(f, "session") for f in series if _entity(f, "session") or not wanted})
-    if wanted:
-        labels = [label for label in labels if label in wanted]
-    if not labels:
-        raise NothingMatchedError(
-            f"sub-{participant} has no multi-echo GRE (…_echo-<n>_MEGRE.nii.gz)"
-            + (f" in session {', '.join(sorted(wanted))}" if wanted else ""),
-            file=Path(layout.root) / f"sub-{participant}",
-            fix="check the file names, --session-label and --bids-filter-file",
-        )
-    return [_session(layout, participant, label, series, t1w) for label in labels]
+    chosen = [label for label in every if not wanted or label in wanted]
+    made = [
+        _session(Path(layout.root), participant, label, found, inputs, derivatives)
+        for label in chosen
+    ]
+    usable = [session for session in made if session is not None]
+    if not usable:
+        raise _nothing(Path(layout.root), participant, wanted, inputs, found)
+    return usable
 
 
-def _images(layout: Any, participant: str, suffix: str, filters: dict[str, Any]) -> list[Any]:
+def _nothing(
+    root: Path, participant: str, wanted: set[str], inputs: Sequence[str], found: Mapping[str, Any]
+) -> NothingMatchedError:
+    names = {"megre": "multi-echo GRE (…_echo-<n>_MEGRE.nii.gz)"}
+    where = f" in session {', '.join(sorted(wanted))}" if wanted else ""
+    fix = "check the file names, --session-label and --bids-filter-file"
+    if "megre" in inputs and found["t1w"] and not found["megre"]:
+        fix = "for T1w images alone give --inputs T1w; else " + fix
+    return NothingMatchedError(
+        f"sub-{participant} has no {' and no '.join(names.get(i, i) for i in inputs)}{where}",
+        file=root / f"sub-{participant}",
+        fix=fix,
+    )
+
+
+def _images(layout: Any, participant: str, suffix: str, filters: Mapping[str, Any]) -> list[Any]:
     query = {"subject": participant, "suffix": suffix, "extension": list(_IMAGE), **filters}
     try:
         files = layout.get(**query)
@@ -169,35 +95,96 @@ def _entity(file: Any, name: str) -> str:
 
 
 def _session(
-    layout: Any, participant: str, label: str, series: list[Any], t1w: list[Any]
-) -> Session:
-    mine = [f for f in series if _entity(f, "session") == label]
-    anatomy = [f for f in t1w if _entity(f, "session") == label]
-    if not anatomy:
+    root: Path, participant: str, label: str, found: Mapping[str, list[Any]],
+    inputs: Sequence[str], derivatives: Sequence[DerivativeFolder],
+) -> Session | None:  # fmt: skip
+    """The session's record, ``None`` where it holds none of the inputs."""
+    mine = {
+        name: [f for f in files if _entity(f, "session") == label] for name, files in found.items()
+    }
+    t1w, flair = _first(mine["t1w"]), _first(mine["flair"])
+    megre = mine["megre"] if "megre" in inputs else []
+    maps = [
+        found_map
+        for suffix in inputs
+        if suffix not in RAW_INPUTS
+        and (found_map := find_map(derivatives, participant, label, suffix)) is not None
+    ]
+    flair = flair if "FLAIR" in inputs else None
+    if not (megre or maps or flair or (t1w is not None and "T1w" in inputs)):
+        return None
+    if t1w is None and not megre:
         where = f"sub-{participant}" + (f"/ses-{label}" if label else "")
         raise BadDataError(
-            "no T1w image to register the multi-echo GRE to",
-            file=Path(layout.root) / where / "anat",
+            "no T1w image to register the other images to",
+            file=root / where / "anat",
             fix="add a T1w image of the same session",
         )
-    chosen = min(anatomy, key=lambda f: (len(_entity(f, "run")), _entity(f, "run"), str(f.path)))
-    groups: dict[tuple[str, ...], list[Any]] = {}
-    for file in mine:
-        key = tuple(_entity(file, name) for name in _SERIES_ENTITIES)
-        groups.setdefault(key, []).append(file)
-    found = tuple(_echo_series(files) for _, files in sorted(groups.items()))
-    sidecars = {Path(s) for f in [*mine, chosen] for s in _sidecars(f)}
+    used = [file for file in (*megre, t1w, flair) if file is not None]
     return Session(
-        participant,
-        label or None,
-        Path(chosen.path),
-        _source_entities(chosen),
-        found,
-        tuple(sorted(sidecars)),
+        participant=participant,
+        session=label or None,
+        t1w=_source(t1w, root),
+        megre=_series(megre),
+        flair=_source(flair, root),
+        maps=tuple(maps),
+        brain_mask=find_mask(derivatives, participant, label, "brain"),
+        lesion_mask=find_mask(derivatives, participant, label, "lesion"),
+        sidecars=tuple(sorted({Path(s) for file in used for s in _sidecars(file)})),
+        notes=_notes(mine, inputs, maps),
     )
 
 
-def _source_entities(file: Any) -> dict[str, str]:
+def _first(files: Sequence[Any]) -> Any | None:
+    """The image to use of several: see :func:`collect_sessions`."""
+
+    def order(file: Any) -> tuple[Any, ...]:
+        run = _entity(file, "run")
+        return (bool(_entity(file, "ceagent")), len(run), run, str(file.path))
+
+    return min(files, key=order, default=None)
+
+
+def _notes(
+    mine: Mapping[str, list[Any]], inputs: Sequence[str], maps: Sequence[PrecomputedMap]
+) -> tuple[str, ...]:
+    """What was asked for and is not there, and which of several images was taken."""
+    notes = [
+        f"no {suffix} image in this session"
+        for name, suffix in (("megre", "megre"), ("t1w", "T1w"), ("flair", "FLAIR"))
+        if suffix in inputs and not mine[name]
+    ]
+    there = {found.suffix for found in maps}
+    notes += [
+        f"no {suffix} in the derivatives for this session"
+        for suffix in inputs
+        if suffix not in RAW_INPUTS and suffix not in there
+    ]
+    for name in ("t1w", "flair"):
+        used = name == "t1w" or "FLAIR" in inputs
+        first = _first(mine[name])
+        if used and first is not None and len(mine[name]) > 1:
+            taken = Path(first.path).name
+            notes.append(f"{len(mine[name])} {name} images, {taken} is used")
+    return tuple(notes)
+
+
+def _series(files: Sequence[Any]) -> tuple[Any, ...]:
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for file in files:
+        key = tuple(_entity(file, name) for name in _SERIES_ENTITIES)
+        groups.setdefault(key, []).append(file)
+    return tuple(echo_series(group, _entities(group[0])) for _, group in sorted(groups.items()))
+
+
+def _source(file: Any | None, root: Path) -> SourceImage | None:
+    if file is None:
+        return None
+    path = Path(file.path)
+    return SourceImage(path, bids_uri(path, root), _entities(file))
+
+
+def _entities(file: Any) -> dict[str, str]:
     """Entities as written in the name (pybids would drop leading zeros of run)."""
     pairs = {short: _entity(file, name) for name, short in _SERIES_ENTITIES.items()}
     return {short: value for short, value in pairs.items() if value}
@@ -207,92 +194,8 @@ def _sidecars(file: Any) -> list[str]:
     return [str(a.path) for a in file.get_associations(kind="Metadata", include_parents=True)]
 
 
-def _echo_series(files: list[Any]) -> EchoSeries:
-    magnitude = [f for f in files if _entity(f, "part") in ("", "mag")]
-    if not magnitude:
-        raise BadDataError(
-            "the multi-echo GRE has no magnitude images",
-            file=files[0].path,
-            fix="add the part-mag images; R2* is fitted to magnitudes",
-        )
-    timed = sorted((_echo_time_s(f), str(f.path)) for f in magnitude)
-    if len(timed) < 2:
-        raise BadDataError(
-            "R2* needs at least two echoes, found one",
-            file=timed[0][1],
-            fix="add the other echoes as …_echo-<n>_MEGRE.nii.gz",
-        )
-    for (early, first), (late, second) in itertools.pairwise(timed):
-        if early == late:
-            raise BadDataError(
-                f"two echoes have the same EchoTime {early:g} s ({Path(first).name})",
-                file=second,
-                fix="correct EchoTime in the sidecars, or tell the runs apart by run-<n>",
-            )
-    paths = tuple(Path(path) for _, path in timed)
-    _check_same_grid(paths)
-    field = magnitude[0].get_metadata().get("MagneticFieldStrength")
-    return EchoSeries(
-        _source_entities(magnitude[0]),
-        paths,
-        tuple(time for time, _ in timed),
-        float(field) if isinstance(field, (int, float)) else None,
-    )
-
-
-def _echo_time_s(file: Any) -> float:
-    value = file.get_metadata().get("EchoTime")
-    if value is None:
-        raise BadDataError(
-            "EchoTime is missing",
-            file=file.path,
-            fix="add EchoTime in seconds to the JSON sidecar beside the image or above it",
-        )
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError) as error:
-        raise BadDataError(
-            f"EchoTime is not a number: {value!r}", file=file.path, fix="write it in seconds"
-        ) from error
-    if seconds > _LONGEST_PLAUSIBLE_ECHO_S:
-        raise BadDataError(
-            f"EchoTime {seconds:g} is in milliseconds",
-            file=file.path,
-            fix=f"write it in seconds, as BIDS asks: {seconds / 1000:g}",
-        )
-    if not seconds > 0:
-        raise BadDataError(
-            f"EchoTime {seconds:g} is not positive", file=file.path, fix="write it in seconds"
-        )
-    return seconds
-
-
-def _check_same_grid(paths: tuple[Path, ...]) -> None:
-    shape, affine = read_header(paths[0])
-    if len(shape) != 3:
-        raise BadDataError(
-            f"an echo has shape {shape}, not three dimensions",
-            file=paths[0],
-            fix="split the series into one 3-D file an echo, named echo-<n>, as BIDS asks",
-        )
-    for path in paths[1:]:
-        other_shape, other_affine = read_header(path)
-        if other_shape != shape:
-            raise BadDataError(
-                f"echoes have different shapes: {shape} ({paths[0].name}) and {other_shape}",
-                file=path,
-                fix="convert the series again; all echoes must share one grid",
-            )
-        if not np.allclose(other_affine, affine, atol=1e-3):
-            raise BadDataError(
-                f"echoes lie on different grids (affine differs from {paths[0].name})",
-                file=path,
-                fix="convert the series again; all echoes must share one grid",
-            )
-
-
 def read_filters(path: Path | None) -> dict[str, Any]:
-    """Read ``--bids-filter-file``: ``{"megre": {...}, "t1w": {...}}`` of pybids entities."""
+    """Read ``--bids-filter-file``: pybids entities under ``megre``, ``t1w`` and ``flair``."""
     if path is None:
         return {}
     if not path.is_file():
@@ -302,9 +205,9 @@ def read_filters(path: Path | None) -> dict[str, Any]:
         raise BadDataError(
             "each filter must be an object", file=path, fix='write {"t1w": {"run": 1}}'
         )
-    unknown = set(content) - {"megre", "t1w"}
+    unknown = set(content) - set(FILTERS)
     if unknown:
         raise BadDataError(
-            f"unknown key {', '.join(sorted(unknown))}", file=path, fix='use "megre" and "t1w"'
+            f"unknown key {', '.join(sorted(unknown))}", file=path, fix=f"use {', '.join(FILTERS)}"
         )
     return content

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image: its file, its BIDS URI, and the entities that its products' names take over."""
+
+    file: Path
+    uri: str
+    entities: dict[str, str]
+
+
+@dataclass(frozen=True)
+class PrecomputedMap:
+    """A quantitative map made elsewhere (R1map, Chimap, …), in the scanner space of the T1w."""
+
+    image: SourceImage
+    suffix: str
+    units: str
 
 
 @dataclass(frozen=True)
@@ -21,14 +39,24 @@ class EchoSeries:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything of one participant at one visit: one T1w image and any number of series."""
+    """Everything of one participant at one visit that this run is to work on.
+
+    t1w : the anatomy all else is registered to; ``None`` leaves only native maps to make
+    megre, flair, maps : the inputs asked for, those that are there
+    brain_mask, lesion_mask : made elsewhere, in the space of the T1w image
+    notes : what the user should know of the choice of files
+    """
 
     participant: str
     session: str | None
-    t1w: Path
-    t1w_entities: dict[str, str]
-    megre: tuple[EchoSeries, ...]
-    sidecars: tuple[Path, ...] = field(default=())
+    t1w: SourceImage | None
+    megre: tuple[EchoSeries, ...] = ()
+    flair: SourceImage | None = None
+    maps: tuple[PrecomputedMap, ...] = ()
+    brain_mask: SourceImage | None = None
+    lesion_mask: SourceImage | None = None
+    sidecars: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -39,5 +67,7 @@ class Session:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file the results depend on."""
-        images = [file for series in self.megre for file in series.files]
-        return (self.t1w, *images, *self.sidecars)
+        single = (self.t1w, self.flair, self.brain_mask, self.lesion_mask)
+        images = [image.file for image in (*single, *(m.image for m in self.maps)) if image]
+        echoes = [file for series in self.megre for file in series.files]
+        return (*images, *echoes, *self.sidecars)

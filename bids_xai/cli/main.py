@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -17,6 +18,7 @@ from bids_xai.settings import RunSettings
 
 LOG = logging.getLogger("bids_xai")
 INTERRUPTED = 130
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise  # a bug: keeps its traceback
+        print(
+            f"bids_xai: error: {error.strerror} [{error.filename or settings.output_dir}]. "
+            "Fix: check the disk of the output and work folders; the same command goes on from "
+            "what is finished.",
+            file=sys.stderr,
+        )
+        return errors.FileAccessError.status
 
 
 def _set_environment() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -55,7 +56,15 @@ def _bids_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--bids-filter-file", type=Path, metavar="FILE",
-        help='JSON with pybids filters under "megre" and "t1w"',
+        help='JSON with pybids filters under "megre", "t1w" and "flair"',
+    )  # fmt: skip
+    group.add_argument(
+        "--bids-database-dir", type=Path, metavar="DIR",
+        help="keep the index of the dataset here for later runs (delete it when data change)",
+    )  # fmt: skip
+    group.add_argument(
+        "-d", "--derivatives", nargs="+", type=_named_path, default=(), metavar="NAME=PATH",
+        help="datasets with precomputed maps, brain masks or lesion masks",
     )  # fmt: skip
     group.add_argument(
         "--skip-bids-validation", action="store_true",
@@ -85,14 +94,54 @@ def _performance_options(group: Any) -> None:
 
 def _workflow_options(group: Any) -> None:
     group.add_argument(
+        "--inputs", type=_inputs, default=("megre",), metavar="A,B,…",
+        help="images to work on: megre, T1w, FLAIR, or the suffix of a map among --derivatives, "
+        "for example R1map (default: megre)",
+    )  # fmt: skip
+    group.add_argument(
         "--r2star-method", choices=R2STAR_METHODS, default="nlls",
         help="estimator of R2* (default: nlls)",
     )  # fmt: skip
     group.add_argument(
-        "--output-spaces", nargs="+", type=_space, metavar="SPACE[:res-N]",
+        "--output-spaces", nargs="+", type=_space, metavar="SPACE[:cohort-C][:res-N]",
         default=(OutputSpace(DEFAULT_TEMPLATE),),
         help=f"templates; {EMBEDDED_TEMPLATE} is embedded, all others come from TemplateFlow "
         f"(default: {DEFAULT_TEMPLATE}:res-2)",
+    )  # fmt: skip
+    group.add_argument(
+        "--noise-floor", type=_factor, default=0.0, metavar="SIGMAS",
+        help="leave out a voxel's late echoes from the first below this many standard deviations "
+        "of the noise in air on; nlls and loglin (default: 0, keep all)",
+    )  # fmt: skip
+    group.add_argument(
+        "--rician", action="store_true",
+        help="nlls: maximum likelihood under Rician noise of the level found in air",
+    )  # fmt: skip
+    group.add_argument(
+        "--megre-transform", choices=("rigid", "affine"), default="rigid",
+        help="transform from the multi-echo GRE to the T1w image (default: rigid)",
+    )  # fmt: skip
+    group.add_argument(
+        "--brain-mask", choices=("auto", "derivatives", "synthstrip"), default="auto",
+        help="find the brain by template registration, take masks from --derivatives, or use "
+        "--synthstrip-model (default: auto)",
+    )  # fmt: skip
+    group.add_argument(
+        "--synthstrip-model", type=Path, metavar="FILE", help="weights of SynthStrip"
+    )
+    group.add_argument(
+        "--registration", choices=("nonlinear", "linear", "none"), default="nonlinear",
+        help="T1w to template: affine and diffeomorphic, affine, or only centred "
+        "(default: nonlinear)",
+    )  # fmt: skip
+    group.add_argument(
+        "--registration-engine", choices=("ants", "greedy"), default="ants",
+        help="program of the nonlinear registration (default: ants)",
+    )  # fmt: skip
+    group.add_argument(
+        "--atlas", nargs="+", type=_atlas, default=(), metavar="NAME[=DSEG,TSV]",
+        help="atlases of the first output space: TissueNuclei, NAME[:desc-X] of TemplateFlow, or "
+        "NAME=dseg.nii.gz[,labels.tsv] (default: the template's own)",
     )  # fmt: skip
     group.add_argument(
         "--random-seed", type=_natural, default=0, metavar="N",
@@ -177,6 +226,42 @@ def _natural(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 or more")
     return int(text)
+
+
+def _inputs(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in ("megre", "T1w", "FLAIR") and not re.fullmatch(r"[A-Za-z0-9]+map", name):
+            raise argparse.ArgumentTypeError(
+                f"'{name}' is not megre, T1w, FLAIR or the suffix of a map (R1map, Chimap, …)"
+            )
+    return names
+
+
+def _named_path(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (equals and path and name.isascii() and name.replace("-", "").isalnum()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=PATH")
+    return name, Path(path)
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1000:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 0 or more")
+    return value
+
+
+def _atlas(text: str) -> str:
+    from bids_xai.templates.atlas_spec import parse_atlas
+
+    try:
+        return str(parse_atlas(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _space(text: str) -> OutputSpace:

@@ -104,6 +104,21 @@ def refine_brain_mask(image: NDArray[Any], prior: Bools, voxel_mm: tuple[float, 
     return largest_component(np.asarray(ndimage.binary_fill_holes((closed | brain) & reach)))
 
 
+def add_rim(image: NDArray[Any], brain: Bools, voxel_mm: tuple[float, ...], rim_mm: float) -> Bools:
+    """Return the brain with the partial-volume cortex and fluid around it.
+
+    image : (x, y, z) bias-corrected T1w intensities; brain : (x, y, z) mask of the tissue
+    rim_mm : how far the rim may reach
+
+    The rim is brighter than 30 % of the median of the brain 4 mm below its surface: fluid and
+    voxels partly filled with cortex are, bone and air are not. Masks that were drawn by hand or
+    by a network hold this rim, masks of tissue do not. Raises as :func:`refine_brain_mask`.
+    """
+    level = _tissue_level(image, erode(brain, 4.0, voxel_mm))
+    bright = np.asarray(image) > 0.30 * level
+    return np.asarray(brain | (bright & dilate(brain, rim_mm, voxel_mm)))
+
+
 def _tissue_level(image: NDArray[Any], core: Bools) -> float:
     """Return the median inside the core, which must be positive and mostly foreground."""
     if core.any():

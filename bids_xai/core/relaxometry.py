@@ -1,41 +1,77 @@
 """R2* and S0 from multi-echo magnitude signals, voxel by voxel.
 
 The model is :math:`S(t) = S_0 e^{-t R_2^*}` with t in seconds and R2* in 1/s (tinauer2025, eq. 1).
+The estimators are in :mod:`bids_xai.core.relaxometry_estimators`; ``docs/r2star.md`` compares them.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.core.relaxometry_estimators import (
+    N_COUNTS,
+    N_MAPS,
+    R2STAR_MAX_PER_S,
+    Echoes,
+    Plan,
+    fit_part,
+    spacing_deviation,
+)
 from bids_xai.errors import BadDataError, UsageError
+
+__all__ = [
+    "NOISE_FLOOR_METHODS",
+    "R2STAR_MAX_PER_S",
+    "R2STAR_METHODS",
+    "R2StarFit",
+    "check_echo_times",
+    "fit_r2star",
+    "noise_sigma",
+]
 
 Floats = NDArray[np.floating[Any]]
 
-R2STAR_METHODS = ("nlls", "loglin")
-R2STAR_MAX_PER_S = 1000.0
-_CHUNK = 1 << 14  # voxels at a time: the working set stays in the processor's cache
-_NEWTON_STEPS = 40  # most voxels need four; noise near the floor takes the most
-_TOLERANCE_PER_S = 1e-5
+R2STAR_METHODS = ("nlls", "loglin", "arlo", "numart2s")
+NOISE_FLOOR_METHODS = ("nlls", "loglin")
+_SPACING_TOLERANCE = 0.01  # echo times in sidecars are rounded
+_CHUNK = 12 * 1024  # voxels at a time: the working set stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class R2StarFit:
-    """Result of :func:`fit_r2star`; every array is (n_voxels,) float32.
+    """Result of :func:`fit_r2star`; every map is (n_voxels,) float32 and 0 in invalid voxels.
 
     ``r2star`` in 1/s (0 to 1000), ``s0`` in units of the signal, ``sigma`` the standard deviation
-    of the residuals in units of the signal (n_echoes − 2 degrees of freedom; 0 for two echoes).
-    ``n_invalid`` counts voxels with a negative or non-finite sample or without any signal;
-    they are 0 in every map.
+    of the residuals S − S0 e in units of the signal (echoes used − 2 degrees of freedom; 0 for two
+    echoes). ``r_squared`` = 1 − Σ residual² / Σ (S − mean S)² over the echoes used: 1 for a
+    perfect fit, and for a signal that is the same at every echo (R2* = 0 meets it); 0 where a
+    constant does as well; below 0 where it does better, which can happen to all estimators but
+    ``nlls`` without ``rician_sigma``.
+
+    ``n_invalid`` = ``n_nonfinite`` (a sample is NaN or infinite) + ``n_negative`` (finite, a
+    sample below 0) + ``n_zero`` (no signal at any echo used). ``n_at_zero`` and ``n_at_max``
+    count valid voxels at the bounds R2* = 0 and 1000. ``n_echoes_used`` (n_voxels,) uint8, or
+    None without a noise floor.
     """
 
-    r2star: Floats
-    s0: Floats
-    sigma: Floats
+    r2star: NDArray[np.float32]
+    s0: NDArray[np.float32]
+    sigma: NDArray[np.float32]
     n_invalid: int
+    r_squared: NDArray[np.float32]
+    n_nonfinite: int
+    n_negative: int
+    n_zero: int
+    n_at_zero: int
+    n_at_max: int
+    n_echoes_used: NDArray[np.uint8] | None = None
 
 
 def check_echo_times(echo_times_s: Floats) -> NDArray[np.float64]:
@@ -63,111 +99,205 @@ def check_echo_times(echo_times_s: Floats) -> NDArray[np.float64]:
     return times
 
 
-def fit_r2star(signal: Floats, echo_times_s: Floats, method: str = "nlls") -> R2StarFit:
-    r"""Fit :math:`S(t) = S_0 e^{-t R_2^*}` voxel by voxel, with R2* ≥ 0 and S0 ≥ 0.
+def fit_r2star(
+    signal: Floats,
+    echo_times_s: Floats,
+    method: str = "nlls",
+    *,
+    noise_floor: float | None = None,
+    rician_sigma: float | None = None,
+    n_threads: int = 1,
+    device: str = "cpu",
+) -> R2StarFit:
+    r"""Fit :math:`S(t) = S_0 e^{-t R_2^*}` voxel by voxel, with R2* in 0 to 1000 1/s and S0 ≥ 0.
 
-    signal : (n_echoes, n_voxels) magnitude, arbitrary units, ≥ 0
+    signal : (n_echoes, n_voxels) magnitude, arbitrary units, ≥ 0, any real dtype
     echo_times_s : (n_echoes,) seconds, strictly increasing
     method : ``nlls``, least squares on the magnitudes: S0 is eliminated (variable projection) and
         the remaining one-dimensional problem is solved by a safeguarded Newton iteration from the
-        ``loglin`` solution; or ``loglin``, least squares on log S with weights S², which is how
-        the noise of S propagates to log S.
+        ``loglin`` solution; ``loglin``, least squares on log S with weights S², which is how the
+        noise of S propagates to log S (a voxel with a single sample above 0 has R2* = 0, or 1000
+        if it is the first); ``arlo`` (Pei 2015), three equally spaced echoes or more; or
+        ``numart2s`` (Hagberg 2002), trapezoid rule, any spacing. S0 of all methods is the
+        least-squares amplitude at the fitted R2*.
+    noise_floor : in units of the signal, for ``nlls`` and ``loglin``. The first echo of a voxel
+        below it is left out, and so are all later ones; the first two always stay. See
+        :func:`noise_sigma`.
+    rician_sigma : standard deviation of the noise in each of the real and imaginary channel, in
+        units of the signal, for ``nlls``: maximum likelihood under Rician noise instead of least
+        squares (expectation–maximisation).
+    n_threads : threads that share the voxels on the processor; the result is the same bytes.
+        Python's lock lets them gain little; one thread does eight million voxels a second.
+    device : ``cpu`` (numpy), ``cuda`` or ``cuda:<i>`` (torch, float64, the same algorithm).
 
     Raises :class:`BadDataError` for unusable echo times or shapes, :class:`UsageError` for an
-    unknown method.
+    unknown method or device and for options that a method does not have.
     """
-    if method not in R2STAR_METHODS:
-        raise UsageError(
-            f"unknown R2* method '{method}'", fix=f"choose one of {', '.join(R2STAR_METHODS)}"
-        )
     times = check_echo_times(echo_times_s)
+    plan = Plan(times, method, noise_floor, rician_sigma)
+    _check_plan(plan)
+    if n_threads < 1:
+        raise UsageError(f"n_threads must be 1 or more, found {n_threads}", fix="give 1")
     samples = np.asarray(signal)
     if samples.ndim != 2 or samples.shape[0] != times.size:
         raise BadDataError(
             f"signal of shape {samples.shape} does not fit {times.size} echo times",
             fix="give the signal as (n_echoes, n_voxels)",
         )
-    n_voxels = samples.shape[1]
-    maps = np.zeros((3, n_voxels), dtype=np.float32)
-    n_invalid = 0
-    for start in range(0, n_voxels, _CHUNK):
-        part = np.asarray(samples[:, start : start + _CHUNK], dtype=np.float64)
-        valid = np.isfinite(part).all(axis=0) & (part >= 0).all(axis=0) & (part > 0).any(axis=0)
-        n_invalid += int(valid.size - valid.sum())
-        maps[:, start : start + _CHUNK][:, valid] = _fit_valid(part[:, valid], times, method)
-    return R2StarFit(maps[0], maps[1], maps[2], n_invalid)
+    maps, counts = _runner(device, n_threads)(samples, plan)
+    return _result(maps, counts.tolist(), noise_floor is not None)
 
 
-def _fit_valid(
-    signal: NDArray[np.float64], times: NDArray[np.float64], method: str
-) -> NDArray[np.float64]:
-    rate = _weighted_loglin(signal, times)
-    if method == "nlls":
-        rate = _refine(signal, times, rate)
-    basis = np.exp(-times[:, None] * rate)
-    s0 = (signal * basis).sum(0) / (basis * basis).sum(0)
-    freedom = times.size - 2
-    residual = ((signal - s0 * basis) ** 2).sum(0)
-    sigma = np.sqrt(residual / freedom) if freedom else np.zeros_like(rate)
-    return np.stack([rate, s0, sigma])
+def noise_sigma(magnitude: Floats, background: NDArray[np.bool_] | None = None) -> float:
+    """Standard deviation of the noise (one channel) from air, in units of the magnitude.
 
+    magnitude : any shape (..., n_voxels), single-coil or adaptively combined: Rayleigh in air
+    background : (n_voxels,) voxels known to be air; None: found by themselves
 
-def _weighted_loglin(
-    signal: NDArray[np.float64], times: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Slope of log S against t with weights S²; zeros carry no weight."""
-    weight = signal * signal
-    log_signal = np.log(np.where(signal > 0, signal, 1.0))
-    total = weight.sum(0)
-    mean_time = (times @ weight) / total
-    mean_log = (weight * log_signal).sum(0) / total
-    centred = times[:, None] - mean_time
-    spread = (weight * centred * centred).sum(0)
-    slope = (weight * centred * (log_signal - mean_log)).sum(0)
-    rate = np.divide(-slope, spread, out=np.full_like(slope, R2STAR_MAX_PER_S), where=spread > 0)
-    return np.asarray(np.clip(rate, 0.0, R2STAR_MAX_PER_S))
+    In air the magnitude is Rayleigh distributed, so sigma = median / 1.1774. Without
+    ``background`` the median is taken of samples below 2.5 sigma, corrected for the cut, and
+    repeated from a small sigma upwards until it no longer changes: the darkest cluster of samples
+    is taken for air. Zeros (masked air) and non-finite samples are left out.
 
-
-def _moments(
-    signal: NDArray[np.float64], times: NDArray[np.float64], rate: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], ...]:
-    """Σ tᵏ S e and Σ tᵏ e² for k = 0, 1, 2, with e = exp(−t·rate)."""
-    basis = np.exp(-times[:, None] * rate)
-    product, square = signal * basis, basis * basis
-    powers = np.stack([np.ones_like(times), times, times**2])
-    return (*(powers @ product), *(powers @ square))
-
-
-def _refine(
-    signal: NDArray[np.float64], times: NDArray[np.float64], start: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Minimise Σ (S − S0 e)² over R2* with S0 = Σ S e / Σ e² put in.
-
-    The derivative of the reduced cost has the sign of
-    F = Σ t S e · Σ e² − Σ S e · Σ t e²: negative where R2* is too low … its Newton step is taken
-    where the cost is locally convex, a step along the slope elsewhere; the result is never worse
-    than the start.
+    Raises :class:`BadDataError` with fewer than 100 usable samples, or where the dark samples
+    found do not spread as noise in air does.
     """
-    rate = start.copy()
-    best = start.copy()
-    best_fit = np.full_like(start, -np.inf)
-    active = np.arange(start.size)
-    for _ in range(_NEWTON_STEPS):
-        samples, here = signal[:, active], rate[active]
-        se, tse, ttse, ee, tee, ttee = _moments(samples, times, here)
-        explained = se * se / ee  # Σ S² − cost
-        better = explained > best_fit[active]
-        best[active[better]], best_fit[active[better]] = here[better], explained[better]
-        slope = tse * ee - se * tee
-        curvature = -ttse * ee - tse * tee + 2.0 * se * ttee
-        step = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1.0), 0.0)
-        step = np.where(curvature > 0, step, -np.sign(slope) * 0.5 * (here + 1.0))
-        # a step that made things worse is halved back towards the best point so far
-        target = np.where(better, here + step, 0.5 * (here + best[active]))
-        target = np.clip(target, 0.0, R2STAR_MAX_PER_S)
-        rate[active] = target
-        active = active[np.abs(target - here) > _TOLERANCE_PER_S]
-        if active.size == 0:
+    samples = np.asarray(magnitude, dtype=np.float64)
+    if background is not None:
+        samples = samples[..., background]
+    samples = samples[np.isfinite(samples) & (samples > 0)]
+    samples = samples[:: samples.size // _MOST_SAMPLES + 1]
+    if samples.size < _FEWEST_SAMPLES:
+        raise BadDataError(
+            f"{samples.size} air samples are too few to measure noise",
+            fix="give a background mask, or the noise sigma itself",
+        )
+    return _rayleigh(samples, np.inf) if background is not None else _darkest_cluster(samples)
+
+
+# ---- parts of fit_r2star -------------------------------------------------------------------------
+
+Runner = Callable[[NDArray[Any], Plan], tuple[NDArray[np.float32], NDArray[np.int64]]]
+
+
+def _check_plan(plan: Plan) -> None:
+    if plan.method not in R2STAR_METHODS:
+        raise UsageError(
+            f"unknown R2* method '{plan.method}'", fix=f"choose one of {', '.join(R2STAR_METHODS)}"
+        )
+    _check_option("noise_floor", plan.noise_floor, plan.method, NOISE_FLOOR_METHODS)
+    _check_option("rician_sigma", plan.rician_sigma, plan.method, ("nlls",))
+    if plan.method == "arlo":
+        _check_arlo(plan.times_s)
+
+
+def _check_option(name: str, value: float | None, method: str, methods: tuple[str, ...]) -> None:
+    if value is None:
+        return
+    if method not in methods:
+        raise UsageError(
+            f"R2* method '{method}' has no {name}", fix=f"use {' or '.join(methods)}, or no {name}"
+        )
+    if not (np.isfinite(value) and value > 0):
+        raise UsageError(f"{name} must be above 0, found {value}", fix=f"leave {name} out")
+
+
+def _check_arlo(times_s: NDArray[np.float64]) -> None:
+    if times_s.size < 3:
+        raise BadDataError(
+            f"R2* method 'arlo' needs at least three echoes, found {times_s.size}",
+            fix="use nlls, loglin or numart2s",
+        )
+    if spacing_deviation(times_s) > _SPACING_TOLERANCE:
+        raise BadDataError(
+            f"R2* method 'arlo' needs equally spaced echoes, found {times_s.tolist()} s",
+            fix="use nlls, loglin or numart2s, which take any spacing",
+        )
+
+
+def _runner(device: str, n_threads: int) -> Runner:
+    if device == "cpu":
+        return lambda samples, plan: _fit_on_cpu(samples, plan, n_threads)
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UsageError(f"unknown device '{device}'", fix="use cpu, cuda or cuda:<i>")
+    from bids_xai.core.relaxometry_torch import fit_on_device  # torch takes seconds to import
+
+    return lambda samples, plan: fit_on_device(samples, plan, device)
+
+
+def _fit_on_cpu(
+    samples: NDArray[Any], plan: Plan, n_threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Chunk by chunk; numpy releases the interpreter's lock within its operations."""
+    echoes = Echoes.of(plan.times_s, np)
+    maps = np.zeros((N_MAPS, samples.shape[1]), dtype=np.float32)
+
+    def fit_chunk(start: int) -> list[int]:
+        part = np.array(samples[:, start : start + _CHUNK], dtype=np.float64, order="C")
+        with np.errstate(all="ignore"):  # 0/0 of degenerate voxels, replaced afterwards
+            fitted, counts = fit_part(part, plan, echoes)
+            maps[:, start : start + _CHUNK] = fitted
+        return counts
+
+    starts = range(0, samples.shape[1], _CHUNK)
+    if n_threads == 1:
+        found = [fit_chunk(start) for start in starts]
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            found = list(pool.map(fit_chunk, starts))
+    return maps, np.array(found, dtype=np.int64).reshape(-1, N_COUNTS).sum(axis=0)
+
+
+def _result(maps: NDArray[np.float32], counts: list[int], cut: bool) -> R2StarFit:
+    nonfinite, negative, zero, at_zero, at_max = counts
+    return R2StarFit(
+        r2star=maps[0],
+        s0=maps[1],
+        sigma=maps[2],
+        n_invalid=nonfinite + negative + zero,
+        r_squared=maps[3],
+        n_nonfinite=nonfinite,
+        n_negative=negative,
+        n_zero=zero,
+        n_at_zero=at_zero,
+        n_at_max=at_max,
+        n_echoes_used=maps[4].astype(np.uint8) if cut else None,
+    )
+
+
+# ---- parts of noise_sigma ------------------------------------------------------------------------
+
+_FEWEST_SAMPLES = 100
+_MOST_SAMPLES = 1_000_000  # evenly picked: sigma to 0.1 %
+_CUT_SIGMAS = 2.5  # 96 % of the noise in air is below
+_CLUSTER_STEPS = 100
+
+
+def _rayleigh(samples: NDArray[np.float64], cut_sigmas: float) -> float:
+    """sigma from the median of Rayleigh samples of which only those below the cut are given."""
+    share = -np.expm1(-0.5 * cut_sigmas**2)
+    return float(np.median(samples) / np.sqrt(-2.0 * np.log1p(-0.5 * share)))
+
+
+def _darkest_cluster(samples: NDArray[np.float64]) -> float:
+    samples = np.sort(samples)
+    sigma = float(samples[samples.size // 1000 + 1])
+    for _ in range(_CLUSTER_STEPS):
+        dark = samples[: np.searchsorted(samples, _CUT_SIGMAS * sigma)]
+        before, sigma = sigma, _rayleigh(dark, _CUT_SIGMAS)
+        if abs(sigma - before) <= 1e-6 * sigma:
             break
-    se, _, _, ee, _, _ = _moments(signal, times, rate)
-    return np.where(se * se / ee >= best_fit, rate, best)
+    _check_rayleigh(dark, sigma)
+    return sigma
+
+
+def _check_rayleigh(dark: NDArray[np.float64], sigma: float) -> None:
+    """Refuse samples whose quarters lie more than 15 % from where Rayleigh noise has them."""
+    share = -np.expm1(-0.5 * _CUT_SIGMAS**2)
+    expected = sigma * np.sqrt(-2.0 * np.log1p(-share * np.array([0.25, 0.75])))
+    found = np.quantile(dark, [0.25, 0.75]) if dark.size else np.zeros(2)
+    if dark.size < _FEWEST_SAMPLES or np.any(np.abs(found / expected - 1.0) > 0.15):
+        raise BadDataError(
+            "the darkest samples do not look like noise in air",
+            fix="give a background mask, or the noise sigma itself",
+        )

@@ -11,19 +11,32 @@ from bids_xai.figures.scene import AXES, Row, Scene, Sheet, draw_sheet, planes
 from bids_xai.figures.style import GREY, PALETTE, Bools, Floats, house_style, to_png
 
 _HISTOGRAM_IN = 4.0
-_STEP = 10.0  # the window ends at a multiple of it
 _BINS = 60
+_NOISE = 0.05  # negative values this small against the positive ones are no sign of the quantity
 
 
 def value_window(values: Floats) -> tuple[float, float]:
-    """Return 0 and the 99.5th percentile rounded up to ten (50 or so for R2* of a brain at 3 T).
+    """Return the values to draw black and white: round numbers, whatever the unit.
+
+    0 and the 99.5th percentile rounded up (50 or so for R2* in 1/s of a brain at 3 T); as far
+    below 0 as above for a quantity with a sign, such as susceptibility.
 
     values : those inside the brain, any shape
     """
     finite = values[np.isfinite(values)]
-    if not finite.size:
-        return 0.0, _STEP
-    return 0.0, max(_STEP, float(np.ceil(np.percentile(finite, 99.5) / _STEP) * _STEP))
+    low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 0.0)
+    signed = bool(low < -_NOISE * max(high, 0.0))
+    end = _rounded_up(float(max(high, -low) if signed else high))
+    return (-end, end) if signed else (0.0, end)
+
+
+def _rounded_up(value: float) -> float:
+    """The next number with one digit that counts (two between 1 and 2: 1.5 or 2); 1 for 0."""
+    if not value > 0:
+        return 1.0
+    unit = 10.0 ** np.floor(np.log10(value))
+    step = unit / 2 if value < 2 * unit else unit
+    return float(np.ceil(round(value / step, 6)) * step)
 
 
 @house_style()
@@ -34,13 +47,16 @@ def map_with_histogram(
     *,
     window: tuple[float, float] | None = None,
     label: str = "R2* (1/s)",
+    counted: str = "voxels in the brain mask",
+    limit: float | None = None,
     slices: int = 5,
     title: str = "",
 ) -> bytes:
     """Draw a map in grey with a bar in its unit, and the histogram of the masked voxels.
 
-    values : (x, y, z) in RAS order; mask : the brain on the same grid
+    values : (x, y, z) in RAS order; mask : what is counted, on the same grid
     window : drawn black and white; default :func:`value_window` of the masked voxels
+    counted : what the mask is; limit : the largest median that needs no look, drawn as a line
     """
     inside = values[mask & np.isfinite(values)]
     window = window or value_window(inside)
@@ -48,7 +64,12 @@ def map_with_histogram(
     extent = mask if mask.any() else np.ones_like(mask)
     rows = [Row(planes(extent, [plane], slices)) for plane in AXES]
     sheet = draw_sheet(scene, rows, title=title, right_in=_HISTOGRAM_IN)
-    _histogram(_bar_and_axes(sheet, window, label), inside, window, label)
+    axes = _bar_and_axes(sheet, window, label)
+    axes.set_ylabel(counted)
+    if limit is not None and window[0] < limit <= window[1]:
+        axes.axvline(limit, color=GREY, lw=1.5, ls=":", label=f"limit of the median, {limit:g}")
+        axes.legend(loc="upper right")
+    _histogram(axes, inside, window)
     return to_png(sheet.figure)
 
 
@@ -67,10 +88,9 @@ def _bar_and_axes(sheet: Sheet, window: tuple[float, float], label: str) -> Axes
     return axes
 
 
-def _histogram(axes: Axes, inside: Floats, window: tuple[float, float], label: str) -> None:
+def _histogram(axes: Axes, inside: Floats, window: tuple[float, float]) -> None:
     axes.hist(inside, bins=_BINS, range=window, color=PALETTE[0])
     axes.set_xlim(*window)
-    axes.set_ylabel("voxels in the brain mask")
     if not inside.size:
         axes.set_title("the mask is empty", fontsize=9)
         return
@@ -78,8 +98,8 @@ def _histogram(axes: Axes, inside: Floats, window: tuple[float, float], label: s
     beyond = 100.0 * float(np.mean(inside > window[1]))
     axes.axvline(median, color=PALETTE[1], lw=1.5)
     axes.set_title(
-        f"median {median:.1f} (quartiles {low:.1f} to {high:.1f})\n"
-        f"{beyond:.1f} % of the voxels above {window[1]:g}",
+        f"median {median:.3g} (quartiles {low:.3g} to {high:.3g})\n"
+        f"{beyond:.1f} % of the voxels above {window[1]:.3g}",
         fontsize=9,
         color=GREY,
     )

@@ -9,6 +9,7 @@ from bids_xai.figures.scene import (
     Overlay,
     Row,
     Scene,
+    crossings,
     draw_sheet,
     extent_of,
     grey_window,
@@ -32,6 +33,7 @@ def mosaic(
     colour_bar_label: str = "",
     background_window: tuple[float, float] | None = None,
     origin_mm: tuple[float, ...] | None = None,
+    through: Bools | None = None,
 ) -> bytes:
     """Draw axial, coronal and sagittal slices of one volume, a line each, radiological.
 
@@ -41,6 +43,7 @@ def mosaic(
     slices : number a plane, spread through the extent of the overlay (else outlines, background)
     background_window : drawn black and white; default 0 and the 99.5th percentile
     origin_mm : position of voxel (0, 0, 0), writes the position in mm onto each slice
+    through : a mask that is small; all slices cut it
     """
     scene = Scene(
         background,
@@ -53,9 +56,21 @@ def mosaic(
     if overlay is not None and window is None:
         raise ValueError("an overlay needs its window")
     layer = None if overlay is None or window is None else Overlay(overlay, window, signed)
-    extent = extent_of(scene, [layer] if layer else [])
-    rows = [Row(planes(extent, [plane], slices), layer) for plane in AXES]
+    rows = [Row(cuts, layer) for cuts in _cuts(scene, layer, slices, through)]
     return to_png(draw_sheet(scene, rows, title=title, bar_label=colour_bar_label).figure)
+
+
+def _cuts(
+    scene: Scene, layer: Overlay | None, slices: int, through: Bools | None
+) -> list[tuple[tuple[str, int], ...]]:
+    """The slices of every plane: through the small mask, else spread over what there is to see."""
+    if through is not None and through.any():
+        return [
+            tuple((plane, index) for index in crossings(through, axis, slices))
+            for plane, axis in AXES.items()
+        ]
+    extent = extent_of(scene, [layer] if layer else [])
+    return [planes(extent, [plane], slices) for plane in AXES]
 
 
 @house_style()

@@ -17,6 +17,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from bids_xai.figures.style import GREY, Bools, Floats, blank
 
@@ -28,6 +29,7 @@ CONVENTION = "Radiological convention: the patient's right (R) is on the left of
 
 _SHEET_IN = 9.2  # width of all slices together
 _WIDEST_CELL_IN = 2.3
+_TALLEST_CELL_IN = 3.4  # of a slab that is far higher than wide
 _GAP_IN = 0.04
 _LEFT_IN, _TOP_IN, _BOTTOM_IN, _BAR_IN = 0.1, 0.5, 0.42, 1.05
 _ROW_LABEL_IN = 1.2
@@ -134,6 +136,19 @@ def positions(extent: Bools, axis: int, count: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.rint(inner))
 
 
+def crossings(mask: Bools, axis: int, count: int) -> tuple[int, ...]:
+    """Return ``count`` slice indices along an axis that all cut the mask, most where it is most.
+
+    They part the voxels of the mask evenly. Of an empty mask, :func:`positions` are returned.
+    """
+    others = tuple(a for a in range(3) if a != axis)
+    total = np.cumsum(mask.sum(axis=others))
+    if not total[-1]:
+        return positions(mask, axis, count)
+    wanted = (np.arange(count) + 0.5) / count * total[-1]
+    return tuple(int(i) for i in np.searchsorted(total, wanted))
+
+
 def planes(extent: Bools, names: Sequence[str], count: int) -> tuple[tuple[str, int], ...]:
     """Return the cuts of several planes through the extent of a mask, in order."""
     return tuple((name, i) for name in names for i in positions(extent, AXES[name], count))
@@ -232,10 +247,10 @@ class _Layout:
 
 
 def _layout(scene: Scene, rows: Sequence[Row]) -> _Layout:
-    """One scale for all planes, so that sizes can be compared."""
-    widest = max(_size_mm(scene, plane)[0] for row in rows for plane, _ in row.cuts)
+    """One scale for all planes, so that sizes can be compared; cells are bounded both ways."""
+    sizes = [_size_mm(scene, plane) for row in rows for plane, _ in row.cuts]
     cell_in = min(_SHEET_IN / max(len(row.cuts) for row in rows), _WIDEST_CELL_IN)
-    scale = cell_in / widest
+    scale = min(cell_in / max(w for w, _ in sizes), _TALLEST_CELL_IN / max(h for _, h in sizes))
     heights = [max(_size_mm(scene, plane)[1] for plane, _ in row.cuts) * scale for row in rows]
     return _Layout(scale, cell_in, tuple(heights))
 
@@ -288,7 +303,8 @@ def _draw_slice(
 def _letters(axes: Axes, scene: Scene, plane: str, index: int, box: Box) -> None:
     left, right, bottom, top = box
     sides = ("A", "P") if plane == "sagittal" else ("R", "L")
-    style: dict[str, Any] = {"color": "white", "fontsize": 8}
+    dark = [withStroke(linewidth=2.0, foreground="black")]
+    style: dict[str, Any] = {"color": "white", "fontsize": 8, "path_effects": dark}
     axes.text(left + 0.04, top - 0.04, sides[0], ha="left", va="top", **style)
     axes.text(right - 0.04, top - 0.04, sides[1], ha="right", va="top", **style)
     if scene.origin_mm:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 STEPS: dict[str, str] = {
     "cohort": "bids_xai.group.cohort:run",
+    "qc": "bids_xai.group.quality_table:run",
     "train": "bids_xai.group.train:run",
     "explain": "bids_xai.group.explain:run",
     "atlas": "bids_xai.group.atlas:run",

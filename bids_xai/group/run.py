@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from bids_xai.bids.query import check_dataset
+from bids_xai.bids.layout import check_dataset
 from bids_xai.errors import NoInputError
 from bids_xai.group import STEPS
 from bids_xai.group.context import LOG, GroupContext

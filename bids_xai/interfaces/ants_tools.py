@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dilate
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, UsageError
 
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
@@ -81,16 +81,85 @@ def resample(
 
 @dataclass(frozen=True)
 class SynRecipe:
-    """Levels of a symmetric diffeomorphic registration, coarse to fine."""
+    """Levels of a symmetric diffeomorphic registration, coarse to fine.
+
+    iterations, level_mm, smoothing_mm : one number a level: most iterations, voxel size, sd of
+        the Gaussian before sampling
+    metric, sampling : ``CC`` with its radius in voxels, or ``mattes`` with its histogram bins
+    step, flow_voxels, total_voxels : gradient step, and the variances (voxels) of the Gaussians
+        that smooth the update field and the total field
+    masked : evaluate the metric within the dilated template mask only. CC without a mask also
+        sees the edge of the brain: 0.87 → 0.97 Dice on simulated nuclei (docs/registration.md).
+    """
 
     iterations: tuple[int, ...]
     metric: str = "mattes"
-    sampling: int = 32  # radius in voxels for CC, histogram bins for mattes
+    sampling: int = 32
+    level_mm: tuple[float, ...] = (8.0, 4.0, 2.0)
+    smoothing_mm: tuple[float, ...] = (4.0, 2.0, 0.0)
+    step: float = 0.2
+    flow_voxels: float = 3.0
+    total_voxels: float = 0.0
+    masked: bool = True
 
 
-ACCURATE = SynRecipe((40, 20, 0))
-ROUGH = SynRecipe((40, 5, 0))  # for the prior of the brain mask
+ACCURATE = SynRecipe(
+    (50, 30, 15), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
+    smoothing_mm=(4.0, 2.0, 1.0), masked=False,
+)  # fmt: skip
+SECOND_PRIOR = SynRecipe(
+    (40, 20, 10), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
+    smoothing_mm=(4.0, 2.0, 1.0), masked=False,
+)  # fmt: skip
+ROUGH = SynRecipe((40, 5, 0))  # for the first prior of the brain mask
 SLOPPY = SynRecipe((15, 5, 0))
+MATTES = SynRecipe((40, 20, 0))  # the quick one that ANTs calls SyN
+
+WORK_MM = 2.0  # images are registered, and masks found, on a grid of this size
+NORMALISATIONS = ("none", "linear", "nonlinear")
+
+
+def coarsen(ants: Any, volume: Volume, voxel_mm: float = WORK_MM) -> Volume:
+    """Return the volume smoothed and sampled at ``voxel_mm`` where it is finer than that."""
+    voxel = volume.voxel_mm
+    target = tuple(max(voxel_mm, v) for v in voxel)
+    if np.allclose(voxel, target, rtol=0.2):
+        return volume
+    image = ants.smooth_image(
+        to_ants(ants, volume),
+        [0.4 * t if t > v else 0.0 for v, t in zip(voxel, target, strict=True)],
+    )
+    small = ants.resample_image(image, target, False, 0)
+    affine = np.eye(4)
+    affine[:3, :3] = _LPS @ np.asarray(small.direction) @ np.diag(small.spacing)
+    affine[:3, 3] = _LPS @ np.asarray(small.origin)
+    return Volume(np.asarray(small.numpy(), dtype=np.float32), affine)
+
+
+def crop(volume: Volume, mask: NDArray[np.bool_], margin_mm: float) -> tuple[slice, ...]:
+    """Return the slices of the box around ``mask`` (x, y, z), wider by ``margin_mm``."""
+    margin = np.ceil(margin_mm / np.array(volume.voxel_mm)).astype(int)
+    inside = np.argwhere(mask)
+    low = np.maximum(inside.min(0) - margin, 0)
+    high = np.minimum(inside.max(0) + margin + 1, mask.shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def cut(volume: Volume, box: tuple[slice, ...]) -> Volume:
+    """Return the part of the volume in a box, where it was in the world."""
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    return Volume(volume.data[box], affine)
+
+
+def working_pair(
+    ants: Any, fixed: Volume, moving: Volume, fixed_mask: NDArray[np.bool_]
+) -> tuple[Volume, Volume, NDArray[np.bool_]]:
+    """Return fixed (cropped to its mask, 8 mm margin), moving and mask on grids of 2 mm."""
+    box = crop(fixed, fixed_mask, 8.0)
+    mask = Volume(fixed_mask.astype(np.float32), fixed.affine)
+    small = coarsen(ants, cut(mask, box)).data > 0.5
+    return coarsen(ants, cut(fixed, box)), coarsen(ants, moving), small
 
 
 @contextmanager
@@ -160,23 +229,121 @@ def register_deformable(
     initial: Path,
     seed: int = 0,
 ) -> None:
-    """Estimate a SyN transform on top of ``initial`` and write both composites (``.h5``)."""
+    """Estimate a SyN transform on top of ``initial`` and write both composites (``.h5``).
+
+    fixed, moving : brains on any grids; they are registered at 2 mm, near ``fixed_mask``
+    initial : the file of a linear transform, which becomes part of the composites
+    """
+    small, other, mask = working_pair(ants, fixed, moving, fixed_mask)
+    fixed_image, moving_image = to_ants(ants, small), to_ants(ants, other)
+    reach = fixed_image.new_image_like(dilate(mask, 8.0, small.voxel_mm).astype(np.float32))
     with _scratch() as folder:
-        fixed_image = to_ants(ants, fixed)
-        reach = dilate(fixed_mask, 8.0, fixed.voxel_mm).astype(np.float32)
-        result = ants.registration(
-            fixed_image,
-            to_ants(ants, moving),
-            "SyNOnly",
-            initial_transform=str(initial),
-            outprefix=str(folder / "syn_"),
-            mask=fixed_image.new_image_like(reach),
-            mask_all_stages=True,
-            syn_metric=recipe.metric,
-            syn_sampling=recipe.sampling,
-            reg_iterations=recipe.iterations,
-            write_composite_transform=True,
-            random_seed=seed + 1,
-        )
-        shutil.copyfile(result["fwdtransforms"], forward)
-        shutil.copyfile(result["invtransforms"], inverse)
+        prefix = str(folder / "syn_")
+        arguments = _syn_arguments(fixed_image, moving_image, small, recipe)
+        arguments += ["-r", str(initial), "--output", f"[{prefix}]", "--random-seed", str(seed + 1)]
+        if recipe.masked:
+            arguments += ["-x", f"[{_pointer(reach)},NA]"]
+        ants.registration(arguments, None)
+        shutil.copyfile(prefix + "Composite.h5", forward)
+        shutil.copyfile(prefix + "InverseComposite.h5", inverse)
+
+
+def _syn_arguments(fixed: Any, moving: Any, grid: Volume, recipe: SynRecipe) -> list[str]:
+    """Return the arguments of antsRegistration that the recipe decides."""
+    voxel = float(np.mean(grid.voxel_mm))
+    shrink = [max(1, round(level / voxel)) for level in recipe.level_mm]
+    sigmas = [sigma / voxel for sigma in recipe.smoothing_mm]
+    step = f"SyN[{recipe.step},{recipe.flow_voxels},{recipe.total_voxels}]"
+    metric = f"{recipe.metric}[{_pointer(fixed)},{_pointer(moving)},1,{recipe.sampling}]"
+    return [
+        "--dimensionality", "3", "--float", "1", "--write-composite-transform", "1", "-z", "1",
+        "--metric", metric, "--transform", step,
+        "--convergence", f"[{_levels(recipe.iterations)},1e-6,10]",
+        "--smoothing-sigmas", _levels(f"{s:.4g}" for s in sigmas) + "vox",
+        "--shrink-factors", _levels(shrink),
+    ]  # fmt: skip
+
+
+def _levels(values: Iterable[object]) -> str:
+    return "x".join(str(value) for value in values)
+
+
+def _pointer(image: Any) -> str:
+    from ants.internal import get_pointer_string
+
+    return str(get_pointer_string(image))
+
+
+def align_centres(
+    ants: Any, fixed: Volume, moving: Volume, output: Path, *, masks: bool = False
+) -> Path:
+    """Write the translation (``.mat``, ``.txt`` or ``.h5``) between two centres.
+
+    masks : the centres of what is above 0 in both, otherwise those of the grids: resampling then
+        only crops and pads (and interpolates, where the voxels differ)
+    """
+    shift = (_centre_mm(moving, masks) - _centre_mm(fixed, masks)) @ _LPS
+    transform = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3, translation=tuple(shift)
+    )
+    ants.write_transform(transform, str(output))
+    return output
+
+
+def _centre_mm(volume: Volume, mask: bool) -> NDArray[np.float64]:
+    if mask and not np.any(volume.data > 0):
+        raise BadDataError("a mask is empty", fix="look at the brain mask of this scan")
+    shape = np.array(volume.data.shape)
+    index = np.argwhere(volume.data > 0).mean(0) if mask else (shape - 1) / 2
+    return np.asarray(volume.affine[:3, :3] @ index + volume.affine[:3, 3])
+
+
+Deformable = Callable[..., None]  # the signature of register_deformable
+
+
+def register_to_template(
+    ants: Any,
+    template: Volume,
+    template_mask: Volume,
+    brain: Volume,
+    brain_mask: Volume,
+    *,
+    method: str,
+    forward: Path,
+    inverse: Path,
+    recipe: SynRecipe | None = None,
+    deformable: Deformable | None = None,
+    seed: int = 0,
+) -> None:
+    """Write the transforms T1w → template (``forward``) and back (``inverse``), ``.h5`` each.
+
+    template, template_mask : brain-only image and mask on one grid
+    brain, brain_mask : bias-corrected T1w image, with or without its skull, and mask on one grid
+    method : ``none`` puts the centre of the T1w grid onto that of the template's; ``linear`` is
+        affine; ``nonlinear`` is affine and SyN (klingenberg2021 compares the three)
+    recipe : of SyN, :data:`ACCURATE` by default
+    deformable : :func:`register_deformable` or ``greedy_tools.register_deformable``
+
+    Raises :class:`UsageError` for another method, :class:`BadDataError` for an empty mask.
+    """
+    if method not in NORMALISATIONS:
+        raise UsageError(f"no normalisation {method!r}", fix=f"one of {', '.join(NORMALISATIONS)}")
+    if method == "none":
+        invert_linear(ants, align_centres(ants, template, brain, forward), inverse)
+        return
+    inside = template_mask.data > 0
+    stripped = Volume(brain.data * (brain_mask.data > 0), brain.affine)
+    with _scratch() as folder:
+        start = align_centres(ants, template_mask, brain_mask, folder / "start.mat", masks=True)
+        affine = register_linear(
+            ants, template, stripped, folder / "affine.mat", kind="Affine", initial=start,
+            fixed_mask=dilate(inside, 8.0, template.voxel_mm), seed=seed,
+        )  # fmt: skip
+        if method == "linear":
+            ants.write_transform(ants.read_transform(str(affine)), str(forward))
+            invert_linear(ants, affine, inverse)
+            return
+        (deformable or register_deformable)(
+            ants, template, stripped, forward=forward, inverse=inverse, fixed_mask=inside,
+            recipe=recipe or ACCURATE, initial=affine, seed=seed,
+        )  # fmt: skip

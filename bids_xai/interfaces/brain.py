@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.bids.images import Volume
-from bids_xai.core.masks import dilate, foreground, refine_brain_mask
+from bids_xai.core.masks import add_rim, dilate, foreground, refine_brain_mask
 from bids_xai.interfaces import ants_tools
 from bids_xai.interfaces.ants_tools import to_ants
 from bids_xai.templates.lookup import Template
 
-_WORK_MM = 2.0  # masks are found on a grid of this size; finer grids cost time and add nothing
+_GROWTHS = 2  # each lets a prior that is too small grow by up to 3 mm of tissue
 _SCALP_AND_SKULL_MM = 12.0
 _BIAS_FIELD_MM = 6.0  # the field is smooth: N4 sees the image at about this voxel size
 
@@ -30,24 +30,43 @@ class BrainExtraction:
 
 
 def extract_brain(
-    t1w: Volume, template: Template, *, seed: int = 0, sloppy: bool = False
+    t1w: Volume, template: Template, *, seed: int = 0, sloppy: bool = False, rim_mm: float = 2.0
 ) -> BrainExtraction:
     """Return the bias-corrected T1w image and its brain mask.
 
     template : a brain-only template with its mask.
+    rim_mm : how far partial-volume cortex and fluid around the tissue count as brain; 0 gives a
+        mask tight around the tissue
+
     The head is found by intensity, its top aligned with the top of the template; affine and SyN
-    registration (metric within the dilated template brain) carry the template mask over; the
-    tissue next to its edge decides the rest (:func:`refine_brain_mask`).
+    registration (metric within the dilated template brain) carry the template mask over, and it
+    grows into the tissue it hangs together with (:func:`refine_brain_mask`). What was found is
+    registered again, now without skull, and the better prior refined; ``sloppy`` leaves the
+    second pass out.
 
     Raises :class:`BadDataError` for images without contrast or without a brain.
     """
     ants = ants_tools.ants_module(seed)
     corrected = _correct_bias(ants, t1w)
-    work = _coarse(ants, corrected)
+    work = ants_tools.coarsen(ants, corrected)
     prior = _warped_prior(ants, work, template, seed=seed, sloppy=sloppy)
     coarse = refine_brain_mask(work.data, prior, work.voxel_mm)
+    if not sloppy:
+        for _ in range(_GROWTHS):
+            coarse = refine_brain_mask(work.data, coarse, work.voxel_mm)
+        second = _second_prior(ants, work, coarse, template, seed=seed)
+        coarse = refine_brain_mask(work.data, second, work.voxel_mm)
+    coarse = add_rim(work.data, coarse, work.voxel_mm, rim_mm)
     mask = ants_tools.resample(ants, Volume(coarse.astype(np.float32), work.affine), corrected, [])
     return BrainExtraction(corrected, mask > 0.5)
+
+
+def correct_bias(image: Volume, *, seed: int = 0) -> Volume:
+    """Return the image divided by its N4 bias field, on its own grid.
+
+    Raises :class:`BadDataError` for an image without contrast.
+    """
+    return _correct_bias(ants_tools.ants_module(seed), image)
 
 
 def _correct_bias(ants: Any, t1w: Volume) -> Volume:
@@ -63,24 +82,6 @@ def _correct_bias(ants: Any, t1w: Volume) -> Volume:
     ).numpy()
     safe = np.where(np.isfinite(field) & (field > 1e-3), field, 1.0)
     return Volume(np.asarray(image.numpy() / safe, dtype=np.float32), t1w.affine)
-
-
-def _coarse(ants: Any, volume: Volume) -> Volume:
-    """Return the volume on a grid of 2 mm where it is finer (box-averaged by the resampling)."""
-    voxel = volume.voxel_mm
-    target = tuple(max(_WORK_MM, v) for v in voxel)
-    if np.allclose(voxel, target, rtol=0.2):
-        return volume
-    image = ants.smooth_image(
-        to_ants(ants, volume),
-        [0.4 * t if t > v else 0.0 for v, t in zip(voxel, target, strict=True)],
-    )
-    small = ants.resample_image(image, target, False, 0)
-    affine = np.eye(4)
-    lps = np.diag([-1.0, -1.0, 1.0])
-    affine[:3, :3] = lps @ np.asarray(small.direction) @ np.diag(small.spacing)
-    affine[:3, 3] = lps @ np.asarray(small.origin)
-    return Volume(np.asarray(small.numpy(), dtype=np.float32), affine)
 
 
 def _warped_prior(
@@ -105,6 +106,21 @@ def _warped_prior(
             transforms, invert = [folder / "i.h5"], [False]
         warped = ants_tools.resample(ants, template.mask, head, transforms, invert=invert)
     return warped > 0.5
+
+
+def _second_prior(
+    ants: Any, head: Volume, found: NDArray[np.bool_], template: Template, *, seed: int
+) -> NDArray[np.bool_]:
+    """Return the template mask brought to the head by registering the brain found so far."""
+    mask = Volume(found.astype(np.float32), head.affine)
+    with tempfile.TemporaryDirectory(prefix="bids_xai-") as name:
+        inverse = Path(name) / "inverse.h5"
+        ants_tools.register_to_template(
+            ants, template.brain, template.mask, head, mask,
+            method="nonlinear", forward=Path(name) / "forward.h5", inverse=inverse,
+            recipe=ants_tools.SECOND_PRIOR, seed=seed,
+        )  # fmt: skip
+        return ants_tools.resample(ants, template.mask, head, [inverse]) > 0.5
 
 
 def _top_aligned(ants: Any, head: Volume, template: Template, output: Path) -> Path:

@@ -13,7 +13,7 @@ from bids_xai.bids.manifest import Product, save_manifest
 from bids_xai.bids.names import label_of
 from bids_xai.errors import UsageError
 from bids_xai.interfaces import explain as explaining
-from bids_xai.interfaces.stages import Origin, resolution_text
+from bids_xai.interfaces.products import Origin, resolution_text
 from bids_xai.models.card import ModelCard, load_model
 
 _PREDICTION_COLUMNS = {

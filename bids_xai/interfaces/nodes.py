@@ -12,13 +12,16 @@ from nipype.interfaces.base import (
     SimpleInterface,
     Str,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
 from bids_xai.bids.manifest import publish
+from bids_xai.bids.quality import write_quality
 from bids_xai.bids.stamps import write_stamp
-from bids_xai.interfaces import stages
-from bids_xai.interfaces.stages import Origin
+from bids_xai.interfaces import anatomy_stages, map_stages
+from bids_xai.interfaces.map_stages import FitOptions, MapKind
+from bids_xai.interfaces.products import Made, Origin
 from bids_xai.settings import OutputSpace
 
 
@@ -37,7 +40,7 @@ class _TransformOutput(_ManifestOutput):
 
 
 class _Stage(SimpleInterface):
-    """Calls one function of ``stages`` with its inputs and hands on the files it names."""
+    """Calls one stage with its inputs and hands on the files it names."""
 
     def _run_interface(self, runtime: Any) -> Any:
         origin = Origin(dict(self.inputs.entities), tuple(self.inputs.sources))
@@ -51,11 +54,18 @@ class _Stage(SimpleInterface):
     def _paths(self, *names: str) -> list[Path]:
         return [self._path(name) for name in names]
 
+    def _maybe(self, name: str) -> Path | None:
+        value = getattr(self.inputs, name)
+        return Path(value) if isdefined(value) else None
+
+    def _kind(self) -> MapKind:
+        return MapKind(**self.inputs.kind)
+
 
 class _FitInput(_StageInput):
     magnitude_files = InputMultiPath(File(exists=True), mandatory=True)
     echo_times_s = traits.List(traits.Float, mandatory=True)
-    method = Str("nlls", usedefault=True)
+    options = traits.Dict(mandatory=True, desc="fields of FitOptions")
 
 
 class _FitOutput(_ManifestOutput):
@@ -68,15 +78,36 @@ class FitR2Star(_Stage):
     input_spec = _FitInput
     output_spec = _FitOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
+    def _make(self, folder: Path, origin: Origin) -> Made:
         files = [Path(file) for file in self.inputs.magnitude_files]
-        return stages.relaxometry(
-            folder, origin, files, self.inputs.echo_times_s, self.inputs.method
-        )
+        times, options = self.inputs.echo_times_s, FitOptions(**self.inputs.options)
+        return map_stages.relaxometry(folder, origin, files, times, options)
+
+
+class _UnbiasInput(_StageInput):
+    image = File(exists=True, mandatory=True)
+    seed = traits.Int(0, usedefault=True)
+
+
+class _UnbiasOutput(_ManifestOutput):
+    corrected = File(exists=True)
+
+
+class Unbias(_Stage):
+    """N4 on a weighted image's own grid."""
+
+    input_spec = _UnbiasInput
+    output_spec = _UnbiasOutput
+
+    def _make(self, folder: Path, origin: Origin) -> Made:
+        return map_stages.unbias(folder, origin, self._path("image"), seed=self.inputs.seed)
 
 
 class _BrainInput(_StageInput):
     t1w = File(exists=True, mandatory=True)
+    given_mask = File(exists=True)
+    method = Str("auto", usedefault=True)
+    model = File(exists=True, desc="of SynthStrip")
     seed = traits.Int(0, usedefault=True)
     sloppy = traits.Bool(False, usedefault=True)
 
@@ -87,72 +118,110 @@ class _BrainOutput(_ManifestOutput):
 
 
 class ExtractBrain(_Stage):
-    """Bias-corrected T1w image and brain mask."""
+    """Bias-corrected T1w and brain mask."""
 
     input_spec = _BrainInput
     output_spec = _BrainOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
+    def _make(self, folder: Path, origin: Origin) -> Made:
         i = self.inputs
-        return stages.brain(folder, origin, self._path("t1w"), seed=i.seed, sloppy=i.sloppy)
+        return anatomy_stages.brain(
+            folder, origin, self._path("t1w"), self._maybe("given_mask"),
+            synthstrip=self._maybe("model"), seed=i.seed, sloppy=i.sloppy,
+        )  # fmt: skip
 
 
 class _CoregisterInput(_StageInput):
-    magnitude = File(exists=True, mandatory=True)
+    image = File(exists=True, mandatory=True)
     t1w = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
+    moving = Str(mandatory=True)
+    kind = traits.Enum("Rigid", "Affine", usedefault=True)
     seed = traits.Int(0, usedefault=True)
 
 
 class Coregister(_Stage):
-    """Rigid transform from the multi-echo GRE to the T1w image, and its inverse."""
+    """Transform of an image to T1w."""
 
     input_spec = _CoregisterInput
     output_spec = _TransformOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
-        images = self._paths("magnitude", "t1w", "mask")
-        return stages.coregister(folder, origin, *images, seed=self.inputs.seed)
+    def _make(self, folder: Path, origin: Origin) -> Made:
+        i = self.inputs
+        image, t1w, mask = self._paths("image", "t1w", "mask")
+        return map_stages.coregister(
+            folder, origin, image, t1w, mask,
+            moving=i.moving, kind=i.kind, seed=i.seed,
+        )  # fmt: skip
 
 
-class _NormaliseInput(_BrainInput):
+class _NormaliseInput(_StageInput):
+    t1w = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
     space = Str(mandatory=True)
+    how = traits.Enum("nonlinear", "linear", "none", usedefault=True)
+    engine = traits.Enum("ants", "greedy", usedefault=True)
+    seed = traits.Int(0, usedefault=True)
+    sloppy = traits.Bool(False, usedefault=True)
 
 
 class Normalise(_Stage):
-    """Transform from the T1w image to a template, and its inverse."""
+    """Transform from T1w to the template."""
 
     input_spec = _NormaliseInput
     output_spec = _TransformOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
+    def _make(self, folder: Path, origin: Origin) -> Made:
         i = self.inputs
-        return stages.normalise(
-            folder, origin, self._path("t1w"), self._path("mask"), OutputSpace.parse(i.space),
-            seed=i.seed, sloppy=i.sloppy,
+        t1w, mask = self._paths("t1w", "mask")
+        return anatomy_stages.normalise(
+            folder, origin, t1w, mask, OutputSpace.parse(i.space),
+            how=i.how, engine=i.engine, seed=i.seed, sloppy=i.sloppy,
         )  # fmt: skip
 
 
 class _MapToT1wInput(_StageInput):
-    r2star = File(exists=True, mandatory=True)
+    image = File(exists=True, mandatory=True)
+    kind = traits.Dict(mandatory=True, desc="fields of MapKind")
     t1w = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
-    forward = File(exists=True, mandatory=True)
-    inverse = File(exists=True, mandatory=True)
+    forward = File(exists=True)
+    inverse = File(exists=True)
     spatial_reference = Str(mandatory=True)
 
 
 class MapToT1w(_Stage):
-    """R2* on the T1w grid, brain mask on the MEGRE grid."""
+    """A map on the T1w grid, the mask on the map's own."""
 
     input_spec = _MapToT1wInput
-    output_spec = _FitOutput
+    output_spec = _ManifestOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
-        return stages.resample_t1w(
-            folder, origin, self._path("r2star"), self._path("t1w"), self._path("mask"),
-            self._path("forward"), self._path("inverse"), self.inputs.spatial_reference,
+    def _make(self, folder: Path, origin: Origin) -> Made:
+        image, t1w, mask = self._paths("image", "t1w", "mask")
+        return map_stages.map_to_t1w(
+            folder, origin, image, self._kind(), t1w, mask,
+            self._maybe("forward"), self._maybe("inverse"), self.inputs.spatial_reference,
+        )  # fmt: skip
+
+
+class _MapToTemplateInput(_StageInput):
+    image = File(exists=True, mandatory=True)
+    kind = traits.Dict(mandatory=True, desc="fields of MapKind")
+    to_t1w = File(exists=True)
+    to_template = File(exists=True, mandatory=True)
+    space = Str(mandatory=True)
+
+
+class MapToTemplate(_Stage):
+    """A map on the template grid, in one interpolation from native."""
+
+    input_spec = _MapToTemplateInput
+    output_spec = _ManifestOutput
+
+    def _make(self, folder: Path, origin: Origin) -> Made:
+        return map_stages.map_to_template(
+            folder, origin, self._path("image"), self._kind(),
+            OutputSpace.parse(self.inputs.space), self._maybe("to_t1w"), self._path("to_template"),
         )  # fmt: skip
 
 
@@ -160,43 +229,66 @@ class _AnatomyToTemplateInput(_StageInput):
     t1w = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
     forward = File(exists=True, mandatory=True)
-    inverse = File(exists=True, mandatory=True)
     space = Str(mandatory=True)
-    spatial_reference = Str(mandatory=True)
-    with_atlas = traits.Bool(True, usedefault=True)
 
 
 class AnatomyToTemplate(_Stage):
-    """T1w and mask on the template grid, the atlas on the T1w grid."""
+    """T1w and mask on the template, and how well they fit."""
 
     input_spec = _AnatomyToTemplateInput
     output_spec = _ManifestOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
+    def _make(self, folder: Path, origin: Origin) -> Made:
+        t1w, mask, forward = self._paths("t1w", "mask", "forward")
+        space = OutputSpace.parse(self.inputs.space)
+        return anatomy_stages.to_template(folder, origin, t1w, mask, space, forward)
+
+
+class _AtlasInput(_StageInput):
+    t1w = File(exists=True, mandatory=True)
+    inverse = File(exists=True, mandatory=True)
+    space = Str(mandatory=True)
+    atlas = Str(mandatory=True, desc="NAME or NAME=dseg.nii.gz,labels.tsv")
+    spatial_reference = Str(mandatory=True)
+
+
+class AtlasToT1w(_Stage):
+    """An atlas of the template on the T1w grid."""
+
+    input_spec = _AtlasInput
+    output_spec = _ManifestOutput
+
+    def _make(self, folder: Path, origin: Origin) -> Made:
         i = self.inputs
-        return stages.resample_template(
-            folder, origin, self._path("t1w"), self._path("mask"), OutputSpace.parse(i.space),
-            self._path("forward"), self._path("inverse"), i.spatial_reference, i.with_atlas,
+        t1w, inverse = self._paths("t1w", "inverse")
+        return anatomy_stages.atlas_to_t1w(
+            folder, origin, t1w, inverse, OutputSpace.parse(i.space),
+            i.atlas, i.spatial_reference,
         )  # fmt: skip
 
 
-class _MapToTemplateInput(_StageInput):
-    r2star = File(exists=True, mandatory=True)
-    to_t1w = File(exists=True, mandatory=True)
-    to_template = File(exists=True, mandatory=True)
-    space = Str(mandatory=True)
+class _LesionsInput(_StageInput):
+    lesion_mask = File(exists=True, mandatory=True)
+    t1w = File(exists=True, mandatory=True)
+    mask = File(exists=True, mandatory=True)
+    spaces = traits.List(Str, mandatory=True)
+    forwards = InputMultiPath(File(exists=True), mandatory=True)
+    spatial_reference = Str(mandatory=True)
 
 
-class MapToTemplate(_Stage):
-    """R2* on the template grid, in one interpolation from native."""
+class Lesions(_Stage):
+    """A lesion mask on all grids, and T1w with its lesions filled."""
 
-    input_spec = _MapToTemplateInput
+    input_spec = _LesionsInput
     output_spec = _ManifestOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
-        return stages.resample_map_to_template(
-            folder, origin, self._path("r2star"), OutputSpace.parse(self.inputs.space),
-            *self._paths("to_t1w", "to_template"),
+    def _make(self, folder: Path, origin: Origin) -> Made:
+        i = self.inputs
+        spaces = [OutputSpace.parse(space) for space in i.spaces]
+        forwards = [Path(path) for path in i.forwards]
+        lesion_mask, t1w, mask = self._paths("lesion_mask", "t1w", "mask")
+        return anatomy_stages.lesions(
+            folder, origin, lesion_mask, t1w, mask, spaces, forwards, i.spatial_reference,
         )  # fmt: skip
 
 
@@ -218,7 +310,7 @@ class ExplainScan(_Stage):
     input_spec = _ExplainInput
     output_spec = _ManifestOutput
 
-    def _make(self, folder: Path, origin: Origin) -> stages.Made:
+    def _make(self, folder: Path, origin: Origin) -> Made:
         from bids_xai.interfaces.model_stage import model_products
 
         i = self.inputs
@@ -249,7 +341,9 @@ class Publish(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         root = Path(self.inputs.output_dir)
-        written = [p for m in self.inputs.manifests for p in publish(Path(m), root)]
+        manifests = [Path(manifest) for manifest in self.inputs.manifests]
+        written = [path for manifest in manifests for path in publish(manifest, root)]
+        written += write_quality(manifests, root)
         stamp = write_stamp(Path(self.inputs.stamp), self.inputs.digest, root, written)
         self._results = {"stamp": str(stamp)}
         return runtime

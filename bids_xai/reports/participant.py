@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from bids_xai.bids.files import write_text
 from bids_xai.bids.images import read_header
 from bids_xai.bids.names import parse_name
@@ -21,44 +23,71 @@ from bids_xai.reports.page import (
     png_size,
     render,
 )
-from bids_xai.reports.session import RELEVANCE_PERCENTILES
+from bids_xai.reports.quality import Look, quality_file, quality_table, read_quality
+from bids_xai.reports.quality import problems as problems_of
+from bids_xai.reports.session import RELEVANCE_PERCENTILES, quantitative_maps, sidecar_of
 from bids_xai.reports.tables import number, percent, read_object, read_table
 from bids_xai.reports.volumes import ZERO_NOTE, Folder, ImageFile
 
-_ORDER = ("brainmask", "histogram", "registration", "templatemask")
+_ORDER = (
+    "brainmask", "lesion", "lesionfilled", "histogram", "residual", "registration", "templatemask",
+)  # fmt: skip
 _CAPTIONS = {
     "brainmask": (
         "Brain mask on the T1w image",
         "The yellow line should follow the surface of the brain, with no skull inside and no "
         "brain outside.",
     ),
-    "histogram": (
-        "R2* map with the histogram of the brain",
-        "Grey values in 1/s. Expect a single peak near 20 1/s at 3 T and bright basal ganglia; "
-        "a peak at 0 or many voxels above the window point to a failed fit.",
+    "lesion": (
+        "Lesion mask on the T1w image",
+        "The slices are those with most lesion. The outlines should surround what is dark in "
+        "white matter (old or demyelinated lesions); healthy tissue inside points to a mask in "
+        "another space.",
+    ),
+    "lesionfilled": (
+        "T1w image with lesions filled",
+        "The same slices and outlines: inside them the image should look like the white matter "
+        "around. A lesion that is still dark lies too far from white matter.",
     ),
     "registration": (
-        "R2* map on the T1w grid with outlines from the T1w image",
-        "Both outlines come from the T1w image; brain surface and ventricles of the R2* map "
+        "on the T1w grid with outlines from the T1w image",
+        "Both outlines come from the T1w image; brain surface and ventricles of this image "
         "should lie on them.",
     ),
+    "residual": (
+        "Residuals of the R2* fit over S0",
+        "What the exponential decay does not explain, as a part of the signal: 0.02 is 2 %. "
+        "Expect dark, even grey with bright vessels and bright edges near the sinuses and ears; "
+        "stripes or shifted edges all over point to motion between echoes.",
+    ),
     "templatemask": (
-        "T1w image in template space with a brain mask",
-        "The legend says whose mask it is. The brain should fill the outline.",
+        "T1w image in template space",
+        "The legend says whose outlines these are. The brain should fill the outer one; where "
+        "there is an inner one, it is the template's white matter and should lie on that of the "
+        "image.",
     ),
 }
+_HISTOGRAM = "Grey values in the unit of the bar under the histogram."
+_HISTOGRAM_R2STAR = (
+    "Grey values in 1/s. Expect a single peak near 20 1/s at 3 T and bright basal ganglia; "
+    "a peak at 0 or many voxels above the window point to a failed fit."
+)
 
 
 def write_participant_page(output_dir: Path, participant: str, problems: Sequence[str]) -> Path:
     """Write ``<out>/sub-X.html`` and return its path.
 
-    participant : label without ``sub-``; problems : one sentence each, shown on top
+    participant : label without ``sub-``; problems : one sentence each, shown on top, followed by
+        the quality measures that are out of their limits
+    Raises :class:`BadDataError` for a table that is damaged.
     """
-    sections = [_status(problems)]
+    sections, found = [], list(problems)
     for title, folder in _sessions(output_dir, participant):
-        sections += [Section(title, tuple(_session(output_dir, participant, folder)))]
-    sections += _methods(output_dir)
+        section, flagged = _session(output_dir, participant, title, folder)
+        sections.append(section)
+        found += flagged
     lead = "bids_xai participant report, read from the files beside it."
+    sections = [_status(found), *sections, *_methods(output_dir)]
     page = render(f"sub-{participant}", lead, sections)
     return write_text(output_dir / f"sub-{participant}.html", page)
 
@@ -77,22 +106,31 @@ def _sessions(output_dir: Path, participant: str) -> list[tuple[str, Path]]:
     return found + [(f"Session {p.parent.name.removeprefix('ses-')}", p) for p in labelled]
 
 
-def _session(output_dir: Path, participant: str, path: Path) -> list[Block]:
+def _session(
+    output_dir: Path, participant: str, title: str, path: Path
+) -> tuple[Section, tuple[str, ...]]:
+    """Return the section of a session, and what to say of it on top of the page."""
     folder = Folder.of(path)
     session = path.parent.name.removeprefix("ses-") if path.parent.name[:4] == "ses-" else None
-    figures = _figures(output_dir, participant, session)
+    shown = _pictures(output_dir, participant, session)
+    table = quality_file(path)
+    measures = read_quality(table) if table else ()
     blocks: list[Block] = [
         *_inputs(folder),
-        *_quality(folder),
+        *quality_table(measures),
         *_predictions(path),
         *_relevance(folder),
+        *(block for look, picture in shown for block in (_heading(look), picture)),
     ]
-    return [*blocks, *figures] or [Text("No derivative of this session was found.", "note")]
+    flagged = problems_of(measures, [look for look, _ in shown], session or "")
+    nothing = [Text("No derivative of this session was found.", "note")]
+    return Section(title, tuple(blocks or nothing)), flagged
 
 
 def _inputs(folder: Folder) -> list[Block]:
-    shown = [i for i in folder.images if i.suffix == "R2starmap" and "space" not in i.entities]
-    shown += folder.find("T1w", space=None, desc="preproc")
+    shown = folder.find("T1w", space=None, desc="preproc")
+    shown += [*quantitative_maps(folder), *folder.find("FLAIR", space="T1w", desc="preproc")]
+    shown += folder.find("mask", space="T1w", label="lesion")
     rows = tuple(_input_row(image) for image in shown)
     if not rows:
         return []
@@ -101,7 +139,7 @@ def _inputs(folder: Folder) -> list[Block]:
 
 
 def _input_row(image: ImageFile) -> tuple[str, ...]:
-    sidecar = read_object(_sidecar(image.path))
+    sidecar = read_object(sidecar_of(image.path))
     try:
         shape, affine = read_header(image.path)
         size = " × ".join(f"{float((affine[:3, i] ** 2).sum() ** 0.5):.2f}" for i in range(3))
@@ -114,20 +152,6 @@ def _input_row(image: ImageFile) -> tuple[str, ...]:
         times = ", ".join(f"{1000 * float(t):.4g}" for t in values)
     method = sidecar.get("EstimationAlgorithm")
     return image.path.name, grid, size, number(times), number(method)
-
-
-def _quality(folder: Folder) -> list[Block]:
-    """One line a measure of the sidecar key ``Quality``; images side by side."""
-    found = [(i, read_object(_sidecar(i.path)).get("Quality")) for i in folder.images]
-    rows = tuple(
-        (str(name), number(value, 4), image.path.name)
-        for image, quality in found
-        if isinstance(quality, dict)
-        for name, value in quality.items()
-    )
-    if not rows:
-        return []
-    return [Table("Quality of registration and resampling", ("Measure", "Value", "Image"), rows)]
 
 
 def _predictions(path: Path) -> list[Block]:
@@ -151,7 +175,7 @@ def _predictions(path: Path) -> list[Block]:
 
 def _relevance(folder: Folder) -> list[Block]:
     """Where relevance starts and how much of it lies in the brain, from the sidecars."""
-    maps = [(i, read_object(_sidecar(i.path))) for i in folder.find("relmap")]
+    maps = [(i, read_object(sidecar_of(i.path))) for i in folder.find("relmap")]
     rows = tuple(
         (
             str(about.get("Method", image.entities.get("desc", "n/a"))),
@@ -173,21 +197,30 @@ def _cell(column: str, value: Any) -> str:
     return percent(float(value)) if column == "probability" else str(value)
 
 
-def _figures(output_dir: Path, participant: str, session: str | None) -> list[Block]:
+def _pictures(
+    output_dir: Path, participant: str, session: str | None
+) -> list[tuple[Look, Picture]]:
+    """Return the pictures of a session, in the order they are to be looked at."""
     folder = output_dir / f"sub-{participant}" / "figures"
     files = [(p, *parse_name(p.name)[:2]) for p in sorted(folder.glob("*.png"))]
     mine = [(p, e, s) for p, e, s in files if e.get("ses") == session]
     mine.sort(key=lambda item: _rank(item[1], item[2]))
-    pictures: list[Block] = []
+    pictures = []
     for path, entities, suffix in mine:
         title, caption = _describe(entities, suffix)
-        width, height = png_size(path.read_bytes()[:32])
+        with path.open("rb") as stream:
+            width, height = png_size(stream.read(32))
         source = f"sub-{participant}/figures/{path.name}"
-        pictures += [
-            Subheading(title),
-            Picture(source, f"{title}: {path.name}", f"{caption} {path.name}", width, height),
-        ]
+        text = f"{caption} {path.name}"
+        picture = Picture(source, f"{title}: {path.name}", text, width, height)
+        look = Look(title, f"picture-{path.stem}", entities, suffix)
+        pictures.append((look, picture))
     return pictures
+
+
+def _heading(look: Look) -> Subheading:
+    """The heading of a picture, which the sentences on top of the page link to."""
+    return Subheading(Markup('<span id="{}">{}</span>').format(look.anchor, look.title))
 
 
 def _rank(entities: dict[str, str], suffix: str) -> int:
@@ -212,7 +245,14 @@ def _describe(entities: dict[str, str], suffix: str) -> tuple[str, str]:
             "used, not what is ill."
         )
         return title, caption
-    title, caption = _CAPTIONS.get(entities.get("desc", ""), ("Picture", ""))
+    description = entities.get("desc", "")
+    name = "R2*" if suffix == "R2starmap" else suffix.removesuffix("map")
+    if description == "histogram":
+        title = f"{name} map with the histogram of its values"
+        return title, _HISTOGRAM_R2STAR if suffix == "R2starmap" else _HISTOGRAM
+    title, caption = _CAPTIONS.get(description, ("Picture", ""))
+    if description == "registration":
+        return f"{name} {'image' if name == suffix else 'map'} {title}", caption
     space = entities.get("space")
     return (f"{title} ({space})" if space not in (None, "T1w") else title), caption
 
@@ -228,7 +268,3 @@ def _methods(output_dir: Path) -> list[Section]:
         text = paragraph.lstrip("# ")
         blocks.append(Subheading(text) if heading else Text(" ".join(paragraph.split())))
     return [Section("Methods", tuple(blocks))]
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")

@@ -10,8 +10,12 @@ import numpy as np
 from bids_xai.bids.files import write_bytes
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import file_name
+from bids_xai.bids.quality import QUALITY
+from bids_xai.core.masks import largest_component
 from bids_xai.figures.maps import map_with_histogram, value_window
 from bids_xai.figures.mosaic import mosaic
+from bids_xai.figures.scene import grey_window
+from bids_xai.reports.tables import read_object
 from bids_xai.reports.volumes import (
     Bools,
     Floats,
@@ -28,6 +32,9 @@ from bids_xai.settings import OutputSpace
 
 RELEVANCE_PERCENTILES = (90.0, 99.5)
 _BRIGHT_PERCENTILE = 60.0
+_FAINT_SIGNAL = 0.1
+_NO_MAPS = ("mask", "dseg", "probseg", "relmap", "T1w")
+_IN_BRAIN, _WITH_SIGNAL = "voxels in the brain mask", "voxels with signal"
 
 Drawing = tuple[dict[str, str], str, bytes]
 
@@ -48,7 +55,9 @@ def session_figures(output_dir: Path, entities: Mapping[str, str]) -> list[Path]
     target = output_dir / f"sub-{entities['sub']}" / "figures"
     steps: tuple[Callable[[Folder], list[Drawing]], ...] = (
         _brain_masks,
-        _native_maps,
+        _lesions,
+        _maps,
+        _residuals,
         _registrations,
         _templates,
         _relevance,
@@ -89,16 +98,132 @@ def _brain_masks(folder: Folder) -> list[Drawing]:
     return drawings
 
 
-def _native_maps(folder: Folder) -> list[Drawing]:
+def _lesions(folder: Folder) -> list[Drawing]:
+    """The lesion mask on T1w, and the same slices once the lesions are filled."""
     drawings = []
-    for image in folder.find("R2starmap", space=None):
-        volume = load(image.path)
-        mask = folder.first("mask", **{**_kept(image), "space": "MEGRE", "desc": "brain"})
-        brain = mask_on_grid(load(mask.path), volume) if mask else volume.data > 0
-        title = "R2* map, grid of the multi-echo images" + ("" if mask else " (no brain mask)")
-        picture = map_with_histogram(volume.data, volume.voxel_mm, brain, title=title)
-        drawings.append((image.entities | {"desc": "histogram"}, "R2starmap", picture))
+    for image in folder.find("T1w", space=None, desc="preproc"):
+        kept = _kept(image)
+        mask = folder.first("mask", **{**kept, "space": "T1w", "label": "lesion"})
+        if mask is None:
+            continue
+        filled = folder.first("T1w", **{**kept, "space": None, "desc": "lesionfilled"})
+        before = load(image.path)
+        lesions, window = mask_on_grid(load(mask.path), before), grey_window(before.data)
+        pictures = [("lesion", "T1w image with the lesion mask", image),
+                    ("lesionfilled", "T1w image with lesions filled", filled)]  # fmt: skip
+        for name, title, source in pictures:
+            if source is None:
+                continue
+            picture = mosaic(
+                on_grid(load(source.path), before),
+                before.voxel_mm,
+                outlines=[lesions],
+                outline_labels=["lesion mask"],
+                background_window=window,
+                title=title if lesions.any() else f"{title} (the mask is empty)",
+                through=lesions,
+                slices=5,
+            )
+            drawings.append((image.entities | {"desc": name}, "T1w", picture))
     return drawings
+
+
+def quantitative_maps(folder: Folder) -> list[ImageFile]:
+    """Return every quantitative map once: on its own grid where it is there, else on T1w's."""
+    native = folder.find("R2starmap", space=None, desc=None)
+    made = {(image.suffix, *_kept(image).values()) for image in native}
+    return native + [
+        image
+        for image in _maps_on_t1w(folder)
+        if (image.suffix, *_kept(image).values()) not in made
+    ]
+
+
+def _maps_on_t1w(folder: Folder) -> list[ImageFile]:
+    found = [i for i in folder.images if i.entities.get("space") == "T1w"]
+    return [i for i in found if i.suffix not in _NO_MAPS and "desc" not in i.entities]
+
+
+def _maps(folder: Folder) -> list[Drawing]:
+    drawings = []
+    for image in quantitative_maps(folder):
+        volume = load(image.path)
+        counted, what = _counted(folder, image, volume)
+        native = "space" not in image.entities
+        grid = "grid of the multi-echo images" if native else "grid of the T1w image"
+        picture = map_with_histogram(
+            volume.data,
+            volume.voxel_mm,
+            counted,
+            label=_label(image),
+            counted=what,
+            title=f"{_name(image)} map, {grid}"
+            + ("" if what == _IN_BRAIN else " (no brain mask: all voxels with signal)"),
+        )
+        drawings.append((image.entities | {"desc": "histogram"}, image.suffix, picture))
+    return drawings
+
+
+def _residuals(folder: Folder) -> list[Drawing]:
+    """What the model of the decay does not explain, as a part of the signal."""
+    drawings = []
+    for image in folder.find("S0map", space=None, desc="residual"):
+        s0_file = folder.first("S0map", **{**_kept(image), "space": None, "desc": None})
+        if s0_file is None:
+            continue
+        sigma, s0 = load(image.path), load(s0_file.path)
+        counted, what = _counted(folder, image, sigma)
+        signal = _signal(s0) & (s0.data > 0)
+        part = np.divide(sigma.data, s0.data, out=np.zeros_like(s0.data), where=signal)
+        limit = QUALITY["FitResidual"].high
+        low, high = value_window(part[counted & signal])
+        picture = map_with_histogram(
+            part,
+            sigma.voxel_mm,
+            counted & signal,
+            window=(low, max(high, limit / 3)),
+            label="residual / S0",
+            counted=what,
+            limit=limit,
+            title="Residuals of the R2* fit over S0, where there is signal",
+        )
+        drawings.append((image.entities | {"desc": "residual"}, "S0map", picture))
+    return drawings
+
+
+def _counted(folder: Folder, image: ImageFile, volume: Volume) -> tuple[Bools, str]:
+    """The voxels that a histogram counts, and what they are."""
+    if "space" in image.entities:
+        mask = folder.first("mask", space=None, desc="brain")
+    else:
+        mask = folder.first("mask", **{**_kept(image), "space": "MEGRE", "desc": "brain"})
+    if mask is not None:
+        return mask_on_grid(load(mask.path), volume), _IN_BRAIN
+    s0 = folder.first("S0map", **{**_kept(image), "space": None, "desc": None})
+    if s0 is None or "space" in image.entities:
+        return volume.data != 0, _WITH_SIGNAL
+    return _signal(load(s0.path)), _WITH_SIGNAL
+
+
+def _signal(s0: Volume) -> Bools:
+    """The largest piece of an S0 map above a tenth of what is bright."""
+    return largest_component(s0.data > _FAINT_SIGNAL * np.percentile(s0.data, 99))
+
+
+def _name(image: ImageFile) -> str:
+    return "R2*" if image.suffix == "R2starmap" else image.suffix.removesuffix("map")
+
+
+def _label(image: ImageFile) -> str:
+    """``R2* (1/s)``: the unit is that of the sidecar."""
+    default = "1/s" if image.suffix == "R2starmap" else "unit unknown"
+    units = read_object(sidecar_of(image.path)).get("Units", default)
+    return f"{_name(image)} ({units})"
+
+
+def sidecar_of(path: Path) -> Path:
+    """Return the path of the JSON beside an image."""
+    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
 
 
 def _registrations(folder: Folder) -> list[Drawing]:
@@ -108,24 +233,26 @@ def _registrations(folder: Folder) -> list[Drawing]:
         return []
     t1w, mask = load(t1w_file.path), load(mask_file.path)
     drawings = []
-    for image in folder.find("R2starmap", space="T1w"):
+    flairs = folder.find("FLAIR", space="T1w", desc="preproc")
+    for image in [*_maps_on_t1w(folder), *flairs]:
         volume = load(image.path)
         brain = mask_on_grid(mask, volume)
+        weighted = image.suffix == "FLAIR"
         picture = mosaic(
             volume.data,
             volume.voxel_mm,
             outlines=[brain, _bright(on_grid(t1w, volume), brain)],
             outline_labels=["T1w brain mask", "edge of the brightest 40 % of T1w"],
-            background_window=value_window(volume.data[brain]),
-            title="R2* map on the T1w grid",
+            background_window=None if weighted else value_window(volume.data[brain]),
+            title=f"{_name(image)} {'image' if weighted else 'map'} on the T1w grid",
             slices=5,
         )
-        drawings.append((image.entities | {"desc": "registration"}, "R2starmap", picture))
+        drawings.append((image.entities | {"desc": "registration"}, image.suffix, picture))
     return drawings
 
 
 def _bright(t1w: Floats, brain: Bools) -> Bools:
-    """The brightest 40 % of the brain after smoothing: roughly white matter."""
+    """The brightest 40 % of the brain of a T1w image after smoothing: roughly white matter."""
     from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter(t1w.astype(np.float32), 1.0)
@@ -143,12 +270,12 @@ def _templates(folder: Folder) -> list[Drawing]:
         if not (is_t1w and space and resolution.isdigit()):
             continue
         volume = load(image.path)
-        outline, label = _template_mask(folder, image, volume)
+        outlines = _template_outlines(folder, image, volume)
         picture = mosaic(
             volume.data,
             volume.voxel_mm,
-            outlines=[] if outline is None else [outline],
-            outline_labels=[] if outline is None else [label],
+            outlines=list(outlines.values()),
+            outline_labels=list(outlines),
             origin_mm=_origin(volume),
             title=f"T1w image in {space}",
         )
@@ -156,16 +283,20 @@ def _templates(folder: Folder) -> list[Drawing]:
     return drawings
 
 
-def _template_mask(folder: Folder, image: ImageFile, like: Volume) -> tuple[Bools | None, str]:
-    """The template's own mask, else the participant's in that space, else none."""
+def _template_outlines(folder: Folder, image: ImageFile, like: Volume) -> dict[str, Bools]:
+    """The template's own outlines by name, else the participant's mask in that space, else none."""
     space, resolution = image.entities["space"], image.entities["res"]
     template = template_at_hand(OutputSpace(space, int(resolution)))
     if template is not None:
-        return mask_on_grid(template.mask, like), "brain mask of the template"
+        brain = mask_on_grid(template.mask, like)
+        return {
+            "brain mask of the template": brain,
+            "edge of its brightest 40 %": _bright(on_grid(template.brain, like), brain),
+        }
     own = folder.first("mask", space=space, res=resolution, desc="brain")
     if own is None:
-        return None, ""
-    return mask_on_grid(load(own.path), like), "brain mask of the participant"
+        return {}
+    return {"brain mask of the participant": mask_on_grid(load(own.path), like)}
 
 
 def _relevance(folder: Folder) -> list[Drawing]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bids_xai.bids.query import read_json
+from bids_xai.bids.layout import read_json
 from bids_xai.errors import BadDataError
 
 MISSING = "n/a"

@@ -20,7 +20,7 @@ from bids_xai.workflows.crashes import failures_from_crashes
 
 LOG = logging.getLogger("bids_xai")
 _GRAPH = "participant"
-_JOBS_A_GRAPH = 64  # nipype's bookkeeping grows with the square of the nodes
+_JOBS_A_GRAPH = 32  # nipype's bookkeeping grows with the square of the nodes
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _configure_nipype(settings: RunSettings, crashes: Path) -> None:
         "execution": {
             "crashdump_dir": str(crashes),
             "crashfile_format": "txt",
-            "poll_sleep_duration": "0.1",
+            "poll_sleep_duration": "0.2",
             "stop_on_first_crash": str(settings.stop_on_first_crash).lower(),
             "remove_unnecessary_outputs": "false",
             "hash_method": "timestamp",

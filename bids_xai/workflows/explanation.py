@@ -29,10 +29,11 @@ class ScanFiles:
 def scan_files(session: Session, series: EchoSeries, settings: RunSettings) -> ScanFiles:
     """Return the published files of a series, whether they are there or not."""
     root, template = settings.output_dir.resolve(), settings.output_spaces[0].template
-    transform = {**session.t1w_entities, "from": "T1w", "to": template, "mode": "image"}
+    anatomy = session.t1w.entities if session.t1w else {}
+    transform = {**anatomy, "from": "T1w", "to": template, "mode": "image"}
     return ScanFiles(
         map_file=root / anat_path({**series.entities, "space": "T1w"}, "R2starmap", ".nii.gz"),
-        mask=root / anat_path({**session.t1w_entities, "desc": "brain"}, "mask", ".nii.gz"),
+        mask=root / anat_path({**anatomy, "desc": "brain"}, "mask", ".nii.gz"),
         to_template=root / anat_path(transform, "xfm", ".h5"),
     )
 

@@ -10,23 +10,29 @@ from typing import Any
 
 import bids_xai
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
-from bids_xai.bids.query import (
-    check_dataset,
-    collect_sessions,
-    open_layout,
-    read_filters,
-    select_participants,
-)
+from bids_xai.bids.derivatives import open_derivatives
+from bids_xai.bids.layout import check_dataset, open_layout, select_participants
+from bids_xai.bids.query import RAW_INPUTS, collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import fingerprint
-from bids_xai.errors import UserError
+from bids_xai.errors import UsageError, UserError
 from bids_xai.reports.citation import write_citation
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
-from bids_xai.templates.lookup import ATLAS_DESCRIPTIONS, load_atlas, load_template
+from bids_xai.templates.lookup import (
+    load_atlas,
+    load_template,
+    parse_atlas,
+)
 from bids_xai.workflows.engine import Job, Outcome, run_jobs
 from bids_xai.workflows.pages import write_pages
 
 LOG = logging.getLogger("bids_xai")
+
+
+_NO_T1W = (
+    "no T1w image in this session: only the maps on their native grid were made. "
+    "Fix: add a T1w image of the same session."
+)
 
 
 @dataclass
@@ -45,8 +51,10 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     Raises :class:`UserError` for what concerns the whole run (dataset, labels, template, model).
     """
     raw = check_dataset(settings.bids_dir, settings.skip_bids_validation)
-    layout = open_layout(settings.bids_dir)
-    participants = select_participants(layout, settings.participant_label)
+    _check_options(settings)
+    participants = select_participants(settings.bids_dir, settings.participant_label)
+    chosen = participants if settings.participant_label else ()
+    layout = open_layout(settings.bids_dir, chosen, settings.bids_database_dir)
     run = ParticipantRun()
     sessions = _collect(layout, participants, settings, run)
     todo = _todo([_preprocessing(session, settings) for session in sessions], settings)
@@ -59,8 +67,8 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     if todo:
         _write_dataset_files(settings, raw)
     made = run_jobs(todo, settings, "preprocessing")
-    run.failed |= made.failed
-    explained = _explain([s for s in sessions if s.label not in made.failed], settings, device)
+    run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | made.failed
+    explained = _explain([s for s in sessions if s.label not in run.failed], settings, device)
     run.failed |= explained.failed
     touched = {*made.done, *explained.done}
     run.done = [s.label for s in sessions if s.label in touched - set(run.failed)]
@@ -89,14 +97,20 @@ def _collect(
     layout: Any, participants: Sequence[str], settings: RunSettings, run: ParticipantRun
 ) -> list[Session]:
     filters = read_filters(settings.bids_filter_file)
+    folders = open_derivatives(settings.derivatives)
     sessions: list[Session] = []
     errors: list[UserError] = []
     for participant in participants:
         try:
-            sessions += collect_sessions(layout, participant, settings.session_label, filters)
+            sessions += collect_sessions(
+                layout, participant, settings.session_label, filters, settings.inputs, folders
+            )
         except UserError as error:
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)
+    for session in sessions:
+        for note in session.notes:
+            LOG.warning("%s: %s", session.label, note)
     if errors and len(participants) == 1 and not sessions:
         raise errors[0]  # the run was about this one: its own exit status says more than "some"
     return sessions
@@ -105,12 +119,20 @@ def _collect(
 def _preprocessing(session: Session, settings: RunSettings) -> Job:
     options = {
         "version": bids_xai.__version__,
-        "r2star_method": settings.r2star_method,
+        "inputs": list(settings.inputs),
+        "r2star": settings.r2star_options,
+        "megre_transform": settings.megre_transform,
+        "brain_mask": settings.brain_mask,
+        "registration": [settings.registration, settings.registration_engine],
+        "atlases": list(settings.atlas),
         "output_spaces": [str(space) for space in settings.output_spaces],
         "random_seed": settings.random_seed,
         "sloppy": settings.sloppy,
     }
-    stamp, digest = _stamp(session, settings), fingerprint(session.inputs, options)
+    inputs = [*session.inputs, *_atlas_files(settings)]
+    if settings.brain_mask == "synthstrip" and settings.synthstrip_model is not None:
+        inputs.append(settings.synthstrip_model)
+    stamp, digest = _stamp(session, settings), fingerprint(inputs, options)
 
     def build(name: str) -> Any:
         from bids_xai.workflows.session import session_workflow
@@ -118,6 +140,12 @@ def _preprocessing(session: Session, settings: RunSettings) -> Job:
         return session_workflow(name, session, settings, stamp=stamp, digest=digest)
 
     return Job(session.label, session.participant, stamp, digest, build)
+
+
+def _atlas_files(settings: RunSettings) -> list[Path]:
+    specs = [parse_atlas(text) for text in settings.atlas]
+    files = [file for spec in specs for file in (spec.image, spec.table) if file is not None]
+    return [file for file in files if file.is_file()]
 
 
 def _explanation(session: Session, settings: RunSettings, device: str) -> Job:
@@ -151,7 +179,8 @@ def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
 
 
 def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:
-    write_dataset_files(settings.output_dir, settings.bids_dir, raw)
+    others = dict(settings.derivatives)
+    write_dataset_files(settings.output_dir, settings.bids_dir, raw, others)
     write_citation(
         settings.output_dir,
         settings.r2star_method,
@@ -160,19 +189,42 @@ def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:
     )
 
 
+def _check_options(settings: RunSettings) -> None:
+    """Raise :class:`UsageError` for options that need another one."""
+    labels = [parse_atlas(text).label for text in settings.atlas]
+    if len(set(labels)) < len(labels):
+        raise UsageError("two --atlas share a name", fix="give each a NAME of its own: NAME=FILE")
+    maps = [name for name in settings.inputs if name not in RAW_INPUTS]
+    if maps and not settings.derivatives:
+        raise UsageError(
+            f"--inputs {','.join(maps)} are maps made elsewhere",
+            fix="say where: --derivatives NAME=PATH",
+        )
+    if settings.brain_mask == "derivatives" and not settings.derivatives:
+        raise UsageError(
+            "--brain-mask derivatives needs a dataset", fix="say where: --derivatives NAME=PATH"
+        )
+    model = settings.synthstrip_model
+    if settings.brain_mask == "synthstrip" and (model is None or not model.is_file()):
+        raise UsageError(
+            "--brain-mask synthstrip needs the weights of SynthStrip", file=model,
+            fix="download them from FreeSurfer and give --synthstrip-model FILE",
+        )  # fmt: skip
+
+
 def _check_templates(settings: RunSettings) -> None:
     """Fail before hours of work, not after; describe the atlases."""
     if settings.model is not None:  # relevance is reported on this grid
         load_template(OutputSpace(settings.output_spaces[0].template, RELEVANCE_RESOLUTION))
     for space in settings.output_spaces:
         load_template(space)
-        atlas = load_atlas(space)
+    first = settings.output_spaces[0]
+    for text in settings.atlas or ("",):
+        atlas = load_atlas(first, parse_atlas(text) if text else None)
         if atlas is None:
-            LOG.warning("no atlas for %s: no region tables there", space.template)
+            LOG.warning("no atlas for %s: no region tables there", first.template)
             continue
-        write_atlas_description(
-            settings.output_dir, atlas.name, ATLAS_DESCRIPTIONS.get(atlas.name, atlas.name)
-        )
+        write_atlas_description(settings.output_dir, atlas.name, atlas.description)
 
 
 def _check_model(settings: RunSettings) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,16 @@ from nipype.pipeline import engine as pe
 
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import label_of
-from bids_xai.bids.records import EchoSeries, Session
+from bids_xai.bids.records import EchoSeries, PrecomputedMap, Session, SourceImage
 from bids_xai.interfaces import nodes
+from bids_xai.interfaces.map_stages import MapKind
 from bids_xai.settings import RunSettings
 
 _ANTS_GB = 3.0
+_R2STAR = MapKind("R2starmap", "1/s", "MEGRE")
+_FLAIR = MapKind("FLAIR", "arbitrary", "FLAIR", desc="preproc")
+
+Source = tuple[Any, str]  # a node and the name of its output
 
 
 def session_workflow(
@@ -22,19 +29,25 @@ def session_workflow(
 ) -> pe.Workflow:
     """Return the graph that makes all maps, masks and transforms of one session.
 
-    ``coregister`` and ``map_*`` stand once a series, ``normalise`` once an output space.
+    ``fit``, ``coregister`` and ``map_*`` stand once an image, ``normalise`` once an output space.
+    Without a T1w image there are only the maps on their native grids.
     """
-    workflow = pe.Workflow(name=name)
-    manifests: list[pe.Node] = []
-    anatomy = _anatomy(workflow, session, settings, manifests)
-    for index, series in enumerate(session.megre):
-        _series(workflow, session, series, index, settings, anatomy, manifests)
-    publish_all(workflow, manifests, settings.output_dir, stamp, digest)
-    return workflow
+    graph = _Graph(pe.Workflow(name=name), settings)
+    series = [_fit(graph, each, index) for index, each in enumerate(session.megre)]
+    if session.t1w is not None:
+        anatomy = _anatomy(graph, session, session.t1w)
+        for index, (each, fit) in enumerate(zip(session.megre, series, strict=True)):
+            _series(graph, each, index, fit, anatomy)
+        if session.flair is not None:
+            _flair(graph, session.flair, anatomy)
+        for found in session.maps:
+            _precomputed(graph, found, anatomy)
+    publish_all(graph.workflow, graph.manifests, settings.output_dir, stamp, digest)
+    return graph.workflow
 
 
 def publish_all(
-    workflow: pe.Workflow, manifests: list[pe.Node], output_dir: Path, stamp: Path, digest: str
+    workflow: pe.Workflow, manifests: Sequence[pe.Node], output_dir: Path, stamp: Path, digest: str
 ) -> None:
     """Add the last node: products of all ``manifests`` get their final names, then the stamp."""
     root = str(output_dir.resolve())
@@ -50,78 +63,153 @@ def stage_node(interface: Any, name: str, mem_gb: float = 1.0) -> pe.Node:
     return pe.Node(interface, name=name, mem_gb=mem_gb, n_procs=1)
 
 
-def _anatomy(
-    workflow: pe.Workflow, session: Session, settings: RunSettings, manifests: list[pe.Node]
-) -> dict[str, pe.Node]:
-    """Add the nodes on the T1w image; return ``brain`` and one ``normalise`` a space by name."""
-    t1w_uri = bids_uri(session.t1w, settings.bids_dir)
-    about = {"entities": session.t1w_entities, "sources": [t1w_uri]}
+class _Graph:
+    """A workflow that grows, and the nodes whose products are to be published."""
+
+    def __init__(self, workflow: pe.Workflow, settings: RunSettings) -> None:
+        self.workflow, self.settings = workflow, settings
+        self.manifests: list[pe.Node] = []
+
+    def add(self, interface: Any, name: str, **inputs: Source) -> pe.Node:
+        """Add a node of a stage, fed by the outputs of others."""
+        node = stage_node(interface, name, _ANTS_GB)
+        self.workflow.add_nodes([node])
+        for target, (source, output) in inputs.items():
+            self.workflow.connect(source, output, node, target)
+        self.manifests.append(node)
+        return node
+
+
+@dataclass(frozen=True)
+class _Anatomy:
+    """The nodes on the T1w image that others take from; ``normalise`` by template.
+
+    All resolutions of a template share one transform, estimated on the grid named first.
+    """
+
+    uri: str
+    brain: pe.Node
+    normalise: dict[str, pe.Node]
+
+    @property
+    def images(self) -> dict[str, Source]:
+        return {"t1w": (self.brain, "preproc"), "mask": (self.brain, "mask")}
+
+
+def _anatomy(graph: _Graph, session: Session, t1w: SourceImage) -> _Anatomy:
+    """Add brain extraction, normalisation, atlases and lesions."""
+    settings = graph.settings
+    about = {"entities": t1w.entities, "sources": [t1w.uri]}
     seeds = {"seed": settings.random_seed, "sloppy": settings.sloppy}
-    brain = stage_node(
-        nodes.ExtractBrain(t1w=str(session.t1w), **about, **seeds), "brain", _ANTS_GB
-    )
-    found = {"brain": brain}
-    manifests.append(brain)
-    for index, space in enumerate(settings.output_spaces):
-        name = label_of(str(space))
-        normalise = stage_node(
-            nodes.Normalise(space=str(space), **about, **seeds), f"normalise_{name}", _ANTS_GB
-        )
-        to_template = stage_node(
-            nodes.AnatomyToTemplate(
-                space=str(space), spatial_reference=t1w_uri, with_atlas=index == 0, **about
-            ),
-            f"anatomy_to_{name}",
-            _ANTS_GB,
-        )
-        workflow.connect(brain, "preproc", normalise, "t1w")
-        workflow.connect(brain, "mask", normalise, "mask")
-        workflow.connect(brain, "preproc", to_template, "t1w")
-        workflow.connect(brain, "mask", to_template, "mask")
-        workflow.connect(normalise, "forward", to_template, "forward")
-        workflow.connect(normalise, "inverse", to_template, "inverse")
-        manifests += [normalise, to_template]
-        found[str(space)] = normalise
-    return found
-
-
-def _series(
-    workflow: pe.Workflow, session: Session, series: EchoSeries, index: int,
-    settings: RunSettings, anatomy: dict[str, pe.Node], manifests: list[pe.Node],
-) -> None:  # fmt: skip
-    """Add the nodes of one multi-echo series: fit, registration, maps on both grids."""
-    brain = anatomy["brain"]
-    t1w_uri = bids_uri(session.t1w, settings.bids_dir)
-    about = {
-        "entities": series.entities,
-        "sources": [bids_uri(file, settings.bids_dir) for file in series.files],
-    }
-    fit = stage_node(
-        nodes.FitR2Star(
-            magnitude_files=[str(f) for f in series.files], method=settings.r2star_method,
-            echo_times_s=list(series.echo_times_s), **about,
-        ), f"fit_{index}", _ANTS_GB,
-    )  # fmt: skip
-    coregister = stage_node(
-        nodes.Coregister(magnitude=str(series.files[0]), seed=settings.random_seed, **about),
-        f"coregister_{index}", _ANTS_GB,
-    )  # fmt: skip
-    to_t1w = stage_node(
-        nodes.MapToT1w(spatial_reference=t1w_uri, **about), f"map_to_t1w_{index}", _ANTS_GB
-    )
-    for node in (coregister, to_t1w):
-        workflow.connect(brain, "preproc", node, "t1w")
-        workflow.connect(brain, "mask", node, "mask")
-    workflow.connect(fit, "r2star", to_t1w, "r2star")
-    workflow.connect(coregister, "forward", to_t1w, "forward")
-    workflow.connect(coregister, "inverse", to_t1w, "inverse")
-    manifests += [fit, coregister, to_t1w]
+    extract = nodes.ExtractBrain(t1w=str(t1w.file), **about, **seeds)
+    if settings.brain_mask == "derivatives" and session.brain_mask is not None:
+        extract.inputs.given_mask = str(session.brain_mask.file)
+    elif settings.brain_mask == "synthstrip":
+        extract.inputs.model = str(settings.synthstrip_model)
+    brain = graph.add(extract, "brain")
+    anatomy = _Anatomy(t1w.uri, brain, {})
     for space in settings.output_spaces:
-        to_template = stage_node(
-            nodes.MapToTemplate(space=str(space), **about),
-            f"map_to_{label_of(str(space))}_{index}", _ANTS_GB,
-        )  # fmt: skip
-        workflow.connect(fit, "r2star", to_template, "r2star")
-        workflow.connect(coregister, "forward", to_template, "to_t1w")
-        workflow.connect(anatomy[str(space)], "forward", to_template, "to_template")
-        manifests.append(to_template)
+        if space.template not in anatomy.normalise:
+            register = nodes.Normalise(
+                space=str(space), how=settings.registration, engine=settings.registration_engine,
+                **about, **seeds,
+            )  # fmt: skip
+            node = graph.add(register, f"normalise_{label_of(space.template)}", **anatomy.images)
+            anatomy.normalise[space.template] = node
+        forward = (anatomy.normalise[space.template], "forward")
+        carry = nodes.AnatomyToTemplate(space=str(space), **about)
+        graph.add(carry, f"anatomy_to_{label_of(str(space))}", **anatomy.images, forward=forward)
+    _atlases(graph, anatomy, about)
+    if session.lesion_mask is not None:
+        _lesions(graph, session.lesion_mask, anatomy, about)
+    return anatomy
+
+
+def _atlases(graph: _Graph, anatomy: _Anatomy, about: dict[str, Any]) -> None:
+    space = graph.settings.output_spaces[0]
+    node = anatomy.normalise[space.template]
+    for index, atlas in enumerate(graph.settings.atlas or ("",)):
+        interface = nodes.AtlasToT1w(
+            space=str(space), atlas=atlas, spatial_reference=anatomy.uri, **about
+        )
+        source = (anatomy.brain, "preproc")
+        graph.add(interface, f"atlas_{index}", t1w=source, inverse=(node, "inverse"))
+
+
+def _lesions(graph: _Graph, mask: SourceImage, anatomy: _Anatomy, about: dict[str, Any]) -> None:
+    spaces = graph.settings.output_spaces
+    interface = nodes.Lesions(
+        lesion_mask=str(mask.file), spaces=[str(space) for space in spaces],
+        spatial_reference=anatomy.uri,
+        **about | {"sources": [*about["sources"], mask.uri]},
+    )  # fmt: skip
+    node = graph.add(interface, "lesions", **anatomy.images)
+    gather = pe.Node(Merge(len(spaces)), "transforms", run_without_submitting=True)
+    for index, space in enumerate(spaces):
+        normalise = anatomy.normalise[space.template]
+        graph.workflow.connect(normalise, "forward", gather, f"in{index + 1}")
+    graph.workflow.connect(gather, "out", node, "forwards")
+
+
+def _about_series(graph: _Graph, series: EchoSeries) -> dict[str, Any]:
+    uris = [bids_uri(file, graph.settings.bids_dir) for file in series.files]
+    return {"entities": series.entities, "sources": uris}
+
+
+def _fit(graph: _Graph, series: EchoSeries, index: int) -> pe.Node:
+    interface = nodes.FitR2Star(
+        magnitude_files=[str(file) for file in series.files],
+        echo_times_s=list(series.echo_times_s),
+        options=graph.settings.r2star_options,
+        **_about_series(graph, series),
+    )
+    return graph.add(interface, f"fit_{index}")
+
+
+def _series(graph: _Graph, series: EchoSeries, index: int, fit: pe.Node, anatomy: _Anatomy) -> None:
+    """Add registration by the first echo, and R2* on the other grids."""
+    about = _about_series(graph, series)
+    interface = nodes.Coregister(
+        image=str(series.files[0]), moving="MEGRE", seed=graph.settings.random_seed,
+        kind=graph.settings.megre_transform.capitalize(), **about,
+    )  # fmt: skip
+    moved = graph.add(interface, f"coregister_{index}", **anatomy.images)
+    _map(graph, f"r2star_{index}", _R2STAR, about, (fit, "r2star"), moved, anatomy)
+
+
+def _flair(graph: _Graph, flair: SourceImage, anatomy: _Anatomy) -> None:
+    about = {"entities": flair.entities, "sources": [flair.uri]}
+    seed = graph.settings.random_seed
+    unbias = graph.add(nodes.Unbias(image=str(flair.file), seed=seed, **about), "unbias_flair")
+    interface = nodes.Coregister(moving="FLAIR", kind="Rigid", seed=seed, **about)
+    source = (unbias, "corrected")
+    moved = graph.add(interface, "coregister_flair", image=source, **anatomy.images)
+    _map(graph, "flair", _FLAIR, about, source, moved, anatomy)
+
+
+def _precomputed(graph: _Graph, found: PrecomputedMap, anatomy: _Anatomy) -> None:
+    """A map made elsewhere lies on the T1w image by its header: nothing is registered."""
+    image = found.image
+    kind = MapKind(found.suffix, found.units, found.suffix)
+    about = {"entities": image.entities, "sources": [image.uri]}
+    _map(graph, label_of(found.suffix), kind, about, image.file, None, anatomy)
+
+
+def _map(
+    graph: _Graph, name: str, kind: MapKind, about: dict[str, Any], image: Source | Path,
+    moved: pe.Node | None, anatomy: _Anatomy,
+) -> None:  # fmt: skip
+    """Add a map on the T1w grid and on every template."""
+    fixed = {"kind": asdict(kind), **about}
+    if isinstance(image, Path):
+        fixed["image"] = str(image)
+    inputs = {} if isinstance(image, Path) else {"image": image}
+    both = {} if moved is None else {w: (moved, w) for w in ("forward", "inverse")}
+    to_t1w = nodes.MapToT1w(spatial_reference=anatomy.uri, **fixed)
+    graph.add(to_t1w, f"{name}_to_t1w", **inputs, **anatomy.images, **both)
+    for space in graph.settings.output_spaces:
+        to_template = nodes.MapToTemplate(space=str(space), **fixed)
+        transforms = {"to_template": (anatomy.normalise[space.template], "forward")}
+        if moved is not None:
+            transforms["to_t1w"] = (moved, "forward")
+        graph.add(to_template, f"{name}_to_{label_of(str(space))}", **inputs, **transforms)

@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bids_xai.bids.query import (
-    check_dataset,
-    collect_sessions,
-    open_layout,
-    read_filters,
-    select_participants,
-)
+from bids_xai.bids.derivatives import open_derivatives
+from bids_xai.bids.layout import check_dataset, open_layout, select_participants
+from bids_xai.bids.query import collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.errors import (
     BadDataError,
@@ -27,9 +23,12 @@ from bids_xai.errors import (
 
 
 def sessions(
-    raw: Any, participant: str = "01", wanted: tuple[str, ...] = (), **filters: Any
-) -> list[Session]:
-    return collect_sessions(open_layout(raw.root), participant, wanted, filters)
+    raw: Any, participant: str = "01", wanted: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = ("megre",), derivatives: tuple[tuple[str, Path], ...] = (),
+    **filters: Any,
+) -> list[Session]:  # fmt: skip
+    folders = open_derivatives(derivatives)
+    return collect_sessions(open_layout(raw.root), participant, wanted, filters, inputs, folders)
 
 
 def refused(raw: Any, kind: type[UserError], match: str, **filters: Any) -> UserError:
@@ -46,8 +45,8 @@ def test_one_visit_without_session_folders(raw: Any) -> None:
     raw.session("01")
     (only,) = sessions(raw)
     assert (only.participant, only.session, only.label) == ("01", None, "sub-01")
-    assert only.t1w == raw.root / "sub-01/anat/sub-01_T1w.nii.gz"
-    assert only.t1w_entities == {"sub": "01"}
+    assert only.t1w.file == raw.root / "sub-01/anat/sub-01_T1w.nii.gz"
+    assert only.t1w.entities == {"sub": "01"}
     (series,) = only.megre
     assert series.entities == {"sub": "01"}
     assert series.echo_times_s == (0.01, 0.02)
@@ -152,15 +151,15 @@ def test_derivatives_source_data_and_hidden_folders_are_left_out(raw: Any) -> No
     for folder in ("derivatives/x", "sourcedata", "code", ".git", "models"):
         raw.image(f"{folder}/sub-01/anat/sub-01_T1w.nii.gz")
         raw.image(f"{folder}/sub-09/anat/sub-09_echo-1_MEGRE.nii.gz", {"EchoTime": 0.01})
-    assert select_participants(open_layout(raw.root), ()) == ["01"]
-    assert sessions(raw)[0].t1w == raw.root / "sub-01/anat/sub-01_T1w.nii.gz"
+    assert select_participants(raw.root, ()) == ["01"]
+    assert sessions(raw)[0].t1w.file == raw.root / "sub-01/anat/sub-01_T1w.nii.gz"
 
 
 def test_an_output_folder_inside_the_dataset_is_no_raw_data(raw: Any) -> None:
     raw.session("01")
     raw.json("out/dataset_description.json", {"Name": "x", "DatasetType": "derivative"})
     raw.image("out/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz")
-    assert sessions(raw)[0].t1w == raw.root / "sub-01/anat/sub-01_T1w.nii.gz"
+    assert sessions(raw)[0].t1w.file == raw.root / "sub-01/anat/sub-01_T1w.nii.gz"
 
 
 def test_of_several_t1w_images_the_first_run_is_taken(raw: Any) -> None:
@@ -168,8 +167,8 @@ def test_of_several_t1w_images_the_first_run_is_taken(raw: Any) -> None:
     for run in ("02", "01"):
         raw.image(f"sub-01/anat/sub-01_run-{run}_T1w.nii.gz")
     (only,) = sessions(raw)
-    assert only.t1w.name == "sub-01_run-01_T1w.nii.gz"
-    assert only.t1w_entities == {"sub": "01", "run": "01"}
+    assert only.t1w.file.name == "sub-01_run-01_T1w.nii.gz"
+    assert only.t1w.entities == {"sub": "01", "run": "01"}
 
 
 def test_filters_choose_among_series_and_t1w_images(raw: Any) -> None:
@@ -179,7 +178,7 @@ def test_filters_choose_among_series_and_t1w_images(raw: Any) -> None:
         raw.image(f"sub-01/anat/sub-01_acq-{acq}_T1w.nii.gz")
     (only,) = sessions(raw, megre={"acquisition": "b"}, t1w={"acquisition": "sharp"})
     assert [series.entities["acq"] for series in only.megre] == ["b"]
-    assert only.t1w.name == "sub-01_acq-sharp_T1w.nii.gz"
+    assert only.t1w.file.name == "sub-01_acq-sharp_T1w.nii.gz"
     assert [s.entities["run"] for s in sessions(raw, megre={"run": 1})[0].megre] == ["01"]
     refused(raw, NothingMatchedError, "no multi-echo GRE.*bids-filter-file", megre={"run": 7})
 
@@ -201,7 +200,7 @@ def test_the_filter_file_is_read_and_checked(tmp_path: Path) -> None:
     path.write_text('{"t1w": {"run": 1}}')
     assert read_filters(path) == {"t1w": {"run": 1}}
     for content, text in (
-        ('{"bold": {}}', 'unknown key bold.*filter.json.*"megre" and "t1w"'),
+        ('{"bold": {}}', "unknown key bold.*filter.json.*use megre, t1w, flair"),
         ("{", "cannot read the JSON"),
         ("[]", "not an object"),
     ):
@@ -256,10 +255,18 @@ def test_a_damaged_echo_is_refused(raw: Any) -> None:
     refused(raw, BadDataError, r"cannot read the image.*sub-01_echo-2_MEGRE\.nii\.gz")
 
 
-def test_no_t1w_image_is_refused(raw: Any) -> None:
+def test_without_a_t1w_image_the_series_is_still_found(raw: Any) -> None:
     raw.session("01", "1")
     raw.session("01", "2", t1w=False)
-    error = refused(raw, BadDataError, "no T1w image.*of the same session")
+    first, second = sessions(raw)
+    assert first.t1w is not None
+    assert second.t1w is None
+    assert len(second.megre) == 1
+
+
+def test_without_a_t1w_image_nothing_else_can_be_placed(raw: Any) -> None:
+    raw.image("sub-01/ses-2/anat/sub-01_ses-2_FLAIR.nii.gz")
+    error = refused(raw, BadDataError, "no T1w image.*of the same session", inputs=("FLAIR",))
     assert error.file == str(raw.root / "sub-01/ses-2/anat")
 
 
@@ -274,17 +281,16 @@ def test_no_series_is_refused(raw: Any) -> None:
 def test_participants_are_chosen_with_or_without_prefix(raw: Any) -> None:
     for name in ("10", "02", "01"):
         raw.image(f"sub-{name}/anat/sub-{name}_T1w.nii.gz")
-    layout = open_layout(raw.root)
-    assert select_participants(layout, ()) == ["01", "02", "10"]
-    assert select_participants(layout, ("sub-10", "02", "10")) == ["02", "10"]
+    assert select_participants(raw.root, ()) == ["01", "02", "10"]
+    assert select_participants(raw.root, ("sub-10", "02", "10")) == ["02", "10"]
     with pytest.raises(NothingMatchedError, match=r"no such participant: 1, 99.*01, 02, 10") as e:
-        select_participants(layout, ("01", "99", "sub-1"))
+        select_participants(raw.root, ("01", "99", "sub-1"))
     assert e.value.status == 18
 
 
 def test_a_dataset_without_participants_is_refused(raw: Any) -> None:
     with pytest.raises(NothingMatchedError, match=r"no sub-\* folder"):
-        select_participants(open_layout(raw.root), ())
+        select_participants(raw.root, ())
 
 
 def test_a_broken_sidecar_is_named_in_one_line(raw: Any) -> None:
@@ -328,3 +334,75 @@ def test_a_description_with_a_byte_order_mark_is_read(raw: Any) -> None:
     path = raw.root / "dataset_description.json"
     path.write_text("\ufeff" + json.dumps({"BIDSVersion": "1.10.0"}), encoding="utf-8")
     assert check_dataset(raw.root)["BIDSVersion"] == "1.10.0"
+
+
+def test_t1w_images_alone_are_an_input(raw: Any) -> None:
+    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
+    (only,) = sessions(raw, inputs=("T1w",))
+    assert only.megre == ()
+    assert only.t1w.uri == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
+    error = refused(raw, NothingMatchedError, "no multi-echo GRE")
+    assert "--inputs T1w" in error.fix
+
+
+def test_what_is_not_asked_for_is_left_alone(raw: Any) -> None:
+    raw.session("01")
+    raw.image("sub-01/anat/sub-01_FLAIR.nii.gz")
+    (default,) = sessions(raw)
+    assert default.flair is None
+    assert default.notes == ()
+    (both,) = sessions(raw, inputs=("megre", "FLAIR"))
+    assert both.flair.file.name == "sub-01_FLAIR.nii.gz"
+    assert both.flair.file in both.inputs
+    (anatomy,) = sessions(raw, inputs=("T1w",))
+    assert anatomy.megre == ()
+
+
+def test_an_input_that_is_missing_beside_others_is_noted(raw: Any) -> None:
+    raw.session("01")
+    (only,) = sessions(raw, inputs=("megre", "FLAIR"))
+    assert only.notes == ("no FLAIR image in this session",)
+
+
+def test_an_image_with_contrast_agent_comes_last_and_the_choice_is_noted(raw: Any) -> None:
+    raw.session("01", t1w=False)
+    raw.image("sub-01/anat/sub-01_ce-gad_run-1_T1w.nii.gz")
+    raw.image("sub-01/anat/sub-01_run-2_T1w.nii.gz")
+    (only,) = sessions(raw)
+    assert only.t1w.file.name == "sub-01_run-2_T1w.nii.gz"
+    assert only.notes == ("2 t1w images, sub-01_run-2_T1w.nii.gz is used",)
+    (other,) = sessions(raw, t1w={"run": 1})
+    assert other.t1w.file.name == "sub-01_ce-gad_run-1_T1w.nii.gz"
+
+
+def test_real_and_imaginary_parts_are_refused_with_the_way_to_magnitudes(raw: Any) -> None:
+    for part in ("real", "imag"):
+        for echo in (1, 2):
+            raw.image(
+                f"sub-01/anat/sub-01_echo-{echo}_part-{part}_MEGRE.nii.gz", {"EchoTime": echo / 100}
+            )
+    error = refused(raw, BadDataError, "no magnitude images, only part-imag, part-real")
+    assert "sqrt(real² + imag²)" in error.fix
+
+
+def test_all_echoes_in_one_file_are_refused(raw: Any) -> None:
+    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
+    raw.image("sub-01/anat/sub-01_MEGRE.nii.gz", {"EchoTime": 0.01}, shape=(4, 5, 6, 3))
+    error = refused(raw, BadDataError, "all 3 echoes are in one 4-D file, which is not BIDS")
+    assert "echo-<n>" in error.fix
+
+
+def test_only_chosen_participants_are_indexed(raw: Any) -> None:
+    for name in ("1", "11", "2"):
+        raw.image(f"sub-{name}/anat/sub-{name}_T1w.nii.gz")
+    assert open_layout(raw.root, ["1"]).get_subjects() == ["1"]
+    assert sorted(open_layout(raw.root).get_subjects()) == ["1", "11", "2"]
+
+
+def test_the_index_is_kept_where_asked(raw: Any, tmp_path: Path) -> None:
+    raw.session("01")
+    first = open_layout(raw.root, ["01"], tmp_path / "index")
+    raw.session("02")
+    again = open_layout(raw.root, (), tmp_path / "index")
+    assert first.get_subjects() == again.get_subjects() == ["01"]  # made once, not looked at again
+    assert collect_sessions(again, "01")[0].megre[0].echo_times_s == (0.01, 0.02)

@@ -46,7 +46,9 @@ ALL_OPTIONS = """
 --r2star-method loglin --output-spaces MNI152NLin6Asym:res-1 MNI152NLin2009aSym
 --random-seed 5 --model m --attribution lrp-zplus --target AD --study s.toml
 --steps cohort train --configuration A B --split 0 3 -vv -w /w --clean-workdir
---stop-on-first-crash --dry-run
+--stop-on-first-crash --dry-run --bids-database-dir /db -d q=/q other=/o --inputs T1w,R1map
+--noise-floor 3 --rician --megre-transform affine --brain-mask synthstrip --synthstrip-model s.pt
+--registration linear --registration-engine greedy --atlas A=/a.nii.gz,/a.tsv B:desc-th25
 """
 
 
@@ -61,6 +63,10 @@ def test_every_option_arrives() -> None:
         random_seed=5, model=Path("m"), attribution=("lrp-zplus",), target="AD", study="s.toml",
         steps=("cohort", "train"), configuration=("A", "B"), split=(0, 3), verbose=2,
         work_dir=Path("/w"), clean_workdir=True, stop_on_first_crash=True, dry_run=True,
+        bids_database_dir=Path("/db"), derivatives=(("q", Path("/q")), ("other", Path("/o"))),
+        inputs=("T1w", "R1map"), noise_floor=3.0, rician=True, megre_transform="affine",
+        brain_mask="synthstrip", synthstrip_model=Path("s.pt"), registration="linear",
+        registration_engine="greedy", atlas=("A=/a.nii.gz,/a.tsv", "B:desc-th25"),
     )  # fmt: skip
     default = RunSettings(Path("/in"), Path("/out"), "group")
     same = [name for name in FIELDS if getattr(settings, name) == getattr(default, name)]
@@ -98,6 +104,9 @@ def test_folders_of_work_and_threads_have_defaults() -> None:
         ["--output-spaces", "MNI:res-0"], ["--output-spaces", "MNI:res-x"],
         ["--output-spaces", "MNI:den-2"], ["--output-spaces", "a_b"], ["--output-spaces"],
         ["--attribution", "magic"], ["--steps", "magic"], ["--no-such-option"], ["extra"],
+        ["--inputs", "bold"], ["--inputs", ""], ["-d", "folder"], ["-d", "a b=/x"],
+        ["--noise-floor", "-1"], ["--noise-floor", "nan"], ["--atlas", "a_b"],
+        ["--registration", "magic"], ["--brain-mask", "bet"], ["--megre-transform", "syn"],
     ],
 )  # fmt: skip
 def test_bad_options_are_usage_errors(options: list[str]) -> None:

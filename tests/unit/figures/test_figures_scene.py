@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from bids_xai.figures.maps import map_with_histogram, value_window
 from bids_xai.figures.mosaic import mosaic, strips
-from bids_xai.figures.scene import Overlay, panel, positions
+from bids_xai.figures.scene import Overlay, crossings, panel, positions
 
 SHAPE = (24, 30, 20)
 VOXEL_MM = (2.0, 2.0, 2.5)
@@ -141,9 +141,76 @@ def test_equal_arrays_give_equal_bytes() -> None:
     assert b"tIME" not in first
 
 
-def test_the_window_of_a_map_ends_at_a_ten() -> None:
-    assert value_window(np.full(100, 41.0)) == (0.0, 50.0)
-    assert value_window(np.array([np.nan])) == (0.0, 10.0)
+def yellow(rgb: np.ndarray) -> np.ndarray:
+    """Where the first outline is drawn; the legend is cut off."""
+    found = (rgb[..., 0] > 0.75) & (rgb[..., 1] > 0.7) & (rgb[..., 2] < 0.45)
+    found[:50] = False
+    return found
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_an_outline_surrounds_what_it_outlines(name: str) -> None:
+    """A contour that is upside down, mirrored or shifted by a voxel lies beside its blob."""
+    (x, y, z), _ = SIDES[name]
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[x - 4 : x + 4, y - 3 : y + 5, z - 3 : z + 4] = True
+    background = np.where(mask, 0.0, 0.5)
+    options: dict[str, object] = {"slices": 1, "background_window": (0.0, 1.0), "through": mask}
+    plain = pixels(mosaic(background, VOXEL_MM, **options))  # type: ignore[arg-type]
+    drawn = pixels(
+        mosaic(background, VOXEL_MM, outlines=[mask], outline_labels=["m"], **options)  # type: ignore[arg-type]
+    )
+    panels = grey_panels(pixels(mosaic(np.full(SHAPE, 0.5), VOXEL_MM, **options)))  # type: ignore[arg-type]
+    assert len(panels) == 3
+    for box in panels:
+        inside = tuple(slice(side.start + 18, side.stop - 4) for side in box)  # without letters
+        blob, line = plain[inside].max(axis=2) < 0.1, yellow(drawn)[inside]
+        for axis in (0, 1):
+            dark, bright = (np.flatnonzero(part.any(axis=axis)) for part in (blob, line))
+            assert abs(dark[0] - bright[0]) <= 2
+            assert abs(dark[-1] - bright[-1]) <= 2
+
+
+def test_slices_cut_a_scattered_mask() -> None:
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[2, 3, 4] = mask[20, 25, 17] = True
+    mask[10:13, 10:13, 9] = True
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        cuts = crossings(mask, axis, 4)
+        assert all(mask.any(axis=others)[list(cuts)])
+        assert list(cuts) == sorted(cuts)
+    assert crossings(mask, 2, 1) == (9,)
+    assert crossings(np.zeros(SHAPE, bool), 2, 1) == positions(np.zeros(SHAPE, bool), 2, 1)
+
+
+@pytest.mark.parametrize("shape", [(4, 200, 200), (200, 4, 200), (300, 300, 3)])
+def test_the_size_of_a_picture_is_bounded(shape: tuple[int, int, int]) -> None:
+    values = np.random.default_rng(0).random(shape)
+    mask = np.ones(shape, dtype=bool)
+    for png in (mosaic(values, (0.5, 0.5, 0.5)), map_with_histogram(values, (0.5,) * 3, mask)):
+        height, width = pixels(png).shape[:2]
+        assert height < 1300
+        assert width < 1700
+        assert len(png) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("values", "window"),
+    [
+        (np.full(100, 41.0), (0.0, 50.0)),
+        (np.full(100, 112.0), (0.0, 150.0)),
+        (np.full(100, 0.93), (0.0, 1.0)),
+        (np.linspace(-0.1, 0.072, 1001), (-0.1, 0.1)),
+        (np.array([-0.1] * 10 + [20.0] * 90), (0.0, 20.0)),
+        (np.array([np.nan]), (0.0, 1.0)),
+        (np.zeros(5), (0.0, 1.0)),
+    ],
+)
+def test_the_window_of_a_map_ends_at_a_round_number(
+    values: np.ndarray, window: tuple[float, float]
+) -> None:
+    assert value_window(values) == pytest.approx(window)
 
 
 @pytest.mark.parametrize("filled", [True, False])
@@ -151,3 +218,12 @@ def test_a_map_is_drawn_with_its_histogram(filled: bool) -> None:
     values = np.random.default_rng(0).normal(20, 5, SHAPE)
     png = map_with_histogram(values, VOXEL_MM, np.full(SHAPE, filled), title="R2*")
     assert pixels(png).shape[1] > 1000
+
+
+def test_the_limit_of_a_map_is_drawn_where_it_lies_in_the_window() -> None:
+    values, mask = np.full(SHAPE, 0.1), np.ones(SHAPE, bool)
+    plain, far, near = (
+        map_with_histogram(values, VOXEL_MM, mask, window=(0.0, 0.2), limit=limit, slices=1)
+        for limit in (None, 0.5, 0.15)
+    )
+    assert plain == far != near

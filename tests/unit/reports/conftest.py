@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_json, write_nifti, write_text, write_tsv
+from bids_xai.bids.quality import QUALITY, QUALITY_COLUMNS
 from bids_xai.reports.group import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE
 
@@ -38,6 +40,25 @@ def ball(shape: Sequence[int] = SHAPE, radius: float = 0.8) -> np.ndarray:
 def rows_to_tsv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a table with a description of every column."""
     write_tsv(path, rows, {name: f"the {name}" for name in rows[0]})
+
+
+def write_qc(path: Path, values: Sequence[tuple[str, str, float]]) -> None:
+    """Write a quality table from (image, metric, value), with the limits of the package."""
+    rows = []
+    for image, metric, value in values:
+        limit = QUALITY[metric]
+        ends = [end if math.isfinite(end) else None for end in (limit.low, limit.high)]
+        rows.append(
+            {"image": image, "metric": metric, "value": value, "low": ends[0], "high": ends[1],
+             "flagged": limit.flags(value), "meaning": limit.meaning}
+        )  # fmt: skip
+    write_tsv(path, rows, QUALITY_COLUMNS)
+
+
+@pytest.fixture(name="write_qc")
+def _write_qc() -> Callable[[Path, Sequence[tuple[str, str, float]]], None]:
+    """:func:`write_qc`, for tests."""
+    return write_qc
 
 
 @pytest.fixture
@@ -74,8 +95,11 @@ def _write_session(out: Path, session: str) -> None:
         write_nifti(Path(f"{stem}_{name}.nii.gz"), data, affine())
     sidecar = {"EchoTime": [0.005, 0.0101], "EstimationAlgorithm": "nlls", "Units": "1/s"}
     write_json(Path(f"{stem}_R2starmap.json"), sidecar)
-    quality = {"Quality": {"mutual_information": 0.51234, "dice": 0.97}}
-    write_json(Path(f"{stem}_space-T1w_R2starmap.json"), quality)
+    template_t1w = f"{stem.name}_{template}_desc-preproc_T1w"
+    write_qc(Path(f"{stem}_qc.tsv"), [
+        (f"{stem.name}_desc-brain_mask", "BrainVolumeMl", 1402.5),
+        (template_t1w, "MaskDice", 0.71 if session == "2" else 0.95123),
+    ])  # fmt: skip
     about = {"Method": "lrp-zplus", "Start": "softmax", "InnerMaskShare": 0.876}
     write_json(Path(f"{stem}_space-T1w_model-A_label-AD_desc-lrpzplus_relmap.json"), about)
     prediction = [

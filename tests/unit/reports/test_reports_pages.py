@@ -180,8 +180,8 @@ def test_the_participant_page_shows_all_sessions(participant_dir: Path) -> None:
     assert page.headings == ["Problems", "Session 1", "Session 2", "Methods"]
     assert "ses-2: <the fit> failed" in page.text
     assert "5, 10.1" in page.text
-    assert "mutual_information" in page.text
-    assert "0.5123" in page.text
+    assert "BrainVolumeMl" in page.text
+    assert "0.9512" in page.text
     assert "80.0 %" in page.text
     assert "87.6 %" in page.text
     assert "Maps were fitted <by> least squares." in page.text

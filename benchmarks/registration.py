@@ -1,0 +1,265 @@
+"""T1w → template: recipes against simulated truth and real heads.
+
+    .venv/bin/python benchmarks/registration.py [--heads 3] [--real] [--recipes ants greedy ...]
+
+One row a recipe, means over the heads: CPU seconds of the registration (not of the brain mask),
+Dice of the warped brain mask with the template's, correlation within it, Dice of tissue classes,
+fraction of voxels with a Jacobian ≤ 0, sd of the log Jacobian. Simulated heads have a true way
+back to the template: ``nuclei`` is the mean Dice of the six true nuclei, resampled to 2 mm by
+nearest neighbour, ``ceiling`` the same through the *true* field (two grids of 2 mm cost that
+much), ``exact`` compares the shapes themselves, sampled through both fields, and ``error`` is the
+mean distance (mm) in the brain. Real heads: ``round trip`` is the Dice of atlas labels taken to the
+T1w grid and back. greedy needs ``pip install picsl_greedy``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from bids_xai.bids.images import Volume, read_volume
+from bids_xai.core.masks import dice
+from bids_xai.core.nuclei import label_points
+from bids_xai.core.registration_quality import correlation, jacobian, smoothness
+from bids_xai.interfaces import ants_tools, greedy_tools
+from bids_xai.interfaces.brain import extract_brain
+from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
+from bids_xai.templates.lookup import Template, load_atlas, load_template
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+LPS = np.array([-1.0, -1.0, 1.0])
+NUCLEI = range(1, 7)
+RECIPES = ("none", "linear", "mattes", "ants", "greedy")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A T1w image with its own brain mask; ``truth`` is the stem of the truth's files."""
+
+    name: str
+    image: Volume
+    mask: Volume
+    truth: str | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--heads", type=int, default=3, help="simulated heads (0: none)")
+    parser.add_argument("--real", action="store_true", help="also the real heads")
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, choices=RECIPES)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if options.heads:
+            space = OutputSpace(EMBEDDED_TEMPLATE, 2)
+            compare(simulated(Path(name), options.heads), space, options.recipes, None)
+    if options.real and not SHARED.is_dir():
+        print(f"no real heads: {SHARED} is not here")
+    elif options.real:
+        os.environ["TEMPLATEFLOW_HOME"] = str(SHARED / "templateflow")
+        os.environ["TEMPLATEFLOW_AUTOUPDATE"] = "off"
+        heads = [prepared(n, SHARED / f"real-bids/sub-{n}/anat/sub-{n}_T1w.nii.gz")
+                 for n in ("uih", "lia")]  # fmt: skip
+        for space, labels in real_spaces():
+            compare(heads, space, options.recipes, labels)
+
+
+def real_spaces() -> list[tuple[OutputSpace, Volume]]:
+    """Template spaces at 2 and 1 mm with labels of subcortical nuclei at 1 mm."""
+    six = OutputSpace("MNI152NLin6Asym", 2)
+    hospa = load_atlas(OutputSpace("MNI152NLin6Asym", 1))
+    nuclei = {
+        n
+        for n, name in hospa.labels
+        if any(
+            part in name.lower() for part in ("caudate", "putamen", "pallid", "thalam", "hippocamp")
+        )
+    }
+    data = np.where(np.isin(hospa.volume.data, sorted(nuclei)), hospa.volume.data, 0)
+    cit = SHARED / "atlases" / "tpl-MNI152NLin2009cAsym_atlas-CIT168_res-1_dseg.nii.gz"
+    return [(six, Volume(data, hospa.volume.affine)),
+            (OutputSpace("MNI152NLin2009cAsym", 1), read_volume(cit, np.int32))]  # fmt: skip
+
+
+def prepared(name: str, file: Path, truth: str | None = None) -> Head:
+    """Find the brain with our own extraction."""
+    start = time.process_time()
+    found = extract_brain(read_volume(file), load_template(OutputSpace(EMBEDDED_TEMPLATE, 2)))
+    took = time.process_time() - start
+    mask = Volume(found.mask.astype(np.float32), found.corrected.affine)
+    note = ""
+    if truth:
+        true = read_volume(Path(f"{truth}_desc-brain_mask.nii.gz")).data
+        note = f", Dice with the true mask {dice(found.mask, true):.3f}"
+    print(f"{name}: brain mask in {took:.0f} CPU s{note}", flush=True)
+    return Head(name, found.corrected, mask, truth)
+
+
+def simulated(folder: Path, n_heads: int) -> list[Head]:
+    from bids_xai.cli.simulate import main as simulate
+
+    raw = folder / "raw"
+    simulate([str(raw), "--n-participants", str(n_heads), "--seed", "1"])
+    heads = []
+    for file in sorted(raw.glob("sub-*/ses-1/anat/*_T1w.nii.gz"))[:n_heads]:
+        stem = file.name[: -len("_T1w.nii.gz")]
+        truth = raw / "derivatives" / "truth" / file.parent.relative_to(raw) / stem
+        heads.append(prepared(stem, file, str(truth)))
+    return heads
+
+
+def compare(
+    heads: list[Head], space: OutputSpace, recipes: list[str], labels: Volume | None
+) -> None:
+    """Print a row a recipe."""
+    template = load_template(space)
+    print(f"\n{space}, {len(heads)} heads")
+    for recipe in recipes:
+        rows = [measure(head, template, space, recipe, labels) for head in heads]
+        means = {key: np.mean([row[key] for row in rows]) for key in rows[0]}
+        print(f"{recipe:8s} " + "  ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
+
+
+def measure(
+    head: Head, template: Template, space: OutputSpace, recipe: str, labels: Volume | None
+) -> dict[str, float]:
+    ants = ants_tools.ants_module(0)
+    with tempfile.TemporaryDirectory() as name:
+        forward, inverse = Path(name) / "forward.h5", Path(name) / "inverse.h5"
+        start = time.process_time()
+        register(ants, head, template, recipe, forward, inverse)
+        found = {"CPU s": time.process_time() - start}
+        found |= fit(ants, head, template, forward)
+        field = displacement(ants, template.brain, forward)
+        smooth = smoothness(jacobian(field, template.brain.affine), template.mask.data > 0)
+        found |= {"folded": smooth.folded, "sd log J": smooth.sd_log}
+        if head.truth:
+            found |= against_truth(ants, head, template, space, forward, field)
+        if labels is not None:
+            found |= {"round trip": round_trip(ants, head, labels, forward, inverse)}
+    return found
+
+
+def register(
+    ants: object, head: Head, template: Template, recipe: str, forward: Path, inverse: Path
+) -> None:
+    method = recipe if recipe in ("none", "linear") else "nonlinear"
+    ants_tools.register_to_template(
+        ants, template.brain, template.mask, head.image, head.mask, method=method,
+        forward=forward, inverse=inverse,
+        recipe=ants_tools.MATTES if recipe == "mattes" else None,
+        deformable=greedy_tools.register_deformable if recipe == "greedy" else None,
+    )  # fmt: skip
+
+
+def fit(ants: object, head: Head, template: Template, forward: Path) -> dict[str, float]:
+    there = template.mask.data > 0
+    image = ants_tools.resample(ants, head.image, template.brain, [forward])
+    mask = ants_tools.resample(ants, head.mask, template.brain, [forward]) > 0.5
+    tissues, wanted = three_classes(image, there), three_classes(template.brain.data, there)
+    return {
+        "mask Dice": dice(mask, there),
+        "r": correlation(image, template.brain.data, there),
+        "tissue Dice": float(np.mean([dice(tissues == k, wanted == k) for k in (1, 2, 3)])),
+    }
+
+
+def three_classes(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Dark, middle, bright (1, 2, 3) within the mask by one-dimensional k-means."""
+    values = image[mask]
+    low, high = np.percentile(values, [1, 99])
+    centres = low + (high - low) * np.array([0.2, 0.55, 0.85])
+    for _ in range(30):
+        nearest = np.abs(values[:, None] - centres).argmin(1)
+        centres = np.array([values[nearest == k].mean() if (nearest == k).any() else centres[k]
+                            for k in range(3)])  # fmt: skip
+    classes = np.zeros(mask.shape, int)
+    classes[mask] = nearest + 1
+    return classes
+
+
+def displacement(ants: object, grid: Volume, transform: Path) -> np.ndarray:
+    """Displacement (x, y, z, 3) in RAS mm of every voxel of the grid."""
+    image = ants_tools.to_ants(ants, grid)
+    with tempfile.TemporaryDirectory() as name:
+        file = ants.apply_transforms(image, image, [str(transform)], compose=f"{name}/field_")
+        return np.asarray(nib.load(file).dataobj)[:, :, :, 0, :] * LPS
+
+
+def points(grid: Volume) -> np.ndarray:
+    index = np.indices(grid.data.shape).reshape(3, -1).T
+    return index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+
+
+def against_truth(
+    ants: object, head: Head, template: Template, space: OutputSpace, forward: Path,
+    field: np.ndarray,
+) -> dict[str, float]:  # fmt: skip
+    grid, shape = template.brain, template.brain.data.shape
+    atlas = load_atlas(space).volume.data
+    labels = read_volume(Path(f"{head.truth}_desc-nuclei_dseg.nii.gz"))
+    warped = np.rint(ants_tools.resample(ants, labels, grid, [forward], nearest=True))
+    to_template = true_way(head)
+    start = points(grid)
+    back = to_template(start + field.reshape(-1, 3))
+    shapes = label_points(back).reshape(shape), label_points(start).reshape(shape)
+    error = np.linalg.norm(back - start, axis=1).reshape(shape)
+    each = [dice(warped == k, atlas == k) for k in NUCLEI]
+    return {
+        "nuclei": float(np.mean(each)),
+        "worst": min(each),
+        "ceiling": ceiling(labels, atlas, start, to_template),
+        "exact": float(np.mean([dice(shapes[0] == k, shapes[1] == k) for k in NUCLEI])),
+        "error": float(error[template.mask.data > 0].mean()),
+    }
+
+
+def true_way(head: Head) -> Callable[[np.ndarray], np.ndarray]:
+    """The simulation's own map of T1w points (n, 3) to template points, RAS mm."""
+    image = nib.load(f"{head.truth}_from-{EMBEDDED_TEMPLATE}_to-T1w_mode-image_xfm.nii.gz")
+    moves = np.asarray(image.dataobj, dtype=float)[:, :, :, 0, :] * LPS
+    to_index = np.linalg.inv(image.affine)
+
+    def way(where: np.ndarray) -> np.ndarray:
+        index = (where @ to_index[:3, :3].T + to_index[:3, 3]).T
+        return where + np.stack([
+            ndimage.map_coordinates(moves[..., k], index, order=1, mode="nearest")
+            for k in range(3)], 1)  # fmt: skip
+
+    return way
+
+
+def ceiling(labels: Volume, atlas: np.ndarray, start: np.ndarray, way: Callable) -> float:
+    """Mean Dice of the labels resampled through the inverse of the true field."""
+    near = ndimage.binary_dilation((atlas >= 1) & (atlas <= 6), iterations=4).ravel()
+    wanted = start[near]
+    where = wanted.copy()
+    for _ in range(100):  # a contraction: the displacement is smooth
+        where -= 0.7 * (way(where) - wanted)
+    to_index = np.linalg.inv(labels.affine)
+    index = (where @ to_index[:3, :3].T + to_index[:3, 3]).T
+    found = np.zeros(atlas.size)
+    found[near] = ndimage.map_coordinates(labels.data, index, order=0)
+    found = found.reshape(atlas.shape)
+    return float(np.mean([dice(found == k, atlas == k) for k in NUCLEI]))
+
+
+def round_trip(ants: object, head: Head, labels: Volume, forward: Path, inverse: Path) -> float:
+    """Mean Dice of labels taken to a 1 mm grid over the T1w image and back to the template."""
+    there = ants_tools.resample(ants, labels, head.image, [inverse], nearest=True)
+    again = np.rint(ants_tools.resample(
+        ants, Volume(there, head.image.affine), labels, [forward], nearest=True))  # fmt: skip
+    values = [v for v in np.unique(labels.data) if v and (labels.data == v).sum() > 100]
+    return float(np.mean([dice(again == v, labels.data == v) for v in values]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Maps and masks that were made elsewhere: ``--derivatives NAME=PATH``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_xai.bids.dataset import bids_uri
+from bids_xai.bids.layout import read_json
+from bids_xai.bids.names import parse_name
+from bids_xai.bids.records import PrecomputedMap, SourceImage
+from bids_xai.errors import BadDataError, NoInputError
+
+_TAKEN_OVER = ("sub", "ses", "acq", "ce", "rec", "run")
+_UNITS = {
+    "R1map": "1/s", "R2map": "1/s", "R2starmap": "1/s", "T1map": "s", "T2map": "s",
+    "T2starmap": "s", "Chimap": "ppm", "MTVmap": "percent", "MTRmap": "percent",
+}  # fmt: skip
+_MASKS = {
+    "brain": ({"desc": "brain"}, {"label": "brain"}),
+    "lesion": ({"label": "lesion"}, {"desc": "lesion"}, {"label": "WMH"}),
+}
+
+
+@dataclass(frozen=True)
+class DerivativeFolder:
+    """A derivative dataset: the name that URIs use, and its folder."""
+
+    name: str
+    root: Path
+
+
+def open_derivatives(items: Sequence[tuple[str, Path]]) -> list[DerivativeFolder]:
+    """Return the folders of ``-d NAME=PATH``; :class:`NoInputError` where one is missing."""
+    for name, root in items:
+        if not root.is_dir():
+            raise NoInputError("no such folder", file=root, fix=f"check --derivatives {name}=…")
+    return [DerivativeFolder(name, root) for name, root in items]
+
+
+def find_map(
+    folders: Sequence[DerivativeFolder], participant: str, session: str, suffix: str
+) -> PrecomputedMap | None:
+    """Return the session's map of this suffix that lies in scanner or T1w space.
+
+    Raises :class:`BadDataError` where several fit.
+    """
+    fitting = [
+        (folder, file)
+        for folder, file in _images(folders, participant, session, suffix)
+        if parse_name(file.name)[0].get("space", "T1w") in ("T1w", "scanner", "orig")
+    ]
+    image = _only(fitting, f"{suffix} of sub-{participant}")
+    if image is None:
+        return None
+    sidecar = image.file.with_name(image.file.name.partition(".")[0] + ".json")
+    units = str(read_json(sidecar).get("Units", "")) if sidecar.is_file() else ""
+    return PrecomputedMap(image, suffix, units or _UNITS.get(suffix, "arbitrary"))
+
+
+def find_mask(
+    folders: Sequence[DerivativeFolder], participant: str, session: str, kind: str
+) -> SourceImage | None:
+    """Return the session's ``brain`` or ``lesion`` mask in T1w space, where there is one.
+
+    Raises :class:`BadDataError` where several fit.
+    """
+    fitting = []
+    for folder, file in _images(folders, participant, session, "mask"):
+        entities = parse_name(file.name)[0]
+        in_t1w = entities.get("space", "T1w") in ("T1w", "orig")
+        if in_t1w and any(wanted.items() <= entities.items() for wanted in _MASKS[kind]):
+            fitting.append((folder, file))
+    return _only(fitting, f"{kind} mask of sub-{participant}")
+
+
+def _images(
+    folders: Sequence[DerivativeFolder], participant: str, session: str, suffix: str
+) -> Iterator[tuple[DerivativeFolder, Path]]:
+    for folder in folders:
+        place = folder.root / f"sub-{participant}"
+        if session:
+            place /= f"ses-{session}"
+        for file in sorted(place.glob(f"anat/*_{suffix}.nii*")):
+            yield folder, file
+
+
+def _only(fitting: Sequence[tuple[DerivativeFolder, Path]], what: str) -> SourceImage | None:
+    if not fitting:
+        return None
+    if len(fitting) > 1:
+        names = ", ".join(file.name for _, file in fitting)
+        raise BadDataError(
+            f"{len(fitting)} files could be the {what}: {names}",
+            file=fitting[0][1],
+            fix="leave one of them in the folder given to --derivatives",
+        )
+    folder, file = fitting[0]
+    entities = parse_name(file.name)[0]
+    kept = {key: entities[key] for key in _TAKEN_OVER if key in entities}
+    return SourceImage(file, bids_uri(file, folder.root, folder.name), kept)

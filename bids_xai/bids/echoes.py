@@ -1,0 +1,131 @@
+"""Multi-echo GRE: from the files of one acquisition to a series sorted by echo time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_xai.bids.images import read_header
+from bids_xai.bids.records import EchoSeries
+from bids_xai.errors import BadDataError
+
+_LONGEST_PLAUSIBLE_ECHO_S = 1.0
+_NOT_BIDS = "split the series into one 3-D file an echo, named echo-<n>, as BIDS asks"
+
+
+def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries:
+    """Return the series of pybids files that differ in echo and part alone.
+
+    entities : of the series' name, without echo and part
+    Raises :class:`BadDataError` naming the file where there are no magnitudes, fewer than two
+    echoes, unusable echo times, or echoes that do not share one grid.
+    """
+    magnitude = [f for f in files if f.entities.get("part") in (None, "", "mag")]
+    if not magnitude:
+        raise _no_magnitude(files)
+    _check_not_4d(magnitude)
+    timed = sorted((_echo_time_s(f), str(f.path)) for f in magnitude)
+    if len(timed) < 2:
+        raise BadDataError(
+            "R2* needs at least two echoes, found one",
+            file=timed[0][1],
+            fix="add the other echoes as …_echo-<n>_MEGRE.nii.gz",
+        )
+    for (early, first), (late, second) in itertools.pairwise(timed):
+        if early == late:
+            raise BadDataError(
+                f"two echoes have the same EchoTime {early:g} s ({Path(first).name})",
+                file=second,
+                fix="correct EchoTime in the sidecars, or tell the runs apart by run-<n>",
+            )
+    paths = tuple(Path(path) for _, path in timed)
+    _check_same_grid(paths)
+    field = magnitude[0].get_metadata().get("MagneticFieldStrength")
+    return EchoSeries(
+        dict(entities),
+        paths,
+        tuple(time for time, _ in timed),
+        float(field) if isinstance(field, (int, float)) else None,
+    )
+
+
+def _no_magnitude(files: Sequence[Any]) -> BadDataError:
+    parts = {str(f.entities.get("part")) for f in files}
+    if {"real", "imag"} <= parts:
+        fix = "compute sqrt(real² + imag²) an echo and add it as part-mag; R2* is fitted to it"
+    else:
+        fix = "add the part-mag images; R2* is fitted to magnitudes"
+    return BadDataError(
+        f"the multi-echo GRE has no magnitude images, only part-{', part-'.join(sorted(parts))}",
+        file=files[0].path,
+        fix=fix,
+    )
+
+
+def _check_not_4d(files: Sequence[Any]) -> None:
+    """A converter may leave all echoes in one file, with a name that BIDS does not know."""
+    path = Path(files[0].path)
+    if len(files) > 1 or files[0].entities.get("echo") is not None:
+        return
+    shape, _ = read_header(path)
+    if len(shape) == 4 and shape[3] > 1:
+        raise BadDataError(
+            f"all {shape[3]} echoes are in one 4-D file, which is not BIDS",
+            file=path,
+            fix=_NOT_BIDS,
+        )
+
+
+def _echo_time_s(file: Any) -> float:
+    value = file.get_metadata().get("EchoTime")
+    if value is None:
+        raise BadDataError(
+            "EchoTime is missing",
+            file=file.path,
+            fix="add EchoTime in seconds to the JSON sidecar beside the image or above it",
+        )
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError) as error:
+        raise BadDataError(
+            f"EchoTime is not a number: {value!r}", file=file.path, fix="write it in seconds"
+        ) from error
+    if seconds > _LONGEST_PLAUSIBLE_ECHO_S:
+        raise BadDataError(
+            f"EchoTime {seconds:g} is in milliseconds",
+            file=file.path,
+            fix=f"write it in seconds, as BIDS asks: {seconds / 1000:g}",
+        )
+    if not seconds > 0:
+        raise BadDataError(
+            f"EchoTime {seconds:g} is not positive", file=file.path, fix="write it in seconds"
+        )
+    return seconds
+
+
+def _check_same_grid(paths: tuple[Path, ...]) -> None:
+    shape, affine = read_header(paths[0])
+    if len(shape) != 3:
+        raise BadDataError(
+            f"an echo has shape {shape}, not three dimensions",
+            file=paths[0],
+            fix=_NOT_BIDS,
+        )
+    for path in paths[1:]:
+        other_shape, other_affine = read_header(path)
+        if other_shape != shape:
+            raise BadDataError(
+                f"echoes have different shapes: {shape} ({paths[0].name}) and {other_shape}",
+                file=path,
+                fix="convert the series again; all echoes must share one grid",
+            )
+        if not np.allclose(other_affine, affine, atol=1e-3):
+            raise BadDataError(
+                f"echoes lie on different grids (affine differs from {paths[0].name})",
+                file=path,
+                fix="convert the series again; all echoes must share one grid",
+            )

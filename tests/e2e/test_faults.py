@@ -1,0 +1,253 @@
+"""What goes wrong on real machines: kills, full disks, broken files. Nothing stays half-written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from conftest import EMBEDDED, command, simulate
+
+pytestmark = pytest.mark.slow
+
+N_KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two participants, small."""
+    folder = tmp_path_factory.mktemp("faults") / "raw"
+    made = simulate(folder, "--n-participants", 2, "--seed", 5, "--voxel-mm", 4, "--sessions", 1)
+    assert made.status == 0, made.err
+    return folder
+
+
+def line(raw: Path, out: Path, *more: object) -> tuple[object, ...]:
+    return (
+        raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-4", "--sloppy",
+        "--nprocs", 1, *more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    done = command(*line(raw, out))
+    assert done.status == 0, done.err
+    return out
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """The content of every result; logs and pages hold times and paths."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.glob("sub-*/**/anat/*"))
+    }
+
+
+def assert_whole(out: Path) -> None:
+    """No file under a final name is half-written."""
+    for path in out.glob("sub-*/**/anat/*"):
+        if path.name.startswith(".tmp-"):
+            continue
+        if path.name.endswith(".nii.gz"):
+            image = nib.load(path)
+            assert np.asarray(image.dataobj).shape == image.shape
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+        else:
+            assert path.stat().st_size > 0
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
+    raw: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    chance = random.Random(0)
+    code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
+    for _ in range(N_KILLS):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, line(raw, out))],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        time.sleep(chance.uniform(0.5, 9))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert_whole(out)
+    done = command(*line(raw, out))
+    assert done.status == 0, done.err
+    assert results(out) == results(undisturbed)
+    assert not list(out.rglob(".tmp-*"))
+
+
+def test_two_runs_into_one_folder_do_not_hurt_each_other(
+    raw: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, line(raw, out, "--participant-label", label))],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for label in ("01", "02")
+    ]  # fmt: skip
+    for process in runs:
+        assert process.wait(timeout=300) == 0, process.communicate()[1]
+    assert results(out) == results(undisturbed)
+    assert not (out / "work").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MiB, which only root can make."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    made = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)],
+        capture_output=True, check=False,
+    ).returncode == 0  # fmt: skip
+    if not made:
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    raw: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    done = command(*line(raw, small_disk / "out", "-w", tmp_path / "work"))
+    assert done.status in (1, 73, 74), done.err
+    assert "No space left on device" in done.err
+    assert "Traceback" not in done.err
+    assert_whole(small_disk / "out")
+
+
+def test_a_full_work_disk_is_told(raw: Path, small_disk: Path, tmp_path: Path) -> None:
+    done = command(*line(raw, tmp_path / "out", "-w", small_disk / "work"))
+    assert done.status in (1, 73, 74), done.err
+    assert "No space left on device" in done.err
+    assert "Traceback" not in done.err
+    assert_whole(tmp_path / "out")
+
+
+def _t1w(raw: Path) -> Path:
+    return raw / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+
+
+def _echo(raw: Path, ending: str = ".nii.gz") -> Path:
+    return raw / "sub-01" / "anat" / f"sub-01_echo-2_MEGRE{ending}"
+
+
+def _corrupt_gz(raw: Path) -> Path:
+    data = bytearray(_t1w(raw).read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = os.urandom(200)
+    _t1w(raw).write_bytes(data)
+    return _t1w(raw)
+
+
+def _empty(raw: Path) -> Path:
+    _echo(raw).write_bytes(b"")
+    return _echo(raw)
+
+
+def _all_nan(raw: Path) -> Path:
+    image = nib.load(_t1w(raw))
+    nib.save(nib.Nifti1Image(np.full(image.shape, np.nan, np.float32), image.affine), _t1w(raw))
+    return _t1w(raw)
+
+
+def _echo_time(value: object) -> Callable[[Path], Path]:
+    def spoil(raw: Path) -> Path:
+        path = _echo(raw, ".json")
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"EchoTime": value}))
+        return _echo(raw)
+
+    return spoil
+
+
+def _latin1_sidecar(raw: Path) -> Path:
+    _echo(raw, ".json").write_bytes(
+        '{"EchoTime": 0.01, "InstitutionName": "Universität"}'.encode("latin-1")
+    )
+    return _echo(raw, ".json")
+
+
+def _not_gzip(raw: Path) -> Path:
+    _t1w(raw).write_bytes(gzip.decompress(_t1w(raw).read_bytes()))
+    return _t1w(raw)
+
+
+BROKEN = {
+    "corrupted gz": (_corrupt_gz, "damaged"),
+    "0 bytes": (_empty, "cannot read the image"),
+    "only NaN": (_all_nan, "no contrast"),
+    "echo time below zero": (_echo_time(-0.01), "not positive"),
+    "echo time a list": (_echo_time([0.01, 0.02]), "not a number"),
+    "echo time of hours": (_echo_time(9000), "milliseconds"),
+    "echo time NaN": (_echo_time(float("nan")), "EchoTime"),
+    "plain NIfTI called gz": (_not_gzip, "cannot read the image"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_input_is_named_and_the_other_participant_is_made(
+    raw: Path, undisturbed: Path, tmp_path: Path, name: str
+) -> None:
+    spoil, text = BROKEN[name]
+    mine, out = tmp_path / "raw", tmp_path / "out"
+    shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives"))
+    file = spoil(mine)
+    done = command(*line(mine, out))
+    assert done.status == 1, done.err
+    assert "Traceback" not in done.err
+    last = done.err.strip().splitlines()[-1]
+    assert "failed: sub-01" in last
+    assert text in last
+    assert file.name in last
+    assert "Fix: " in last
+    whole = {k: v for k, v in results(undisturbed).items() if k.startswith("sub-02")}
+    assert {k: v for k, v in results(out).items() if k.startswith("sub-02")} == whole
+    assert_whole(out)
+
+
+def test_a_sidecar_that_is_not_utf8_is_named(raw: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "raw"
+    shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives"))
+    file = _latin1_sidecar(mine)
+    done = command(*line(mine, tmp_path / "out"))
+    assert done.status in (1, 16, 65)
+    assert "Traceback" not in done.err
+    assert file.name in done.err
+
+
+def test_undefined_voxels_are_counted_and_stay_where_they_are(raw: Path, tmp_path: Path) -> None:
+    mine, out = tmp_path / "raw", tmp_path / "out"
+    shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives"))
+    image = nib.load(_echo(mine))
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    data[2:4, 2:4, 2:4] = np.nan
+    nib.save(nib.Nifti1Image(data, image.affine), _echo(mine))
+    done = command(*line(mine, out, "--participant-label", "01"))
+    assert done.status == 0, done.err
+    fitted = out / "sub-01" / "anat" / "sub-01_R2starmap.nii.gz"
+    values = np.asarray(nib.load(fitted).dataobj)
+    assert np.isfinite(values).all()
+    assert (values[2:4, 2:4, 2:4] == 0).all()
+    about = json.loads(fitted.with_name("sub-01_R2starmap.json").read_text())
+    assert about["NumberOfInvalidVoxels"] >= 8
