@@ -32,7 +32,8 @@ docs: | $(VENV)/.ready
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 test: lint docs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit -n $(NPROCS)
+	$(BIN)/python -m pytest tests/e2e
 
 clean:
 	rm -rf $(DEMO) docs/_build build dist

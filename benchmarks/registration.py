@@ -24,6 +24,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 
 from bids_xai.bids.images import Volume, read_volume
@@ -73,20 +74,18 @@ def main() -> None:
 
 
 def real_spaces() -> list[tuple[OutputSpace, Volume]]:
-    """Template spaces at 2 and 1 mm with labels of subcortical nuclei at 1 mm."""
-    six = OutputSpace("MNI152NLin6Asym", 2)
-    hospa = load_atlas(OutputSpace("MNI152NLin6Asym", 1))
-    nuclei = {
-        n
-        for n, name in hospa.labels
-        if any(
-            part in name.lower() for part in ("caudate", "putamen", "pallid", "thalam", "hippocamp")
-        )
-    }
-    data = np.where(np.isin(hospa.volume.data, sorted(nuclei)), hospa.volume.data, 0)
+    """Template spaces at 2 and 1 mm, each with labels of subcortical structures at 1 mm."""
+    six = "tpl-MNI152NLin6Asym/tpl-MNI152NLin6Asym"
+    names = pd.read_csv(SHARED / "templateflow" / f"{six}_atlas-HOSPA_dseg.tsv", sep="\t")
+    wanted = names["name"].str.contains("caud|puta|pall|thal|hippo|amyg", case=False)
+    hospa = SHARED / "templateflow" / f"{six}_res-01_atlas-HOSPA_desc-th25_dseg.nii.gz"
+    labels = read_volume(hospa, np.int32)
+    deep = np.where(np.isin(labels.data, names["index"][wanted]), labels.data, 0)
     cit = SHARED / "atlases" / "tpl-MNI152NLin2009cAsym_atlas-CIT168_res-1_dseg.nii.gz"
-    return [(six, Volume(data, hospa.volume.affine)),
-            (OutputSpace("MNI152NLin2009cAsym", 1), read_volume(cit, np.int32))]  # fmt: skip
+    return [
+        (OutputSpace("MNI152NLin6Asym", 2), Volume(deep, labels.affine)),
+        (OutputSpace("MNI152NLin2009cAsym", 1), read_volume(cit, np.int32)),
+    ]
 
 
 def prepared(name: str, file: Path, truth: str | None = None) -> Head:

@@ -6,6 +6,8 @@ specification and ``sysexits.h``). A bug is any other exception and keeps its tr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 
 SUCCESS = 0
@@ -44,6 +46,17 @@ class UserError(Exception):
 
 def _rebuild(cls: type[UserError], problem: str, file: str | None, fix: str | None) -> UserError:
     return cls(problem, file=file, fix=fix)
+
+
+@contextmanager
+def naming(file: str | PathLike[str]) -> Iterator[None]:
+    """Within it, a :class:`UserError` that names no file names this one."""
+    try:
+        yield
+    except UserError as error:
+        if error.file is not None:
+            raise
+        raise _rebuild(type(error), error.problem, str(file), error.fix) from error
 
 
 class InvalidBidsError(UserError):

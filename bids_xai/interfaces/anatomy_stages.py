@@ -16,11 +16,14 @@ from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.labels import to_ranks
 from bids_xai.core.lesions import fill_lesions
 from bids_xai.core.masks import dice
+from bids_xai.core.registration_quality import correlation, covered
 from bids_xai.errors import BadDataError
 from bids_xai.interfaces import ants_tools, greedy_tools
 from bids_xai.interfaces.brain import correct_bias, extract_brain
 from bids_xai.interfaces.map_stages import intensity_scale
 from bids_xai.interfaces.products import Made, Origin, StageFolder, resolution_text
+from bids_xai.interfaces.synthstrip import load_synthstrip, synthstrip_mask
+from bids_xai.interfaces.transforms import without_times
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 from bids_xai.templates.lookup import load_atlas, load_template, parse_atlas
 
@@ -36,11 +39,15 @@ def brain(
     synthstrip : file of a SynthStrip model that finds the brain instead
     """
     image = read_volume(t1w)
-    if given_mask is None:
+    if synthstrip is not None:
+        corrected = correct_bias(image, seed=seed)
+        mask = synthstrip_mask(image, load_synthstrip(synthstrip))
+        about: dict[str, Any] = {"Description": f"SynthStrip, {synthstrip.name}"}
+    elif given_mask is None:
         template = load_template(OutputSpace(EMBEDDED_TEMPLATE, 2))
         found = extract_brain(image, template, seed=seed, sloppy=sloppy)
         corrected, mask = found.corrected, found.mask
-        about: dict[str, Any] = {"Prior": EMBEDDED_TEMPLATE}
+        about = {"Prior": EMBEDDED_TEMPLATE}
     else:
         corrected = correct_bias(image, seed=seed)
         mask = _given_mask(given_mask, image)
@@ -100,6 +107,8 @@ def normalise(
         recipe=ants_tools.SLOPPY if sloppy else None,
         deformable=greedy_tools.register_deformable if engine == "greedy" else None,
     )  # fmt: skip
+    for path in (forward, inverse):
+        without_times(path)
     out = StageFolder(folder, origin)
     about = {"from": "T1w", "to": space.template, "mode": "image"}
     out.add(forward, "xfm", ".h5", {}, **about)
@@ -119,10 +128,8 @@ def to_template(
     there = template.mask.data > 0
     quality = {
         "MaskDice": round(dice(warped_mask, there), 4),
-        "Correlation": round(
-            float(np.corrcoef(warped[there], template.brain.data[there])[0, 1]), 4
-        ),
-        "TemplateCovered": round(float(warped_mask[there].mean()), 4),
+        "Correlation": round(correlation(warped, template.brain.data, there), 4),
+        "TemplateCovered": round(covered(warped_mask, there), 4),
     }
     out = StageFolder(folder, origin)
     names = space.entities

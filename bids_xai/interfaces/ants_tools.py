@@ -290,6 +290,12 @@ def align_centres(
     return output
 
 
+def _reach(ants: Any, mask: Volume) -> NDArray[np.bool_]:
+    """Return what lies within 8 mm of a mask, on the grid of its coarsened image."""
+    small = coarsen(ants, Volume((mask.data > 0).astype(np.float32), mask.affine))
+    return dilate(small.data > 0.5, 8.0, small.voxel_mm)
+
+
 def _centre_mm(volume: Volume, mask: bool) -> NDArray[np.float64]:
     if mask and not np.any(volume.data > 0):
         raise BadDataError("a mask is empty", fix="look at the brain mask of this scan")
@@ -336,8 +342,8 @@ def register_to_template(
     with _scratch() as folder:
         start = align_centres(ants, template_mask, brain_mask, folder / "start.mat", masks=True)
         affine = register_linear(
-            ants, template, stripped, folder / "affine.mat", kind="Affine", initial=start,
-            fixed_mask=dilate(inside, 8.0, template.voxel_mm), seed=seed,
+            ants, coarsen(ants, template), coarsen(ants, stripped), folder / "affine.mat",
+            kind="Affine", initial=start, fixed_mask=_reach(ants, template_mask), seed=seed,
         )  # fmt: skip
         if method == "linear":
             ants.write_transform(ants.read_transform(str(affine)), str(forward))

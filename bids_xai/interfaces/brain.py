@@ -16,6 +16,7 @@ from bids_xai.interfaces import ants_tools
 from bids_xai.interfaces.ants_tools import to_ants
 from bids_xai.templates.lookup import Template
 
+_WORK_MM = ants_tools.WORK_MM  # masks are found on a grid of this size; finer adds nothing
 _GROWTHS = 2  # each lets a prior that is too small grow by up to 3 mm of tissue
 _SCALP_AND_SKULL_MM = 12.0
 _BIAS_FIELD_MM = 6.0  # the field is smooth: N4 sees the image at about this voxel size

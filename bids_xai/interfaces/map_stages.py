@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.masks import dilate
+from bids_xai.core.registration_quality import edge_alignment, normalised_mutual_information
 from bids_xai.core.relaxometry import R2StarFit, fit_r2star, noise_sigma
 from bids_xai.errors import BadDataError
 from bids_xai.interfaces import ants_tools
@@ -155,8 +156,15 @@ def coregister(
         kind=kind, fixed_mask=reach, seed=seed,
     )  # fmt: skip
     inverse = ants_tools.invert_linear(ants, forward, folder / "inverse.txt")
+    moved = ants_tools.resample(ants, read_volume(image), fixed, [forward])
+    inside = (read_volume(mask).data > 0) & (moved > 0)
+    quality = {
+        "MutualInformation": normalised_mutual_information(fixed.data, moved, inside),
+        "EdgeAlignment": edge_alignment(fixed.data, moved, inside, fixed.voxel_mm),
+    }
+    sidecar = {"Registration": kind, "Quality": {k: round(v, 4) for k, v in quality.items()}}
     out = StageFolder(folder, origin)
-    out.add(forward, "xfm", ".txt", {}, **{"from": moving, "to": "T1w", "mode": "image"})
+    out.add(forward, "xfm", ".txt", sidecar, **{"from": moving, "to": "T1w", "mode": "image"})
     out.add(inverse, "xfm", ".txt", {}, **{"from": "T1w", "to": moving, "mode": "image"})
     return {"manifest": out.close(), "forward": forward, "inverse": inverse}
 
@@ -174,6 +182,8 @@ def map_to_t1w(
     there = [forward] if forward else []
     mapped = ants_tools.resample(ants, _finite(native), anatomy, there)
     quality = _map_quality(ants, native, mapped, anatomy, brain_mask.data > 0, there)
+    if kind.suffix == "R2starmap" and "BrainMedian" in quality:
+        quality["BrainMedianR2star"] = quality.pop("BrainMedian")
     out = StageFolder(folder, origin)
     sidecar = {
         "Units": kind.units, "SkullStripped": False, "SpatialReference": spatial_reference,

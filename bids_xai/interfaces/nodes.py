@@ -19,6 +19,7 @@ from nipype.interfaces.base import (
 from bids_xai.bids.manifest import publish
 from bids_xai.bids.quality import write_quality
 from bids_xai.bids.stamps import write_stamp
+from bids_xai.errors import naming
 from bids_xai.interfaces import anatomy_stages, map_stages
 from bids_xai.interfaces.map_stages import FitOptions, MapKind
 from bids_xai.interfaces.products import Made, Origin
@@ -44,7 +45,8 @@ class _Stage(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         origin = Origin(dict(self.inputs.entities), tuple(self.inputs.sources))
-        made = self._make(Path(runtime.cwd), origin)
+        with naming(origin.sources[0]):
+            made = self._make(Path(runtime.cwd), origin)
         self._results = {name: str(path) for name, path in made.items()}
         return runtime
 

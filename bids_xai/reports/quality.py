@@ -32,6 +32,7 @@ LOOK_AT: Mapping[str, tuple[str, ...]] = {
     "FitInvalidFraction": ("histogram",),
     "FitResidual": ("residual",),
     "MutualInformation": ("registration",),
+    "EdgeAlignment": ("registration",),
     "LesionVolumeMl": ("lesion",),
     "LesionVoxelsFilled": ("lesionfilled",),
 }

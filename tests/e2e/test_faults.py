@@ -105,7 +105,8 @@ def test_two_runs_into_one_folder_do_not_hurt_each_other(
         for label in ("01", "02")
     ]  # fmt: skip
     for process in runs:
-        assert process.wait(timeout=300) == 0, process.communicate()[1]
+        said = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, said
     assert results(out) == results(undisturbed)
     assert not (out / "work").exists()
 
@@ -144,83 +145,101 @@ def test_a_full_work_disk_is_told(raw: Path, small_disk: Path, tmp_path: Path) -
     assert_whole(tmp_path / "out")
 
 
-def _t1w(raw: Path) -> Path:
-    return raw / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+def _t1w(anat: Path) -> Path:
+    return anat / f"{anat.parent.name}_T1w.nii.gz"
 
 
-def _echo(raw: Path, ending: str = ".nii.gz") -> Path:
-    return raw / "sub-01" / "anat" / f"sub-01_echo-2_MEGRE{ending}"
+def _echo(anat: Path, ending: str = ".nii.gz") -> Path:
+    return anat / f"{anat.parent.name}_echo-2_MEGRE{ending}"
 
 
-def _corrupt_gz(raw: Path) -> Path:
-    data = bytearray(_t1w(raw).read_bytes())
+def _corrupt_gz(anat: Path) -> Path:
+    data = bytearray(_t1w(anat).read_bytes())
     middle = len(data) // 2
     data[middle : middle + 200] = os.urandom(200)
-    _t1w(raw).write_bytes(data)
-    return _t1w(raw)
+    _t1w(anat).write_bytes(data)
+    return _t1w(anat)
 
 
-def _empty(raw: Path) -> Path:
-    _echo(raw).write_bytes(b"")
-    return _echo(raw)
+def _empty(anat: Path) -> Path:
+    _echo(anat).write_bytes(b"")
+    return _echo(anat)
 
 
-def _all_nan(raw: Path) -> Path:
-    image = nib.load(_t1w(raw))
-    nib.save(nib.Nifti1Image(np.full(image.shape, np.nan, np.float32), image.affine), _t1w(raw))
-    return _t1w(raw)
+def _all_nan(anat: Path) -> Path:
+    image = nib.load(_t1w(anat))
+    nib.save(nib.Nifti1Image(np.full(image.shape, np.nan, np.float32), image.affine), _t1w(anat))
+    return _t1w(anat)
 
 
 def _echo_time(value: object) -> Callable[[Path], Path]:
-    def spoil(raw: Path) -> Path:
-        path = _echo(raw, ".json")
+    def spoil(anat: Path) -> Path:
+        path = _echo(anat, ".json")
         content = json.loads(path.read_text())
         path.write_text(json.dumps(content | {"EchoTime": value}))
-        return _echo(raw)
+        return _echo(anat)
 
     return spoil
 
 
-def _latin1_sidecar(raw: Path) -> Path:
-    _echo(raw, ".json").write_bytes(
+def _latin1_sidecar(anat: Path) -> Path:
+    _echo(anat, ".json").write_bytes(
         '{"EchoTime": 0.01, "InstitutionName": "Universität"}'.encode("latin-1")
     )
-    return _echo(raw, ".json")
+    return _echo(anat, ".json")
 
 
-def _not_gzip(raw: Path) -> Path:
-    _t1w(raw).write_bytes(gzip.decompress(_t1w(raw).read_bytes()))
-    return _t1w(raw)
+def _not_gzip(anat: Path) -> Path:
+    _t1w(anat).write_bytes(gzip.decompress(_t1w(anat).read_bytes()))
+    return _t1w(anat)
 
 
 BROKEN = {
-    "corrupted gz": (_corrupt_gz, "damaged"),
-    "0 bytes": (_empty, "cannot read the image"),
-    "only NaN": (_all_nan, "no contrast"),
-    "echo time below zero": (_echo_time(-0.01), "not positive"),
-    "echo time a list": (_echo_time([0.01, 0.02]), "not a number"),
-    "echo time of hours": (_echo_time(9000), "milliseconds"),
-    "echo time NaN": (_echo_time(float("nan")), "EchoTime"),
-    "plain NIfTI called gz": (_not_gzip, "cannot read the image"),
+    "corruptgz": (_corrupt_gz, "damaged"),
+    "zerobytes": (_empty, "cannot read the image"),
+    "onlynan": (_all_nan, "no contrast"),
+    "negative": (_echo_time(-0.01), "not positive"),
+    "list": (_echo_time([0.01, 0.02]), "not a number"),
+    "hours": (_echo_time(9000), "milliseconds"),
+    "nan": (_echo_time(float("nan")), "EchoTime"),
+    "notgzip": (_not_gzip, "Not a gzipped file"),
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_input_is_named_and_the_other_participant_is_made(
-    raw: Path, undisturbed: Path, tmp_path: Path, name: str
-) -> None:
-    spoil, text = BROKEN[name]
-    mine, out = tmp_path / "raw", tmp_path / "out"
-    shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives"))
-    file = spoil(mine)
+@pytest.fixture(scope="module")
+def broken(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """sub-02 as it is, and one participant for each kind of damage, in one run."""
+    folder = tmp_path_factory.mktemp("broken")
+    mine, out = folder / "raw", folder / "out"
+    shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives", "sub-01"))
+    for label, (spoil, _) in BROKEN.items():
+        anat = mine / f"sub-{label}" / "anat"
+        shutil.copytree(raw / "sub-01" / "anat", anat)
+        for path in sorted(anat.iterdir()):
+            path.rename(anat / path.name.replace("sub-01", f"sub-{label}"))
+        spoil(anat)
     done = command(*line(mine, out))
     assert done.status == 1, done.err
     assert "Traceback" not in done.err
-    last = done.err.strip().splitlines()[-1]
-    assert "failed: sub-01" in last
-    assert text in last
-    assert file.name in last
-    assert "Fix: " in last
+    return mine, out, done.err
+
+
+@pytest.mark.parametrize("label", BROKEN)
+def test_a_broken_input_is_named_with_what_to_do(
+    broken: tuple[Path, Path, str], label: str
+) -> None:
+    _, out, said = broken
+    (message,) = [each for each in said.splitlines() if f"failed: sub-{label}: " in each]
+    assert BROKEN[label][1] in message
+    assert f"sub-{label}_" in message.partition("[")[2]  # the file
+    assert "Fix: " in message
+    assert f"sub-{label}" in (out / f"sub-{label}.html").read_text()
+
+
+def test_broken_participants_do_not_stop_the_others(
+    broken: tuple[Path, Path, str], undisturbed: Path
+) -> None:
+    _, out, _ = broken
     whole = {k: v for k, v in results(undisturbed).items() if k.startswith("sub-02")}
     assert {k: v for k, v in results(out).items() if k.startswith("sub-02")} == whole
     assert_whole(out)
@@ -229,7 +248,7 @@ def test_a_broken_input_is_named_and_the_other_participant_is_made(
 def test_a_sidecar_that_is_not_utf8_is_named(raw: Path, tmp_path: Path) -> None:
     mine = tmp_path / "raw"
     shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives"))
-    file = _latin1_sidecar(mine)
+    file = _latin1_sidecar(mine / "sub-01" / "anat")
     done = command(*line(mine, tmp_path / "out"))
     assert done.status in (1, 16, 65)
     assert "Traceback" not in done.err
@@ -239,10 +258,10 @@ def test_a_sidecar_that_is_not_utf8_is_named(raw: Path, tmp_path: Path) -> None:
 def test_undefined_voxels_are_counted_and_stay_where_they_are(raw: Path, tmp_path: Path) -> None:
     mine, out = tmp_path / "raw", tmp_path / "out"
     shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives"))
-    image = nib.load(_echo(mine))
+    image = nib.load(_echo(mine / "sub-01" / "anat"))
     data = np.asarray(image.dataobj, dtype=np.float32)
     data[2:4, 2:4, 2:4] = np.nan
-    nib.save(nib.Nifti1Image(data, image.affine), _echo(mine))
+    nib.save(nib.Nifti1Image(data, image.affine), _echo(mine / "sub-01" / "anat"))
     done = command(*line(mine, out, "--participant-label", "01"))
     assert done.status == 0, done.err
     fitted = out / "sub-01" / "anat" / "sub-01_R2starmap.nii.gz"

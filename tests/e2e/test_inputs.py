@@ -75,9 +75,7 @@ def _add_derivatives(raw: Path, other: Path) -> None:
     lesion = np.zeros(mask.shape, np.uint8)
     centre = np.argwhere(mask).mean(0).astype(int) + np.array([6, 0, 4])
     lesion[tuple(slice(c - 1, c + 2) for c in centre)] = 1
-    nib.save(
-        nib.Nifti1Image(lesion, truth.affine), target / "sub-01_label-lesion_mask.nii.gz"
-    )
+    nib.save(nib.Nifti1Image(lesion, truth.affine), target / "sub-01_label-lesion_mask.nii.gz")
 
 
 def _read(path: Path) -> np.ndarray:

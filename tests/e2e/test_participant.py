@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow
 TEMPLATE = f"space-{EMBEDDED}_res-2"
 EXPECTED = (
     "R2starmap.nii.gz", "R2starmap.json", "S0map.nii.gz", "S0map.json",
+    "desc-residual_S0map.nii.gz", "desc-residual_S0map.json",
+    "fitquality.nii.gz", "fitquality.json", "qc.tsv", "qc.json",
     "desc-preproc_T1w.nii.gz", "desc-preproc_T1w.json",
     "desc-brain_mask.nii.gz", "desc-brain_mask.json",
     "space-MEGRE_desc-brain_mask.nii.gz", "space-MEGRE_desc-brain_mask.json",
@@ -34,7 +36,8 @@ EXPECTED = (
     f"{TEMPLATE}_desc-preproc_T1w.nii.gz", f"{TEMPLATE}_desc-preproc_T1w.json",
     "space-T1w_atlas-TissueNuclei_dseg.nii.gz", "space-T1w_atlas-TissueNuclei_dseg.tsv",
     "space-T1w_atlas-TissueNuclei_dseg.json",
-    "from-MEGRE_to-T1w_mode-image_xfm.txt", "from-T1w_to-MEGRE_mode-image_xfm.txt",
+    "from-MEGRE_to-T1w_mode-image_xfm.txt", "from-MEGRE_to-T1w_mode-image_xfm.json",
+    "from-T1w_to-MEGRE_mode-image_xfm.txt",
     f"from-T1w_to-{EMBEDDED}_mode-image_xfm.h5", f"from-{EMBEDDED}_to-T1w_mode-image_xfm.h5",
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_xai.core.masks import (
+    add_rim,
     ball,
     dice,
     dilate,
@@ -192,6 +193,32 @@ def test_the_brain_is_whole_and_leaves_the_scalp_alone() -> None:
     assert dice(found, brain) >= 0.97
     assert found[radius((0, 5, 0)) <= 6].all()
     assert not found[radius() > 39].any()
+
+
+def fluid_head() -> tuple[NDArray[np.float64], Bools]:
+    """The head with 3 mm of fluid (a third as bright as the brain) around the brain."""
+    image, brain = head()
+    shell = (radius() > 33) & (radius() <= 36)
+    image[shell] += 30.0
+    return image, brain
+
+
+def test_the_rim_is_fluid_within_reach() -> None:
+    image, brain = fluid_head()
+    before = brain.copy()
+    found = add_rim(image, brain, VOXEL_MM, 2.0)
+    rim = dilate(brain, 2.0, VOXEL_MM) & ~brain & (radius() <= 36)
+    assert found[brain].all()
+    assert found[rim].mean() > 0.95
+    assert not found[~dilate(brain, 2.0, VOXEL_MM)].any()
+    assert dice(add_rim(image, brain, VOXEL_MM, 6.0), radius() <= 36) > 0.97
+    np.testing.assert_array_equal(add_rim(image, brain, VOXEL_MM, 0.0), brain)
+    np.testing.assert_array_equal(brain, before)
+
+
+def test_bone_is_no_rim() -> None:
+    image, brain = head()
+    assert add_rim(image, brain, VOXEL_MM, 4.0).sum() < 1.01 * brain.sum()
 
 
 def test_the_result_does_not_depend_on_the_unit_of_the_image() -> None:

@@ -1,0 +1,8 @@
+"""One thread a library: tests run side by side, and threads that wait for each other spin."""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
