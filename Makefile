@@ -19,7 +19,7 @@ $(DEMO)/raw/dataset_description.json: | $(VENV)/.ready
 
 demo: $(DEMO)/raw/dataset_description.json
 	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out participant --nprocs $(NPROCS) \
-	  --output-spaces MNI152NLin2009aSym:res-3
+	  --output-spaces MNI152NLin2009aSym:res-3 --sloppy
 	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out group --study quick --nprocs $(NPROCS)
 
 lint: | $(VENV)/.ready

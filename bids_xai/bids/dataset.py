@@ -24,7 +24,7 @@ _DESCRIPTIONS = {
     "preproc": "T1w or FLAIR image after N4 bias correction",
     "lesionfilled": "T1w image with lesions replaced by white matter intensities around them",
     "residual": "standard deviation of the residuals of the R2* fit",
-    "brain": "brain mask from template registration and tissue intensities",
+    "brain": "brain mask; its sidecar says how it was found",
 }
 
 
@@ -68,7 +68,7 @@ def _readme(raw: dict[str, Any]) -> str:
         "R2* maps (1/s) and S0 maps from multi-echo GRE, brain masks, registrations to the T1w "
         "image and to the template, and, where a model was given, predictions and relevance "
         "maps.\nOpen `sub-*.html` and `group_*.html` in a browser. `space-T1w` is the grid of "
-        "the T1w image; `space-<template>_res-<n>` the template grid with n mm voxels.\n"
+        "the T1w image; `space-<template>_res-<n>` the template grid of that resolution.\n"
         "Transforms are in ITK format for antsApplyTransforms.\n"
     )
 

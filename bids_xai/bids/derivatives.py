@@ -54,9 +54,14 @@ def find_map(
     image = _only(fitting, f"{suffix} of sub-{participant}")
     if image is None:
         return None
-    sidecar = image.file.with_name(image.file.name.partition(".")[0] + ".json")
+    sidecar = sidecar_of(image.file)
     units = str(read_json(sidecar).get("Units", "")) if sidecar.is_file() else ""
     return PrecomputedMap(image, suffix, units or _UNITS.get(suffix, "arbitrary"))
+
+
+def sidecar_of(image: Path) -> Path:
+    """Return where the JSON beside an image lies, if there is one."""
+    return image.with_name(image.name.partition(".")[0] + ".json")
 
 
 def find_mask(

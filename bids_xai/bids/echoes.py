@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_xai.bids.images import read_header
 from bids_xai.bids.records import EchoSeries
@@ -107,8 +108,14 @@ def _echo_time_s(file: Any) -> float:
     return seconds
 
 
+def _header(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Shape and affine; a fourth axis of one volume, which converters leave, does not count."""
+    shape, affine = read_header(path)
+    return (shape[:3] if all(n == 1 for n in shape[3:]) else shape), affine
+
+
 def _check_same_grid(paths: tuple[Path, ...]) -> None:
-    shape, affine = read_header(paths[0])
+    shape, affine = _header(paths[0])
     if len(shape) != 3:
         raise BadDataError(
             f"an echo has shape {shape}, not three dimensions",
@@ -116,7 +123,7 @@ def _check_same_grid(paths: tuple[Path, ...]) -> None:
             fix=_NOT_BIDS,
         )
     for path in paths[1:]:
-        other_shape, other_affine = read_header(path)
+        other_shape, other_affine = _header(path)
         if other_shape != shape:
             raise BadDataError(
                 f"echoes have different shapes: {shape} ({paths[0].name}) and {other_shape}",

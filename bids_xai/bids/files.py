@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import json
+import math
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.errors import CannotCreateError
+
+TEMPORARY = ".tmp-"  # files being written; nothing reads them
 
 _GZIP_LEVEL = 5
 _SPACES = str.maketrans("\t\n\r", "   ")
@@ -30,7 +33,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
+        temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             with temporary.open("xb") as stream:  # unlike tempfile's, with the umask's permissions
                 stream.write(content)
@@ -61,7 +64,18 @@ def write_text(path: Path, content: str) -> Path:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     """Write a JSON object atomically, keys in the given order."""
-    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    plain = _without_nan(content)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    return write_text(path, text + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: what is undefined becomes null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_tsv(

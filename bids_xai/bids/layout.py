@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
+import uuid
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -74,6 +77,8 @@ def open_layout(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pybids announces its own future changes
         try:
+            if database_dir is not None:
+                database_dir = _complete_index(root, indexer, database_dir)
             return BIDSLayout(
                 root, validate=False, derivatives=False, indexer=indexer,
                 database_path=database_dir,
@@ -84,6 +89,27 @@ def open_layout(
                 file=_broken_sidecar(root) or root,
                 fix="correct the file named",
             ) from error
+
+
+def _complete_index(root: Path, indexer: Any, folder: Path) -> Path:
+    """Return the index in ``folder``, made aside first: pybids would take half of one for whole."""
+    from bids import BIDSLayout
+
+    final = folder / "bids_xai-index"
+    if final.is_dir():
+        return final
+    aside = folder / f".tmp-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        layout = BIDSLayout(
+            root, validate=False, derivatives=False, indexer=indexer, database_path=aside
+        )
+        layout.connection_manager.engine.dispose()
+        with contextlib.suppress(OSError):  # another process was first
+            aside.rename(final)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return final
 
 
 def _folders_of_no_participant(root: Path) -> list[re.Pattern[str]]:

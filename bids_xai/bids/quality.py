@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bids_xai.bids.files import write_tsv
@@ -67,9 +68,22 @@ def write_quality(manifests: Sequence[Path], output_dir: Path) -> list[Path]:
     if not rows:
         return []
     first = parse_name(str(rows[0]["image"]))[0]
-    path = output_dir / anat_path({k: first[k] for k in ("sub", "ses") if k in first}, "qc", ".tsv")
+    path = output_dir / quality_path(first["sub"], first.get("ses", ""))
     write_tsv(path, rows, QUALITY_COLUMNS)
     return [path, path.with_suffix(".json")]
+
+
+def quality_path(participant: str, session: str) -> PurePosixPath:
+    """Return where the table of a session lies, relative to the output folder."""
+    return anat_path({"sub": participant, "ses": session}, "qc", ".tsv")
+
+
+def read_quality(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a session's table; none where there is no table."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
 
 
 def quality_rows(manifests: Iterable[Path]) -> list[dict[str, Any]]:
@@ -80,7 +94,7 @@ def quality_rows(manifests: Iterable[Path]) -> list[dict[str, Any]]:
             product = Product(**entry)
             name = file_name(product.entities, product.suffix, "")
             for metric, value in product.sidecar.get("Quality", {}).items():
-                rows.append(_row(name, metric, float(value)))
+                rows.append(_row(name, metric, math.nan if value is None else float(value)))
     return sorted(rows, key=lambda row: (row["image"], row["metric"]))
 
 

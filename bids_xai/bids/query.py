@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.dataset import bids_uri
-from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask
+from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask, sidecar_of
 from bids_xai.bids.echoes import echo_series
 from bids_xai.bids.layout import read_json
 from bids_xai.bids.records import PrecomputedMap, Session, SourceImage
@@ -34,12 +34,14 @@ def collect_sessions(
     filters: Mapping[str, Any] | None = None,
     inputs: Sequence[str] = ("megre",),
     derivatives: Sequence[DerivativeFolder] = (),
+    brain_masks: bool = False,
 ) -> list[Session]:
     """Return the sessions of one participant that hold at least one of the inputs.
 
     filters : the content of ``--bids-filter-file``: pybids entities under ``megre``, ``t1w``,
         ``flair``
     inputs : ``megre``, ``T1w``, ``FLAIR``, or the suffix of a map in one of ``derivatives``
+    brain_masks : look for brain masks among ``derivatives``
     Of several T1w (or FLAIR) images of a session, those without contrast agent come first, then
     the lowest run, then the first by name; a filter overrules this.
     Raises a :class:`UserError` naming the file for anything that cannot be worked with.
@@ -53,7 +55,7 @@ def collect_sessions(
     wanted = {label.removeprefix("ses-") for label in sessions}
     chosen = [label for label in every if not wanted or label in wanted]
     made = [
-        _session(Path(layout.root), participant, label, found, inputs, derivatives)
+        _session(Path(layout.root), participant, label, found, inputs, derivatives, brain_masks)
         for label in chosen
     ]
     usable = [session for session in made if session is not None]
@@ -96,7 +98,7 @@ def _entity(file: Any, name: str) -> str:
 
 def _session(
     root: Path, participant: str, label: str, found: Mapping[str, list[Any]],
-    inputs: Sequence[str], derivatives: Sequence[DerivativeFolder],
+    inputs: Sequence[str], derivatives: Sequence[DerivativeFolder], brain_masks: bool,
 ) -> Session | None:  # fmt: skip
     """The session's record, ``None`` where it holds none of the inputs."""
     mine = {
@@ -120,6 +122,9 @@ def _session(
             file=root / where / "anat",
             fix="add a T1w image of the same session",
         )
+    brain_mask = find_mask(derivatives, participant, label, "brain") if brain_masks else None
+    lacking = brain_masks and t1w is not None and brain_mask is None
+    no_mask = ["no brain mask in the derivatives: the brain is found by registration"] * lacking
     used = [file for file in (*megre, t1w, flair) if file is not None]
     return Session(
         participant=participant,
@@ -128,10 +133,12 @@ def _session(
         megre=_series(megre),
         flair=_source(flair, root),
         maps=tuple(maps),
-        brain_mask=find_mask(derivatives, participant, label, "brain"),
+        brain_mask=brain_mask,
         lesion_mask=find_mask(derivatives, participant, label, "lesion"),
-        sidecars=tuple(sorted({Path(s) for file in used for s in _sidecars(file)})),
-        notes=_notes(mine, inputs, maps),
+        sidecars=tuple(
+            sorted({*(Path(s) for file in used for s in _sidecars(file)), *_map_sidecars(maps)})
+        ),
+        notes=(*_notes(mine, inputs, maps), *no_mask),
     )
 
 
@@ -167,6 +174,10 @@ def _notes(
             taken = Path(first.path).name
             notes.append(f"{len(mine[name])} {name} images, {taken} is used")
     return tuple(notes)
+
+
+def _map_sidecars(maps: Sequence[PrecomputedMap]) -> list[Path]:
+    return [sidecar for found in maps if (sidecar := sidecar_of(found.image.file)).is_file()]
 
 
 def _series(files: Sequence[Any]) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bids_xai.bids.files import write_json
+from bids_xai.bids.files import TEMPORARY, write_json
 
 
 def fingerprint(inputs: Iterable[Path], options: Mapping[str, Any]) -> str:
@@ -30,6 +30,21 @@ def is_current(stamp: Path, digest: str, root: Path) -> bool:
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
+
+
+def stamped_outputs(stamp: Path, root: Path) -> set[Path]:
+    """Return the outputs that a stamp lists; none where it cannot be read."""
+    try:
+        return {root / name for name in json.loads(stamp.read_text())["outputs"]}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return set()
+
+
+def remove_leftovers(outputs: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Remove outputs of an earlier run, and what a killed process was writing in the folders."""
+    begun = [path for folder in folders for path in folder.glob(f"{TEMPORARY}*")]
+    for path in (*outputs, *begun):
+        path.unlink(missing_ok=True)
 
 
 def write_stamp(stamp: Path, digest: str, root: Path, outputs: Iterable[Path]) -> Path:

@@ -49,7 +49,10 @@ def to_ants(ants: Any, volume: Volume) -> Any:
     left, _, right = np.linalg.svd(rotation)
     direction = _LPS @ (left @ right)
     origin = _LPS @ volume.affine[:3, 3]
-    data = np.ascontiguousarray(volume.data, dtype=np.float32)
+    finite = np.nan_to_num(
+        volume.data, nan=0.0, posinf=0.0, neginf=0.0
+    )  # one NaN ends ITK's search
+    data = np.ascontiguousarray(finite, dtype=np.float32)
     return ants.from_numpy(
         data, origin=tuple(origin), spacing=tuple(float(s) for s in spacing), direction=direction
     )
@@ -108,7 +111,7 @@ ACCURATE = SynRecipe(
     smoothing_mm=(4.0, 2.0, 1.0), masked=False,
 )  # fmt: skip
 SECOND_PRIOR = SynRecipe(
-    (40, 20, 10), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
+    (40, 20, 4), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
     smoothing_mm=(4.0, 2.0, 1.0), masked=False,
 )  # fmt: skip
 ROUGH = SynRecipe((40, 5, 0))  # for the first prior of the brain mask

@@ -71,8 +71,9 @@ def correct_bias(image: Volume, *, seed: int = 0) -> Volume:
 
 
 def _correct_bias(ants: Any, t1w: Volume) -> Volume:
-    head = foreground(t1w.data)
-    image = to_ants(ants, Volume(np.clip(np.nan_to_num(t1w.data), 0, None), t1w.affine))
+    finite = np.nan_to_num(t1w.data, nan=0.0, posinf=0.0, neginf=0.0)
+    head = foreground(finite)
+    image = to_ants(ants, Volume(np.clip(finite, 0, None), t1w.affine))
     shrink = max(1, round(_BIAS_FIELD_MM / min(t1w.voxel_mm)))
     field = ants.n4_bias_field_correction(
         image,

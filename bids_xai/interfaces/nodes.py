@@ -16,9 +16,10 @@ from nipype.interfaces.base import (
     traits,
 )
 
+import bids_xai
 from bids_xai.bids.manifest import publish
 from bids_xai.bids.quality import write_quality
-from bids_xai.bids.stamps import write_stamp
+from bids_xai.bids.stamps import remove_leftovers, stamped_outputs, write_stamp
 from bids_xai.errors import naming
 from bids_xai.interfaces import anatomy_stages, map_stages
 from bids_xai.interfaces.map_stages import FitOptions, MapKind
@@ -29,6 +30,8 @@ from bids_xai.settings import OutputSpace
 class _StageInput(BaseInterfaceInputSpec):
     entities = traits.Dict(mandatory=True, desc="entities of the products' names")
     sources = traits.List(Str, mandatory=True, desc="BIDS URIs of the sources")
+    version = Str(bids_xai.__version__, usedefault=True, desc="a new version works anew")
+    content = Str("", usedefault=True, desc="fingerprint of files that are named in other inputs")
 
 
 class _ManifestOutput(TraitedSpec):
@@ -344,8 +347,12 @@ class Publish(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         root = Path(self.inputs.output_dir)
         manifests = [Path(manifest) for manifest in self.inputs.manifests]
+        stamp = Path(self.inputs.stamp)
+        before = stamped_outputs(stamp, root)
+        stamp.unlink(missing_ok=True)  # until all is in place, the session counts as undone
         written = [path for manifest in manifests for path in publish(manifest, root)]
         written += write_quality(manifests, root)
-        stamp = write_stamp(Path(self.inputs.stamp), self.inputs.digest, root, written)
+        remove_leftovers(before - set(written), {path.parent for path in written})
+        write_stamp(stamp, self.inputs.digest, root, written)
         self._results = {"stamp": str(stamp)}
         return runtime

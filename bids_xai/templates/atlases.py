@@ -26,7 +26,7 @@ from bids_xai.core.labels import (
 from bids_xai.errors import BadDataError, NoInputError, UserError
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 from bids_xai.templates import flow
-from bids_xai.templates.atlas_spec import EMBEDDED_ATLAS, AtlasSpec
+from bids_xai.templates.atlas_spec import EMBEDDED_ATLAS, AtlasSpec, parse_atlas
 from bids_xai.templates.flow_atlases import flow_pair, variants_of
 from bids_xai.templates.label_tables import find_label_table, read_label_table
 from bids_xai.templates.template import from_nibabel, load_mask
@@ -102,6 +102,15 @@ def load_atlas_spec(spec: AtlasSpec, space: OutputSpace) -> Atlas:
         return _embedded(space)
     image, table = flow_pair(spec, space)
     return _checked_atlas(spec, space, image, table)
+
+
+def atlas_files(texts: Sequence[str]) -> list[Path]:
+    """Return the user's files, as far as they exist, behind atlases of the command line."""
+    files: list[Path | None] = []
+    for spec in (parse_atlas(text) for text in texts if text):
+        if spec.image is not None:
+            files += [spec.image, spec.table or find_label_table(spec.image)]
+    return [file for file in files if file is not None and file.is_file()]
 
 
 def _embedded(space: OutputSpace) -> Atlas:

@@ -1,7 +1,13 @@
 """Templates and atlases by name: the one door to this package."""
 
 from bids_xai.templates.atlas_spec import AtlasSpec, parse_atlas
-from bids_xai.templates.atlases import ATLAS_DESCRIPTIONS, Atlas, load_atlas, load_atlas_spec
+from bids_xai.templates.atlases import (
+    ATLAS_DESCRIPTIONS,
+    Atlas,
+    atlas_files,
+    load_atlas,
+    load_atlas_spec,
+)
 from bids_xai.templates.template import Template, load_mask, load_template
 
 __all__ = [
@@ -9,6 +15,7 @@ __all__ = [
     "Atlas",
     "AtlasSpec",
     "Template",
+    "atlas_files",
     "load_atlas",
     "load_atlas_spec",
     "load_mask",

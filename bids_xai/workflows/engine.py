@@ -79,7 +79,7 @@ def run_jobs(jobs: Sequence[Job], settings: RunSettings, what: str) -> Outcome:
         for part in _parts(jobs, settings):
             problem = _run_graph(part, settings, report)
             failed = failures_from_crashes(crashes, log_folders)
-            if problem is not None and not failed:
+            if problem is not None and not any(job.name in failed for job in part):
                 raise problem
             if problem is not None and settings.stop_on_first_crash:
                 break

@@ -10,7 +10,9 @@ from nipype.pipeline import engine as pe
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import anat_path
 from bids_xai.bids.records import EchoSeries, Session
+from bids_xai.bids.stamps import fingerprint
 from bids_xai.interfaces import nodes
+from bids_xai.models.card import model_files
 from bids_xai.settings import RunSettings
 from bids_xai.workflows.session import publish_all, stage_node
 
@@ -62,6 +64,7 @@ def _explain(
         mask=str(files.mask),
         to_template=str(files.to_template),
         model=str(settings.model),
+        content=fingerprint(model_files(settings.model), {}) if settings.model else "",
         template=settings.output_spaces[0].template,
         methods=list(settings.attribution),
         target=settings.target or "",

@@ -11,15 +11,26 @@ from pathlib import Path
 
 def write_pages(
     output_dir: Path, participants: Sequence[str], failed: Mapping[str, str], nprocs: int
-) -> list[Path]:
-    """Write ``sub-X.html`` with its figures for every participant; return the pages."""
+) -> tuple[list[Path], dict[str, str]]:
+    """Write ``sub-X.html`` with its figures for every participant.
+
+    Returns the pages, and ``sub-X`` → message for those that could not be drawn.
+    """
     problems = {p: _problems(p, failed) for p in participants}
     write = partial(_write_page, output_dir)
     if nprocs == 1 or len(participants) < 3:
-        return [write(p, problems[p]) for p in participants]
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(min(nprocs, len(participants)), mp_context=context) as pool:
-        return list(pool.map(write, problems.keys(), problems.values()))
+        results = [write(p, problems[p]) for p in participants]
+    else:
+        context = multiprocessing.get_context("forkserver")
+        with ProcessPoolExecutor(min(nprocs, len(participants)), mp_context=context) as pool:
+            results = list(pool.map(write, problems.keys(), problems.values()))
+    pages = [result for result in results if isinstance(result, Path)]
+    undrawn = {
+        f"sub-{participant}": result
+        for participant, result in zip(participants, results, strict=True)
+        if isinstance(result, str)
+    }
+    return pages, undrawn
 
 
 def _problems(participant: str, failed: Mapping[str, str]) -> list[str]:
@@ -31,9 +42,13 @@ def _problems(participant: str, failed: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _write_page(output_dir: Path, participant: str, problems: list[str]) -> Path:
+def _write_page(output_dir: Path, participant: str, problems: list[str]) -> Path | str:
+    """The page, or why there is none: the maps are made, and the other pages are to come."""
     from bids_xai.reports.participant import write_participant_page
     from bids_xai.reports.session import participant_figures
 
-    participant_figures(output_dir, participant)
-    return write_participant_page(output_dir, participant, problems)
+    try:
+        participant_figures(output_dir, participant)
+        return write_participant_page(output_dir, participant, problems)
+    except Exception as error:
+        return f"its page could not be drawn: {type(error).__name__}: {error}"

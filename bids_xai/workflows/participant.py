@@ -12,13 +12,16 @@ import bids_xai
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.layout import check_dataset, open_layout, select_participants
+from bids_xai.bids.quality import quality_path, read_quality
 from bids_xai.bids.query import RAW_INPUTS, collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import fingerprint
+from bids_xai.core.relaxometry import NOISE_FLOOR_METHODS
 from bids_xai.errors import UsageError, UserError
 from bids_xai.reports.citation import write_citation
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
 from bids_xai.templates.lookup import (
+    atlas_files,
     load_atlas,
     load_template,
     parse_atlas,
@@ -68,17 +71,33 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         _write_dataset_files(settings, raw)
     made = run_jobs(todo, settings, "preprocessing")
     run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | made.failed
-    explained = _explain([s for s in sessions if s.label not in run.failed], settings, device)
+    stopped = settings.stop_on_first_crash and bool(made.failed)
+    ready = [s for s in sessions if s.megre and s.label not in run.failed and not stopped]
+    explained = _explain(ready, settings, device)
     run.failed |= explained.failed
     touched = {*made.done, *explained.done}
     run.done = [s.label for s in sessions if s.label in touched - set(run.failed)]
     run.unchanged = [s.label for s in sessions if s.label not in touched | set(run.failed)]
+    _warn_of_quality(settings, [s for s in sessions if s.label in touched])
     changed = {label.partition("_")[0].removeprefix("sub-") for label in (*touched, *run.failed)}
     missing = {p for p in participants if not (settings.output_dir / f"sub-{p}.html").exists()}
-    run.pages = write_pages(
+    run.pages, undrawn = write_pages(
         settings.output_dir, sorted(changed | missing), run.failed, settings.nprocs
     )
+    run.failed = undrawn | run.failed
     return run
+
+
+def _warn_of_quality(settings: RunSettings, sessions: Sequence[Session]) -> None:
+    """Say in the log what wants a look; the pages say it, too."""
+    for session in sessions:
+        file = settings.output_dir / quality_path(session.participant, session.session or "")
+        flagged = [row for row in read_quality(file) if row["flagged"] == "true"]
+        for row in flagged:
+            LOG.warning(
+                "%s: look at %s: %s is %s, limits %s to %s (%s)", session.label, row["image"],
+                row["metric"], row["value"], row["low"], row["high"], row["meaning"],
+            )  # fmt: skip
 
 
 def _todo(jobs: Sequence[Job], settings: RunSettings) -> list[Job]:
@@ -103,8 +122,9 @@ def _collect(
     for participant in participants:
         try:
             sessions += collect_sessions(
-                layout, participant, settings.session_label, filters, settings.inputs, folders
-            )
+                layout, participant, settings.session_label, filters, settings.inputs, folders,
+                brain_masks=settings.brain_mask == "derivatives",
+            )  # fmt: skip
         except UserError as error:
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)
@@ -120,6 +140,7 @@ def _preprocessing(session: Session, settings: RunSettings) -> Job:
     options = {
         "version": bids_xai.__version__,
         "inputs": list(settings.inputs),
+        "derivatives": [(name, str(root.resolve())) for name, root in settings.derivatives],
         "r2star": settings.r2star_options,
         "megre_transform": settings.megre_transform,
         "brain_mask": settings.brain_mask,
@@ -129,7 +150,7 @@ def _preprocessing(session: Session, settings: RunSettings) -> Job:
         "random_seed": settings.random_seed,
         "sloppy": settings.sloppy,
     }
-    inputs = [*session.inputs, *_atlas_files(settings)]
+    inputs = [*session.inputs, *atlas_files(settings.atlas)]
     if settings.brain_mask == "synthstrip" and settings.synthstrip_model is not None:
         inputs.append(settings.synthstrip_model)
     stamp, digest = _stamp(session, settings), fingerprint(inputs, options)
@@ -140,12 +161,6 @@ def _preprocessing(session: Session, settings: RunSettings) -> Job:
         return session_workflow(name, session, settings, stamp=stamp, digest=digest)
 
     return Job(session.label, session.participant, stamp, digest, build)
-
-
-def _atlas_files(settings: RunSettings) -> list[Path]:
-    specs = [parse_atlas(text) for text in settings.atlas]
-    files = [file for spec in specs for file in (spec.image, spec.table) if file is not None]
-    return [file for file in files if file.is_file()]
 
 
 def _explanation(session: Session, settings: RunSettings, device: str) -> Job:
@@ -181,35 +196,58 @@ def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
 def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:
     others = dict(settings.derivatives)
     write_dataset_files(settings.output_dir, settings.bids_dir, raw, others)
-    write_citation(
-        settings.output_dir,
-        settings.r2star_method,
-        [str(space) for space in settings.output_spaces],
-        settings.sloppy,
-    )
+    write_citation(settings)
 
 
 def _check_options(settings: RunSettings) -> None:
-    """Raise :class:`UsageError` for options that need another one."""
-    labels = [parse_atlas(text).label for text in settings.atlas]
-    if len(set(labels)) < len(labels):
-        raise UsageError("two --atlas share a name", fix="give each a NAME of its own: NAME=FILE")
+    """Raise :class:`UsageError` for options that do not go together, before any work."""
     maps = [name for name in settings.inputs if name not in RAW_INPUTS]
-    if maps and not settings.derivatives:
-        raise UsageError(
-            f"--inputs {','.join(maps)} are maps made elsewhere",
-            fix="say where: --derivatives NAME=PATH",
-        )
-    if settings.brain_mask == "derivatives" and not settings.derivatives:
-        raise UsageError(
-            "--brain-mask derivatives needs a dataset", fix="say where: --derivatives NAME=PATH"
-        )
+    names = [name for name, _ in settings.derivatives]
+    method = settings.r2star_method
+    templates = {space.template for space in settings.output_spaces}
+    cohorts = {(space.template, space.cohort) for space in settings.output_spaces}
     model = settings.synthstrip_model
-    if settings.brain_mask == "synthstrip" and (model is None or not model.is_file()):
-        raise UsageError(
-            "--brain-mask synthstrip needs the weights of SynthStrip", file=model,
-            fix="download them from FreeSurfer and give --synthstrip-model FILE",
-        )  # fmt: skip
+    where = "say where: --derivatives NAME=PATH"
+    wrong: dict[str, tuple[bool, str]] = {
+        f"--inputs {','.join(maps)} are maps made elsewhere": (bool(maps) and not names, where),
+        "--brain-mask derivatives needs a dataset": (
+            settings.brain_mask == "derivatives" and not names, where
+        ),
+        "--brain-mask synthstrip needs the weights of SynthStrip": (
+            settings.brain_mask == "synthstrip" and (model is None or not model.is_file()),
+            "download them from FreeSurfer and give --synthstrip-model FILE",
+        ),
+        "--derivatives names must differ, and 'raw' is the input folder": (
+            len({*names, "raw"}) <= len(names), "give each dataset a name of its own"
+        ),
+        "R2starmap from --derivatives and R2* from megre would have one name": (
+            "megre" in settings.inputs and "R2starmap" in maps, "leave out one of the two inputs"
+        ),
+        f"--noise-floor is not for {method}": (
+            settings.noise_floor > 0 and method not in NOISE_FLOOR_METHODS,
+            f"use --r2star-method {' or '.join(NOISE_FLOOR_METHODS)}",
+        ),
+        f"--rician is not for {method}": (
+            settings.rician and method != "nlls", "use --r2star-method nlls"
+        ),
+        "two cohorts of one template": (
+            len(cohorts) > len(templates), "run them one after the other into two output folders"
+        ),
+        "--model explains R2* maps": (
+            settings.model is not None and "megre" not in settings.inputs, "add megre to --inputs"
+        ),
+        "two --atlas share a name": (
+            len({parse_atlas(text).label for text in settings.atlas}) < len(settings.atlas),
+            "give each a NAME of its own: NAME=FILE",
+        ),
+    }  # fmt: skip
+    for problem, (applies, fix) in wrong.items():
+        if applies:
+            raise UsageError(problem, fix=fix)
+    if settings.registration_engine == "greedy":
+        from bids_xai.interfaces.greedy_tools import greedy_modules
+
+        greedy_modules()
 
 
 def _check_templates(settings: RunSettings) -> None:
@@ -237,6 +275,4 @@ def _check_model(settings: RunSettings) -> str:
 
     _, card = load_model(settings.model)
     check_card(card, settings.attribution, settings.target, settings.model)
-    if settings.device != "auto":
-        choose_device(settings.device)
-    return settings.device
+    return choose_device(settings.device)

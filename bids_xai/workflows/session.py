@@ -13,9 +13,11 @@ from nipype.pipeline import engine as pe
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import label_of
 from bids_xai.bids.records import EchoSeries, PrecomputedMap, Session, SourceImage
+from bids_xai.bids.stamps import fingerprint
 from bids_xai.interfaces import nodes
 from bids_xai.interfaces.map_stages import MapKind
 from bids_xai.settings import RunSettings
+from bids_xai.templates.lookup import atlas_files
 
 _ANTS_GB = 3.0
 _R2STAR = MapKind("R2starmap", "1/s", "MEGRE")
@@ -130,8 +132,9 @@ def _atlases(graph: _Graph, anatomy: _Anatomy, about: dict[str, Any]) -> None:
     node = anatomy.normalise[space.template]
     for index, atlas in enumerate(graph.settings.atlas or ("",)):
         interface = nodes.AtlasToT1w(
-            space=str(space), atlas=atlas, spatial_reference=anatomy.uri, **about
-        )
+            space=str(space), atlas=atlas, spatial_reference=anatomy.uri,
+            content=fingerprint(atlas_files([atlas]), {}), **about,
+        )  # fmt: skip
         source = (anatomy.brain, "preproc")
         graph.add(interface, f"atlas_{index}", t1w=source, inverse=(node, "inverse"))
 

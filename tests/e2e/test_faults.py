@@ -74,7 +74,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
     raw: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    chance = random.Random(0)
+    chance, killed = random.Random(0), 0
     code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
     for _ in range(N_KILLS):
         process = subprocess.Popen(
@@ -84,8 +84,14 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
         time.sleep(chance.uniform(0.5, 9))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
         process.wait()
         assert_whole(out)
+    assert killed >= N_KILLS // 2
+    begun = out / "sub-02" / "anat" / ".tmp-0123"  # killed while writing
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    begun.write_text("half")
+    (out / "logs" / "sub-02" / "sub-02.json").unlink(missing_ok=True)
     done = command(*line(raw, out))
     assert done.status == 0, done.err
     assert results(out) == results(undisturbed)
@@ -255,18 +261,28 @@ def test_a_sidecar_that_is_not_utf8_is_named(raw: Path, tmp_path: Path) -> None:
     assert file.name in done.err
 
 
-def test_undefined_voxels_are_counted_and_stay_where_they_are(raw: Path, tmp_path: Path) -> None:
+def test_undefined_voxels_are_counted_and_move_nothing(
+    raw: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """NaN in every echo and infinity in the T1w image: registrations find the same place."""
     mine, out = tmp_path / "raw", tmp_path / "out"
     shutil.copytree(raw, mine, ignore=shutil.ignore_patterns("derivatives"))
-    image = nib.load(_echo(mine / "sub-01" / "anat"))
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    data[2:4, 2:4, 2:4] = np.nan
-    nib.save(nib.Nifti1Image(data, image.affine), _echo(mine / "sub-01" / "anat"))
+    for file in sorted((mine / "sub-01" / "anat").glob("*.nii.gz")):
+        image = nib.load(file)
+        data = np.asarray(image.dataobj, dtype=np.float32).copy()
+        data[2:4, 2:4, 2:4] = np.inf if "T1w" in file.name else np.nan
+        nib.save(nib.Nifti1Image(data, image.affine), file)
     done = command(*line(mine, out, "--participant-label", "01"))
     assert done.status == 0, done.err
-    fitted = out / "sub-01" / "anat" / "sub-01_R2starmap.nii.gz"
-    values = np.asarray(nib.load(fitted).dataobj)
+    anat = out / "sub-01" / "anat"
+    values = np.asarray(nib.load(anat / "sub-01_R2starmap.nii.gz").dataobj)
     assert np.isfinite(values).all()
     assert (values[2:4, 2:4, 2:4] == 0).all()
-    about = json.loads(fitted.with_name("sub-01_R2starmap.json").read_text())
-    assert about["NumberOfInvalidVoxels"] >= 8
+    about = json.loads((anat / "sub-01_R2starmap.json").read_text())
+    assert about["NumberOfNonFiniteVoxels"] == 8
+    twin = undisturbed / "sub-01" / "anat"
+    brain = np.asarray(nib.load(twin / "sub-01_desc-brain_mask.nii.gz").dataobj) > 0
+    for name in ("sub-01_desc-preproc_T1w.nii.gz", "sub-01_space-T1w_R2starmap.nii.gz"):
+        here, there = (np.asarray(nib.load(folder / name).dataobj) for folder in (anat, twin))
+        assert np.isfinite(here).all()
+        assert np.corrcoef(here[brain], there[brain])[0, 1] > 0.99

@@ -177,3 +177,12 @@ def test_types_of_images_are_kept(tmp_path: Path, dtype: type) -> None:
     image = nib.load(write_nifti(tmp_path / "x.nii.gz", data, np.eye(4)))
     assert image.get_data_dtype() == np.dtype(dtype)
     np.testing.assert_array_equal(np.asarray(image.dataobj), data)
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    path = write_json(
+        tmp_path / "a.json", {"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 2}}
+    )
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == {
+        "a": None, "b": [1.0, None], "c": {"d": 2}
+    }  # fmt: skip

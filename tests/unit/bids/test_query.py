@@ -406,3 +406,39 @@ def test_the_index_is_kept_where_asked(raw: Any, tmp_path: Path) -> None:
     again = open_layout(raw.root, (), tmp_path / "index")
     assert first.get_subjects() == again.get_subjects() == ["01"]  # made once, not looked at again
     assert collect_sessions(again, "01")[0].megre[0].echo_times_s == (0.01, 0.02)
+
+
+def test_half_an_index_is_not_taken_for_whole(raw: Any, tmp_path: Path) -> None:
+    raw.session("01")
+    half = tmp_path / "index" / ".tmp-killed"
+    half.mkdir(parents=True)
+    (half / "layout_index.sqlite").write_bytes(b"")
+    assert open_layout(raw.root, (), tmp_path / "index").get_subjects() == ["01"]
+
+
+def test_a_fourth_axis_of_one_volume_does_not_count(raw: Any) -> None:
+    raw.session("01")
+    raw.image("sub-01/anat/sub-01_echo-1_MEGRE.nii.gz", {"EchoTime": 0.01}, shape=(4, 5, 6, 1))
+    (only,) = sessions(raw)
+    assert len(only.megre[0].files) == 2
+
+
+def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -> None:
+    raw.session("01")
+    other = tmp_path / "other" / "sub-01" / "anat"
+    other.mkdir(parents=True)
+    for name in ("sub-01_run-1_desc-brain_mask.nii.gz", "sub-01_run-2_desc-brain_mask.nii.gz"):
+        (other / name).touch()
+    folders = open_derivatives([("other", tmp_path / "other")])
+    layout = open_layout(raw.root)
+    assert collect_sessions(layout, "01", derivatives=folders)[0].brain_mask is None
+    with pytest.raises(BadDataError, match="2 files could be the brain mask"):
+        collect_sessions(layout, "01", derivatives=folders, brain_masks=True)
+    (other / "sub-01_run-2_desc-brain_mask.nii.gz").unlink()
+    found = collect_sessions(layout, "01", derivatives=folders, brain_masks=True)[0]
+    assert found.brain_mask is not None
+    (other / "sub-01_run-1_desc-brain_mask.nii.gz").unlink()
+    (without,) = collect_sessions(layout, "01", derivatives=folders, brain_masks=True)
+    assert without.notes == (
+        "no brain mask in the derivatives: the brain is found by registration",
+    )

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
+from bids_xai.bids.stamps import (
+    fingerprint,
+    is_current,
+    remove_leftovers,
+    stamped_outputs,
+    write_stamp,
+)
 
 OPTIONS = {"method": "nlls", "seed": 0, "spaces": ["a"]}
 
@@ -98,3 +104,16 @@ def test_a_stamp_that_is_no_object_is_not_current(
     stamp, root, _ = stamped
     stamp.write_text(content)
     assert not is_current(stamp, "digest", root)
+
+
+def test_leftovers_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
+    kept, old, begun = (tmp_path / name for name in ("kept", "old", ".tmp-1"))
+    for path in (kept, old, begun):
+        path.write_text("x")
+    stamp = write_stamp(tmp_path / "s.json", "d", tmp_path, [kept, old])
+    assert stamped_outputs(stamp, tmp_path) == {kept, old}
+    remove_leftovers(stamped_outputs(stamp, tmp_path) - {kept}, [tmp_path])
+    assert kept.exists()
+    assert not old.exists()
+    assert not begun.exists()
+    assert stamped_outputs(tmp_path / "none.json", tmp_path) == set()
