@@ -140,8 +140,9 @@ def _workflow_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--atlas", nargs="+", type=_atlas, default=(), metavar="NAME[=DSEG,TSV]",
-        help="atlases of the first output space: TissueNuclei, NAME[:desc-X] of TemplateFlow, or "
-        "NAME=dseg.nii.gz[,labels.tsv] (default: the template's own)",
+        help="atlases of the first output space to bring to the T1w image: TissueNuclei, "
+        "NAME[:desc-X] of TemplateFlow, or NAME=dseg.nii.gz[,labels.tsv]; tables of relevance use "
+        "the template's own (default: that one)",
     )  # fmt: skip
     group.add_argument(
         "--random-seed", type=_natural, default=0, metavar="N",

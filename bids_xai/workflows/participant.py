@@ -236,6 +236,10 @@ def _check_options(settings: RunSettings) -> None:
         "--model explains R2* maps": (
             settings.model is not None and "megre" not in settings.inputs, "add megre to --inputs"
         ),
+        "--model does not know the cohorts of templates": (
+            settings.model is not None and bool(settings.output_spaces[0].cohort),
+            "name a template without cohorts first in --output-spaces",
+        ),
         "two --atlas share a name": (
             len({parse_atlas(text).label for text in settings.atlas}) < len(settings.atlas),
             "give each a NAME of its own: NAME=FILE",

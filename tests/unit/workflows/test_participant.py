@@ -31,6 +31,10 @@ def settings(**options: Any) -> RunSettings:
         ({"noise_floor": 3.0, "r2star_method": "arlo"}, "--noise-floor is not for arlo"),
         ({"rician": True, "r2star_method": "loglin"}, "--rician is not for loglin"),
         ({"model": Path("m"), "inputs": ("T1w",)}, "--model explains R2"),
+        (
+            {"model": Path("m"), "output_spaces": (OutputSpace("T", 2, "1"),)},
+            "--model does not know the cohorts",
+        ),
         ({"atlas": ("A=/a.nii", "A=/b.nii")}, "two --atlas share a name"),
         (
             {"output_spaces": (OutputSpace("T", 1, "1"), OutputSpace("T", 1, "2"))},
