@@ -60,20 +60,33 @@ def collect_sessions(
     ]
     usable = [session for session in made if session is not None]
     if not usable:
-        raise _nothing(Path(layout.root), participant, wanted, inputs, found)
+        if wanted and not chosen:
+            raise _no_session(Path(layout.root), participant, wanted, every)
+        raise _nothing(Path(layout.root), participant, inputs, found)
     return usable
 
 
+def _no_session(
+    root: Path, participant: str, wanted: set[str], every: Sequence[str]
+) -> NothingMatchedError:
+    labels = [label for label in every if label]
+    there = f"choose from {', '.join(labels)}" if labels else "leave out --session-label"
+    return NothingMatchedError(
+        f"sub-{participant} has no session {', '.join(sorted(wanted))} with images",
+        file=root / f"sub-{participant}",
+        fix=there,
+    )
+
+
 def _nothing(
-    root: Path, participant: str, wanted: set[str], inputs: Sequence[str], found: Mapping[str, Any]
+    root: Path, participant: str, inputs: Sequence[str], found: Mapping[str, Any]
 ) -> NothingMatchedError:
     names = {"megre": "multi-echo GRE (…_echo-<n>_MEGRE.nii.gz)"}
-    where = f" in session {', '.join(sorted(wanted))}" if wanted else ""
-    fix = "check the file names, --session-label and --bids-filter-file"
+    fix = "check the file names and --bids-filter-file"
     if "megre" in inputs and found["t1w"] and not found["megre"]:
         fix = "for T1w images alone give --inputs T1w; else " + fix
     return NothingMatchedError(
-        f"sub-{participant} has no {' and no '.join(names.get(i, i) for i in inputs)}{where}",
+        f"sub-{participant} has no {' and no '.join(names.get(i, i) for i in inputs)}",
         file=root / f"sub-{participant}",
         fix=fix,
     )

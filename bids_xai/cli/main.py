@@ -122,6 +122,9 @@ def _participant(settings: RunSettings) -> int:
 
     started = time.monotonic()
     run = run_participants(settings)
+    if settings.dry_run:
+        LOG.info("dry run: nothing was written")
+        return errors.SOME_FAILED if run.failed else errors.SUCCESS
     LOG.info(
         "%d session(s) done, %d unchanged, %d failed in %.0f s; pages in %s",
         len(run.done), len(run.unchanged), len(run.failed), time.monotonic() - started,

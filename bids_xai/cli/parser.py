@@ -105,8 +105,8 @@ def _workflow_options(group: Any) -> None:
     group.add_argument(
         "--output-spaces", nargs="+", type=_space, metavar="SPACE[:cohort-C][:res-N]",
         default=(OutputSpace(DEFAULT_TEMPLATE),),
-        help=f"templates; {EMBEDDED_TEMPLATE} is embedded, all others come from TemplateFlow "
-        f"(default: {DEFAULT_TEMPLATE}:res-2)",
+        help=f"templates; {EMBEDDED_TEMPLATE} is embedded, all others come from TemplateFlow; "
+        f"without :res-N the resolution is 2 (default: {DEFAULT_TEMPLATE}:res-2)",
     )  # fmt: skip
     group.add_argument(
         "--noise-floor", type=_factor, default=0.0, metavar="SIGMAS",

@@ -167,7 +167,7 @@ def find_maps(context: GroupContext) -> list[Path]:
         raise NoInputError(
             f"no *_space-{study_input.space}_{study_input.suffix}.nii.gz in the output folder",
             file=root,
-            fix="run the participant level first, into the same output folder",
+            fix="run the participant level first, with megre among --inputs, into the same folder",
         )
     return found
 
@@ -196,5 +196,6 @@ def _check_classes(
         raise BadDataError(
             f"fewer than two classes: no usable scan with {target.column} = {', '.join(missing)}",
             file=context.settings.bids_dir / "participants.tsv",
-            fix=f"check target.negative and target.positive of the study; found {', '.join(seen)}",
+            fix="run the participant level for scans of both, or check target.negative and "
+            f"target.positive of the study; found {', '.join(seen)}",
         )

@@ -17,10 +17,12 @@ from bids_xai.bids.query import RAW_INPUTS, collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import fingerprint
 from bids_xai.core.relaxometry import NOISE_FLOOR_METHODS
-from bids_xai.errors import UsageError, UserError
+from bids_xai.errors import NothingMatchedError, UsageError, UserError
 from bids_xai.reports.citation import write_citation
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
 from bids_xai.templates.lookup import (
+    Atlas,
+    AtlasSpec,
     atlas_files,
     load_atlas,
     load_template,
@@ -61,14 +63,13 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     run = ParticipantRun()
     sessions = _collect(layout, participants, settings, run)
     todo = _todo([_preprocessing(session, settings) for session in sessions], settings)
+    atlases = _check_templates(settings) if todo or settings.model is not None else []
+    device = _check_model(settings)
     if settings.dry_run:
         LOG.info("would preprocess: %s", ", ".join(job.label for job in todo) or "nothing")
         return run
-    if todo or settings.model is not None:
-        _check_templates(settings)
-    device = _check_model(settings)
     if todo:
-        _write_dataset_files(settings, raw)
+        _write_dataset_files(settings, raw, atlases)
     made = run_jobs(todo, settings, "preprocessing")
     run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | made.failed
     stopped = settings.stop_on_first_crash and bool(made.failed)
@@ -131,9 +132,13 @@ def _collect(
     for session in sessions:
         for note in session.notes:
             LOG.warning("%s: %s", session.label, note)
-    if errors and len(participants) == 1 and not sessions:
-        raise errors[0]  # the run was about this one: its own exit status says more than "some"
+    if not sessions and (len(errors) == 1 or _all_unmatched(errors)):
+        raise errors[0]  # one cause for all: its own exit status says more than "some failed"
     return sessions
+
+
+def _all_unmatched(errors: Sequence[UserError]) -> bool:
+    return bool(errors) and all(isinstance(error, NothingMatchedError) for error in errors)
 
 
 def _preprocessing(session: Session, settings: RunSettings) -> Job:
@@ -193,7 +198,11 @@ def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
     return folder / f"{session.label}{ending}.json"
 
 
-def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:
+def _write_dataset_files(
+    settings: RunSettings, raw: dict[str, Any], atlases: Sequence[Atlas]
+) -> None:
+    for atlas in atlases:
+        write_atlas_description(settings.output_dir, atlas.name, atlas.description)
     others = dict(settings.derivatives)
     write_dataset_files(settings.output_dir, settings.bids_dir, raw, others)
     write_citation(settings)
@@ -254,19 +263,18 @@ def _check_options(settings: RunSettings) -> None:
         greedy_modules()
 
 
-def _check_templates(settings: RunSettings) -> None:
-    """Fail before hours of work, not after; describe the atlases."""
+def _check_templates(settings: RunSettings) -> list[Atlas]:
+    """Fail before hours of work, not after; return the atlases."""
+    first = settings.output_spaces[0]
     if settings.model is not None:  # relevance is reported on this grid
-        load_template(OutputSpace(settings.output_spaces[0].template, RELEVANCE_RESOLUTION))
+        load_template(OutputSpace(first.template, RELEVANCE_RESOLUTION))
     for space in settings.output_spaces:
         load_template(space)
-    first = settings.output_spaces[0]
-    for text in settings.atlas or ("",):
-        atlas = load_atlas(first, parse_atlas(text) if text else None)
-        if atlas is None:
-            LOG.warning("no atlas for %s: no region tables there", first.template)
-            continue
-        write_atlas_description(settings.output_dir, atlas.name, atlas.description)
+    specs: list[AtlasSpec | None] = [parse_atlas(text) for text in settings.atlas]
+    found = [load_atlas(first, spec) for spec in specs or [None]]
+    if None in found:
+        LOG.warning("no atlas for %s: no region tables there", first.template)
+    return [atlas for atlas in found if atlas is not None]
 
 
 def _check_model(settings: RunSettings) -> str:
