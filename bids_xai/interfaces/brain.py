@@ -48,7 +48,7 @@ def extract_brain(
     Raises :class:`BadDataError` for images without contrast or without a brain.
     """
     ants = ants_tools.ants_module(seed)
-    corrected = _correct_bias(ants, t1w)
+    corrected = _correct_bias(ants, t1w, sloppy=sloppy)
     work = ants_tools.coarsen(ants, corrected)
     prior = _warped_prior(ants, work, template, seed=seed, sloppy=sloppy)
     coarse = refine_brain_mask(work.data, prior, work.voxel_mm)
@@ -70,7 +70,7 @@ def correct_bias(image: Volume, *, seed: int = 0) -> Volume:
     return _correct_bias(ants_tools.ants_module(seed), image)
 
 
-def _correct_bias(ants: Any, t1w: Volume) -> Volume:
+def _correct_bias(ants: Any, t1w: Volume, *, sloppy: bool = False) -> Volume:
     finite = np.nan_to_num(t1w.data, nan=0.0, posinf=0.0, neginf=0.0)
     head = foreground(finite)
     image = to_ants(ants, Volume(np.clip(finite, 0, None), t1w.affine))
@@ -79,7 +79,7 @@ def _correct_bias(ants: Any, t1w: Volume) -> Volume:
         image,
         mask=image.new_image_like(head.astype(np.float32)),
         shrink_factor=shrink,
-        convergence={"iters": [40, 30, 20], "tol": 1e-5},
+        convergence={"iters": [20, 10] if sloppy else [40, 30, 20], "tol": 1e-5},
         return_bias_field=True,
     ).numpy()
     safe = np.where(np.isfinite(field) & (field > 1e-3), field, 1.0)
