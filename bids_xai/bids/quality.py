@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -74,14 +73,6 @@ def write_quality(manifests: Sequence[Path], output_dir: Path) -> list[Path]:
 def quality_path(participant: str, session: str) -> PurePosixPath:
     """Return where the table of a session lies, relative to the output folder."""
     return anat_path({"sub": participant, "ses": session}, "qc", ".tsv")
-
-
-def read_quality(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a session's table; none where there is no table."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream, delimiter="\t"))
 
 
 def quality_rows(manifests: Iterable[Path]) -> list[dict[str, Any]]:

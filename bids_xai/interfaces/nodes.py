@@ -111,7 +111,6 @@ class Unbias(_Stage):
 class _BrainInput(_StageInput):
     t1w = File(exists=True, mandatory=True)
     given_mask = File(exists=True)
-    method = Str("auto", usedefault=True)
     model = File(exists=True, desc="of SynthStrip")
     seed = traits.Int(0, usedefault=True)
     sloppy = traits.Bool(False, usedefault=True)

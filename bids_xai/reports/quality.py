@@ -171,19 +171,18 @@ def problems(
     """
     where = f"ses-{session}: " if session else ""
     return tuple(
-        Markup("{}{} {} {}").format(
-            where, measure.metric, _reason(measure), _look(measure, pictures)
-        )
+        Markup("{}{} {}").format(where, finding(measure), _look(measure, pictures))
         for measure in measures
         if measure.flagged
     )
 
 
-def _reason(measure: Measure) -> str:
+def finding(measure: Measure) -> str:
+    """Return in words what a flagged measure says, and of which image."""
     tail = f": {measure.meaning} ({kind_of(measure.image)})"
     if math.isnan(measure.value):
-        return f"is undefined{tail}"
-    return f"{value_text(measure)} is {measure.verdict}{tail}"
+        return f"{measure.metric} is undefined{tail}"
+    return f"{measure.metric} {value_text(measure)} is {measure.verdict}{tail}"
 
 
 def _look(measure: Measure, pictures: Sequence[Look]) -> Markup:

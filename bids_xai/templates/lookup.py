@@ -2,22 +2,21 @@
 
 from bids_xai.templates.atlas_spec import AtlasSpec, parse_atlas
 from bids_xai.templates.atlases import (
-    ATLAS_DESCRIPTIONS,
     Atlas,
     atlas_files,
     load_atlas,
     load_atlas_spec,
 )
-from bids_xai.templates.template import Template, load_mask, load_template
+from bids_xai.templates.template import Template, load_head, load_mask, load_template
 
 __all__ = [
-    "ATLAS_DESCRIPTIONS",
     "Atlas",
     "AtlasSpec",
     "Template",
     "atlas_files",
     "load_atlas",
     "load_atlas_spec",
+    "load_head",
     "load_mask",
     "load_template",
     "parse_atlas",

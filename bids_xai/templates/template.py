@@ -1,4 +1,4 @@
-"""The template of an output space: head, brain and brain mask on one grid."""
+"""The template of an output space: brain and brain mask, and head, on one grid."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ class Template:
     """A T1w template on one grid.
 
     brain : T1w, 0 outside the brain; mask : uint8, 1 in the brain
-    head : T1w with skull and scalp, ``None`` where the template has none (as the embedded one)
     """
 
     name: str
     brain: Volume
     mask: Volume
-    head: Volume | None = None
 
 
 def load_template(space: OutputSpace) -> Template:
@@ -46,12 +44,21 @@ def load_template(space: OutputSpace) -> Template:
     heads, brains = flow.only(images), flow.only(images, desc="brain")
     if not (heads or brains):
         raise _lacks("T1w image", space, flow.template_files(space, "T1w"))
-    image = _on_grid(flow.fetch(space, (brains or heads)[0]), mask, space)
+    brain = _on_grid(flow.fetch(space, (brains or heads)[0]), mask, space)
     if not brains:
-        brain = Volume(image.data * (mask.data > 0), image.affine)
-        return Template(space.template, brain, mask, head=image)
-    head = _on_grid(flow.fetch(space, heads[0]), mask, space) if heads else None
-    return Template(space.template, image, mask, head)
+        brain = Volume(brain.data * (mask.data > 0), brain.affine)
+    return Template(space.template, brain, mask)
+
+
+def load_head(space: OutputSpace) -> Volume | None:
+    """Return the T1w template with skull and scalp, ``None`` where there is none.
+
+    Errors as :func:`load_template`.
+    """
+    if space.template == EMBEDDED_TEMPLATE:
+        return None
+    heads = flow.only(flow.at_resolution(space, flow.template_files(space, "T1w")))
+    return _on_grid(flow.fetch(space, heads[0]), load_mask(space), space) if heads else None
 
 
 def load_mask(space: OutputSpace) -> Volume:

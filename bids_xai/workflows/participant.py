@@ -12,13 +12,14 @@ import bids_xai
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.layout import check_dataset, open_layout, select_participants
-from bids_xai.bids.quality import quality_path, read_quality
+from bids_xai.bids.quality import quality_path
 from bids_xai.bids.query import RAW_INPUTS, collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import fingerprint
 from bids_xai.core.relaxometry import NOISE_FLOOR_METHODS
 from bids_xai.errors import NothingMatchedError, UsageError, UserError
 from bids_xai.reports.citation import write_citation
+from bids_xai.reports.quality import finding, read_quality
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
 from bids_xai.templates.lookup import (
     Atlas,
@@ -90,15 +91,12 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
 
 
 def _warn_of_quality(settings: RunSettings, sessions: Sequence[Session]) -> None:
-    """Say in the log what wants a look; the pages say it, too."""
+    """Say in the log what wants a look, in the words of the pages."""
     for session in sessions:
         file = settings.output_dir / quality_path(session.participant, session.session or "")
-        flagged = [row for row in read_quality(file) if row["flagged"] == "true"]
-        for row in flagged:
-            LOG.warning(
-                "%s: look at %s: %s is %s, limits %s to %s (%s)", session.label, row["image"],
-                row["metric"], row["value"], row["low"], row["high"], row["meaning"],
-            )  # fmt: skip
+        for measure in read_quality(file) if file.is_file() else ():
+            if measure.flagged:
+                LOG.warning("%s: %s", session.label, finding(measure))
 
 
 def _todo(jobs: Sequence[Job], settings: RunSettings) -> list[Job]:
@@ -225,6 +223,14 @@ def _check_options(settings: RunSettings) -> None:
         "--brain-mask synthstrip needs the weights of SynthStrip": (
             settings.brain_mask == "synthstrip" and (model is None or not model.is_file()),
             "download them from FreeSurfer and give --synthstrip-model FILE",
+        ),
+        "--synthstrip-model has no effect without --brain-mask synthstrip": (
+            model is not None and settings.brain_mask != "synthstrip",
+            "add --brain-mask synthstrip, or leave the model out",
+        ),
+        f"--registration-engine greedy has no effect with --registration {settings.registration}": (
+            settings.registration_engine == "greedy" and settings.registration != "nonlinear",
+            "leave out the engine: only the nonlinear step can be done by greedy",
         ),
         "--derivatives names must differ, and 'raw' is the input folder": (
             len({*names, "raw"}) <= len(names), "give each dataset a name of its own"

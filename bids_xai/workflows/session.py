@@ -106,6 +106,7 @@ def _anatomy(graph: _Graph, session: Session, t1w: SourceImage) -> _Anatomy:
     extract = nodes.ExtractBrain(t1w=str(t1w.file), **about, **seeds)
     if settings.brain_mask == "derivatives" and session.brain_mask is not None:
         extract.inputs.given_mask = str(session.brain_mask.file)
+        extract.inputs.sources = [t1w.uri, session.brain_mask.uri]
     elif settings.brain_mask == "synthstrip":
         extract.inputs.model = str(settings.synthstrip_model)
     brain = graph.add(extract, "brain")

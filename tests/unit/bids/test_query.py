@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from asking import refused, sessions
 
 from bids_xai.bids.derivatives import open_derivatives
-from bids_xai.bids.layout import check_dataset, open_layout, select_participants
+from bids_xai.bids.layout import open_layout, select_participants
 from bids_xai.bids.query import collect_sessions, read_filters
-from bids_xai.bids.records import Session
 from bids_xai.errors import (
     BadDataError,
-    InvalidBidsError,
     NoInputError,
     NothingMatchedError,
-    UserError,
 )
-
-
-def sessions(
-    raw: Any, participant: str = "01", wanted: tuple[str, ...] = (),
-    inputs: tuple[str, ...] = ("megre",), derivatives: tuple[tuple[str, Path], ...] = (),
-    **filters: Any,
-) -> list[Session]:  # fmt: skip
-    folders = open_derivatives(derivatives)
-    return collect_sessions(open_layout(raw.root), participant, wanted, filters, inputs, folders)
-
-
-def refused(raw: Any, kind: type[UserError], match: str, **filters: Any) -> UserError:
-    with pytest.raises(UserError, match=match) as caught:
-        sessions(raw, **filters)
-    assert type(caught.value) is kind
-    assert caught.value.file
-    assert caught.value.fix
-    assert "\n" not in str(caught.value)
-    return caught.value
 
 
 def test_one_visit_without_session_folders(raw: Any) -> None:
@@ -76,31 +53,6 @@ def test_sessions_runs_and_acquisitions_are_told_apart(raw: Any) -> None:
     assert [s.label for s in sessions(raw, wanted=("pre", "none"))] == ["sub-01_ses-pre"]
 
 
-def test_echoes_are_sorted_by_time_not_by_name(raw: Any) -> None:
-    times = (0.02, 0.011, 0.01, 0.035, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.005)
-    for number, time in enumerate(times, start=1):
-        raw.image(f"sub-01/anat/sub-01_echo-{number:02d}_MEGRE.nii.gz", {"EchoTime": time})
-    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
-    (series,) = sessions(raw)[0].megre
-    assert series.echo_times_s == tuple(sorted(times))
-    numbers = [int(f.name.split("echo-")[1][:2]) for f in series.files]
-    assert [times[n - 1] for n in numbers] == sorted(times)
-    assert "echo" not in series.entities
-
-
-def test_echo_times_may_be_inherited_and_may_be_text(raw: Any) -> None:
-    """One JSON at the root for the field, one an echo above, text instead of a number."""
-    raw.session("01", "1", echo_times_s=(None, None))
-    for sidecar in raw.root.rglob("*_MEGRE.json"):
-        sidecar.unlink()
-    raw.json("MEGRE.json", {"MagneticFieldStrength": 3, "EchoTime": 0.5})
-    raw.json("echo-1_MEGRE.json", {"EchoTime": "0.00492"})
-    raw.json("sub-01/sub-01_echo-2_MEGRE.json", {"EchoTime": 0.00984})
-    (series,) = sessions(raw)[0].megre
-    assert series.echo_times_s == (0.00492, 0.00984)
-    assert series.field_strength_t == 3.0
-
-
 def test_the_nearest_sidecar_wins(raw: Any) -> None:
     raw.json("MEGRE.json", {"EchoTime": 0.4})
     raw.session("01", echo_times_s=(0.01, 0.02))
@@ -121,29 +73,6 @@ def test_inputs_hold_every_inherited_sidecar(raw: Any) -> None:
     raw.json("MEGRE.json", {"MagneticFieldStrength": 3})
     raw.session("01")
     assert raw.root / "MEGRE.json" in sessions(raw)[0].inputs
-
-
-def test_phase_images_are_left_out(raw: Any) -> None:
-    for number in (1, 2, 3):
-        for part in ("mag", "phase", "real"):
-            raw.image(
-                f"sub-01/anat/sub-01_run-1_echo-{number}_part-{part}_MEGRE.nii.gz",
-                {"EchoTime": 0.004 * number},
-            )
-    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
-    (series,) = sessions(raw)[0].megre
-    assert all("part-mag" in f.name for f in series.files)
-    assert len(series.files) == 3
-    assert series.entities == {"sub": "01", "run": "1"}
-
-
-def test_only_phase_is_refused(raw: Any) -> None:
-    for number in (1, 2):
-        raw.image(
-            f"sub-01/anat/sub-01_echo-{number}_part-phase_MEGRE.nii.gz", {"EchoTime": 0.01 * number}
-        )
-    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
-    refused(raw, BadDataError, r"no magnitude images.*part-phase_MEGRE\.nii\.gz.*part-mag")
 
 
 def test_derivatives_source_data_and_hidden_folders_are_left_out(raw: Any) -> None:
@@ -209,52 +138,6 @@ def test_the_filter_file_is_read_and_checked(tmp_path: Path) -> None:
             read_filters(path)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "EchoTime is missing.*beside the image or above it"),
-        (4.92, r"EchoTime 4\.92 is in milliseconds.*in seconds, as BIDS asks: 0\.00492"),
-        ("9.84", "milliseconds.*0.00984"),
-        ("soon", "EchoTime is not a number: 'soon'"),
-        ([0.01], r"EchoTime is not a number: \[0\.01\]"),
-        (0, "EchoTime 0 is not positive"),
-        (-0.01, "EchoTime -0.01 is not positive"),
-        (0.01, "two echoes have the same EchoTime 0.01"),
-    ],
-)
-def test_echo_times_that_cannot_be_are_refused(raw: Any, value: Any, text: str) -> None:
-    raw.session("01", echo_times_s=(0.01, value))
-    error = refused(raw, BadDataError, text)
-    assert error.status == 65
-    assert error.file == str(raw.root / "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz")
-
-
-def test_one_echo_is_refused(raw: Any) -> None:
-    raw.session("01", echo_times_s=(0.01,))
-    refused(raw, BadDataError, r"at least two echoes, found one.*sub-01_echo-1_MEGRE\.nii\.gz")
-
-
-def test_echoes_of_different_shapes_are_refused(raw: Any) -> None:
-    raw.session("01")
-    raw.image("sub-01/anat/sub-01_echo-2_MEGRE.nii.gz", {"EchoTime": 0.02}, shape=(4, 6, 5))
-    text = r"different shapes: \(4, 5, 6\).*\(4, 6, 5\).*sub-01_echo-2_MEGRE\.nii\.gz"
-    refused(raw, BadDataError, text)
-
-
-def test_echoes_on_different_grids_are_refused(raw: Any) -> None:
-    raw.session("01")
-    moved = np.eye(4)
-    moved[2, 3] = 0.5
-    raw.image("sub-01/anat/sub-01_echo-2_MEGRE.nii.gz", {"EchoTime": 0.02}, affine=moved)
-    refused(raw, BadDataError, r"different grids.*sub-01_echo-2_MEGRE\.nii\.gz")
-
-
-def test_a_damaged_echo_is_refused(raw: Any) -> None:
-    raw.session("01")
-    (raw.root / "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz").write_bytes(b"")
-    refused(raw, BadDataError, r"cannot read the image.*sub-01_echo-2_MEGRE\.nii\.gz")
-
-
 def test_without_a_t1w_image_the_series_is_still_found(raw: Any) -> None:
     raw.session("01", "1")
     raw.session("01", "2", t1w=False)
@@ -276,64 +159,6 @@ def test_no_series_is_refused(raw: Any) -> None:
     raw.session("01", "2")
     with pytest.raises(NothingMatchedError, match=r"no session 3 .*choose from 1, 2"):
         sessions(raw, wanted=("3",))
-
-
-def test_participants_are_chosen_with_or_without_prefix(raw: Any) -> None:
-    for name in ("10", "02", "01"):
-        raw.image(f"sub-{name}/anat/sub-{name}_T1w.nii.gz")
-    assert select_participants(raw.root, ()) == ["01", "02", "10"]
-    assert select_participants(raw.root, ("sub-10", "02", "10")) == ["02", "10"]
-    with pytest.raises(NothingMatchedError, match=r"no such participant: 1, 99.*01, 02, 10") as e:
-        select_participants(raw.root, ("01", "99", "sub-1"))
-    assert e.value.status == 18
-
-
-def test_a_dataset_without_participants_is_refused(raw: Any) -> None:
-    with pytest.raises(NothingMatchedError, match=r"no sub-\* folder"):
-        select_participants(raw.root, ())
-
-
-def test_a_broken_sidecar_is_named_in_one_line(raw: Any) -> None:
-    start = raw.session("01")
-    (raw.root / f"{start}_echo-2_MEGRE.json").write_text("{broken")
-    with pytest.raises(UserError, match=r"sub-01_echo-2_MEGRE\.json") as caught:
-        open_layout(raw.root)
-    assert caught.value.status in (16, 65)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_sidecar_that_is_no_object_is_named(raw: Any) -> None:
-    start = raw.session("01")
-    (raw.root / f"{start}_echo-2_MEGRE.json").write_text("[1]")
-    with pytest.raises(UserError, match=r"sub-01_echo-2_MEGRE\.json"):
-        sessions(raw)
-
-
-def test_the_description_of_the_dataset_is_checked(raw: Any, tmp_path: Path) -> None:
-    assert check_dataset(raw.root)["Name"] == "tiny"
-    path = raw.root / "dataset_description.json"
-    for content, text in (
-        ('{"Name": "x"}', "BIDSVersion is missing"),
-        ("[1]", "not an object"),
-        ("{", "cannot read the JSON"),
-        ("\ufeff", "cannot read the JSON"),
-    ):
-        path.write_text(content, encoding="utf-8")
-        with pytest.raises(InvalidBidsError, match=f"{text}.*dataset_description.json") as caught:
-            check_dataset(raw.root)
-        assert caught.value.status == 16
-    path.unlink()
-    with pytest.raises(InvalidBidsError, match=r"not a BIDS dataset.*BIDSVersion"):
-        check_dataset(raw.root)
-    with pytest.raises(NoInputError, match="no such BIDS folder") as missing:
-        check_dataset(tmp_path / "gone")
-    assert missing.value.status == 66
-
-
-def test_a_description_with_a_byte_order_mark_is_read(raw: Any) -> None:
-    path = raw.root / "dataset_description.json"
-    path.write_text("\ufeff" + json.dumps({"BIDSVersion": "1.10.0"}), encoding="utf-8")
-    assert check_dataset(raw.root)["BIDSVersion"] == "1.10.0"
 
 
 def test_t1w_images_alone_are_an_input(raw: Any) -> None:
@@ -373,54 +198,6 @@ def test_an_image_with_contrast_agent_comes_last_and_the_choice_is_noted(raw: An
     assert only.notes == ("2 t1w images, sub-01_run-2_T1w.nii.gz is used",)
     (other,) = sessions(raw, t1w={"run": 1})
     assert other.t1w.file.name == "sub-01_ce-gad_run-1_T1w.nii.gz"
-
-
-def test_real_and_imaginary_parts_are_refused_with_the_way_to_magnitudes(raw: Any) -> None:
-    for part in ("real", "imag"):
-        for echo in (1, 2):
-            raw.image(
-                f"sub-01/anat/sub-01_echo-{echo}_part-{part}_MEGRE.nii.gz", {"EchoTime": echo / 100}
-            )
-    error = refused(raw, BadDataError, "no magnitude images, only part-imag, part-real")
-    assert "sqrt(real² + imag²)" in error.fix
-
-
-def test_all_echoes_in_one_file_are_refused(raw: Any) -> None:
-    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
-    raw.image("sub-01/anat/sub-01_MEGRE.nii.gz", {"EchoTime": 0.01}, shape=(4, 5, 6, 3))
-    error = refused(raw, BadDataError, "all 3 echoes are in one 4-D file, which is not BIDS")
-    assert "echo-<n>" in error.fix
-
-
-def test_only_chosen_participants_are_indexed(raw: Any) -> None:
-    for name in ("1", "11", "2"):
-        raw.image(f"sub-{name}/anat/sub-{name}_T1w.nii.gz")
-    assert open_layout(raw.root, ["1"]).get_subjects() == ["1"]
-    assert sorted(open_layout(raw.root).get_subjects()) == ["1", "11", "2"]
-
-
-def test_the_index_is_kept_where_asked(raw: Any, tmp_path: Path) -> None:
-    raw.session("01")
-    first = open_layout(raw.root, ["01"], tmp_path / "index")
-    raw.session("02")
-    again = open_layout(raw.root, (), tmp_path / "index")
-    assert first.get_subjects() == again.get_subjects() == ["01"]  # made once, not looked at again
-    assert collect_sessions(again, "01")[0].megre[0].echo_times_s == (0.01, 0.02)
-
-
-def test_half_an_index_is_not_taken_for_whole(raw: Any, tmp_path: Path) -> None:
-    raw.session("01")
-    half = tmp_path / "index" / ".tmp-killed"
-    half.mkdir(parents=True)
-    (half / "layout_index.sqlite").write_bytes(b"")
-    assert open_layout(raw.root, (), tmp_path / "index").get_subjects() == ["01"]
-
-
-def test_a_fourth_axis_of_one_volume_does_not_count(raw: Any) -> None:
-    raw.session("01")
-    raw.image("sub-01/anat/sub-01_echo-1_MEGRE.nii.gz", {"EchoTime": 0.01}, shape=(4, 5, 6, 1))
-    (only,) = sessions(raw)
-    assert len(only.megre[0].files) == 2
 
 
 def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def ball() -> np.ndarray:
 
 
 def put(home: Path, name: str, data: np.ndarray | None = None, affine: np.ndarray = AFFINE) -> Path:
-    """Write ``tpl-X_…`` into its folder: an image, a table (text ``data``), or a stub."""
+    """Write ``tpl-X_…`` into its folder: an image, a table (``data``), or 0 bytes."""
     entities = dict(part.split("-", 1) for part in name.split("_") if "-" in part)
     folder = home / f"tpl-{entities['tpl']}"
     if "cohort" in entities:

@@ -19,7 +19,7 @@ from flow_homes import AFFINE, FLOW_HOME, SHAPE, InCohort, UseHome, ball, put, p
 from bids_xai.errors import BadDataError, NoInputError, UsageError, UserError
 from bids_xai.settings import OutputSpace
 from bids_xai.templates import embedded, flow
-from bids_xai.templates.lookup import load_atlas, load_mask, load_template
+from bids_xai.templates.lookup import load_atlas, load_head, load_mask, load_template
 
 needs_flow = pytest.mark.skipif(
     not FLOW_HOME.is_dir(), reason="no ../shared/data/templateflow beside the repository"
@@ -42,7 +42,7 @@ def test_the_embedded_template_needs_no_network() -> None:
         space = OutputSpace("MNI152NLin2009aSym", resolution)
         template = load_template(space)
         assert template.name == "MNI152NLin2009aSym"
-        assert template.head is None
+        assert load_head(space) is None
         assert len(set(template.brain.data.shape)) == 3
         np.testing.assert_array_equal(
             template.brain.data, np.asarray(embedded.brain(resolution).dataobj)
@@ -93,15 +93,17 @@ def test_head_brain_and_mask(tmp_path: Path, use_home: UseHome) -> None:
     inside = ball() > 0
 
     only_head = load_template(TOY)
-    assert only_head.head is not None
-    assert only_head.head.data[~inside].min() == 40
+    head = load_head(TOY)
+    assert head is not None
+    assert head.data[~inside].min() == 40
     np.testing.assert_array_equal(only_head.brain.data, np.where(inside, 100, 0))
     both = load_template(OutputSpace("Both", 2))
-    assert both.head is not None
-    assert both.head.data.max() == 100
+    head = load_head(OutputSpace("Both", 2))
+    assert head is not None
+    assert head.data.max() == 100
     assert both.brain.data.max() == 90
     only_brain = load_template(OutputSpace("Brain", 2))
-    assert only_brain.head is None
+    assert load_head(OutputSpace("Brain", 2)) is None
     for template in (only_head, both, only_brain):
         assert template.mask.data.dtype == np.uint8
         np.testing.assert_array_equal(template.mask.data, ball())
@@ -249,7 +251,10 @@ def test_a_head_that_is_listed_but_not_there_is_no_template_without_a_head(
     put(tmp_path, "tpl-Toy_res-02_T1w.nii.gz")
     use_home(tmp_path)
     with pytest.raises(NoInputError, match=r"cannot deliver tpl-Toy_res-02_T1w\.nii\.gz"):
-        load_template(TOY)
+        load_head(TOY)
+    assert (
+        load_template(TOY).brain.data.max() == 90
+    )  # brain and mask are here: nothing else is asked
 
 
 def test_the_command_an_error_offers_names_template_and_cohort() -> None:
@@ -311,12 +316,13 @@ def test_real_templates_and_their_atlas(use_home: UseHome) -> None:
     use_home(FLOW_HOME)
     space = OutputSpace("MNI152NLin6Asym", 2)
     template = load_template(space)
-    assert template.head is not None
-    shapes = [v.data.shape for v in (template.brain, template.mask, template.head)]
+    head = load_head(space)
+    assert head is not None
+    shapes = [v.data.shape for v in (template.brain, template.mask, head)]
     assert shapes == [(91, 109, 91)] * 3
     outside = template.mask.data == 0
     assert np.abs(template.brain.data[outside]).max() < 0.05 * template.brain.data.max()
-    assert template.head.data[outside].max() > 0.3 * template.head.data.max()
+    assert head.data[outside].max() > 0.3 * head.data.max()
     assert 1.2e6 < template.mask.data.sum() * 8 < 2.2e6  # mm³ of an adult's brain
     atlas = load_atlas(space)
     assert atlas is not None
@@ -327,7 +333,7 @@ def test_real_templates_and_their_atlas(use_home: UseHome) -> None:
 
     without = OutputSpace("MNI152NLin2009cAsym", 1)
     brain_only = load_template(without)
-    assert brain_only.head is None
+    assert load_head(without) is None
     assert brain_only.brain.data.shape == (193, 229, 193)
     assert load_atlas(without) is None
     with pytest.raises(NoInputError, match=r"it has res-1") as caught:

@@ -25,6 +25,11 @@ def settings(**options: Any) -> RunSettings:
         ({"inputs": ("R1map",)}, "R1map are maps made elsewhere"),
         ({"brain_mask": "derivatives"}, "needs a dataset"),
         ({"brain_mask": "synthstrip"}, "needs the weights"),
+        ({"synthstrip_model": Path("s.pt")}, "no effect without --brain-mask synthstrip"),
+        (
+            {"registration_engine": "greedy", "registration": "linear"},
+            "no effect with --registration linear",
+        ),
         ({"derivatives": (("raw", Path("/q")),)}, "'raw' is the input folder"),
         ({"derivatives": (*OTHER, *OTHER)}, "names must differ"),
         ({"inputs": ("megre", "R2starmap"), "derivatives": OTHER}, "would have one name"),

@@ -1,0 +1,131 @@
+"""Multi-echo GRE: echo times, grids, parts, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from asking import refused, sessions
+
+from bids_xai.errors import (
+    BadDataError,
+)
+
+
+def test_echoes_are_sorted_by_time_not_by_name(raw: Any) -> None:
+    times = (0.02, 0.011, 0.01, 0.035, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.005)
+    for number, time in enumerate(times, start=1):
+        raw.image(f"sub-01/anat/sub-01_echo-{number:02d}_MEGRE.nii.gz", {"EchoTime": time})
+    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
+    (series,) = sessions(raw)[0].megre
+    assert series.echo_times_s == tuple(sorted(times))
+    numbers = [int(f.name.split("echo-")[1][:2]) for f in series.files]
+    assert [times[n - 1] for n in numbers] == sorted(times)
+    assert "echo" not in series.entities
+
+
+def test_echo_times_may_be_inherited_and_may_be_text(raw: Any) -> None:
+    """One JSON at the root for the field, one an echo above, text instead of a number."""
+    raw.session("01", "1", echo_times_s=(None, None))
+    for sidecar in raw.root.rglob("*_MEGRE.json"):
+        sidecar.unlink()
+    raw.json("MEGRE.json", {"MagneticFieldStrength": 3, "EchoTime": 0.5})
+    raw.json("echo-1_MEGRE.json", {"EchoTime": "0.00492"})
+    raw.json("sub-01/sub-01_echo-2_MEGRE.json", {"EchoTime": 0.00984})
+    (series,) = sessions(raw)[0].megre
+    assert series.echo_times_s == (0.00492, 0.00984)
+    assert series.field_strength_t == 3.0
+
+
+def test_phase_images_are_left_out(raw: Any) -> None:
+    for number in (1, 2, 3):
+        for part in ("mag", "phase", "real"):
+            raw.image(
+                f"sub-01/anat/sub-01_run-1_echo-{number}_part-{part}_MEGRE.nii.gz",
+                {"EchoTime": 0.004 * number},
+            )
+    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
+    (series,) = sessions(raw)[0].megre
+    assert all("part-mag" in f.name for f in series.files)
+    assert len(series.files) == 3
+    assert series.entities == {"sub": "01", "run": "1"}
+
+
+def test_only_phase_is_refused(raw: Any) -> None:
+    for number in (1, 2):
+        raw.image(
+            f"sub-01/anat/sub-01_echo-{number}_part-phase_MEGRE.nii.gz", {"EchoTime": 0.01 * number}
+        )
+    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
+    refused(raw, BadDataError, r"no magnitude images.*part-phase_MEGRE\.nii\.gz.*part-mag")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "EchoTime is missing.*beside the image or above it"),
+        (4.92, r"EchoTime 4\.92 is in milliseconds.*in seconds, as BIDS asks: 0\.00492"),
+        ("9.84", "milliseconds.*0.00984"),
+        ("soon", "EchoTime is not a number: 'soon'"),
+        ([0.01], r"EchoTime is not a number: \[0\.01\]"),
+        (0, "EchoTime 0 is not positive"),
+        (-0.01, "EchoTime -0.01 is not positive"),
+        (0.01, "two echoes have the same EchoTime 0.01"),
+    ],
+)
+def test_echo_times_that_cannot_be_are_refused(raw: Any, value: Any, text: str) -> None:
+    raw.session("01", echo_times_s=(0.01, value))
+    error = refused(raw, BadDataError, text)
+    assert error.status == 65
+    assert error.file == str(raw.root / "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz")
+
+
+def test_one_echo_is_refused(raw: Any) -> None:
+    raw.session("01", echo_times_s=(0.01,))
+    refused(raw, BadDataError, r"at least two echoes, found one.*sub-01_echo-1_MEGRE\.nii\.gz")
+
+
+def test_echoes_of_different_shapes_are_refused(raw: Any) -> None:
+    raw.session("01")
+    raw.image("sub-01/anat/sub-01_echo-2_MEGRE.nii.gz", {"EchoTime": 0.02}, shape=(4, 6, 5))
+    text = r"different shapes: \(4, 5, 6\).*\(4, 6, 5\).*sub-01_echo-2_MEGRE\.nii\.gz"
+    refused(raw, BadDataError, text)
+
+
+def test_echoes_on_different_grids_are_refused(raw: Any) -> None:
+    raw.session("01")
+    moved = np.eye(4)
+    moved[2, 3] = 0.5
+    raw.image("sub-01/anat/sub-01_echo-2_MEGRE.nii.gz", {"EchoTime": 0.02}, affine=moved)
+    refused(raw, BadDataError, r"different grids.*sub-01_echo-2_MEGRE\.nii\.gz")
+
+
+def test_a_damaged_echo_is_refused(raw: Any) -> None:
+    raw.session("01")
+    (raw.root / "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz").write_bytes(b"")
+    refused(raw, BadDataError, r"cannot read the image.*sub-01_echo-2_MEGRE\.nii\.gz")
+
+
+def test_real_and_imaginary_parts_are_refused_with_the_way_to_magnitudes(raw: Any) -> None:
+    for part in ("real", "imag"):
+        for echo in (1, 2):
+            raw.image(
+                f"sub-01/anat/sub-01_echo-{echo}_part-{part}_MEGRE.nii.gz", {"EchoTime": echo / 100}
+            )
+    error = refused(raw, BadDataError, "no magnitude images, only part-imag, part-real")
+    assert "sqrt(real² + imag²)" in error.fix
+
+
+def test_all_echoes_in_one_file_are_refused(raw: Any) -> None:
+    raw.image("sub-01/anat/sub-01_T1w.nii.gz")
+    raw.image("sub-01/anat/sub-01_MEGRE.nii.gz", {"EchoTime": 0.01}, shape=(4, 5, 6, 3))
+    error = refused(raw, BadDataError, "all 3 echoes are in one 4-D file, which is not BIDS")
+    assert "echo-<n>" in error.fix
+
+
+def test_a_fourth_axis_of_one_volume_does_not_count(raw: Any) -> None:
+    raw.session("01")
+    raw.image("sub-01/anat/sub-01_echo-1_MEGRE.nii.gz", {"EchoTime": 0.01}, shape=(4, 5, 6, 1))
+    (only,) = sessions(raw)
+    assert len(only.megre[0].files) == 2
