@@ -111,7 +111,7 @@ ACCURATE = SynRecipe(
     smoothing_mm=(4.0, 2.0, 1.0), masked=False,
 )  # fmt: skip
 SECOND_PRIOR = SynRecipe(
-    (40, 20, 4), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
+    (40, 15, 0), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
     smoothing_mm=(4.0, 2.0, 1.0), masked=False,
 )  # fmt: skip
 ROUGH = SynRecipe((40, 5, 0))  # for the first prior of the brain mask
