@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from bids_xai.bids.names import parse_name
 from bids_xai.bids.records import PrecomputedMap, SourceImage
 from bids_xai.errors import BadDataError, NoInputError
 
-_TAKEN_OVER = ("sub", "ses", "acq", "ce", "rec", "run")
+_SCAN_ENTITIES = ("acq", "ce", "rec", "run")
+_TAKEN_OVER = ("sub", "ses", *_SCAN_ENTITIES)
 _UNITS = {
     "R1map": "1/s", "R2map": "1/s", "R2starmap": "1/s", "T1map": "s", "T2map": "s",
     "T2starmap": "s", "Chimap": "ppm", "MTVmap": "percent", "MTRmap": "percent",
@@ -65,19 +66,49 @@ def sidecar_of(image: Path) -> Path:
 
 
 def find_mask(
-    folders: Sequence[DerivativeFolder], participant: str, session: str, kind: str
+    folders: Sequence[DerivativeFolder],
+    participant: str,
+    session: str,
+    kind: str,
+    *,
+    of: Mapping[str, str] | None = None,
+    only_session: bool = False,
 ) -> SourceImage | None:
     """Return the session's ``brain`` or ``lesion`` mask in T1w space, where there is one.
 
+    of : entities of the T1w image that is used; of several masks, those with the same acquisition,
+        reconstruction and run are taken
+    only_session : the participant has no other session, so a mask in ``sub-X/anat`` (as some
+        pipelines write it) is one of this session. With several, such a mask lies in the space of
+        their average
     Raises :class:`BadDataError` where several fit.
     """
+    fitting = _masks(folders, participant, session, kind)
+    if not fitting and session and only_session:
+        fitting = _masks(folders, participant, "", kind)
+    if len(fitting) > 1 and of is not None:
+        fitting = [found for found in fitting if _same_scan(found[1], of)] or fitting
+    return _only(fitting, f"{kind} mask of sub-{participant}")
+
+
+def _masks(
+    folders: Sequence[DerivativeFolder], participant: str, session: str, kind: str
+) -> list[tuple[DerivativeFolder, Path]]:
     fitting = []
     for folder, file in _images(folders, participant, session, "mask"):
         entities = parse_name(file.name)[0]
         in_t1w = entities.get("space", "T1w") in ("T1w", "orig")
         if in_t1w and any(wanted.items() <= entities.items() for wanted in _MASKS[kind]):
             fitting.append((folder, file))
-    return _only(fitting, f"{kind} mask of sub-{participant}")
+    return fitting
+
+
+def _same_scan(file: Path, of: Mapping[str, str]) -> bool:
+    """Whether acquisition, reconstruction and run (however padded) are those of ``of``."""
+    entities = parse_name(file.name)[0]
+    return all(
+        entities.get(key, "").lstrip("0") == of.get(key, "").lstrip("0") for key in _SCAN_ENTITIES
+    )
 
 
 def _images(

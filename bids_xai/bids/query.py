@@ -55,9 +55,12 @@ def collect_sessions(
     wanted = {label.removeprefix("ses-") for label in sessions}
     chosen = [label for label in every if not wanted or label in wanted]
     made = [
-        _session(Path(layout.root), participant, label, found, inputs, derivatives, brain_masks)
+        _session(
+            Path(layout.root), participant, label, found, inputs, derivatives, brain_masks,
+            only_session=len(every) == 1,
+        )
         for label in chosen
-    ]
+    ]  # fmt: skip
     usable = [session for session in made if session is not None]
     if not usable:
         if wanted and not chosen:
@@ -112,6 +115,7 @@ def _entity(file: Any, name: str) -> str:
 def _session(
     root: Path, participant: str, label: str, found: Mapping[str, list[Any]],
     inputs: Sequence[str], derivatives: Sequence[DerivativeFolder], brain_masks: bool,
+    *, only_session: bool,
 ) -> Session | None:  # fmt: skip
     """The session's record, ``None`` where it holds none of the inputs."""
     mine = {
@@ -135,7 +139,14 @@ def _session(
             file=root / where / "anat",
             fix="add a T1w image of the same session",
         )
-    brain_mask = find_mask(derivatives, participant, label, "brain") if brain_masks else None
+    masks = {
+        kind: find_mask(
+            derivatives, participant, label, kind,
+            of=_entities(t1w) if t1w is not None else None, only_session=only_session,
+        )
+        for kind in (("brain", "lesion") if brain_masks else ("lesion",))
+    }  # fmt: skip
+    brain_mask = masks.get("brain")
     lacking = brain_masks and t1w is not None and brain_mask is None
     no_mask = ["no brain mask in the derivatives: the brain is found by registration"] * lacking
     used = [file for file in (*megre, t1w, flair) if file is not None]
@@ -147,7 +158,7 @@ def _session(
         flair=_source(flair, root),
         maps=tuple(maps),
         brain_mask=brain_mask,
-        lesion_mask=find_mask(derivatives, participant, label, "lesion"),
+        lesion_mask=masks["lesion"],
         sidecars=tuple(
             sorted({*(Path(s) for file in used for s in _sidecars(file)), *_map_sidecars(maps)})
         ),

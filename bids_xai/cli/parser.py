@@ -88,7 +88,7 @@ def _performance_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--sloppy", action="store_true",
-        help="fast, coarse registration, for tests and demos; never for results",
+        help="fast, coarse registration, few epochs and splits: for tests; never for results",
     )  # fmt: skip
 
 

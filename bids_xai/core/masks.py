@@ -94,14 +94,31 @@ def refine_brain_mask(image: NDArray[Any], prior: Bools, voxel_mm: tuple[float, 
 
     Raises :class:`BadDataError` where the prior misses the head.
     """
+    level = _tissue_level(image, erode(prior, 4.0, voxel_mm))
+    near = _box(prior, 3.0 + 5.0 + 5.0 + max(voxel_mm), voxel_mm)  # nothing below looks further
+    refined = np.zeros_like(prior)
+    refined[near] = _refined(np.asarray(image)[near] > 0.45 * level, prior[near], voxel_mm)
+    return refined
+
+
+def _refined(bright: Bools, prior: Bools, voxel_mm: tuple[float, ...]) -> Bools:
     core = erode(prior, 4.0, voxel_mm)
-    level = _tissue_level(image, core)
     reach = dilate(prior, 3.0, voxel_mm)
-    tissue = (np.asarray(image) > 0.45 * level) & reach
+    tissue = bright & reach
     opened = dilate(erode(tissue | core, 2.0, voxel_mm), 2.0, voxel_mm) & tissue
     brain = largest_component(opened | core)
     closed = erode(dilate(brain, 5.0, voxel_mm), 5.0, voxel_mm)
     return largest_component(np.asarray(ndimage.binary_fill_holes((closed | brain) & reach)))
+
+
+def _box(mask: Bools, margin_mm: float, voxel_mm: tuple[float, ...]) -> tuple[slice, ...]:
+    """The part of the grid that holds the mask and everything within a margin of it."""
+    found = []
+    for axis, edge in enumerate(voxel_mm):
+        inside = np.flatnonzero(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
+        margin = int(np.ceil(margin_mm / edge))
+        found.append(slice(max(inside[0] - margin, 0), inside[-1] + margin + 1))
+    return tuple(found)
 
 
 def add_rim(image: NDArray[Any], brain: Bools, voxel_mm: tuple[float, ...], rim_mm: float) -> Bools:

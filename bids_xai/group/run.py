@@ -14,11 +14,15 @@ from bids_xai.group import STEPS
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
+from bids_xai.studies.shortened import shortened
 
 
 def run_group(settings: RunSettings) -> Path | None:
     """Run the chosen steps; return the group page where the step ``report`` was among them."""
     study = load_study(settings.study)
+    if settings.sloppy:
+        LOG.warning("--sloppy: few epochs and splits, to try things out; never for results")
+        study = shortened(study)
     check_dataset(settings.bids_dir, settings.skip_bids_validation)
     context = GroupContext(settings, study, find_template(settings))
     chosen = [name for name in STEPS if not settings.steps or name in settings.steps]

@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import EMBEDDED, Run, command
+from conftest import EMBEDDED, Run, command, short_group
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +101,7 @@ def test_again_trains_nothing(group8: Run) -> None:
     models = sorted((group8.out / "models").rglob("model.safetensors"))
     heatmaps = sorted((group8.out / "group").rglob("*_relmap.nii.gz"))
     before = [p.stat().st_mtime_ns for p in models + heatmaps]
-    again = command(group8.raw, group8.out, "group", "--study", "quick", "--nprocs", 2)
+    again = command(*short_group(group8), "--nprocs", 2)
     assert again.status == 0, again.err
     assert again.err.count("up to date") == 6
     assert "explaining" not in again.err
@@ -161,7 +161,7 @@ def copied(group8: Run, tmp_path: Path) -> Run:
 
 
 def refused(run: Run, status: int, *words: str) -> None:
-    done = command(run.raw, run.out, "group", "--study", "quick")
+    done = command(*short_group(run))
     assert done.status == status, done.err
     assert "Traceback" not in done.err
     assert len([line for line in done.err.splitlines() if "error" in line]) == 1

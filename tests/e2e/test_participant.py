@@ -100,21 +100,28 @@ def test_brain_masks_agree_with_the_truth(cohort8: Run) -> None:
 
 
 def test_true_nuclei_reach_the_template(cohort8: Run) -> None:
-    """Labels carried by the computed transforms overlap the template's with Dice ≥ 0.75."""
+    """Labels carried by the computed transforms overlap the template's: mean Dice ≥ 0.90.
+
+    Each label is warped as an image of its own, linearly, and a voxel takes the one that fills
+    more than half of it. (By nearest neighbour even the true deformation reaches no more than 0.90
+    between two grids of 2 mm: docs/registration.md.)
+    """
     atlas, labels = embedded.atlas(2.0)
     there = np.asarray(atlas.dataobj)
     nuclei = [index for index, _ in labels if index <= 6]
     reached = []
     for folder, truth, name in sessions(cohort8):
-        warped = ants.apply_transforms(
-            ants.image_read(str(folder / f"{name}_{TEMPLATE}_desc-preproc_T1w.nii.gz")),
-            ants.image_read(str(truth / f"{name}_desc-nuclei_dseg.nii.gz")),
-            [str(folder / f"{name}_from-T1w_to-{EMBEDDED}_mode-image_xfm.h5")],
-            interpolator="nearestNeighbor",
-        ).numpy()
-        reached.append([dice(np.rint(warped) == k, there == k) for k in nuclei])
-    assert np.mean(reached, axis=0).min() >= 0.75
-    assert np.min(reached) >= 0.6
+        true = ants.image_read(str(truth / f"{name}_desc-nuclei_dseg.nii.gz"))
+        grid = ants.image_read(str(folder / f"{name}_{TEMPLATE}_desc-preproc_T1w.nii.gz"))
+        forward = str(folder / f"{name}_from-T1w_to-{EMBEDDED}_mode-image_xfm.h5")
+        reached.append([])
+        for index in nuclei:
+            one = true.new_image_like((np.rint(true.numpy()) == index).astype(np.float32))
+            warped = ants.apply_transforms(grid, one, [forward], interpolator="linear").numpy()
+            reached[-1].append(dice(warped > 0.5, there == index))
+    assert np.mean(reached) >= 0.90
+    assert np.mean(reached, axis=0).min() >= 0.88
+    assert np.min(reached) >= 0.75
 
 
 def test_inverse_transform_brings_the_atlas_to_the_scan(cohort8: Run) -> None:

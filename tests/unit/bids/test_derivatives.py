@@ -77,3 +77,27 @@ def test_masks_are_found_by_what_they_show(tmp_path: Path, kind: str, name: str)
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match="no such folder"):
         open_derivatives([("d", tmp_path / "none")])
+
+
+def test_of_several_masks_that_of_the_t1w_image_is_taken(tmp_path: Path) -> None:
+    touch(tmp_path, "sub-01_run-1_desc-brain_mask.nii.gz", "sub-01_run-02_desc-brain_mask.nii.gz")
+    folders = open_derivatives([("d", tmp_path)])
+    for run, name in (("01", "sub-01_run-1"), ("2", "sub-01_run-02")):
+        found = find_mask(folders, "01", "", "brain", of={"sub": "01", "run": run})
+        assert found is not None
+        assert found.file.name == f"{name}_desc-brain_mask.nii.gz"
+    with pytest.raises(BadDataError, match="2 files could be the brain mask of sub-01"):
+        find_mask(folders, "01", "", "brain", of={"sub": "01", "run": "3"})
+
+
+def test_a_mask_one_level_up_is_taken_of_the_only_session(tmp_path: Path) -> None:
+    """With several sessions it lies in the space of their average."""
+    touch(tmp_path, "sub-01_desc-brain_mask.nii.gz")
+    folders = open_derivatives([("d", tmp_path)])
+    assert find_mask(folders, "01", "1", "brain") is None
+    found = find_mask(folders, "01", "1", "brain", only_session=True)
+    assert found is not None
+    touch(tmp_path, "sub-01_ses-1_desc-brain_mask.nii.gz", ses="1")
+    own = find_mask(folders, "01", "1", "brain", only_session=True)
+    assert own is not None
+    assert own.file.name == "sub-01_ses-1_desc-brain_mask.nii.gz"

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_xai.core import masks
 from bids_xai.core.masks import (
     add_rim,
     ball,
@@ -193,6 +194,17 @@ def test_the_brain_is_whole_and_leaves_the_scalp_alone() -> None:
     assert dice(found, brain) >= 0.97
     assert found[radius((0, 5, 0)) <= 6].all()
     assert not found[radius() > 39].any()
+
+
+def test_only_the_neighbourhood_of_the_prior_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is faster, and gives what looking everywhere gives."""
+    image, _ = head()
+    pad = ((24, 20), (22, 26), (30, 18))
+    wide = np.pad(image, pad)
+    prior = np.pad(radius((0, 3.0, 0)) <= 33, pad)
+    found = refine_brain_mask(wide, prior, VOXEL_MM)
+    monkeypatch.setattr(masks, "_box", lambda mask, *_: (slice(None),) * mask.ndim)
+    np.testing.assert_array_equal(found, refine_brain_mask(wide, prior, VOXEL_MM))
 
 
 def fluid_head() -> tuple[NDArray[np.float64], Bools]:
