@@ -12,7 +12,7 @@ from zennit.rules import AlphaBeta, Pass
 from zennit.types import Activation, Convolution, Linear
 
 from bids_xai.attribution import explain
-from bids_xai.models import build_model
+from bids_xai.models import build
 
 SHAPE = (48, 56, 44)
 
@@ -29,7 +29,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_model("graz", SHAPE, 2, seed=0).to(device).eval()
+    model = build("graz", SHAPE, 2, seed=0).to(device).eval()
     volumes = torch.rand(6, 1, *SHAPE, device=device)
 
     def forward_backward() -> None:

@@ -99,3 +99,9 @@ class FileAccessError(UserError):
     """Reading or writing failed part-way (exit status 74)."""
 
     status = 74
+
+
+class InterruptedRunError(UserError):
+    """A signal stopped the run; the same command goes on from there (exit status 75)."""
+
+    status = 75

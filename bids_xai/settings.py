@@ -88,6 +88,7 @@ class RunSettings:
     model: Path | None = None
     attribution: tuple[str, ...] = ("lrp-zplus",)
     target: str | None = None
+    renormalise: bool = False
     study: str = "quick"
     steps: tuple[str, ...] = ()
     configuration: tuple[str, ...] = ()

@@ -4,7 +4,10 @@ For every dense and convolutional layer, the first included, biases ignored:
 
 .. math:: W^+ = \max(W, 0), \quad Z = x * W^+, \quad R_{in} = x \odot (W^{+T} * (R / Z))
 
-Relevance passes unchanged through softmax, biases, ReLU, dropout and flattening. With
+Average pooling is such a layer with equal weights. Relevance of max-pooling goes to the voxel that
+won; it passes unchanged through softmax, biases, ReLU, dropout and flattening. Batch norm is folded
+into the layer before it: as biases are ignored and Z takes any positive scale away again, only the
+sign of its weight matters, so that relevance never depends on the rest of the batch. With
 ``create_graph`` the result can be trained on: gradients reach the parameters through
 :math:`W^+` and through the activations.
 
@@ -14,41 +17,75 @@ beta 0 (Bach et al. 2015); guidance as in Tinauer et al. 2022, 2025.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import Any
 
+from torch import Tensor, nn
+
+from bids_xai.attribution.chain import AVERAGES, Norm, is_affine, known_chain
+from bids_xai.attribution.lrp import lrp_method
+from bids_xai.attribution.propagate import Recipe, propagate, uniform
+from bids_xai.attribution.rules import FLOOR, ZERO_DIVISION, ZPlus
+from bids_xai.attribution.start import STARTS
 from bids_xai.errors import BadDataError, UsageError
 
-FLOOR = 1e-7
-"""Smallest activation and weight under ``zero_division="clamp"``: no unit divides by zero."""
-
-STARTS = ("softmax", "probability", "logit")
-ZERO_DIVISION = ("clamp", "zero")
-
-_PASSED = (nn.ReLU, nn.Dropout, nn.Dropout3d, nn.Identity)
-_WEIGHTED = (nn.Linear, nn.Conv3d)
+__all__ = [
+    "FLOOR", "STARTS", "ZERO_DIVISION", "NegativeInputError",
+    "lrp_zplus", "relevance", "relevance_zplus", "zplus_chain",
+]  # fmt: skip
 
 
+class NegativeInputError(BadDataError, UsageError):
+    """Maps with negative values meet a rule for inputs >= 0: mend the maps, or the choice."""
+
+
+@lrp_method
 def lrp_zplus(
-    model: nn.Module,
-    volumes: Tensor,
-    target: int = 1,
     *,
     start: str = "softmax",
     zero_division: str = "clamp",
-) -> Tensor:
-    """z+ relevance (n, 1, x, y, z), >= 0 unless ``start`` is a negative logit.
+    bias: str = "ignore",
+    batch_norm: str = "fold",
+    max_pool: str = "winner",
+    first: str = "rule",
+    low: float | None = None,
+    high: float | None = None,
+    engine: str = "own",
+) -> Recipe:
+    """z+ relevance, >= 0 unless ``start`` is a negative logit. Deep Taylor decomposition is this.
 
     Relevance starts at the full softmax vector and sums to 1 for every volume; with ``start``
-    ``probability`` or ``logit`` it starts at, and sums to, that of class ``target``.
-    See :func:`relevance_zplus`.
+    ``probability`` or ``logit`` it starts at, and sums to, that of class ``target``. With ``bias``
+    ``absorb`` (positive) biases keep their share and the sum is smaller.
+    Options as in :class:`~bids_xai.attribution.rules.ZPlus` and
+    :func:`~bids_xai.attribution.propagate.uniform`. Raises ``UsageError`` where
+    :func:`zplus_chain` does and for inputs < 0 or undefined.
     """
-    chosen = None if start == "softmax" else target
-    _, relevance = relevance_zplus(
-        model, volumes, start=start, target=chosen, zero_division=zero_division
-    )
-    return relevance
+    return _recipe(
+        start, zero_division, bias=bias, batch_norm=batch_norm, max_pool=max_pool, first=first,
+        low=low, high=high, engine=engine,
+    )  # fmt: skip
+
+
+def relevance(
+    model: nn.Module,
+    volumes: Tensor,
+    start: str = "softmax",
+    target: int | None = None,
+    *,
+    zero_division: str = "clamp",
+    batch_norm: str = "fold",
+    max_pool: str = "winner",
+) -> Tensor:
+    """Differentiable z+ relevance (n, channels, x, y, z) of ``volumes`` of that shape, >= 0.
+
+    It sums to 1 for every volume (to the probability or logit of ``target`` with that ``start``)
+    and can be part of a loss. The model runs in the mode it is in. See :func:`relevance_zplus`,
+    which also returns the logits of the same forward pass.
+    """
+    return relevance_zplus(
+        model, volumes, start=start, target=target, zero_division=zero_division,
+        create_graph=True, batch_norm=batch_norm, max_pool=max_pool,
+    )[1]  # fmt: skip
 
 
 def relevance_zplus(
@@ -59,160 +96,75 @@ def relevance_zplus(
     target: int | None = None,
     zero_division: str = "clamp",
     create_graph: bool = False,
+    batch_norm: str = "fold",
+    max_pool: str = "winner",
 ) -> tuple[Tensor, Tensor]:
     """Logits and z+ relevance of a chain of layers.
 
     layers : an ``nn.Sequential`` (nested ones are unrolled), or a module whose whole forward pass
         is its attribute ``layers``
-    volumes : (n, 1, x, y, z), >= 0
+    volumes : (n, channels, x, y, z), >= 0
     start : ``softmax`` (full vector, sums to 1), ``probability`` or ``logit`` of class ``target``
     zero_division : ``clamp`` raises activations and weights to at least 1e-7, so that the sum of
         relevance is kept exactly (zero padding stays zero and takes no relevance);
         ``zero`` sets 0/0 to 0 and loses the relevance of units that no positive weight feeds
     create_graph : keep the graph, so that a loss of the relevance can be trained on. Gradients
         stay bounded as long as biases are <= 0: then no activation exceeds its Z.
+    batch_norm : ``fold`` or ``identity``
+    max_pool : relevance to the ``winner``, or as in ``average`` pooling
 
-    Returns ``logits`` (n, classes) and ``relevance`` (n, 1, x, y, z), whose sum per volume is the
-    start. Raises ``BadDataError`` for negative or undefined input, ``UsageError`` for a layer
-    that the rule does not cover.
+    Returns ``logits`` (n, classes) and ``relevance`` of the shape of ``volumes``, whose sum per
+    volume is the start. Raises ``BadDataError`` for negative or undefined input, ``UsageError``
+    for a layer that the rule does not cover.
     """
-    if zero_division not in ZERO_DIVISION:
-        raise UsageError(
-            f"Unknown zero division '{zero_division}'", fix=f"use {' or '.join(ZERO_DIVISION)}"
-        )
-    chain = zplus_chain(layers)
-    if not bool((volumes >= 0).all()):
-        raise BadDataError("z+ needs inputs >= 0", fix="scale the maps, never z-score them")
-    with torch.set_grad_enabled(create_graph):
-        logits, inputs = _forward(chain, volumes)
-        relevance = _start(logits, start, target)
-        for layer in reversed(chain):
-            if isinstance(layer, nn.Linear | nn.Conv3d):
-                relevance = _redistribute(layer, inputs.pop(), relevance, zero_division)
-            elif isinstance(layer, nn.Flatten):
-                relevance = relevance.reshape(inputs.pop().shape)
-    return logits, relevance
-
-
-def zplus_chain(model: nn.Module) -> list[nn.Module]:
-    """The layers of ``model`` in order, or ``UsageError`` where the z+ rule does not hold.
-
-    Every weighted layer but the first must see activations >= 0, so a ReLU must come between.
-    """
-    chain = _unroll(model)
-    rectified = True
-    for layer in chain:
-        if isinstance(layer, _WEIGHTED):
-            if not rectified:
-                raise UsageError(
-                    f"z+ needs a ReLU before {layer}", fix="choose another attribution method"
-                )
-            rectified = False
-        elif isinstance(layer, nn.ReLU):
-            rectified = True
-        elif not isinstance(layer, (*_PASSED, nn.Flatten)):
-            raise UsageError(
-                f"z+ has no rule for the layer {layer}",
-                fix="choose another network or another attribution method",
-            )
-    return chain
-
-
-def _unroll(module: nn.Module) -> list[nn.Module]:
-    """The leaves of a (nested) Sequential, or of the ``layers`` of a module."""
-    inner = getattr(module, "layers", None)
-    if isinstance(inner, nn.Sequential):
-        return _unroll(inner)
-    if isinstance(module, nn.Sequential):
-        return [leaf for child in module for leaf in _unroll(child)]
-    return [module]
-
-
-def _forward(chain: list[nn.Module], volumes: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Logits (n, classes) and what weighted layers and flattening received, in order."""
-    inputs: list[Tensor] = []
-    x = volumes
-    for layer in chain:
-        if isinstance(layer, (*_WEIGHTED, nn.Flatten)):
-            inputs.append(x)
-        x = layer(x)
-    return x, inputs
-
-
-def _start(logits: Tensor, start: str, target: int | None) -> Tensor:
-    """Relevance (n, classes) at the output."""
-    if start not in STARTS:
-        raise UsageError(f"Unknown start '{start}'", fix=f"use {', '.join(STARTS)}")
     if (start == "softmax") != (target is None):
         raise UsageError(
             f"Start '{start}' and target {target} do not go together",
             fix="give a target class for a probability or logit, none for the softmax vector",
         )
-    values = logits if start == "logit" else logits.softmax(dim=1)
-    if target is None:
-        return values
-    if not 0 <= target < logits.shape[1]:
-        raise UsageError(
-            f"There is no class {target}", fix=f"use a class from 0 to {logits.shape[1] - 1}"
+    recipe = _recipe(start, zero_division, batch_norm=batch_norm, max_pool=max_pool)
+    return propagate(layers, volumes, target, recipe, create_graph=create_graph)
+
+
+def zplus_chain(model: nn.Module) -> list[nn.Module]:
+    """The layers of ``model`` in order, or ``UsageError`` where the z+ rule does not hold.
+
+    Every layer that spreads relevance, but the first, must see activations >= 0, so a ReLU must
+    come between two of them.
+    """
+    chain = known_chain(model, "z+")
+    rectified = True
+    before: nn.Module | None = None
+    for layer in chain:
+        if is_affine(layer) or isinstance(layer, AVERAGES):
+            if not rectified:
+                raise UsageError(
+                    f"z+ needs a ReLU before {layer}", fix="choose another attribution method"
+                )
+            rectified = isinstance(layer, AVERAGES)
+        elif isinstance(layer, nn.ReLU):
+            rectified = True
+        elif isinstance(layer, nn.ELU) or (
+            isinstance(layer, Norm) and (before is None or not is_affine(before))
+        ):
+            raise UsageError(
+                f"z+ has no rule for the layer {layer}",
+                fix="choose another network or another attribution method, such as lrp-alphabeta",
+            )
+        before = layer
+    return chain
+
+
+def _recipe(start: str, zero_division: str, *, bias: str = "ignore", **policies: Any) -> Recipe:
+    rule = ZPlus(zero_division, bias)
+    return uniform(rule, name="z+", start=start, pooling=rule, check=_check, **policies)
+
+
+def _check(model: nn.Module, volumes: Tensor) -> None:
+    """z+ holds for this network and these inputs."""
+    zplus_chain(model)
+    if not bool((volumes >= 0).all()):
+        raise NegativeInputError(
+            "z+ needs inputs >= 0",
+            fix="scale the maps without shifting them (no z-score), or use lrp-alphabeta",
         )
-    chosen = torch.zeros_like(logits)
-    chosen[:, target] = 1
-    return values * chosen
-
-
-def _redistribute(
-    layer: nn.Linear | nn.Conv3d, x: Tensor, relevance: Tensor, zero_division: str
-) -> Tensor:
-    """Relevance of the input ``x`` of one layer, from the relevance of its output."""
-    floor = FLOOR if zero_division == "clamp" else 0.0
-    x = x.clamp(min=floor)  # before the layer pads: padded voxels stay zero
-    weight = layer.weight.clamp(min=floor)
-    z = _apply(layer, x, weight)
-    if zero_division == "clamp":
-        ratio = relevance / z
-    else:
-        ratio = torch.where(z > 0, relevance / torch.where(z > 0, z, 1.0), 0.0)
-    return x * _transpose(layer, ratio, weight, x)
-
-
-def _apply(layer: nn.Linear | nn.Conv3d, x: Tensor, weight: Tensor) -> Tensor:
-    """The layer without its bias, with another weight."""
-    if isinstance(layer, nn.Linear):
-        return functional.linear(x, weight)
-    return functional.conv3d(
-        x, weight, None, layer.stride, _padding(layer), layer.dilation, layer.groups
-    )
-
-
-def _transpose(layer: nn.Linear | nn.Conv3d, ratio: Tensor, weight: Tensor, x: Tensor) -> Tensor:
-    """The transposed layer: from the shape of the output to that of the input ``x``."""
-    if isinstance(layer, nn.Linear):
-        return ratio @ weight
-    padding = _padding(layer)
-    reached = [
-        (ratio.shape[2 + i] - 1) * layer.stride[i]
-        - 2 * padding[i]
-        + layer.dilation[i] * (layer.kernel_size[i] - 1)
-        + 1
-        for i in range(3)
-    ]
-    left_over = [x.shape[2 + i] - reached[i] for i in range(3)]
-    return functional.conv_transpose3d(
-        ratio, weight, None, layer.stride, padding, left_over, layer.groups, layer.dilation
-    )
-
-
-def _padding(layer: nn.Conv3d) -> list[int]:
-    """Zero voxels on either side of each axis."""
-    if layer.padding_mode != "zeros":
-        raise UsageError(
-            f"z+ has no rule for padding with '{layer.padding_mode}'", fix="pad with zeros"
-        )
-    if layer.padding == "valid":
-        return [0, 0, 0]
-    if layer.padding == "same":
-        spans = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-        if any(span % 2 for span in spans):
-            raise UsageError("z+ has no rule for one-sided padding", fix="use an odd kernel size")
-        return [span // 2 for span in spans]
-    return [int(padding) for padding in layer.padding]

@@ -12,6 +12,8 @@ ENTITY_ORDER = (
     "cohort", "split", "atlas", "seg", "res", "den", "model", "label", "desc",
 )  # fmt: skip
 
+SCAN_ENTITIES = ("sub", "ses", "sample", "acq", "ce", "rec", "run")
+
 
 def file_name(entities: Mapping[str, str], suffix: str, extension: str) -> str:
     """Return ``sub-01_…_suffix.ext`` with the entities in BIDS order; empty values are left out.
@@ -39,6 +41,12 @@ def parse_name(name: str) -> tuple[dict[str, str], str, str]:
     *parts, suffix = stem.split("_")
     entities = dict(part.split("-", 1) for part in parts if "-" in part)
     return entities, suffix, dot + extension
+
+
+def scan_name(name: str | PurePosixPath) -> str:
+    """Return what identifies the scan a file was made from: ``sub-01_ses-1_acq-x_run-1``."""
+    entities, _, _ = parse_name(PurePosixPath(name).name)
+    return "_".join(f"{key}-{entities[key]}" for key in SCAN_ENTITIES if key in entities)
 
 
 def label_of(text: str) -> str:

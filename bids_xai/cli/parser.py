@@ -161,7 +161,12 @@ def _explain_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--target", metavar="CLASS",
-        help="class to explain (default: the method's own start, for lrp-zplus the whole softmax)",
+        help="class to explain (default: the positive class; methods that start at the whole "
+        "softmax vector, such as lrp-zplus, start at the probability of the class named)",
+    )  # fmt: skip
+    group.add_argument(
+        "--renormalise", action="store_true",
+        help="scale relevance on the template grid to its sum before the warp",
     )  # fmt: skip
 
 

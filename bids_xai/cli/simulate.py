@@ -9,6 +9,9 @@ from typing import NoReturn
 
 from bids_xai import __version__
 from bids_xai.errors import SUCCESS, UsageError, UserError
+from bids_xai.simulation.kinds import KINDS
+
+_CHEAT = 0.9
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,18 +26,27 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = _Parser(
         prog="bids_xai_simulate",
-        description="Simulate a raw BIDS cohort (T1w and multi-echo MEGRE; patients AD, controls "
-        "NC) with a known answer; the truth is written to OUT/derivatives/truth. The same "
-        "options give the same bytes.",
+        description="Simulate a raw BIDS cohort with a known answer; the truth is written to "
+        "OUT/derivatives/truth. The same options give the same bytes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", help="folder to write; must be empty or new")
+    parser.add_argument(
+        "--kind",
+        choices=list(KINDS),
+        default="megre",
+        help="megre: T1w and multi-echo GRE, patients (AD) have more R2* in deep nuclei; t1w: "
+        "T1w alone, patients (AD) have smaller hippocampi and wider ventricles; flair: T1w and "
+        "FLAIR, patients (MS) have white-matter lesions; digits: ten classes of handwritten "
+        "digits, ready for the group level",
+    )
     parser.add_argument(
         "--n-participants",
         type=int,
         default=24,
         metavar="N",
-        help="participants, patients and controls in turn; more begin with the same people",
+        help="participants, patients and controls in turn (digits: 0 to 9 in turn); more begin "
+        "with the same people",
     )
     parser.add_argument(
         "--effect",
@@ -42,21 +54,35 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=30.0,
         metavar="PERCENT",
-        help="mean R2* increase in patients' caudate, putamen and pallidum, in percent; the sd "
-        "between patients is a quarter of it",
+        help="how much patients differ: megre: mean R2* increase in caudate, putamen and "
+        "pallidum, in percent; t1w: mean loss of hippocampal and gain of ventricular volume, in "
+        "percent, at most 50; flair: lesion load, 30 being moderate. The sd between patients is a "
+        "quarter of it",
+    )
+    parser.add_argument(
+        "--cheat",
+        nargs="?",
+        type=float,
+        const=_CHEAT,
+        metavar="SHARE",
+        help="put a bright marker in the air beside the head of this share of patients "
+        f"({_CHEAT:g} where SHARE is left out), and of 1 - SHARE of controls; the same options "
+        "without it give the same images without markers",
     )
     parser.add_argument(
         "--snr",
         type=float,
         default=100.0,
-        help="mean first-echo brain signal (T1w: mean brain signal) over noise sd",
+        help="mean first-echo brain signal (T1w, FLAIR: mean brain signal; digits: signal of "
+        "the strokes) over noise sd",
     )
     parser.add_argument(
         "--voxel-mm",
         type=float,
         default=2.0,
         metavar="MM",
-        help="T1w voxel size, 1 to 8; MEGRE voxels are 1.25, 1.25 and 1.5 times that",
+        help="T1w voxel size, 1 to 8; MEGRE voxels are 1.25, 1.25 and 1.5 times that, FLAIR "
+        "voxels 1, 1 and 1.5 times",
     )
     parser.add_argument(
         "--sessions",

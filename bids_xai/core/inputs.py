@@ -74,6 +74,18 @@ def resample_grid(
     return np.where(_inside(data.shape, new_shape, to_old), result, np.float32(0))
 
 
+def nearest_on_grid(
+    labels: NDArray[Any], affine: Affine, new_shape: tuple[int, ...], new_affine: Affine
+) -> NDArray[np.int64]:
+    """Return labels (x, y, z) on another grid by nearest neighbour, 0 outside the field of view."""
+    to_old = np.linalg.inv(affine) @ new_affine
+    moved = ndimage.affine_transform(
+        np.asarray(labels, np.float64), to_old[:3, :3], to_old[:3, 3],
+        output_shape=tuple(new_shape), order=0, mode="constant",
+    )  # fmt: skip
+    return np.asarray(np.rint(moved), dtype=np.int64)
+
+
 def _inside(shape: tuple[int, ...], new_shape: tuple[int, ...], to_old: Affine) -> Bools:
     """Return (new_shape,) whether the centre of a new voxel lies in the old field of view."""
     i, j, k = np.ogrid[tuple(slice(n) for n in new_shape)]
@@ -100,19 +112,81 @@ def _crop_or_pad(
 
 
 def network_input(
-    data: NDArray[Any], mask: NDArray[Any] | None, *, scale: float, maximum: float | None = None
+    data: NDArray[Any],
+    mask: NDArray[Any] | None,
+    *,
+    scale: float = 1.0,
+    maximum: float | None = None,
+    scaling: str = "fixed",
 ) -> NDArray[np.float32]:
-    """Return map / scale with everything outside ``mask`` and every non-finite value set to 0.
+    """Return a map as a network sees it, 0 outside ``mask`` and where it is not finite.
 
+    scaling : ``fixed`` gives map / scale; ``minmax`` brings the range of this map (within the mask,
+        where there is one) to 0 … 1; ``zscore`` leaves the values, which :func:`standardise`
+        takes on once they are on the network's grid
     maximum : in units of the map; higher values become this one (an R2* map holds any number in
         air and bone, where there is no signal to fit); ``None`` keeps them.
 
-    The result is ≥ 0, as z+ relevance needs; negative values (there are none in an R2* map)
-    become 0. Raises :class:`BadDataError` for a scale that is not positive.
+    The result of ``fixed`` and ``minmax`` is ≥ 0, as z+ relevance needs; negative values (there are
+    none in an R2* map) become 0. Raises :class:`BadDataError` for a scale that is not positive and
+    for a map without a range.
     """
     if not scale > 0:
         raise BadDataError(f"the input scale must be positive, found {scale}")
     values = np.nan_to_num(np.asarray(data, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    if maximum is not None:
+        values = np.minimum(values, np.float32(maximum))
+    if scaling == "minmax":
+        values = _between_0_and_1(values, mask)
     if mask is not None:
         values = values * (np.asarray(mask) > 0)
-    return np.asarray(np.clip(values, 0.0, maximum) / np.float32(scale), dtype=np.float32)
+    if scaling == "fixed":
+        values = np.clip(values, 0.0, None) / np.float32(scale)
+    return np.asarray(values, dtype=np.float32)
+
+
+def _between_0_and_1(values: NDArray[np.float32], mask: NDArray[Any] | None) -> NDArray[np.float32]:
+    seen = values if mask is None else values[np.asarray(mask) > 0]
+    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
+    if not high > low:
+        raise BadDataError("the map has one value only", fix="look at it; it may be empty")
+    return np.clip((values - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
+
+
+def standardise(
+    values: NDArray[np.float32], mean: NDArray[np.float32], sd: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return (values - mean) / sd voxel by voxel, 0 where ``sd`` is 0; all (x, y, z)."""
+    usable = sd > 0
+    return np.where(usable, (values - mean) / np.where(usable, sd, 1), np.float32(0))
+
+
+class RunningMoments:
+    """Mean and standard deviation of volumes, voxel by voxel, one volume at a time (Welford)."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._mean: NDArray[np.float64] | None = None
+        self._squares: NDArray[np.float64] | None = None
+
+    def add(self, volume: NDArray[np.float32]) -> None:
+        """Take in one volume (x, y, z); all have one shape."""
+        if self._mean is None or self._squares is None:
+            self._mean = np.zeros(volume.shape)
+            self._squares = np.zeros(volume.shape)
+        self.n += 1
+        difference = volume - self._mean
+        self._mean += difference / self.n
+        self._squares += difference * (volume - self._mean)
+
+    def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation (n - 1), (x, y, z) each.
+
+        Raises :class:`BadDataError` for fewer than two volumes.
+        """
+        if self._mean is None or self._squares is None or self.n < 2:
+            raise BadDataError(
+                "z-scores need two training scans or more", fix='use input.scaling = "minmax"'
+            )
+        sd = np.sqrt(self._squares / (self.n - 1))
+        return self._mean.astype(np.float32), sd.astype(np.float32)

@@ -1,10 +1,9 @@
-"""How good is a classifier: scores of one test set, of repetitions, and paired comparisons."""
+"""How good is a classifier: scores of one test set and of repetitions, ROC and calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,11 @@ import numpy.typing as npt
 from bids_xai.errors import BadDataError
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 MEASURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc")
+MULTICLASS_MEASURES = ("accuracy", "balanced_accuracy", "macro_auc", *MEASURES[2:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,27 @@ class ClassificationScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MulticlassScores:
+    """Scores of one set of scans over k classes; None where a class needed does not occur.
+
+    classes : names, in the order of rows and columns
+    confusion : (k, k) scans, true class by row, predicted class by column
+    balanced_accuracy : mean of the classes' recalls
+    macro_auc : mean of the classes' areas under the ROC curve, each against all others
+    sensitivity, specificity, auc : of the positive class against all others; None without one
+    """
+
+    classes: tuple[str, ...]
+    confusion: Ints
+    accuracy: float
+    balanced_accuracy: float | None
+    macro_auc: float | None
+    sensitivity: float | None
+    specificity: float | None
+    auc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """One measure over repetitions; ``n`` of them had it, ``sd`` has n - 1 in its divisor."""
 
@@ -41,6 +63,35 @@ class Summary:
     percentile_2_5: float
     percentile_97_5: float
     n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RocBand:
+    """ROC curves of ``n`` repetitions at the same false positive rates, every field (m,)."""
+
+    fpr: Floats
+    mean: Floats
+    percentile_2_5: Floats
+    percentile_97_5: Floats
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    r"""Do predicted probabilities come true? Bins (b,) in ascending order of probability.
+
+    predicted : mean predicted probability in the bin
+    observed : share of the positive class in the bin
+    counts : scans in the bin
+    brier : :math:`\frac{1}{n} \sum_i (p_i - y_i)^2`; 0 is perfect, 1/4 is a coin
+    expected_error : :math:`\sum_b \frac{n_b}{n} |observed_b - predicted_b|`
+    """
+
+    predicted: Floats
+    observed: Floats
+    counts: Ints
+    brier: float
+    expected_error: float
 
 
 def classification_scores(
@@ -52,15 +103,7 @@ def classification_scores(
     p_positive : (n,) predicted probability of the positive class; ``>= threshold`` is positive
     Raises ``BadDataError`` for an empty set or undefined probabilities.
     """
-    truth: Bools = np.asarray(true_positive, dtype=bool)
-    p: Floats = np.asarray(p_positive, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != p.shape or truth.size == 0:
-        raise BadDataError(
-            f"Scores need one probability a scan, got {p.shape} for {truth.shape}",
-            fix="check that the set holds scans and each has a prediction",
-        )
-    if not np.isfinite(p).all():
-        raise BadDataError("A predicted probability is not finite", fix="train the model again")
+    truth, p = _two_class(true_positive, p_positive)
     positive = p >= threshold
     tp, fn = int((truth & positive).sum()), int((truth & ~positive).sum())
     tn, fp = int((~truth & ~positive).sum()), int((~truth & positive).sum())
@@ -72,7 +115,7 @@ def classification_scores(
         balanced_accuracy=((sensitivity or 0.0) + (specificity or 0.0)) / 2 if both else None,
         sensitivity=sensitivity,
         specificity=specificity,
-        auc=_auc(truth, p) if both else None,
+        auc=_auc(truth, p),
         tp=tp,
         fp=fp,
         tn=tn,
@@ -80,55 +123,79 @@ def classification_scores(
     )
 
 
-def summarise(scores: Sequence[ClassificationScores]) -> dict[str, Summary | None]:
+def multiclass_scores(
+    true_classes: Sequence[str],
+    probabilities: npt.ArrayLike,
+    classes: Sequence[str],
+    *,
+    positive: str | None = None,
+) -> MulticlassScores:
+    """Scores of a prediction of two classes or more.
+
+    true_classes : (n,) class of each scan
+    probabilities : (n, k) predicted probability of each class
+    classes : names of the k columns
+    positive : class that sensitivity, specificity and AUC are of
+    The most probable class is predicted; of equal ones ``positive``, else the first. Two classes
+    with one positive score as in :func:`classification_scores` at 0.5.
+    Raises ``BadDataError`` for an empty set, undefined probabilities or an unknown class.
+    """
+    p: Floats = np.asarray(probabilities, dtype=np.float64)
+    names = tuple(classes)
+    if len(set(names)) != len(names) or len(names) < 2 or positive not in (None, *names):
+        raise ValueError(f"classes must be two or more names with the positive one, got {names}")
+    if p.shape != (len(true_classes), len(names)) or p.size == 0:
+        raise BadDataError(
+            f"Scores need a probability of each of {len(names)} classes a scan, got {p.shape} for "
+            f"{len(true_classes)} scans",
+            fix="check that the set holds scans and each has a prediction",
+        )
+    if not np.isfinite(p).all():
+        raise BadDataError("A predicted probability is not finite", fix="train the model again")
+    unknown = sorted(set(true_classes) - set(names))
+    if unknown:
+        raise BadDataError(
+            f"Class '{unknown[0]}' is not one of {', '.join(names)}",
+            fix="leave its scans out, or name the class in the study",
+        )
+    truth: Ints = np.array([names.index(name) for name in true_classes], dtype=np.int64)
+    predicted = _most_probable(p, names, positive)
+    confusion: Ints = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    recalls = _mean([_share(row[i], row.sum()) for i, row in enumerate(confusion)])
+    areas = [_auc(truth == i, p[:, i]) for i in range(len(names))]
+    sensitivity = specificity = auc = None
+    if positive is not None:
+        i = names.index(positive)
+        called, true = predicted == i, truth == i
+        sensitivity = _share((called & true).sum(), true.sum())
+        specificity = _share((~called & ~true).sum(), (~true).sum())
+        auc = areas[i]
+    return MulticlassScores(
+        classes=names,
+        confusion=confusion,
+        accuracy=float(np.trace(confusion)) / len(truth),
+        balanced_accuracy=recalls,
+        macro_auc=_mean(areas),
+        sensitivity=sensitivity,
+        specificity=specificity,
+        auc=auc,
+    )
+
+
+def summarise(
+    scores: Sequence[ClassificationScores | MulticlassScores], measures: Sequence[str] = MEASURES
+) -> dict[str, Summary | None]:
     """Mean, sd and 2.5/97.5 percentiles (linear) of each measure over repetitions.
 
+    measures : names of fields, such as ``MEASURES`` or ``MULTICLASS_MEASURES``
     Repetitions in which a measure is None are left out; None where no repetition has it.
     """
-    return {name: _summary([getattr(score, name) for score in scores]) for name in MEASURES}
+    return {name: summarise_values([getattr(score, name) for score in scores]) for name in measures}
 
 
-def mcnemar_exact(correct_a: npt.ArrayLike, correct_b: npt.ArrayLike) -> float:
-    """Two-sided exact McNemar p of two classifiers on the same scans.
-
-    correct_a, correct_b : (n,) bool, whether each got the scan right.
-    Binomial test of the scans that exactly one got right, at 1/2; 1 where there are none.
-    """
-    a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
-    if a.shape != b.shape:
-        raise ValueError(f"paired outcomes of shapes {a.shape} and {b.shape}")
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    n = only_a + only_b
-    tail = sum(comb(n, k) for k in range(min(only_a, only_b) + 1))
-    return min(1.0, float(2 * tail / 2**n))
-
-
-def holm(p_values: npt.ArrayLike) -> Floats:
-    """Holm's step-down adjusted p values (n,), in the order of the input.
-
-    Source: Holm 1979, Scand. J. Statist. 6, 65-70.
-    """
-    p: Floats = np.asarray(p_values, dtype=np.float64)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p values must be one row of numbers between 0 and 1")
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    adjusted: Floats = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
-
-
-def _auc(truth: Bools, p: Floats) -> float:
-    """Area under the ROC curve from midranks (Mann-Whitney U); both classes must occur."""
-    _, inverse, counts = np.unique(p, return_inverse=True, return_counts=True)
-    midranks = np.cumsum(counts) - (counts - 1) / 2
-    n_positive = int(truth.sum())
-    rank_sum = float(midranks[inverse][truth].sum())
-    u = rank_sum - n_positive * (n_positive + 1) / 2
-    return float(u / (n_positive * (truth.size - n_positive)))
-
-
-def _summary(values: Sequence[float | None]) -> Summary | None:
+def summarise_values(values: Sequence[float | None]) -> Summary | None:
+    """Summary of one measure over repetitions; None among ``values`` is left out."""
     known: Floats = np.array([value for value in values if value is not None], dtype=np.float64)
     if not known.size:
         return None
@@ -140,3 +207,129 @@ def _summary(values: Sequence[float | None]) -> Summary | None:
         percentile_97_5=float(high),
         n=known.size,
     )
+
+
+def fpr_grid(n: int = 101) -> Floats:
+    """False positive rates 0 … 1 (n,), evenly spaced, to compare ROC curves at."""
+    return np.linspace(0.0, 1.0, n)
+
+
+def roc_on_grid(
+    true_positive: npt.ArrayLike, p_positive: npt.ArrayLike, grid: Floats
+) -> Floats | None:
+    """True positive rate (m,) of a two-class prediction at the false positive rates ``grid``.
+
+    true_positive, p_positive : (n,) as for :func:`classification_scores`
+    grid : (m,) between 0 and 1
+    The curve is straight between its corners (equal probabilities of both classes make a slope),
+    so that the area under it is the AUC; where it is upright, its upper end counts. None where
+    a class does not occur.
+    """
+    truth, p = _two_class(true_positive, p_positive)
+    if truth.all() or not truth.any():
+        return None
+    _, group = np.unique(-p, return_inverse=True)
+    steps = np.stack([np.bincount(group[~truth], minlength=group.max() + 1),
+                      np.bincount(group[truth], minlength=group.max() + 1)])  # fmt: skip
+    corners = np.pad(np.cumsum(steps, axis=1), ((0, 0), (1, 0)))
+    fpr, tpr = corners / corners[:, -1:]
+    # a grid point that should equal a corner may miss it by rounding
+    after = np.searchsorted(fpr, np.asarray(grid) + 1e-12, side="right")
+    left, right = after - 1, np.minimum(after, fpr.size - 1)
+    width = np.where(right > left, fpr[right] - fpr[left], 1.0)
+    share = np.clip((grid - fpr[left]) / width, 0.0, 1.0)
+    curve: Floats = tpr[left] + share * (tpr[right] - tpr[left])
+    return curve
+
+
+def roc_band(curves: Sequence[Floats], grid: Floats) -> RocBand:
+    """Mean and 2.5/97.5 percentiles of ROC curves over repetitions, rate by rate.
+
+    curves : one (m,) a repetition, of :func:`roc_on_grid` at ``grid`` (m,)
+    Raises ``ValueError`` for no curve or one of another grid.
+    """
+    stack: Floats = np.array(curves, dtype=np.float64)
+    if stack.ndim != 2 or stack.shape[1:] != grid.shape:
+        raise ValueError(f"curves {stack.shape} do not fit a grid {grid.shape}")
+    low, high = np.percentile(stack, [2.5, 97.5], axis=0)
+    return RocBand(
+        fpr=grid, mean=stack.mean(axis=0), percentile_2_5=low, percentile_97_5=high, n=len(stack)
+    )
+
+
+def calibration(
+    true_positive: npt.ArrayLike, p_positive: npt.ArrayLike, n_bins: int = 10
+) -> Calibration:
+    """Reliability curve with bins of equal count, Brier score and expected calibration error.
+
+    true_positive : (n,) bool
+    p_positive : (n,) predicted probability of the positive class, in [0, 1]
+    n_bins : bins; equal probabilities stay in one bin (by their midrank), so counts may differ
+        and bins may be fewer
+
+    Source: Brier 1950, Mon. Weather Rev. 78, 1-3; Naeini et al. 2015, AAAI (error over bins).
+    Raises ``BadDataError`` for an empty set or numbers that are no probabilities.
+    """
+    truth, p = _two_class(true_positive, p_positive)
+    if p.min() < 0 or p.max() > 1:
+        raise BadDataError(
+            f"Probabilities reach from {p.min():g} to {p.max():g}", fix="give values from 0 to 1"
+        )
+    if n_bins < 1:
+        raise ValueError(f"{n_bins} bins")
+    _, inverse, equal = np.unique(p, return_inverse=True, return_counts=True)
+    places = 2 * np.cumsum(equal) - equal  # twice the midrank, less 1: whole numbers
+    _, bins = np.unique((places * n_bins // (2 * p.size))[inverse], return_inverse=True)
+    counts: Ints = np.bincount(bins).astype(np.int64)
+    predicted: Floats = np.bincount(bins, weights=p) / counts
+    observed: Floats = np.bincount(bins, weights=truth) / counts
+    return Calibration(
+        predicted=predicted,
+        observed=observed,
+        counts=counts,
+        brier=float(np.mean((p - truth) ** 2)),
+        expected_error=float((counts * np.abs(observed - predicted)).sum() / p.size),
+    )
+
+
+def _two_class(true_positive: npt.ArrayLike, p_positive: npt.ArrayLike) -> tuple[Bools, Floats]:
+    truth: Bools = np.asarray(true_positive, dtype=bool)
+    p: Floats = np.asarray(p_positive, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != p.shape or truth.size == 0:
+        raise BadDataError(
+            f"Scores need one probability a scan, got {p.shape} for {truth.shape}",
+            fix="check that the set holds scans and each has a prediction",
+        )
+    if not np.isfinite(p).all():
+        raise BadDataError("A predicted probability is not finite", fix="train the model again")
+    return truth, p
+
+
+def _most_probable(p: Floats, names: tuple[str, ...], positive: str | None) -> Ints:
+    """Column (n,) of the largest probability; of equal ones the positive class, else the first."""
+    predicted: Ints = p.argmax(axis=1).astype(np.int64)
+    if positive is not None:
+        predicted[p[:, names.index(positive)] == p.max(axis=1)] = names.index(positive)
+    return predicted
+
+
+def _auc(truth: Bools, p: Floats) -> float | None:
+    """Area under the ROC curve from midranks (Mann-Whitney U); None if a class does not occur."""
+    n_positive = int(truth.sum())
+    if n_positive in (0, truth.size):
+        return None
+    _, inverse, counts = np.unique(p, return_inverse=True, return_counts=True)
+    midranks = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = float(midranks[inverse][truth].sum())
+    u = rank_sum - n_positive * (n_positive + 1) / 2
+    return float(u / (n_positive * (truth.size - n_positive)))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Mean; None if one of the values is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None

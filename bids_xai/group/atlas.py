@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.images import read_volume
+from bids_xai.bids.names import label_of
 from bids_xai.errors import BadDataError
 from bids_xai.group.context import LOG, GroupContext, read_rows, write_table
 from bids_xai.interfaces.explain import (
@@ -36,7 +37,7 @@ GAIN_COLUMNS = {
     "region": "Name of the region",
     "n_voxels": "Number of voxels of the region",
     "n_positive": "Number of scans of the positive class",
-    "n_negative": "Number of scans of the negative class",
+    "n_negative": "Number of scans of the negative class (of all others)",
     "mean_sum_positive": "Mean of sum over the scans of the positive class",
     "mean_sum_negative": "Mean of sum over the scans of the negative class",
     "mean_density_positive": "Mean density, positive class",
@@ -52,6 +53,9 @@ _NEAR_ZERO = 1e-6  # of the mean relevance of all regions together: the quotient
 def run(context: GroupContext) -> list[Path]:
     """Write ``atlas/regions.tsv``, ``atlas/gain.tsv`` and ``means/``."""
     rows = read_rows(context.folder / "predictions.tsv", "explain")
+    if not context.template:
+        LOG.warning("no template: no region tables and no mean maps")
+        return []
     grid = load_template_grid(context.template)
     regions: list[dict[str, Any]] = []
     means = _Means(context, grid)
@@ -80,32 +84,34 @@ def run(context: GroupContext) -> list[Path]:
 
 
 class _Means:
-    """Running sums of maps per configuration and group; never all maps in memory."""
+    """Running sums of maps per configuration, method and group; never all maps in memory."""
 
     def __init__(self, context: GroupContext, grid: TemplateGrid) -> None:
         self.context, self.grid = context, grid
-        self.sums: dict[tuple[str, str], NDArray[np.float64]] = {}
-        self.counts: dict[tuple[str, str], int] = defaultdict(int)
+        self.sums: dict[tuple[str, str, str], NDArray[np.float64]] = {}
+        self.counts: dict[tuple[str, str, str], int] = defaultdict(int)
 
     def add(self, row: dict[str, str], data: NDArray[np.float32]) -> None:
-        if row["method"] != self.context.study.attribution.methods[0]:
-            return
-        for group in (row["true_class"], row["outcome"]):
-            key = (row["configuration"], group)
+        for group in dict.fromkeys((row["true_class"], row["outcome"])):
+            key = (row["configuration"], row["method"], group)
             if key not in self.sums:
                 self.sums[key] = np.zeros(data.shape)
             self.sums[key] += data
             self.counts[key] += 1
 
     def write(self) -> list[Path]:
+        """Write the means; those of the study's first method carry no ``desc``."""
         written = []
         affine = self.grid.template.brain.affine
-        for (configuration, group), total in self.sums.items():
-            name = f"configuration-{configuration}_group-{group}_mean"
+        first = self.context.study.attribution.methods[0]
+        for (configuration, method, group), total in self.sums.items():
+            desc = "" if method == first else f"_desc-{label_of(method)}"
+            name = f"configuration-{configuration}_group-{label_of(group)}{desc}_mean"
             path = self.context.folder / "means" / f"{name}.nii.gz"
-            count = self.counts[configuration, group]
+            count = self.counts[configuration, method, group]
             written.append(write_nifti(path, (total / count).astype(np.float32), affine))
-            about = {"Scans": count, "Space": str(self.grid.space)}
+            about = {"Method": method, "Group": group, "Scans": count,
+                     "Space": str(self.grid.space)}  # fmt: skip
             written.append(write_json(path.with_name(f"{name}.json"), about))
         return written
 
@@ -121,9 +127,10 @@ def gains(regions: list[dict[str, Any]], context: GroupContext) -> list[dict[str
         whole[configuration, method] += float(np.mean([abs(row["sum"]) for row in rows]))
     result = []
     for (configuration, method, index), rows in groups.items():
+        others = set(target.names) - {target.positive_name}
         by_class = {
-            side: [r for r in rows if r["true_class"] == name]
-            for side, name in (("positive", target.positive), ("negative", target.negative))
+            side: [r for r in rows if r["true_class"] in names]
+            for side, names in (("positive", {target.positive_name}), ("negative", others))
         }
         row: dict[str, Any] = {
             "configuration": configuration, "method": method, "index": index,

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.files import write_tsv
+from bids_xai.bids.names import scan_name
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.settings import RunSettings
-from bids_xai.studies.schema import Study
+from bids_xai.studies.tables import Study
 
 LOG = logging.getLogger("bids_xai")
 
@@ -21,7 +22,7 @@ LOG = logging.getLogger("bids_xai")
 class Scan:
     """One map of one visit with the files that belong to it.
 
-    ``name`` is the map's file name without space and suffix: it identifies the scan.
+    ``name`` is the map's file name without space, desc and suffix: it identifies the scan.
     """
 
     name: str
@@ -30,7 +31,8 @@ class Scan:
     class_name: str
     map_file: Path
     mask_file: Path
-    to_template: Path
+    to_template: Path | None
+    """``None`` for maps in template space, or where no template is known."""
 
     @property
     def row(self) -> dict[str, str]:
@@ -43,7 +45,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class GroupContext:
-    """Settings, study and the template all scans were normalised to."""
+    """Settings, study and the template all scans were normalised to (empty where there is none)."""
 
     settings: RunSettings
     study: Study
@@ -67,18 +69,16 @@ class GroupContext:
         """Where the heatmaps of one test set lie."""
         return self.folder / "relevance" / f"configuration-{configuration}" / f"split-{split}"
 
-    @property
-    def selected_splits(self) -> list[int]:
-        """The splits of this run (``--split``).
+    def selected_splits(self, n_splits: int) -> list[int]:
+        """The splits of this run (``--split``), of the ``n_splits`` of the study.
 
         Raises :class:`BadDataError` for a split the study does not have.
         """
-        wanted = self.settings.split or tuple(range(self.study.splits.repeats))
-        unknown = [k for k in wanted if k >= self.study.splits.repeats]
+        wanted = self.settings.split or tuple(range(n_splits))
+        unknown = [k for k in wanted if k >= n_splits]
         if unknown:
             raise BadDataError(
-                f"the study has no split {unknown[0]}",
-                fix=f"choose from 0 to {self.study.splits.repeats - 1}",
+                f"the study has no split {unknown[0]}", fix=f"choose from 0 to {n_splits - 1}"
             )
         return list(wanted)
 
@@ -130,13 +130,13 @@ def load_scans(context: GroupContext) -> list[Scan]:
     root = context.output_dir
     return [
         Scan(
-            name=Path(row["map"]).name.split("_space-")[0],
+            name=scan_name(row["map"]),
             participant=row["participant_id"].removeprefix("sub-"),
             session="" if row["session_id"] == "n/a" else row["session_id"].removeprefix("ses-"),
             class_name=row["class"],
             map_file=root / row["map"],
             mask_file=root / row["mask"],
-            to_template=root / row["to_template"],
+            to_template=None if row["to_template"] == "n/a" else root / row["to_template"],
         )
         for row in read_rows(context.folder / "cohort.tsv", "cohort")
         if row["included"] == "true"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import bids_xai
+from bids_xai.attribution import options_record
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.names import label_of
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
@@ -22,17 +26,23 @@ from bids_xai.group.context import (
     read_rows,
     write_table,
 )
+from bids_xai.group.maps import scans_of
 from bids_xai.group.performance import write_performance
 from bids_xai.interfaces import explain as explaining
-from bids_xai.models.card import load_model
+from bids_xai.interfaces.network_grid import InputRule
+from bids_xai.models.card import ModelCard, load_model
 from bids_xai.settings import RELEVANCE_RESOLUTION
+from bids_xai.studies.tables import Configuration
+
+_SAY_EVERY_S = 30.0
 
 PREDICTION_COLUMNS = {
     "participant_id": "Participant",
     "session_id": "Session, n/a where the dataset has none",
     "configuration": "Configuration of the study",
     "split": "Number of the split, from 0",
-    "method": "Attribution method",
+    "method": "Attribution method, or the study's name of a variant of it",
+    "relevance_class": "Class explained, all for the full softmax vector",
     "set": "Set of the split the scan is in",
     "true_class": "Class of the participant",
     "predicted_class": "Class with the highest probability",
@@ -48,81 +58,157 @@ PREDICTION_COLUMNS = {
 
 def run(context: GroupContext) -> list[Path]:
     """Explain what is not up to date; write heatmaps, predictions, performance, comparisons."""
-    scans, splits = load_scans(context), load_splits(context)
+    every, splits = load_scans(context), load_splits(context)
     torch.set_num_threads(context.settings.training_threads)
-    grid = explaining.load_template_grid(context.template)
+    grid = explaining.load_template_grid(context.template) if context.template else None
     rows: list[dict[str, Any]] = []
     for configuration in context.study.configurations:
+        scans: list[Scan] = []
         for split, members in enumerate(splits):
-            folder = context.model_folder(configuration.id, split)
-            if not (folder / "model.json").is_file():
+            if not (context.model_folder(configuration.id, split) / "model.json").is_file():
                 continue
-            test = [scan for scan in scans if members[scan.participant] == "test"]
-            rows += _explain_split(context, configuration.id, split, test, grid)
+            scans = scans or scans_of(context, configuration, every)
+            test = test_scans(context, scans, members)
+            rows += _explain_split(context, configuration, split, test, grid)
     if not rows:
         raise NoInputError(
             "no trained model", file=context.output_dir / "models", fix="run --steps train first"
         )
     _write_study_json(context, grid)
-    table = write_table(context.folder / "predictions.tsv", rows, PREDICTION_COLUMNS)
+    columns = PREDICTION_COLUMNS | probability_columns(context)
+    table = write_table(context.folder / "predictions.tsv", rows, columns)
     return [*table, *write_performance(context, rows)]
+
+
+def test_scans(context: GroupContext, scans: list[Scan], members: dict[str, str]) -> list[Scan]:
+    """The scans to test: of the test set, the first session alone where the study says so."""
+    test = [scan for scan in scans if members.get(scan.participant) == "test"]
+    if not context.study.splits.test_baseline_only:
+        return test
+    first: dict[str, str] = {}
+    for scan in test:
+        first[scan.participant] = min(first.get(scan.participant, scan.session), scan.session)
+    return [scan for scan in test if scan.session == first[scan.participant]]
+
+
+def probability_columns(context: GroupContext) -> dict[str, str]:
+    """One column a class, where there are more than two."""
+    names = context.study.target.names
+    if len(names) == 2:
+        return {}
+    return {f"probability_{name}": f"Softmax output of class {name}" for name in names}
+
+
+def requests(context: GroupContext) -> list[explaining.Request]:
+    """The ways to explain that the study names."""
+    attribution = context.study.attribution
+    return explaining.requests_of(attribution.methods, attribution.options, attribution.target)
 
 
 def _explain_split(
     context: GroupContext,
-    configuration: str,
+    configuration: Configuration,
     split: int,
     scans: list[Scan],
-    grid: explaining.TemplateGrid,
+    grid: explaining.TemplateGrid | None,
 ) -> list[dict[str, Any]]:
     """Return one row a test scan and method; heatmaps that are up to date are not made again."""
-    model_folder = context.model_folder(configuration, split)
-    out = context.relevance_folder(configuration, split)
+    model_folder = context.model_folder(configuration.id, split)
+    out = context.relevance_folder(configuration.id, split)
     stamp, table = out / "stamp.json", out / "predictions.tsv"
-    files = [f for scan in scans for f in (scan.map_file, scan.mask_file, scan.to_template)]
+    files = [f for s in scans for f in (s.map_file, s.mask_file, s.to_template) if f is not None]
+    attribution = context.study.as_plain()["attribution"]
     digest = fingerprint(
         [*files, model_folder / "model.safetensors"],
-        {"methods": context.study.attribution.methods, "version": bids_xai.__version__,
-         "classes": {s.name: s.class_name for s in scans}, "template": str(grid.space)},
+        {"attribution": attribution, "version": bids_xai.__version__,
+         "renormalise": context.settings.renormalise,
+         "classes": {s.name: s.class_name for s in scans}, "template": str(grid and grid.space)},
     )  # fmt: skip
     if is_current(stamp, digest, context.folder):
         return list(read_rows(table, "explain"))
     model, card = load_model(model_folder)
+    rule = InputRule.of_model(card, model_folder)
     device = explaining.choose_device(context.settings.device)
-    LOG.info("explaining %d test scans of %s, split %d", len(scans), configuration, split)
+    ways = requests(context)
+    for way in ways:
+        way.check(card.classes)
+    LOG.info("explaining %d test scans of %s, split %d", len(scans), configuration.id, split)
     rows: list[dict[str, Any]] = []
     written: list[Path] = []
+    watch = Watch(len(scans) * len(ways))
     for scan in scans:
-        for method in context.study.attribution.methods:
+        opened = explaining.open_scan(model, card, rule, scan.map_file, scan.mask_file, device)
+        about = _row(context, configuration.id, split, scan, opened.probabilities)
+        for way in ways:
             found = explaining.explain_scan(
-                model, card, scan.map_file, scan.mask_file, method=method, device=device
-            )
-            warped = explaining.warp_relevance(found.relevance, grid, scan.to_template)
-            names = _heatmap_files(context, out, scan, explaining.model_label(card), method)
-            row = _row(context, configuration, split, scan, method, found)
-            row["warped_sum"] = float(warped.data.sum(dtype="float64"))
-            for key, path, volume in (
-                ("relevance", names[0], found.relevance), ("warped", names[1], warped),
-            ):  # fmt: skip
-                written.append(write_nifti(path, volume.data, volume.affine))
-                sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
-                written.append(write_json(sidecar, _sidecar(row, method, key)))
-                row[key] = str(path.relative_to(context.folder))
-            rows.append(row)
-    written += write_table(table, rows, PREDICTION_COLUMNS)
+                model, card, opened, way, device=device, true_class=scan.class_name,
+                labels=labels_over(scan),
+            )  # fmt: skip
+            more, files = _write_heatmap(context, out, scan, card, way, found, grid)
+            rows.append({**about, "method": way.name, **more})
+            written += files
+            watch.step()
+    written += write_table(table, rows, PREDICTION_COLUMNS | probability_columns(context))
     write_stamp(stamp, digest, context.folder, written)
     return list(read_rows(table, "explain"))
 
 
-def _heatmap_files(
-    context: GroupContext, folder: Path, scan: Scan, model: str, method: str
-) -> tuple[Path, Path]:
-    tail = f"model-{model}_label-{explaining.start_label(method, None)}_desc-{label_of(method)}"
-    space = f"space-{context.template}_res-{RELEVANCE_RESOLUTION}"
-    return (
-        folder / f"{scan.name}_space-{context.study.input.space}_{tail}_relmap.nii.gz",
-        folder / f"{scan.name}_{space}_{tail}_relmap.nii.gz",
-    )
+class Watch:
+    """Says now and then how many of a number of heatmaps are made, and how long the rest takes."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.started = self.said = time.monotonic()
+
+    def step(self) -> None:
+        """One more is done."""
+        self.done += 1
+        now = time.monotonic()
+        if now - self.said > _SAY_EVERY_S and self.done < self.total:
+            self.said = now
+            left = (now - self.started) / self.done * (self.total - self.done)
+            LOG.info("  %d of %d heatmaps (%.0f s left)", self.done, self.total, left)
+
+
+def labels_over(scan: Scan) -> Path | None:
+    """The first atlas on the grid of the T1w image that the participant level wrote."""
+    folder = scan.map_file.parent
+    found = sorted(folder.glob("*_space-T1w_atlas-*_dseg.nii.gz"))
+    return found[0] if found and scan.to_template is not None else None
+
+
+def _write_heatmap(
+    context: GroupContext,
+    folder: Path,
+    scan: Scan,
+    card: ModelCard,
+    way: explaining.Request,
+    found: explaining.Explanation,
+    grid: explaining.TemplateGrid | None,
+) -> tuple[dict[str, Any], list[Path]]:
+    """Write a heatmap on the network's and the template's grid; return its columns and files."""
+    row: dict[str, Any] = {
+        "relevance_class": found.class_name,
+        "relevance_sum": found.total,
+        "inner_mask_share": found.inner_share,
+    }
+    maps = {"relevance": (card.space, found.relevance)}
+    if grid is not None:
+        warped = explaining.warp_relevance(
+            found.relevance, grid, scan.to_template, renormalise=context.settings.renormalise
+        )
+        row["warped_sum"] = float(warped.data.sum(dtype="float64"))
+        maps["warped"] = (f"{grid.space.template}_res-{RELEVANCE_RESOLUTION}", warped)
+    model, label = explaining.model_label(card), label_of(found.class_name)
+    written: list[Path] = []
+    for key, (space, volume) in maps.items():
+        tail = f"model-{model}_label-{label}_desc-{way.label}_relmap"
+        path = folder / f"{scan.name}_space-{space}_{tail}.nii.gz"
+        written.append(write_nifti(path, volume.data, volume.affine))
+        sidecar = path.with_name(f"{path.name.removesuffix('.nii.gz')}.json")
+        written.append(write_json(sidecar, _sidecar(row, way, key, card)))
+        row[key] = str(path.relative_to(context.folder))
+    return row, written
 
 
 def _row(
@@ -130,50 +216,72 @@ def _row(
     configuration: str,
     split: int,
     scan: Scan,
-    method: str,
-    found: explaining.Explanation,
+    probabilities: NDArray[np.float64],
 ) -> dict[str, Any]:
     target = context.study.target
-    truth = scan.class_name == target.positive
-    predicted = bool(found.probabilities[1] >= 0.5)
+    predicted = target.names[int(probabilities.argmax())]
+    if len(target.names) == 2:  # a tie counts as positive
+        index = target.positive_index
+        predicted = target.names[index if probabilities[index] >= 0.5 else 1 - index]
+    positive = target.positive_name
+    truth, said = scan.class_name == positive, predicted == positive
+    right = scan.class_name == predicted
+    more = {
+        f"probability_{name}": float(p)
+        for name, p in zip(target.names, probabilities, strict=True)
+        if len(target.names) > 2
+    }
     return {
         **scan.row,
         "configuration": configuration,
         "split": split,
-        "method": method,
         "set": "test",
         "true_class": scan.class_name,
-        "predicted_class": target.positive if predicted else target.negative,
-        "probability": float(found.probabilities[1]),
-        "outcome": ("T" if truth == predicted else "F") + ("P" if predicted else "N"),
-        "relevance_sum": found.total,
-        "inner_mask_share": found.inner_share,
+        "predicted_class": predicted,
+        "probability": float(probabilities[target.positive_index]),
+        "outcome": _outcome(truth, said, right),
+        **more,
     }
 
 
-def _sidecar(row: dict[str, Any], method: str, kind: str) -> dict[str, Any]:
+def _outcome(truth: bool, said: bool, right: bool) -> str:
+    """TP, FP, TN or FN of the positive class; FN, too, for another class taken for a third."""
+    if truth or said:
+        return ("T" if truth and said else "F") + ("P" if said else "N")
+    return "TN" if right else "FN"
+
+
+def _sidecar(
+    row: dict[str, Any], way: explaining.Request, kind: str, card: ModelCard
+) -> dict[str, Any]:
+    index = 0 if row["relevance_class"] == explaining.WHOLE else card.classes.index(
+        row["relevance_class"]
+    )  # fmt: skip
     return {
-        "Method": method,
-        "Start": "softmax",
-        "Configuration": row["configuration"],
-        "Split": row["split"],
+        "Method": way.method,
+        "Start": way.start,
+        "Class": row["relevance_class"],
+        "Options": options_record(way.method, index, **way.options),
+        "Configuration": card.configuration,
+        "Split": card.split,
         "Grid": "network input" if kind == "relevance" else "template",
         "SumBeforeWarp": row["relevance_sum"],
-        "SumAfterWarp": row["warped_sum"],
+        "SumAfterWarp": row.get("warped_sum"),
         "InnerMaskShare": row["inner_mask_share"],
     }
 
 
-def _write_study_json(context: GroupContext, grid: explaining.TemplateGrid) -> None:
+def _write_study_json(context: GroupContext, grid: explaining.TemplateGrid | None) -> None:
     study = context.study
     write_json(
         context.folder / "study.json",
         {
             "study": study.name,
             "template": context.template,
-            "resolution": grid.space.resolution,
-            "atlas": grid.atlas.name if grid.atlas else None,
-            "classes": [study.target.negative, study.target.positive],
+            "resolution": grid.space.resolution if grid else None,
+            "atlas": grid.atlas.name if grid and grid.atlas else None,
+            "classes": list(study.target.names),
+            "positive": study.target.positive_name,
             "method": study.attribution.methods[0],
             "configurations": [asdict(c) for c in study.configurations],
             "seed": context.settings.random_seed,

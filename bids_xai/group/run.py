@@ -11,7 +11,9 @@ from typing import cast
 from bids_xai.bids.layout import check_dataset
 from bids_xai.errors import NoInputError
 from bids_xai.group import STEPS
+from bids_xai.group.coarse import coarsened
 from bids_xai.group.context import LOG, GroupContext
+from bids_xai.group.dry_run import say_what_would_be_done
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.shortened import shortened
@@ -25,10 +27,11 @@ def run_group(settings: RunSettings) -> Path | None:
         study = shortened(study)
     check_dataset(settings.bids_dir, settings.skip_bids_validation)
     context = GroupContext(settings, study, find_template(settings))
+    if settings.sloppy:
+        context = coarsened(context)
     chosen = [name for name in STEPS if not settings.steps or name in settings.steps]
     if settings.dry_run:
-        trainings = len(context.selected_configurations) * len(context.selected_splits)
-        LOG.info("would run %s with %d training(s)", ", ".join(chosen), trainings)
+        say_what_would_be_done(context, chosen)
         return None
     written: list[Path] = []
     for name in chosen:
@@ -42,10 +45,10 @@ def run_group(settings: RunSettings) -> Path | None:
 
 
 def find_template(settings: RunSettings) -> str:
-    """Return the template the derivatives were normalised to.
+    """Return the template the derivatives were normalised to, empty where there are none.
 
     Where there are several, the first of ``--output-spaces`` that is among them counts.
-    Raises :class:`NoInputError` where there is none.
+    Raises :class:`NoInputError` where there are no derivatives at all.
     """
     pattern = "anat/*_from-T1w_to-*_mode-image_xfm.h5"
     root = settings.output_dir
@@ -53,6 +56,9 @@ def find_template(settings: RunSettings) -> str:
         path.name.split("_to-")[1].split("_")[0]
         for path in [*root.glob(f"sub-*/{pattern}"), *root.glob(f"sub-*/ses-*/{pattern}")]
     }
+    if not names and any(root.glob("sub-*/**/anat/*.nii.gz")):
+        LOG.warning("no transforms to a template: relevance stays on the grid of the maps")
+        return ""
     if not names:
         raise NoInputError(
             "the output folder has no participant derivatives",

@@ -48,6 +48,8 @@ def run(context: GroupContext) -> list[Path]:
     for configuration in context.study.configurations:
         mine = [row for row in rows if row["configuration"] == configuration.id]
         for space in context.study.spray.spaces if mine else ():
+            if any(row[_MAP_COLUMN[space]] == "n/a" for row in mine):
+                continue  # no template
             name = f"{configuration.id}_{space}"
             found, files = _one(context, name, mine, _MAP_COLUMN[space])
             notes[name] = {"n_clusters": found.n_clusters, "notes": list(found.notes)}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,23 +15,69 @@ import bids_xai
 from bids_xai.bids.files import remove_if_empty
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
 from bids_xai.core.splits import check_no_leakage, split_hash
-from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, load_splits
+from bids_xai.errors import NoInputError
+from bids_xai.group.context import (
+    LOG,
+    GroupContext,
+    Scan,
+    load_scans,
+    load_splits,
+)
+from bids_xai.group.maps import scans_of
+from bids_xai.group.search import Draw, best_draw, draws_of
+from bids_xai.group.volumes import input_rule, training_volumes, with_statistics
 from bids_xai.interfaces.explain import choose_device
-from bids_xai.interfaces.network_grid import common_shape, load_network_input
-from bids_xai.models import build_model
-from bids_xai.models.card import ModelCard, save_model
-from bids_xai.studies.schema import Configuration
-from bids_xai.training.loop import EpochRecord, train
+from bids_xai.interfaces.network_grid import InputRule, common_shape, save_statistics
+from bids_xai.models import build
+from bids_xai.models.card import WEIGHTS, ModelCard, save_model
+from bids_xai.studies.tables import Configuration, Study
+from bids_xai.training.loop import EpochRecord, TrainingResult, train
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.volumes import VolumeFile, VolumeFiles, save_array
+from bids_xai.training.transfer import check_disjoint, load_pretrained
 
 _PACKAGES = ("torch", "numpy", "zennit")
+_RUN = "run.txt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a configuration's own view of the study, a split, and its scans.
+
+    members : participant label -> set; ``cache`` holds volumes of this run
+    """
+
+    context: GroupContext
+    study: Study
+    configuration: Configuration
+    split: int
+    members: dict[str, str]
+    scans: list[Scan]
+    shape: tuple[int, int, int]
+    cache: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the model goes."""
+        return self.context.model_folder(self.configuration.id, self.split)
+
+    @property
+    def title(self) -> str:
+        """``A, split 0``."""
+        return f"{self.configuration.id}, split {self.split}"
+
+    def of_set(self, name: str) -> list[Scan]:
+        """The scans of a set."""
+        return [scan for scan in self.scans if self.members[scan.participant] == name]
+
+    @property
+    def weight_seed(self) -> int:
+        """Initial weights differ between splits and are shared by the configurations of a split."""
+        return 1000 * self.context.settings.random_seed + self.split
 
 
 def run(context: GroupContext) -> list[Path]:
     """Train what is not up to date; return the model cards."""
-    scans, splits = load_scans(context), load_splits(context)
-    shape = common_shape([scan.map_file for scan in scans], context.study.input.voxel_mm or None)
+    every, splits = load_scans(context), load_splits(context)
     work = context.settings.work_folder.resolve() / "group"
     work.mkdir(parents=True, exist_ok=True)
     cards: list[Path] = []
@@ -38,67 +86,53 @@ def run(context: GroupContext) -> list[Path]:
         for configuration in context.study.configurations:
             if configuration.id not in context.selected_configurations:
                 continue
-            for split in context.selected_splits:
-                members = splits[split]
-                cards.append(
-                    _train_one(context, configuration, split, members, scans, shape, Path(cache))
-                )
+            study = context.study.of(configuration)
+            scans = scans_of(context, configuration, every)
+            shape = common_shape([scan.map_file for scan in scans], study.input.voxel_mm or None)
+            for split in context.selected_splits(len(splits)):
+                job = Job(context, study, configuration, split, splits[split], scans, shape,
+                          Path(cache))  # fmt: skip
+                cards.append(_train_one(job))
     remove_if_empty(work, work.parent)
     return cards
 
 
-def training_digest(
-    context: GroupContext,
-    configuration: Configuration,
-    split: int,
-    members: dict[str, str],
-    scans: list[Scan],
-    shape: tuple[int, int, int],
-) -> str:
+def training_digest(job: Job) -> str:
     """Return the fingerprint of everything a trained model depends on."""
-    study = context.study.as_plain()
-    options = {key: study[key] for key in ("input", "model", "training", "target")}
-    files = [file for scan in scans for file in (scan.map_file, scan.mask_file)]
+    study = job.study.as_plain()
+    options = {key: study[key] for key in ("input", "model", "training", "target", "search")}
+    files = [file for scan in job.scans for file in (scan.map_file, scan.mask_file)]
+    start = _start_folder(job)
+    if start is not None:
+        files.append(start / WEIGHTS)
     return fingerprint(
         files,
         {
             **options,
             "version": bids_xai.__version__,
-            "configuration": [configuration.skull_strip, configuration.relevance_guided],
-            "split": split,
-            "members": split_hash(members),
-            "classes": {scan.name: scan.class_name for scan in scans},
-            "shape": shape,
-            "seed": context.settings.random_seed,
+            "configuration": [job.configuration.skull_strip, job.configuration.relevance_guided],
+            "split": job.split,
+            "members": split_hash(job.members),
+            "classes": {scan.name: scan.class_name for scan in job.scans},
+            "shape": job.shape,
+            "seed": job.context.settings.random_seed,
         },
     )
 
 
-def _train_one(
-    context: GroupContext,
-    configuration: Configuration,
-    split: int,
-    members: dict[str, str],
-    scans: list[Scan],
-    shape: tuple[int, int, int],
-    cache: Path,
-) -> Path:
-    folder = context.model_folder(configuration.id, split)
-    digest = training_digest(context, configuration, split, members, scans, shape)
-    stamp = folder / "stamp.json"
-    if is_current(stamp, digest, folder):
-        LOG.info("training %s, split %d: up to date", configuration.id, split)
-        return folder / "model.json"
-    participants = [scan.participant for scan in scans]
-    check_no_leakage(participants, [members[name] for name in participants])
-    _forget_other_run(folder, digest)
-    files = _fit(context, configuration, split, members, scans, shape, cache, folder)
-    write_stamp(stamp, digest, folder, files)
-    (folder / _RUN).unlink(missing_ok=True)
-    return folder / "model.json"
-
-
-_RUN = "run.txt"
+def _train_one(job: Job) -> Path:
+    digest = training_digest(job)
+    stamp = job.folder / "stamp.json"
+    if is_current(stamp, digest, job.folder):
+        LOG.info("training %s: up to date", job.title)
+        return job.folder / "model.json"
+    participants = [scan.participant for scan in job.scans]
+    check_no_leakage(participants, [job.members[name] for name in participants])
+    _forget_other_run(job.folder, digest)
+    files = _search(job) if job.study.search.draws else _fit(job, job.study, job.folder)[1]
+    write_stamp(stamp, digest, job.folder, files)
+    (job.folder / _RUN).unlink(missing_ok=True)
+    return job.folder / "model.json"
 
 
 def _forget_other_run(folder: Path, digest: str) -> None:
@@ -110,128 +144,180 @@ def _forget_other_run(folder: Path, digest: str) -> None:
     marker.write_text(digest)
 
 
-def _fit(
-    context: GroupContext,
-    configuration: Configuration,
-    split: int,
-    members: dict[str, str],
-    scans: list[Scan],
-    shape: tuple[int, int, int],
-    cache: Path,
-    folder: Path,
-) -> list[Path]:
-    study, seed = context.study, context.settings.random_seed
-    device = choose_device(context.settings.device)
-    torch.set_num_threads(context.settings.training_threads)
-    data = {
-        name: _volumes(context, configuration, shape, cache,
-                       [scan for scan in scans if members[scan.participant] == name])
-        for name in ("train", "validation")
-    }  # fmt: skip
-    model = build_model(study.model.architecture, shape, 2, seed=_weight_seed(seed, split))
-    recipe = Recipe(
-        epochs=study.training.epochs,
-        batch_size=study.training.batch_size,
-        accumulate=study.training.accumulate,
-        learning_rate=study.training.learning_rate,
-        patience=study.training.plateau.patience,
-        min_delta=study.training.plateau.min_delta,
-        factor=study.training.plateau.factor,
-        min_learning_rate=study.training.plateau.min,
-        reset_weights=study.training.plateau.reset_weights,
-        relevance_guided=configuration.relevance_guided,
-        guidance_weight=study.training.guidance_weight,
-        guidance_after=study.training.guidance_after,
-        seed=seed,
+def _search(job: Job) -> list[Path]:
+    """Train every draw, keep the files of the best by validation."""
+    draws: list[Draw] = []
+    for number, study in enumerate(draws_of(job.study, (job.weight_seed,))):
+        folder = job.folder / f"draw-{number}"
+        LOG.info("training %s: draw %d of %d", job.title, number + 1, study.search.draws)
+        result, files = _fit(job, study, folder)
+        draws.append(Draw(study, result, files))
+    kept, table = best_draw(draws, job.folder)
+    for number in range(len(draws)):
+        shutil.rmtree(job.folder / f"draw-{number}", ignore_errors=True)
+    return [*kept, *table]
+
+
+def _fit(job: Job, study: Study, folder: Path) -> tuple[TrainingResult, list[Path]]:
+    """Train one network into a folder; return what came out and the files written."""
+    settings = job.context.settings
+    device = choose_device(settings.device)
+    torch.set_num_threads(settings.training_threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    rule = with_statistics(
+        input_rule(study, job.configuration.skull_strip, job.shape), job.of_set("train")
     )
-    LOG.info(
-        "training %s, split %d: %d + %d scans of %s voxels on %s",
-        configuration.id, split, len(data["train"]), len(data["validation"]),
-        "×".join(map(str, shape)), device,
+    data = {
+        name: training_volumes(study, rule, job.of_set(name), job.cache)
+        for name in ("train", "validation")
+    }
+    model = build(
+        study.model.architecture, job.shape, len(study.target.names), seed=job.weight_seed,
+        **study.model.options,
     )  # fmt: skip
-
-    def progress(record: EpochRecord) -> None:
-        if record.epoch % 10 == 0 or record.epoch == recipe.epochs:
-            LOG.info(
-                "  epoch %d/%d  loss %.3f  validation %.3f  inside the mask %.0f %%  (%.1f s left)",
-                record.epoch, recipe.epochs, record.train_loss, record.validation_loss,
-                100 * record.inner_mask_share, (recipe.epochs - record.epoch) * record.seconds,
-            )  # fmt: skip
-
+    started_on = _transfer(job, study, model)
+    recipe = recipe_of(study, job)
+    LOG.info(
+        "training %s: %d + %d scans of %s voxels on %s", job.title, len(data["train"]),
+        len(data["validation"]), "×".join(map(str, job.shape)), device,
+    )  # fmt: skip
     result = train(
         model, data["train"], data["validation"], recipe,
-        folder=folder, device=device, progress=progress,
+        folder=folder, device=device, progress=_Progress(recipe.epochs),
     )  # fmt: skip
-    voxel = study.input.voxel_mm
-    best = result.history[result.best_epoch - 1]
-    card = ModelCard(
+    if result.constant:
+        LOG.warning(
+            "training %s: the network gives every validation scan the same answer; it has learnt "
+            "nothing (try another learning rate, or more epochs)", job.title,
+        )  # fmt: skip
+    written = [save_model(folder, model, _card(job, study, rule, result, started_on))]
+    if rule.statistics is not None:
+        written.append(save_statistics(folder, rule.statistics))
+    return result, [*written, folder / WEIGHTS, folder / "training.tsv"]
+
+
+def recipe_of(study: Study, job: Job) -> Recipe:
+    """The recipe of a training: the study's numbers, and a seed."""
+    training = study.training
+    return Recipe(
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        accumulate=training.accumulate,
+        optimizer=training.optimizer,
+        learning_rate=training.learning_rate,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        patience=training.plateau.patience,
+        min_delta=training.plateau.min_delta,
+        factor=training.plateau.factor,
+        min_learning_rate=training.plateau.min,
+        reset_weights=training.plateau.reset_weights,
+        stop_patience=training.early_stopping.patience,
+        stop_metric=training.early_stopping.metric,
+        stop_min_delta=training.early_stopping.min_delta,
+        flip_axes=training.augmentation.flip_axes,
+        shift_voxels=training.augmentation.shift_voxels,
+        class_weights=training.class_weights,
+        relevance_guided=job.configuration.relevance_guided,
+        guidance_weight=training.guidance_weight,
+        guidance_after=training.guidance_after,
+        freeze=training.transfer.freeze if training.transfer else (),
+        mixed_precision=training.mixed_precision,
+        channels_last=training.channels_last,
+        # repetitions of a split differ in the order of scans, too
+        seed=job.context.settings.random_seed + job.split % study.splits.repetitions,
+    )
+
+
+class _Progress:
+    """Says every tenth epoch how it goes."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def __call__(self, record: EpochRecord) -> None:
+        if record.epoch % 10 == 0 or record.epoch == self.epochs:
+            share = record.inner_mask_share
+            inside = "" if share != share else f"  inside the mask {100 * share:.0f} %"
+            LOG.info(
+                "  epoch %d/%d  loss %.3f  validation %.3f%s  (%.1f s left)",
+                record.epoch, self.epochs, record.train_loss, record.validation_loss, inside,
+                (self.epochs - record.epoch) * record.seconds,
+            )  # fmt: skip
+
+
+def _start_folder(job: Job) -> Path | None:
+    """The folder of the model that a training starts from, ``None`` for random weights."""
+    transfer = job.study.training.transfer
+    if transfer is None:
+        return None
+    own = job.context.output_dir / "models" / transfer.model
+    for folder in (own / f"split-{job.split}", own / "split-0", own, Path(transfer.model)):
+        if (folder / "model.json").is_file():
+            return folder
+    raise NoInputError(
+        f"no trained model '{transfer.model}' to start from",
+        file=own,
+        fix="train that study first, or give the folder of a model as training.transfer.model",
+    )
+
+
+def _transfer(job: Job, study: Study, model: torch.nn.Module) -> tuple[str, ...]:
+    """Put in the weights to start from; return the participants that these have seen.
+
+    Raises :class:`BadDataError` where one of them is to be tested.
+    """
+    folder = _start_folder(job)
+    if folder is None or study.training.transfer is None:
+        return ()
+    found = load_pretrained(model, folder, layers=study.training.transfer.layers)
+    check_disjoint(
+        found.card.training_participants, {scan.participant for scan in job.of_set("test")}
+    )
+    LOG.info("training %s: starts from %s (%d tensors)", job.title, folder, len(found.copied))
+    return found.card.training_participants
+
+
+def _card(
+    job: Job, study: Study, rule: InputRule, result: TrainingResult, started_on: tuple[str, ...]
+) -> ModelCard:
+    seen = {scan.participant for name in ("train", "validation") for scan in job.of_set(name)}
+    return ModelCard(
         architecture=study.model.architecture,
-        input_shape=shape,
-        voxel_mm=(voxel, voxel, voxel) if voxel else None,
+        options=dict(study.model.options),
+        input_shape=job.shape,
+        voxel_mm=(rule.voxel_mm,) * 3 if rule.voxel_mm else None,
         suffix=study.input.suffix,
-        space=study.input.space,
-        scale=study.input.scale,
-        maximum=study.input.maximum or None,
-        skull_strip=configuration.skull_strip,
-        classes=(study.target.negative, study.target.positive),
-        seed=seed,
+        space=study.input.space if study.input.space == "T1w" else job.context.template,
+        scaling=rule.scaling,
+        scale=rule.scale,
+        maximum=rule.maximum,
+        skull_strip=rule.skull_strip,
+        classes=study.target.names,
+        positive=study.target.positive_name,
+        seed=job.context.settings.random_seed,
         study=study.name,
-        configuration=configuration.id,
-        split=split,
-        split_hash=split_hash(members),
-        relevance_guided=configuration.relevance_guided,
-        metrics={
-            "best_epoch": result.best_epoch,
-            "validation_loss": result.best_validation_loss,
-            "validation_balanced_accuracy": best.validation_balanced_accuracy,
-            "inner_mask_share": best.inner_mask_share,
-        },
+        configuration=job.configuration.id,
+        split=job.split,
+        split_hash=split_hash(job.members),
+        training_participants=tuple(sorted(seen | set(started_on))),
+        relevance_guided=job.configuration.relevance_guided,
+        metrics=_metrics(result),
         versions={"bids_xai": bids_xai.__version__}
         | {package: version(package) for package in _PACKAGES},
     )
-    written = save_model(folder, model, card)
-    return [written, folder / "model.safetensors", folder / "training.tsv"]
 
 
-def _weight_seed(seed: int, split: int) -> int:
-    """Initial weights differ between splits and are shared by the configurations of a split."""
-    return 1000 * seed + split
-
-
-def _volumes(
-    context: GroupContext,
-    configuration: Configuration,
-    shape: tuple[int, int, int],
-    cache: Path,
-    scans: list[Scan],
-) -> VolumeFiles:
-    kind = "stripped" if configuration.skull_strip else "whole"
-    entries = []
-    for scan in scans:
-        files = (cache / f"{scan.name}_{kind}.npy", cache / f"{scan.name}_mask.npy")
-        if not all(file.is_file() for file in files):
-            _cache_scan(context, configuration, shape, scan, *files)
-        label = int(scan.class_name == context.study.target.positive)
-        entries.append(VolumeFile(*files, label))
-    return VolumeFiles(entries)
-
-
-def _cache_scan(
-    context: GroupContext,
-    configuration: Configuration,
-    shape: tuple[int, int, int],
-    scan: Scan,
-    volume_file: Path,
-    mask_file: Path,
-) -> None:
-    volume, mask = load_network_input(
-        scan.map_file,
-        scan.mask_file,
-        shape=shape,
-        voxel_mm=context.study.input.voxel_mm or None,
-        scale=context.study.input.scale,
-        maximum=context.study.input.maximum or None,
-        skull_strip=configuration.skull_strip,
-    )
-    save_array(volume_file, volume.data)
-    save_array(mask_file, mask.data.astype("uint8"))
+def _metrics(result: TrainingResult) -> dict[str, Any]:
+    if not result.best_epoch:
+        return {"best_epoch": 0}
+    best = result.history[result.best_epoch - 1]
+    found: dict[str, float] = {
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.history),
+        "seconds": round(sum(record.seconds for record in result.history), 3),
+        "validation_loss": result.best_validation_loss,
+        "validation_balanced_accuracy": best.validation_balanced_accuracy,
+        "inner_mask_share": best.inner_mask_share,
+    }
+    return {key: value if value == value else None for key, value in found.items()}

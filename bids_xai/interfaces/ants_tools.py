@@ -107,7 +107,7 @@ class SynRecipe:
 
 
 ACCURATE = SynRecipe(
-    (50, 30, 8), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
+    (50, 30, 15), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
     smoothing_mm=(4.0, 2.0, 1.0), masked=False,
 )  # fmt: skip
 SECOND_PRIOR = SynRecipe(

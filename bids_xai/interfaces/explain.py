@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_xai.attribution import METHODS, explain, method_options
-from bids_xai.bids.images import Volume
+from bids_xai.attribution import METHODS, check_options, explain, method_label, method_options
+from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import label_of
+from bids_xai.core.inputs import nearest_on_grid, resample_grid
 from bids_xai.core.regions import region_relevance
-from bids_xai.errors import UsageError
+from bids_xai.errors import NoInputError, UsageError
 from bids_xai.interfaces import ants_tools
-from bids_xai.interfaces.network_grid import load_network_input
+from bids_xai.interfaces.network_grid import InputRule, load_network_input
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
 from bids_xai.templates.lookup import Atlas, Template, load_atlas, load_template
 
@@ -37,19 +39,85 @@ REGION_COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """One scan explained.
+WHOLE = "all"
+"""Class label of relevance that starts at the full softmax vector."""
+POSITIVE, PREDICTED, TRUE = "positive", "predicted", "true"
+"""Words that may stand for a class: the card's positive one, and what depends on the scan."""
 
-    probabilities : (n_classes,), in the order of the card's classes
-    relevance : on the network's grid, true affine
-    input_mask : the brain mask on that grid
-    total : sum of relevance; inner_share : sum within the brain mask / total
+
+@dataclass(frozen=True)
+class Request:
+    """One way to explain a scan.
+
+    name : what tables call it, the method or the name of a variant of it
+    method : a key of ``METHODS``; options : its options
+    target : class that methods starting from one class explain: its name, ``positive``,
+        ``predicted`` or ``true``
     """
 
+    name: str
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    target: str = POSITIVE
+
+    @property
+    def start(self) -> str:
+        """Where relevance starts: ``softmax`` (the full vector), ``probability`` or ``logit``."""
+        offered = method_options(self.method).get("start", METHODS[self.method].start)
+        return str(self.options.get("start", offered))
+
+    @property
+    def label(self) -> str:
+        """The method with its options as a BIDS label (``desc-``)."""
+        return method_label(self.method, **self.options)
+
+    def check(self, classes: tuple[str, ...]) -> None:
+        """Raise :class:`UsageError` for an unknown method, option or class."""
+        check_options(self.method, self.options)
+        if self.target not in (POSITIVE, PREDICTED, TRUE, *classes):
+            raise UsageError(
+                f"the model knows no class '{self.target}'",
+                fix=f"choose one of {', '.join(classes)}",
+            )
+
+
+def requests_of(
+    names: tuple[str, ...], options: Mapping[str, Mapping[str, Any]], target: str
+) -> list[Request]:
+    """Return the ways to explain that a study or command line names.
+
+    options : name -> options; with ``method`` among them the name is that of a variant
+    """
+    found = []
+    for name in names:
+        own = dict(options.get(name, {}))
+        found.append(Request(name, str(own.pop("method", name)), own, target))
+    return found
+
+
+@dataclass(frozen=True)
+class OpenScan:
+    """A scan on the network's grid: its input and brain mask, and its probabilities.
+
+    probabilities : (n_classes,), in the order of the card's classes
+    """
+
+    volume: Volume
+    mask: Volume
     probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One scan explained in one way.
+
+    relevance : on the network's grid, true affine
+    class_name : the class explained, ``all`` for the full softmax vector
+    total : sum of relevance; inner_share : sum of abs(relevance) within the brain mask / its sum
+    """
+
     relevance: Volume
-    input_mask: Volume
+    class_name: str
     total: float
     inner_share: float
 
@@ -78,64 +146,97 @@ def model_label(card: ModelCard) -> str:
     return label_of(f"{card.study}{card.configuration}{card.split}")
 
 
-def start_label(method: str, target: str | None) -> str:
-    """Return the class label of a relevance map: ``all`` where the full softmax vector starts."""
-    whole = METHODS[method].start == "softmax" and target is None
-    return "all" if whole else label_of(str(target))
+def open_scan(
+    model: nn.Module, card: ModelCard, rule: InputRule, map_file: Path, mask_file: Path, device: str
+) -> OpenScan:
+    """Return a scan as the network sees it, and what the network says of it.
+
+    Raises the errors of :func:`load_network_input`.
+    """
+    import torch
+
+    volume, mask = load_network_input(map_file, mask_file, rule)
+    with torch.no_grad():
+        logits = model.to(device).eval()(_batch(volume, device))
+    return OpenScan(volume, mask, torch.softmax(logits, dim=1)[0].double().cpu().numpy())
 
 
 def explain_scan(
     model: nn.Module,
     card: ModelCard,
-    map_file: Path,
-    mask_file: Path,
+    scan: OpenScan,
+    request: Request,
     *,
-    method: str = "lrp-zplus",
-    target: str | None = None,
     device: str = "cpu",
+    true_class: str | None = None,
+    labels: Path | None = None,
 ) -> Explanation:
-    """Return prediction and relevance of one scan.
+    """Return the relevance of one scan.
 
-    target : the class to explain; ``None`` keeps the method's own start.
-    Raises :class:`UsageError` for a class the model does not know, and the errors of
-    :func:`load_network_input`.
+    true_class : for the target ``true``
+    labels : label image over the scan, for methods that work region by region
+
+    Raises :class:`UsageError` for a class the model does not know, or a network that the method
+    does not fit, and :class:`NoInputError` where labels are needed and missing.
     """
+    index = class_index(card, request.target, scan.probabilities, true_class)
+    options = dict(request.options)
+    accepted = method_options(request.method)
+    if "atlas" in accepted and "atlas" not in options:
+        options["atlas"] = _labels_on_grid(labels, scan.volume)
+    if "mask" in accepted and "mask" not in options and card.skull_strip:
+        options["mask"] = scan.mask.data > 0
+    batch = _batch(scan.volume, device)
+    found = explain(request.method, model.to(device), batch, target=index, **options)
+    relevance = found[0, 0].cpu().numpy()
+    size = np.abs(relevance).sum(dtype=np.float64)
+    inner = np.abs(relevance[scan.mask.data > 0]).sum(dtype=np.float64)
+    return Explanation(
+        Volume(relevance, scan.volume.affine),
+        WHOLE if request.start == "softmax" else card.classes[index],
+        float(relevance.sum(dtype=np.float64)),
+        float(inner / size) if size else float("nan"),
+    )
+
+
+def _batch(volume: Volume, device: str) -> Any:
     import torch
 
-    volume, mask = load_network_input(
-        map_file, mask_file, shape=card.input_shape, scale=card.scale,
-        maximum=card.maximum,
-        voxel_mm=card.voxel_mm[0] if card.voxel_mm else None, skull_strip=card.skull_strip,
-    )  # fmt: skip
-    batch = torch.from_numpy(volume.data)[None, None].to(device)
-    model = model.to(device).eval()
-    with torch.no_grad():
-        probabilities = torch.softmax(model(batch), dim=1)[0].double().cpu().numpy()
-    options = _start_options(method, target)
-    index = class_index(card, target)
-    relevance = explain(method, model, batch, target=index, **options)[0, 0].cpu().numpy()
-    total = float(relevance.sum(dtype=np.float64))
-    inner = float(relevance[mask.data > 0].sum(dtype=np.float64))
-    return Explanation(
-        probabilities, Volume(relevance, volume.affine), mask, total,
-        inner / total if total else float("nan"),
-    )  # fmt: skip
+    return torch.from_numpy(volume.data)[None, None].to(device)
 
 
-def _start_options(method: str, target: str | None) -> dict[str, Any]:
-    offers_start = "start" in method_options(method)
-    return {"start": "probability"} if offers_start and target is not None else {}
-
-
-def class_index(card: ModelCard, target: str | None) -> int:
-    """Return the output of the class ``target``; the positive one (1) where it is ``None``."""
-    if target is None:
-        return 1
-    if target not in card.classes:
-        raise UsageError(
-            f"the model knows no class '{target}'", fix=f"choose one of {', '.join(card.classes)}"
+def _labels_on_grid(labels: Path | None, like: Volume) -> NDArray[np.int64]:
+    if labels is None:
+        raise NoInputError(
+            "no atlas over this scan, which the method needs",
+            fix="run the participant level with --atlas, or choose another method",
         )
-    return card.classes.index(target)
+    image = read_volume(labels, np.int32).canonical()
+    return nearest_on_grid(image.data, image.affine, like.data.shape, like.affine)
+
+
+def class_index(
+    card: ModelCard,
+    target: str,
+    probabilities: NDArray[np.float64] | None = None,
+    true_class: str | None = None,
+) -> int:
+    """Return the output of a class: by name, ``positive``, ``predicted`` or ``true``.
+
+    Raises :class:`UsageError` for a class that the model does not know.
+    """
+    name: str | None = target
+    if target == POSITIVE:
+        name = card.positive
+    elif target == PREDICTED and probabilities is not None:
+        return int(np.argmax(probabilities))
+    elif target == TRUE:
+        name = true_class
+    if name not in card.classes:
+        raise UsageError(
+            f"the model knows no class '{name}'", fix=f"choose one of {', '.join(card.classes)}"
+        )
+    return card.classes.index(name)
 
 
 @dataclass(frozen=True)
@@ -153,11 +254,23 @@ def load_template_grid(template: str, resolution: int = RELEVANCE_RESOLUTION) ->
     return TemplateGrid(space, load_template(space), load_atlas(space))
 
 
-def warp_relevance(relevance: Volume, grid: TemplateGrid, to_template: Path) -> Volume:
-    """Return relevance on the template grid: linear, no Jacobian, the scan's own transform."""
-    ants = ants_tools.ants_module(0)
-    warped = ants_tools.resample(ants, relevance, grid.template.brain, [to_template])
-    return Volume(warped, grid.template.brain.affine)
+def warp_relevance(
+    relevance: Volume, grid: TemplateGrid, to_template: Path | None, *, renormalise: bool = False
+) -> Volume:
+    """Return relevance on the template grid: linear, no Jacobian, the scan's own transform.
+
+    to_template : ``None`` for relevance that lies in the template's space already
+    renormalise : scale the result so that its sum is that before the warp
+    """
+    like = grid.template.brain
+    if to_template is None:
+        warped = resample_grid(relevance.data, relevance.affine, like.data.shape, like.affine)
+    else:
+        warped = ants_tools.resample(ants_tools.ants_module(0), relevance, like, [to_template])
+    if renormalise:
+        before, after = (float(data.sum(dtype=np.float64)) for data in (relevance.data, warped))
+        warped = warped * np.float32(before / after) if after else warped
+    return Volume(warped, like.affine)
 
 
 def region_rows(warped: Volume, atlas: Atlas, method: str) -> list[dict[str, Any]]:

@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bids_xai.attribution import METHODS
+from bids_xai.attribution import METHODS, options_record
 from bids_xai.bids.files import column_descriptions, nifti_bytes, tsv_text
+from bids_xai.bids.images import Volume
 from bids_xai.bids.manifest import Product, save_manifest
 from bids_xai.bids.names import label_of
 from bids_xai.errors import UsageError
 from bids_xai.interfaces import explain as explaining
+from bids_xai.interfaces.network_grid import InputRule
 from bids_xai.interfaces.products import Origin, resolution_text
 from bids_xai.models.card import ModelCard, load_model
 
@@ -25,89 +27,105 @@ _PREDICTION_COLUMNS = {
 
 
 def model_products(
-    folder: Path, origin: Origin, map_file: Path, mask_file: Path, to_template: Path, *,
+    folder: Path, origin: Origin, map_file: Path, mask_file: Path, *, to_template: Path | None,
     model_path: Path, template: str, methods: tuple[str, ...], target: str | None, device: str,
+    renormalise: bool = False,
 ) -> dict[str, Path]:  # fmt: skip
-    """Predict and explain one scan; write maps and tables into ``folder``."""
+    """Predict and explain one map; write heatmaps and tables into ``folder``.
+
+    to_template : ``None`` for a map that lies on the template's grid
+    """
     model, card = load_model(model_path)
     device = explaining.choose_device(device)
+    rule = InputRule.of_model(card, model_path)
     grid = explaining.load_template_grid(template)
-    label = explaining.model_label(card)
-    products: list[Product] = []
-    for method in methods:
+    labels = sorted(map_file.parent.glob("*_space-T1w_atlas-*_dseg.nii.gz"))
+    scan = explaining.open_scan(model, card, rule, map_file, mask_file, device)
+    products = _prediction(folder, origin, card, scan)
+    for way in ways_to_explain(methods, target):
         found = explaining.explain_scan(
-            model, card, map_file, mask_file, method=method, target=target, device=device
+            model, card, scan, way, device=device,
+            labels=labels[0] if labels and to_template else None,
+        )  # fmt: skip
+        warped = explaining.warp_relevance(
+            found.relevance, grid, to_template, renormalise=renormalise
         )
-        if not products:
-            products += _prediction(folder, origin, card, label, found)
-        products += _relevance(
-            folder, origin, card, label, found, method, target, grid, to_template
-        )
+        products += _relevance(folder, origin, card, way, found, warped, grid)
     return {"manifest": save_manifest(folder, products)}
 
 
-def check_card(card: ModelCard, methods: tuple[str, ...], target: str | None, file: Path) -> None:
-    """Raise :class:`UsageError` where the model cannot be used by this run."""
-    if (card.suffix, card.space) != ("R2starmap", "T1w"):
-        raise UsageError(
-            f"the model wants {card.suffix} in space {card.space}, this run makes R2starmap in T1w",
-            file=file,
-            fix="use a model trained on R2* maps in the T1w space",
-        )
+def ways_to_explain(methods: tuple[str, ...], target: str | None) -> list[explaining.Request]:
+    """Return the requests of a command line.
+
+    A target class makes methods that start at the whole softmax vector start at its probability.
+    """
+    whole = {name: METHODS[name].start == "softmax" for name in methods}
+    options = {name: {"start": "probability"} for name in methods if target and whole[name]}
+    return explaining.requests_of(methods, options, target or explaining.POSITIVE)
+
+
+def check_request(card: ModelCard, methods: tuple[str, ...], target: str | None) -> None:
+    """Raise :class:`UsageError` for a method or class that does not exist."""
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise UsageError(
             f"unknown attribution method {', '.join(unknown)}", fix=f"use {', '.join(METHODS)}"
         )
-    explaining.class_index(card, target)
+    for way in ways_to_explain(methods, target):
+        way.check(card.classes)
 
 
 def _prediction(
-    folder: Path, origin: Origin, card: ModelCard, label: str, found: explaining.Explanation
+    folder: Path, origin: Origin, card: ModelCard, scan: explaining.OpenScan
 ) -> list[Product]:
-    best = int(found.probabilities.argmax())
+    label, best = explaining.model_label(card), int(scan.probabilities.argmax())
     rows = [
         {"model": label, "class": name, "probability": p, "predicted": index == best}
-        for index, (name, p) in enumerate(zip(card.classes, found.probabilities, strict=True))
+        for index, (name, p) in enumerate(zip(card.classes, scan.probabilities, strict=True))
     ]
     path = folder / "prediction.tsv"
     path.write_text(tsv_text(rows, _PREDICTION_COLUMNS))
     about: dict[str, Any] = dict(column_descriptions(_PREDICTION_COLUMNS))
     about["Sources"] = list(origin.sources)
     about["Model"] = json.loads(json.dumps(asdict(card)))
+    del about["Model"]["training_participants"]  # other people have no place in this file
     return [Product(path.name, {**origin.entities, "model": label}, "prediction", ".tsv", about)]
 
 
 def _relevance(
-    folder: Path, origin: Origin, card: ModelCard, label: str, found: explaining.Explanation,
-    method: str, target: str | None, grid: explaining.TemplateGrid, to_template: Path,
+    folder: Path, origin: Origin, card: ModelCard, way: explaining.Request,
+    found: explaining.Explanation, warped: Volume, grid: explaining.TemplateGrid,
 ) -> list[Product]:  # fmt: skip
     names = {
-        **origin.entities, "model": label, "desc": label_of(method),
-        "label": explaining.start_label(method, target),
+        **origin.entities, "model": explaining.model_label(card), "desc": way.label,
+        "label": label_of(found.class_name),
     }  # fmt: skip
-    warped = explaining.warp_relevance(found.relevance, grid, to_template)
+    whole = found.class_name == explaining.WHOLE
+    index = 0 if whole else card.classes.index(found.class_name)
     about = {
         "Sources": list(origin.sources),
-        "Method": method,
-        "Start": "softmax" if target is None else f"probability of {target}",
+        "Method": way.method,
+        "Start": way.start if whole else f"{way.start} of {found.class_name}",
+        "Options": options_record(way.method, index, **way.options),
         "SumBeforeWarp": found.total,
         "SumAfterWarp": float(warped.data.sum(dtype="float64")),
         "InnerMaskShare": found.inner_share,
         "SkullStripped": card.skull_strip,
     }
     space = {"space": grid.space.template, "res": str(grid.space.resolution)}
+    own = {"space": card.space} if card.space == "T1w" else {**space, "res": "input"}
     products = []
-    for volume, extra, more in (
-        (found.relevance, {"space": "T1w"}, {"Grid": "network input"}),
-        (warped, space, {"Resolution": resolution_text(warped)}),
-    ):
-        path = folder / f"{extra['space']}_{label_of(method)}_relmap.nii.gz"
+    for kind, volume, extra, more in (
+        ("native", found.relevance, own,
+         {"Grid": "network input", "Resolution": resolution_text(found.relevance)}),
+        ("template", warped, space, {"Resolution": resolution_text(warped)}),
+    ):  # fmt: skip
+        path = folder / f"{kind}_{way.label}_relmap.nii.gz"
         path.write_bytes(nifti_bytes(volume.data, volume.affine))
         sidecar = {**about, **more}
         products.append(Product(path.name, {**names, **extra}, "relmap", ".nii.gz", sidecar))
     if grid.atlas is not None:
-        rows = explaining.region_rows(warped, grid.atlas, method)
+        rows = explaining.region_rows(warped, grid.atlas, way.name)
         products.append(_regions(folder, names, rows, grid))
     return products
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_xai.bids.images import Volume, read_header, read_volume
-from bids_xai.core.inputs import centred_grid, covering_shape, network_input, resample_grid
-from bids_xai.errors import BadDataError
+from bids_xai.core.inputs import (
+    centred_grid,
+    covering_shape,
+    network_input,
+    resample_grid,
+    standardise,
+)
+from bids_xai.errors import BadDataError, NoInputError
+
+if TYPE_CHECKING:
+    from bids_xai.models.card import ModelCard
 
 _MAX_CROPPED_BRAIN = 0.01
 
@@ -33,17 +46,75 @@ def common_shape(maps: Sequence[Path], voxel_mm: float | None) -> tuple[int, int
     return (x, y, z)
 
 
-def load_network_input(
-    map_file: Path,
-    mask_file: Path,
-    *,
-    shape: tuple[int, ...],
-    voxel_mm: float | None,
-    scale: float,
-    skull_strip: bool,
-    maximum: float | None = None,
-) -> tuple[Volume, Volume]:
-    """Return the network's input (float32, ≥ 0) and the brain mask (0 or 1) on its grid.
+@dataclass(frozen=True)
+class InputRule:
+    """How a map becomes the input of a network; see ``models.card.ModelCard`` for the names.
+
+    statistics : mean and sd of every voxel over the training scans, for ``zscore`` alone
+    """
+
+    shape: tuple[int, int, int]
+    voxel_mm: float | None = None
+    scaling: str = "fixed"
+    scale: float = 1.0
+    maximum: float | None = None
+    skull_strip: bool = False
+    statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    @classmethod
+    def of_model(cls, card: ModelCard, folder: Path) -> InputRule:
+        """The rule of a saved model.
+
+        Raises :class:`NoInputError` where the statistics of its z-scores are missing.
+        """
+        return cls(
+            shape=card.input_shape,
+            voxel_mm=card.voxel_mm[0] if card.voxel_mm else None,
+            scaling=card.scaling,
+            scale=card.scale,
+            maximum=card.maximum,
+            skull_strip=card.skull_strip,
+            statistics=load_statistics(folder) if card.scaling == "zscore" else None,
+        )
+
+
+STATISTICS = "input.safetensors"
+
+
+def save_statistics(
+    folder: Path, statistics: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> Path:
+    """Write mean and sd of every voxel beside a model."""
+    from safetensors.numpy import save_file
+
+    temporary = folder / f".{STATISTICS}.tmp"
+    save_file(dict(zip(("mean", "sd"), statistics, strict=True)), temporary)
+    os.replace(temporary, folder / STATISTICS)
+    return folder / STATISTICS
+
+
+def load_statistics(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read what :func:`save_statistics` wrote; ``folder`` may be the path of the card."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    file = (folder.parent if folder.suffix == ".json" else folder) / STATISTICS
+    if not file.is_file():
+        raise NoInputError(
+            "mean and sd of the training scans are missing", file=file,
+            fix="copy the whole folder of the model",
+        )  # fmt: skip
+    try:
+        found = load_file(file)
+        return found["mean"], found["sd"]
+    except (SafetensorError, KeyError) as error:
+        raise BadDataError(
+            f"the statistics cannot be read ({error})", file=file, fix="train the model again"
+        ) from error
+
+
+def load_network_input(map_file: Path, mask_file: Path, rule: InputRule) -> tuple[Volume, Volume]:
+    """Return the network's input (float32) and the brain mask (0 or 1) on its grid.
 
     The grid has the axes of the scan in closest-to-RAS order and its centre; the affine is true.
     Raises :class:`BadDataError` where more than 1 % of the brain would be cropped.
@@ -55,16 +126,31 @@ def load_network_input(
             file=mask_file,
             fix="run the participant level again for this participant",
         )
-    affine = centred_grid(image.data.shape, image.affine, shape, voxel_mm)
-    values = network_input(
-        image.data, mask.data if skull_strip else None, scale=scale, maximum=maximum
-    )
-    on_grid = resample_grid(mask.data > 0, mask.affine, shape, affine)
+    affine = centred_grid(image.data.shape, image.affine, rule.shape, rule.voxel_mm)
+    try:
+        values = network_input(
+            image.data, mask.data if rule.skull_strip else None, scale=rule.scale,
+            maximum=rule.maximum, scaling=rule.scaling,
+        )  # fmt: skip
+    except BadDataError as error:
+        raise BadDataError(error.problem, file=map_file, fix=error.fix) from error
+    on_grid = resample_grid(mask.data > 0, mask.affine, rule.shape, affine)
     _check_brain_inside(mask, on_grid.sum(), affine, map_file)
-    return (
-        Volume(resample_grid(values, image.affine, shape, affine), affine),
-        Volume((on_grid > 0.5).astype(np.float32), affine),
-    )
+    values = resample_grid(values, image.affine, rule.shape, affine)
+    if rule.statistics is not None:
+        values = standardise(values, *rule.statistics)
+    return Volume(values, affine), Volume((on_grid > 0.5).astype(np.float32), affine)
+
+
+def load_region_mask(label_file: Path, indices: Sequence[int], like: Volume) -> Volume:
+    """Return 1 where a label image has one of ``indices`` (any label where there are none).
+
+    like : a volume of the network's grid, of the same scan
+    """
+    labels = read_volume(label_file, np.int32).canonical()
+    wanted = np.isin(labels.data, indices) if indices else labels.data > 0
+    on_grid = resample_grid(wanted, labels.affine, like.data.shape, like.affine)
+    return Volume((on_grid > 0.5).astype(np.float32), like.affine)
 
 
 def _check_brain_inside(mask: Volume, n_on_grid: float, affine: np.ndarray, file: Path) -> None:

@@ -299,11 +299,12 @@ class Lesions(_Stage):
 class _ExplainInput(_StageInput):
     map_file = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
-    to_template = File(exists=True, mandatory=True)
+    to_template = File(exists=True, desc="none for maps on the template's grid")
     model = traits.Str(mandatory=True)
     template = Str(mandatory=True)
     methods = traits.List(Str, mandatory=True)
     target = Str("", usedefault=True)
+    renormalise = traits.Bool(False, usedefault=True)
     device = Str("cpu", usedefault=True)
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="for the scheduler")
 
@@ -319,9 +320,10 @@ class ExplainScan(_Stage):
 
         i = self.inputs
         return model_products(
-            folder, origin, *self._paths("map_file", "mask", "to_template"),
+            folder, origin, *self._paths("map_file", "mask"),
+            to_template=Path(i.to_template) if isdefined(i.to_template) else None,
             model_path=Path(i.model), template=i.template, methods=tuple(i.methods),
-            target=i.target or None, device=i.device,
+            target=i.target or None, device=i.device, renormalise=i.renormalise,
         )  # fmt: skip
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bids_xai.errors import BadDataError, NoInputError
-from bids_xai.models import MODELS, build_model
+from bids_xai.errors import BadDataError, NoInputError, UsageError
+from bids_xai.models import MODELS, build
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+SCALINGS = ("fixed", "minmax", "zscore")
+"""How a map becomes an input: by ``scale``, by its own range, by mean and sd over training."""
+
+_NOT_OPTIONS = {"name", "input_shape", "n_classes", "channels", "seed"}
 _RETRAIN = "train the model again, or copy both files from where it was trained"
 
 
@@ -26,36 +33,49 @@ class ModelCard:
     """What one must know to use a trained model.
 
     architecture : a key of ``MODELS``
+    options : of the network, name -> value; what is not named has its default
     input_shape : (x, y, z) voxels; ``voxel_mm`` : their size in mm, None where it varies
+    channels : number of maps an input has
     suffix, space : BIDS suffix and space of the input maps (``R2starmap``, ``T1w``)
-    scale : input = map / scale (40 per second for R2*)
+    scaling : one of ``SCALINGS``
+    scale : input = map / scale (40 per second for R2*), where ``scaling`` is ``fixed``
     maximum : higher values of the map are set to this one first, None keeps them
     skull_strip : whether the map was multiplied by its brain mask
-    classes : names of the (negative, positive) class, in the order of the outputs
+    classes : names of the classes, two or more, in the order of the outputs
+    positive : the one of ``classes`` that scores and heatmaps are about
     seed : the seed of the run; weights and shuffling use 1000 * seed + split
     study, configuration, split : which training this was; ``split_hash`` identifies who was where
+    training_participants : labels of everybody the weights or their choice depend on (training
+        and validation): no scan of theirs can test this model, or one that starts from it
     relevance_guided : whether the mask term was part of the loss
     metrics : name -> number, None where not defined
     versions : package -> version
+    weights_sha256 : SHA-256 of the file of weights; :func:`save_model` fills it in
     """
 
     architecture: str
+    options: dict[str, Any] = field(default_factory=dict)
     input_shape: tuple[int, int, int]
     voxel_mm: tuple[float, float, float] | None
+    channels: int = 1
     suffix: str
     space: str
+    scaling: str = "fixed"
     scale: float
     maximum: float | None
     skull_strip: bool
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
+    positive: str
     seed: int
     study: str
     configuration: str
     split: int
     split_hash: str
+    training_participants: tuple[str, ...]
     relevance_guided: bool
     metrics: dict[str, float | None]
     versions: dict[str, str]
+    weights_sha256: str = ""
 
     def to_json(self) -> str:
         """The card as JSON text."""
@@ -73,31 +93,28 @@ class ModelCard:
         problem = _problem_of(values)
         if problem:
             raise BadDataError(f"The model card {problem}", file=file, fix=_RETRAIN)
-        voxel_mm = values["voxel_mm"]
         return cls(
-            **values
-            | {
-                "input_shape": tuple(values["input_shape"]),
-                "voxel_mm": None if voxel_mm is None else tuple(voxel_mm),
-                "classes": tuple(values["classes"]),
-            }
+            **{key: _listed_as_tuple(value) for key, value in values.items()}
+            | {"options": {k: _listed_as_tuple(v) for k, v in values["options"].items()}}
         )
 
 
 def save_model(folder: str | os.PathLike[str], model: nn.Module, card: ModelCard) -> Path:
-    """Write weights, then card, each atomically; returns the path of the card.
+    """Write weights and card, both or neither; returns the path of the card.
 
-    The card comes last: where there is a card, its weights are complete.
+    The card gets the SHA-256 of the weights. Both files are complete before either takes its
+    place; a run that dies between the two leaves files that :func:`load_model` refuses.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    temporary = folder / f".{WEIGHTS}.tmp"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-    os.replace(temporary, folder / WEIGHTS)
-    temporary = folder / f".{CARD}.tmp"
-    temporary.write_text(card.to_json(), encoding="utf-8")
-    os.replace(temporary, folder / CARD)
+    weights, text = folder / f".{WEIGHTS}.tmp", folder / f".{CARD}.tmp"
+    with _removed_on_failure(weights, text):
+        tensors = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights)
+        card = replace(card, weights_sha256=_sha256(weights))
+        text.write_text(card.to_json(), encoding="utf-8")
+        os.replace(weights, folder / WEIGHTS)
+        os.replace(text, folder / CARD)
     return folder / CARD
 
 
@@ -105,8 +122,8 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, ModelCard]:
     """Load a model in evaluation mode, on the CPU, and its card.
 
     path : the model's folder, or its ``model.json``
-    Raises ``NoInputError`` for a missing file, ``BadDataError`` for one that is damaged or does
-    not fit its card.
+    Raises ``NoInputError`` for a missing file, ``BadDataError`` for a card that is damaged, asks
+    for a network that cannot be, or belongs to other weights than those beside it.
     """
     path = Path(path)
     card_file = path if path.suffix == ".json" else path / CARD
@@ -115,8 +132,10 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, ModelCard]:
             "There is no model card", file=card_file, fix=f"give a folder that holds {CARD}"
         )
     card = ModelCard.from_json(card_file.read_text(encoding="utf-8"), card_file)
-    model = build_model(card.architecture, card.input_shape, len(card.classes), card.seed)
-    _load_weights(model, card_file.with_name(WEIGHTS))
+    model = _network_of(card, card_file)
+    weights = card_file.with_name(WEIGHTS)
+    _check_weights(weights, card)
+    _load_weights(model, weights)
     return model.eval(), card
 
 
@@ -127,10 +146,56 @@ def model_files(path: str | os.PathLike[str]) -> list[Path]:
     return [file for file in (folder / CARD, folder / WEIGHTS) if file.is_file()]
 
 
-def _load_weights(model: nn.Module, file: Path) -> None:
-    """Fill ``model`` from a safetensors file that must hold exactly its tensors."""
+def _network_of(card: ModelCard, file: Path) -> nn.Module:
+    """The network a card describes, with any weights."""
+    try:
+        return build(
+            card.architecture,
+            card.input_shape,
+            len(card.classes),
+            channels=card.channels,
+            seed=card.seed,
+            **card.options,
+        )
+    except UsageError as error:
+        raise BadDataError(
+            f"The model card asks for a network that cannot be built: {error.problem}",
+            file=file,
+            fix=_RETRAIN,
+        ) from error
+
+
+def _check_weights(file: Path, card: ModelCard) -> None:
+    """The file of weights must be there, and be the one its card was written for."""
     if not file.is_file():
         raise NoInputError("The weights of the model are missing", file=file, fix=_RETRAIN)
+    found = _sha256(file)
+    if found != card.weights_sha256:
+        raise BadDataError(
+            f"The weights are not those of the model card: their SHA-256 is {found[:12]}..., the "
+            f"card says {card.weights_sha256[:12]}...",
+            file=file,
+            fix=_RETRAIN,
+        )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _removed_on_failure(*files: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def _load_weights(model: nn.Module, file: Path) -> None:
+    """Fill ``model`` from a safetensors file that must hold exactly its tensors."""
     try:
         tensors = load_file(file)
     except SafetensorError as error:
@@ -161,6 +226,8 @@ def _problem_of(values: Any) -> str | None:
         words = [f"lacks {', '.join(missing)}"] if missing else []
         return " and ".join(words + ([f"has unknown {', '.join(unknown)}"] if unknown else []))
     wrong = [name for name in names if not _valid(name, values[name])]
+    if not wrong and values["positive"] not in values["classes"]:
+        wrong = ["positive"]
     return f"has a wrong value for {', '.join(wrong)}" if wrong else None
 
 
@@ -169,12 +236,22 @@ def _valid(name: str, value: Any) -> bool:
     match name:
         case "architecture":
             return isinstance(value, str) and value in MODELS
+        case "options":
+            return isinstance(value, dict) and not value.keys() & _NOT_OPTIONS
         case "input_shape":
-            return _list_of(value, 3, _is_integer) and min(value) > 0
+            return _list_of(value, _is_integer, 3) and min(value) > 0
+        case "channels":
+            return _is_integer(value) and value > 0
         case "voxel_mm":
-            return value is None or (_list_of(value, 3, _is_number) and min(value) > 0)
+            return value is None or (_list_of(value, _is_number, 3) and min(value) > 0)
         case "classes":
-            return _list_of(value, 2, lambda item: isinstance(item, str))
+            return _list_of(value, _is_text) and len(set(value)) == len(value) >= 2
+        case "training_participants":
+            return _list_of(value, _is_text)
+        case "scaling":
+            return value in SCALINGS
+        case "weights_sha256":
+            return _is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None
         case "scale":
             return _is_number(value) and value > 0
         case "maximum":
@@ -186,9 +263,18 @@ def _valid(name: str, value: Any) -> bool:
         case "metrics":
             return _dict_of(value, lambda item: item is None or _is_number(item))
         case "versions":
-            return _dict_of(value, lambda item: isinstance(item, str))
+            return _dict_of(value, _is_text)
         case _:
-            return isinstance(value, str)
+            return _is_text(value)
+
+
+def _listed_as_tuple(value: Any) -> Any:
+    """JSON has lists where a card has tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_integer(value: Any) -> bool:
@@ -199,8 +285,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _list_of(value: Any, length: int, valid: Any) -> bool:
-    return isinstance(value, list) and len(value) == length and all(map(valid, value))
+def _list_of(value: Any, valid: Any, length: int | None = None) -> bool:
+    if not isinstance(value, list) or not all(map(valid, value)):
+        return False
+    return length is None or len(value) == length
 
 
 def _dict_of(value: Any, valid: Any) -> bool:

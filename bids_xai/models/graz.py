@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bids_xai.errors import UsageError
+from bids_xai.models.chain import Chain
+from bids_xai.models.weights import he_uniform, initialise
 
 N_BLOCKS = 4
-N_CHANNELS = 8
+N_FILTERS = 8
 N_HIDDEN = 16
 
 
-class Graz(nn.Module):
+class Graz(Chain):
     """Four blocks [Conv 8 k3, ReLU, Conv 8 k3 stride 2, ReLU], then FC 16, ReLU, FC ``n_classes``.
 
     ``layers`` is the whole network as one ordered chain: what attribution walks through.
@@ -26,25 +28,28 @@ class Graz(nn.Module):
     Source: Tinauer et al. 2025, section II C; layout in the project's method sheet, section 3.
     """
 
-    def __init__(
-        self, input_shape: tuple[int, int, int], n_classes: int = 2, seed: int = 0
-    ) -> None:
-        super().__init__()
-        if len(input_shape) != 3 or min(input_shape) < 1 or n_classes < 2:
-            raise UsageError(
-                f"A graz network of input {input_shape} and {n_classes} classes cannot be built",
-                fix="give three axes of at least one voxel and at least two classes",
-            )
-        self.input_shape = input_shape
-        self.n_classes = n_classes
-        with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator
-            self.layers = nn.Sequential(*_blocks(), *_head(input_shape, n_classes))
-        _initialise(self.layers, seed)
+    name = "graz"
 
-    def forward(self, volumes: Tensor) -> Tensor:
-        """Logits (n, n_classes) of ``volumes`` (n, 1, x, y, z)."""
-        logits: Tensor = self.layers(volumes)
-        return logits
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_classes: int = 2,
+        *,
+        channels: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(input_shape, n_classes, channels)
+        with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator
+            blocks = _blocks(channels)
+            n_features = N_FILTERS * prod(self.grid_after(blocks))
+            self.layers = nn.Sequential(
+                *blocks,
+                nn.Flatten(),
+                nn.Linear(n_features, N_HIDDEN),
+                nn.ReLU(),
+                nn.Linear(N_HIDDEN, n_classes),
+            )
+        initialise(self.layers, seed, he_uniform)
 
     @torch.no_grad()
     def project_biases(self) -> None:
@@ -54,32 +59,11 @@ class Graz(nn.Module):
                 layer.bias.clamp_(max=0.0)
 
 
-def _blocks() -> list[nn.Module]:
-    """The convolutional blocks; one input channel."""
+def _blocks(channels: int) -> list[nn.Module]:
+    """The convolutional blocks."""
     layers: list[nn.Module] = []
     for block in range(N_BLOCKS):
-        first = 1 if block == 0 else N_CHANNELS
-        layers += [nn.Conv3d(first, N_CHANNELS, 3, padding=1), nn.ReLU()]
-        layers += [nn.Conv3d(N_CHANNELS, N_CHANNELS, 3, stride=2, padding=1), nn.ReLU()]
+        first = channels if block == 0 else N_FILTERS
+        layers += [nn.Conv3d(first, N_FILTERS, 3, padding=1), nn.ReLU()]
+        layers += [nn.Conv3d(N_FILTERS, N_FILTERS, 3, stride=2, padding=1), nn.ReLU()]
     return layers
-
-
-def _head(input_shape: tuple[int, int, int], n_classes: int) -> list[nn.Module]:
-    """The dense layers; an axis of n voxels arrives with ceil(n / 16)."""
-    n_features = N_CHANNELS * prod(-(-n // 2**N_BLOCKS) for n in input_shape)
-    return [
-        nn.Flatten(),
-        nn.Linear(n_features, N_HIDDEN),
-        nn.ReLU(),
-        nn.Linear(N_HIDDEN, n_classes),
-    ]
-
-
-def _initialise(layers: nn.Sequential, seed: int) -> None:
-    """He-uniform weights, U(-b, b) with b = sqrt(6 / fan_in), and zero biases, from ``seed``."""
-    generator = torch.Generator().manual_seed(seed)
-    for layer in layers:
-        if isinstance(layer, nn.Conv3d | nn.Linear):
-            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

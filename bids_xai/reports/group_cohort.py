@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
-from bids_xai.reports.page import Block, Items, Section, Table, Text
+import numpy as np
+
+from bids_xai.figures.curves import balance_dots
+from bids_xai.reports.group_performance import baselines, split_words
+from bids_xai.reports.page import Block, Items, Section, Subheading, Table, Text, embedded
 from bids_xai.reports.study import SETS, Study, natural
-from bids_xai.reports.tables import mean_sd, number, percent, plural
+from bids_xai.reports.tables import MISSING, mean_sd, number, percent, plural
 
 _SMALL_TEST = 30
 _FEW_SPLITS = 5
+_STAGES = (".*(does not meet|needed for): ", "quality: ", "undersampled: ", "matching: ")
+_MOST_REASONS = 6
+_GROUPS = ("treated", "control")  # as the matching calls the positive class and the others
 
 
 def summary(study: Study) -> Section:
@@ -28,14 +37,30 @@ def _who(study: Study) -> str:
     if scans is None:
         return f"Study {study.name}: the cohort has not been selected yet."
     counts = scans["class"].value_counts()
-    tail = f" Left out: {plural(len(left_out), 'scan')}." if len(left_out) else ""
+    sizes = " and ".join(f"{int(counts.get(name, 0))} of {name}" for name in _positive_first(study))
+    tail = _left_out(left_out)
     people = plural(int(scans["participant_id"].nunique()), "participant")
     return (
-        f"Study {study.name} separates {positive} (positive class) from {negative} (negative "
-        f"class). It uses {plural(len(scans), 'scan')} of {people}: "
-        f"{int(counts.get(positive, 0))} of {positive} and {int(counts.get(negative, 0))} of "
-        f"{negative}.{tail}"
+        f"Study {study.name} separates {positive} (positive class) from {negative}"
+        f"{' (negative class)' if len(study.names) == 2 else ''}. It uses "
+        f"{plural(len(scans), 'scan')} of {people}: {sizes}.{tail}"
     )
+
+
+def _left_out(rows: Any) -> str:
+    parts = [plural(_n_scans(rows), "scan")] if _n_scans(rows) else []
+    if _n_scans(rows) < len(rows):
+        parts.append(f"{plural(len(rows) - _n_scans(rows), 'participant')} without a map")
+    return f" Left out: {' and '.join(parts)}." if parts else ""
+
+
+def _n_scans(rows: Any) -> int:
+    """Lines of the cohort that are scans: the others are participants without any."""
+    return int((rows["map"] != MISSING).sum()) if "map" in rows.columns else len(rows)
+
+
+def _positive_first(study: Study) -> list[str]:
+    return sorted(study.names, key=lambda name: not study.is_positive(name))
 
 
 def _best(study: Study) -> str:
@@ -47,32 +72,144 @@ def _best(study: Study) -> str:
     best = table.loc[table["mean"].idxmax()]
     splits = int(best["n_splits"])
     spread = f" ± {percent(best['sd'])} (standard deviation)" if splits > 1 else ""
-    many = f"over {splits} random splits" if splits > 1 else "on a single split"
-    compared = f"Of {len(table)} configurations, " if len(table) > 1 else ""
+    many = f"over {split_words(study, splits)}" if splits > 1 else "on a single split"
+    others = baselines(study)
+    kinds = {
+        "configuration": (~table["configuration"].isin(list(others))).sum(),
+        "baseline": table["configuration"].isin(list(others)).sum(),
+    }
+    parts = [plural(int(n), kind) for kind, n in kinds.items() if n]
+    compared = f"Of {' and '.join(parts)}, " if len(table) > 1 else ""
+    kind = "baseline " if best["configuration"] in others else ""
     return (
-        f"{compared}{best['configuration']} has the highest mean balanced accuracy: "
-        f"{percent(best['mean'])}{spread} {many}; 50 % would be chance."
+        f"{compared}{kind}{best['configuration']} has the highest mean balanced accuracy: "
+        f"{percent(best['mean'])}{spread} {many}; {100 / len(study.names):.0f} % would be chance."
     )
 
 
 def cohort(study: Study) -> Section:
-    """Return counts, age and sex of either class, exclusions and the sizes of the sets."""
+    """Return who was left out and why, counts, age and sex of the classes, balance and sets."""
     scans, left_out = study.included(), study.excluded()
     if scans is None:
         return Section("Cohort", (study.missing("cohort.tsv"),))
-    blocks: list[Block] = [_by_class(study, scans)]
-    if len(left_out):
-        grouped = left_out.groupby("reason")["participant_id"].agg(["size", "nunique"])
-        rows = tuple((str(r), str(n), str(p)) for r, n, p in grouped.itertuples())
-        blocks.append(Table("Scans left out", ("Reason", "Scans", "Participants"), rows))
-    else:
-        blocks.append(Text("No scan was left out."))
-    blocks.append(_sets(study))
+    blocks: list[Block] = [
+        _flow(study, left_out) if len(left_out) else Text("No scan was left out."),
+        _by_class(study, scans),
+        *_balance(study),
+        _sets(study),
+    ]
     return Section("Cohort", tuple(blocks))
 
 
+def _flow(study: Study, left_out: Any) -> Table:
+    """From all considered to those used; reasons in the order in which the rules are applied."""
+    remaining = study.table("cohort.tsv")
+    rows = [("Considered", *_sizes(remaining), *_sizes(remaining))]
+    for label, part in _reasons(left_out):
+        remaining = remaining.drop(part.index)
+        rows.append((f"Left out: {label}", *_sizes(part), *_sizes(remaining)))
+    rows.append(("Used", *_sizes(remaining), *_sizes(remaining)))
+    header = ("Step", "Scans", "Participants", "Scans remaining", "Participants remaining")
+    caption = (
+        "From all that was considered to what was used. A participant counts where any scan is "
+        "concerned, and remains as long as a scan does."
+    )
+    return Table(caption, header, tuple(rows))
+
+
+def _sizes(rows: Any) -> tuple[str, str]:
+    return str(_n_scans(rows)), str(rows["participant_id"].nunique())
+
+
+def _reasons(left_out: Any) -> list[tuple[str, Any]]:
+    """Reason → its lines: the rules in order, their frequent reasons first, rare ones together."""
+    stages = left_out["reason"].map(_stage)
+    found = []
+    for stage in sorted(stages.unique()):
+        rows = left_out[stages == stage]
+        counts = rows["reason"].value_counts()
+        order = sorted(counts.index, key=lambda reason: (-counts[reason], reason))
+        # a lone rare reason takes no more room than a line about it
+        shown = order if len(order) <= _MOST_REASONS + 1 else order[:_MOST_REASONS]
+        found += [(str(reason), rows[rows["reason"] == reason]) for reason in shown]
+        rest = rows[~rows["reason"].isin(shown)]
+        if len(rest):
+            kind = "quality, " if stage == _STAGES.index("quality: ") + 1 else ""
+            found.append((f"{kind}{len(order) - len(shown)} other reasons", rest))
+    return found
+
+
+def _stage(reason: str) -> int:
+    """Place of the rule that gives such a reason: 0 for class and files."""
+    return next((i for i, start in enumerate(_STAGES, 1) if re.match(start, reason)), 0)
+
+
+def _balance(study: Study) -> list[Block]:
+    """How alike the classes are before and after matching; nothing where nobody was matched."""
+    table = study.table("balance.tsv")
+    if table is None:
+        return []
+    negative, positive = study.classes
+    times = ("before", "after")
+    rows = tuple(
+        (
+            _covariate(line["name"]),
+            *(_moments(line, f"{group}_{when}") for when in times for group in _GROUPS),
+            *(_signed(line[f"smd_{when}"]) for when in times),
+            *(number(float(line[f"variance_ratio_{when}"]), 2) for when in times),
+        )
+        for _, line in table.iterrows()
+    )
+    header = (
+        "Covariate",
+        *(f"{group} {when}" for when in times for group in (positive, negative)),
+        *(f"{what} {when}" for what in ("SMD", "Variance ratio") for when in times),
+    )
+    caption = (
+        f"Participants of {positive} and {negative} before and after matching: mean ± standard "
+        "deviation, or share. SMD, standardised mean difference: of the means, in standard "
+        "deviations before matching; 0 is equal. Variance ratio: 1 is equal."
+    )
+    names = [_covariate(name) for name in table["name"]]
+    before, after = (table[f"smd_{when}"].to_numpy() for when in ("before", "after"))
+    described = "Standardised mean differences before and after matching: " + "; ".join(
+        f"{name} {_signed(a)} and {_signed(b)}"
+        for name, a, b in zip(names, before, after, strict=True)
+    )
+    shown = (
+        f"Hollow: before matching, filled: after. Right of 0, {positive} has more. Grey: within "
+        "±0.1, which is often called balanced (Austin 2009)."
+    )
+    figure = embedded(balance_dots(names, before, after), described, shown)
+    return [Subheading("Balance of the classes"), Table(caption, header, rows), figure]
+
+
+def _covariate(name: str) -> str:
+    """``sex=M`` → ``sex = M``."""
+    return " = ".join(str(name).split("=", 1))
+
+
+def _moments(line: Any, group: str) -> str:
+    """``71.2 ± 6.3``, or ``45.0 %`` for the share of a category."""
+    mean, sd = float(line[f"mean_{group}"]), float(line[f"sd_{group}"])
+    if np.isnan(mean):
+        return MISSING
+    if "=" in line["name"]:
+        return percent(mean)
+    if np.isnan(sd):
+        return number(mean)
+    digits = min(max(1 - math.floor(math.log10(sd)), 0), 6) if sd > 0 else 1  # two of the sd
+    return f"{mean:.{digits}f} ± {sd:.{digits}f}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _signed(value: float) -> str:
+    if np.isnan(value):
+        return MISSING
+    return f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0.00"
+
+
 def _by_class(study: Study, scans: Any) -> Table:
-    groups = [scans[scans["class"] == name] for name in study.classes]
+    groups = [scans[scans["class"] == name] for name in study.names]
     rows = [
         ("Participants", *(str(g["participant_id"].nunique()) for g in groups)),
         ("Scans", *(str(len(g)) for g in groups)),
@@ -81,7 +218,7 @@ def _by_class(study: Study, scans: Any) -> Table:
         rows.append(("Age (years, mean ± sd over scans)", *(mean_sd(g["age"]) for g in groups)))
     if "sex" in scans.columns:
         rows.append(("Sex (participants)", *(_sexes(g) for g in groups)))
-    return Table("Scans that were used, by class", ("", *study.classes), tuple(rows))
+    return Table("Scans that were used, by class", ("", *study.names), tuple(rows))
 
 
 def _sexes(scans: Any) -> str:
@@ -115,7 +252,7 @@ def limits(study: Study) -> Section:
         *_test_limits(study),
         "Heatmaps of different configurations and splits come from different models. Their "
         "values are comparable only after scaling, and only in the sense stated with each figure.",
-        "The 2.5 and 97.5 percentiles describe the spread over random splits of one data set. "
+        "The 2.5 and 97.5 percentiles describe the spread over splits of one data set. "
         "Splits share participants, so this is no confidence interval for new patients.",
     ]
     return Section("Limits", (Items(tuple(found)),))
@@ -132,11 +269,11 @@ def _cohort_limits(study: Study) -> list[str]:
             f"{len(scans)} scans come from {people} participants: scans of one participant are "
             "not independent, and counts by scan look more certain than they are."
         )
-    sizes = [int(counts.get(name, 0)) for name in study.classes]
+    sizes = [int(counts.get(name, 0)) for name in study.names]
     if min(sizes) < max(sizes) / 2:
         found.append(
-            f"The classes are unequal ({sizes[0]} and {sizes[1]} scans): plain accuracy favours "
-            "the larger one; read balanced accuracy."
+            f"The classes are unequal ({' and '.join(map(str, sizes))} scans): plain accuracy "
+            "favours the larger one; read balanced accuracy."
         )
     return found
 

@@ -50,7 +50,7 @@ def mean_heatmaps(study: Study) -> Section:
 
 def _means_of(study: Study, identifier: str) -> dict[str, Path]:
     """Group → file: positive class, negative class, then outcomes, as far as they exist."""
-    pattern = re.compile(rf"configuration-{re.escape(identifier)}_group-(.+)_mean\.nii\.gz")
+    pattern = re.compile(rf"configuration-{re.escape(identifier)}_group-([^_]+)_mean\.nii\.gz")
     found = {}
     for file in sorted((study.folder / "means").glob("*_mean.nii.gz")):
         match = pattern.fullmatch(file.name)

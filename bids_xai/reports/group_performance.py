@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
-from bids_xai.figures.curves import Curve, roc_curves, share_curves, training_curves
-from bids_xai.reports.page import Block, Section, Table, Text, embedded
-from bids_xai.reports.study import Study
-from bids_xai.reports.tables import MISSING, mean_sd, number, percent
+from bids_xai.figures.curves import (
+    Curve,
+    Reliability,
+    RocBand,
+    calibration_curves,
+    confusion_matrices,
+    roc_bands,
+    roc_curves,
+    share_curves,
+    training_curves,
+)
+from bids_xai.reports.page import Block, Items, Section, Subheading, Table, Text, embedded
+from bids_xai.reports.study import Study, natural
+from bids_xai.reports.tables import (
+    MISSING,
+    count,
+    mean_sd,
+    number,
+    percent,
+    plural,
+    read_table,
+)
 
 METRICS = {
     "accuracy": "Accuracy",
@@ -18,74 +38,300 @@ METRICS = {
     "specificity": "Specificity",
     "auc": "AUC",
 }
+_AREAS = ("auc", "macro_auc")
 _TOGETHER = "\N{NO-BREAK SPACE}"
 _RUN = ("epoch", "train_ce", "validation_ce", "validation_balanced_accuracy")
+_SCHEMES = {"random": "random splits", "kfold": "folds"}
+_FEATURES = {
+    "volume": "the network's input, voxel by voxel",
+    "regions": "the mean of the map in every region of the atlas",
+    "lesion-load": "the volume of the lesions",
+}
+_FEW_PAIRS = 8  # up to so many splits the smallest possible p of Wilcoxon's test is worth saying
+
+
+def baselines(study: Study) -> dict[str, Mapping[str, Any]]:
+    """Return what is compared with the configurations without being one: id → its description.
+
+    Those of the study file, then those that only the tables know (with an empty description).
+    """
+    listed = study.description.get("settings", {}).get("baselines", [])
+    found: dict[str, Mapping[str, Any]] = {str(one["id"]): one for one in listed}
+    table = study.table("performance_summary.tsv")
+    named = [] if table is None else list(table["configuration"].unique())
+    return found | {
+        str(name): {} for name in named if name not in found and name not in study.identifiers
+    }
+
+
+def split_words(study: Study, n: int) -> str:
+    """``10 random splits``, ``5 folds``, ``50 trainings on random splits, 5 on each``."""
+    splits = study.description.get("settings", {}).get("splits", {})
+    kind = _SCHEMES.get(str(splits.get("scheme", "random")), "splits")
+    each = int(splits.get("repetitions", 1))
+    return f"{n} trainings on {kind}, {each} on each" if each > 1 else f"{n} {kind}"
+
+
+def _titles(study: Study) -> dict[str, str]:
+    """Id → ``Configuration A`` or ``Baseline svm``, in the order of the page."""
+    titles = {name: f"Configuration {name}" for name in study.identifiers}
+    return titles | {name: f"Baseline {name}" for name in baselines(study)}
 
 
 def performance(study: Study) -> Section:
-    """Return the table of scores, one line a configuration."""
+    """Return the table of scores, what is taken for what, and whether probabilities come true."""
     table = study.table("performance_summary.tsv")
     if table is None:
-        return Section("Performance", (study.missing("performance_summary.tsv"),))
-    rows = tuple(_scores(study, c, table) for c in study.configurations)
-    header = ("Configuration", "Skull-stripping", "Relevance-guided", *METRICS.values())
+        blocks: list[Block] = [study.missing("performance_summary.tsv")]
+    else:
+        blocks = [_scores_table(study, table), *_baseline_notes(study)]
+    if len(study.names) > 2:
+        blocks += [Subheading("What is taken for what"), *_confusion(study)]
+    blocks += [Subheading("Calibration"), *_calibration(study)]
+    return Section("Performance", tuple(blocks))
+
+
+def _scores_table(study: Study, table: Any) -> Table:
+    """Lines and columns as in Table I of Tinauer et al. 2025, with the balanced accuracy."""
+    metrics = dict(METRICS)
+    if len(study.names) > 2:
+        metrics["macro_auc"] = "Macro AUC"
+    flags: dict[str, Mapping[str, Any]] = {str(c.get("id", "")): c for c in study.configurations}
+    flags |= {name: {} for name in baselines(study)}
+    tested = table[table["metric"] == "accuracy"].set_index("configuration")["n_splits"]
+    uneven = tested.nunique() > 1
+    rows = []
+    for name, about in flags.items():
+        mine = table[table["configuration"] == name].set_index("metric")
+        rows.append(
+            (
+                name,
+                *(number(about.get(key, MISSING)) for key in ("skull_strip", "relevance_guided")),
+                *((count(float(tested.get(name, 0))),) if uneven else ()),
+                *(_score(mine, metric) for metric in metrics),
+            )
+        )
+    header = ("Id", "Skull-stripping", "Relevance-guided", *(("Splits",) if uneven else ()))
+    caption = f"{_caption(study, table)} {_meanings(study)}"
+    return Table(caption, (*header, *metrics.values()), tuple(rows))
+
+
+def _caption(study: Study, table: Any) -> str:
     splits = int(table["n_splits"].max())
+    if splits == 1:
+        return "Test set of a single split."
     caption = (
-        f"Test sets of {splits} random splits: mean ± standard deviation [2.5, 97.5 percentile]. "
-        if splits > 1
-        else "Test set of a single split. "
+        f"Test sets of {split_words(study, splits)}: mean ± standard deviation, below it "
+        "[2.5, 97.5 percentile]."
     )
-    caption += (
-        f"Sensitivity = share of {study.classes[1]} found, specificity = share of "
-        f"{study.classes[0]} found. AUC: area under the receiver operating characteristic curve."
+    of_measures = table[table["metric"].isin([*METRICS, "macro_auc"])]
+    least = of_measures.groupby("configuration")["n_splits"].min()
+    most = of_measures.groupby("configuration")["n_splits"].max()
+    if (least < most).any():
+        caption += " A test set that lacks a class is left out of the measures that need it."
+    return caption
+
+
+def _meanings(study: Study) -> str:
+    negative, positive = study.classes
+    if len(study.names) == 2:
+        return (
+            f"Sensitivity = share of {positive} found, specificity = share of {negative} found. "
+            "AUC: area under the receiver operating characteristic curve."
+        )
+    return (
+        f"Balanced accuracy = mean over the {len(study.names)} classes of the share found. "
+        f"Sensitivity = share of {positive} found, specificity = share of the others not taken "
+        f"for {positive}. AUC: area under the receiver operating characteristic curve of "
+        f"{positive} against the others; macro AUC: the mean of such areas over all classes."
     )
-    return Section("Performance", (Table(caption, header, rows),))
 
 
-def _scores(study: Study, configuration: dict[str, Any], table: Any) -> tuple[str, ...]:
-    identifier = str(configuration.get("id", ""))
-    mine = table[table["configuration"] == identifier]
-    cells = []
-    for metric in METRICS:
-        found = mine[mine["metric"] == metric]
-        cells.append(_score(found.iloc[0], metric == "auc") if len(found) else MISSING)
-    flags = (number(configuration.get(key)) for key in ("skull_strip", "relevance_guided"))
-    return (identifier, *flags, *cells)
+def _score(mine: Any, metric: str) -> str:
+    """``64.2 ± 6.5 %`` with ``[53.5, 76.9]`` below, areas as ``0.64 ± 0.06`` and ``[0.53, 0.77]``.
 
-
-def _score(line: Any, plain: bool) -> str:
-    """``64.2 ± 6.5 % [53.5, 76.9]``, or ``0.64 ± 0.06 [0.53, 0.77]`` where ``plain``."""
+    mine : lines of one configuration, by metric
+    """
+    if metric not in mine.index:
+        return MISSING
+    plain = metric in _AREAS
     names = ("mean", "sd", "percentile_2_5", "percentile_97_5")
+    line = mine.loc[metric]
     mean, sd, low, high = (float(line[name]) * (1.0 if plain else 100.0) for name in names)
     if np.isnan(mean):
         return MISSING
     digits, unit = (2, "") if plain else (1, " %")
     if np.isnan(sd):
         return f"{mean:.{digits}f}{unit}"
-    spread = f"{mean:.{digits}f} ± {sd:.{digits}f}{unit}".replace(" ", _TOGETHER)
-    return f"{spread} " + f"[{low:.{digits}f}, {high:.{digits}f}]".replace(" ", _TOGETHER)
+    spread = f"{mean:.{digits}f} ± {sd:.{digits}f}{unit}"
+    between = f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return Markup(" <br>").join(text.replace(" ", _TOGETHER) for text in (spread, between))
+
+
+def _baseline_notes(study: Study) -> list[Block]:
+    described = {name: about for name, about in baselines(study).items() if about}
+    if not described:
+        return []
+    lines = []
+    for name, about in described.items():
+        features = str(about.get("features", ""))
+        components = int(about.get("pca", 0))
+        reduced = f", at most {plural(components, 'principal component')}" if components else ""
+        lines.append(
+            f"Baseline {name}: support vector machine ({about.get('kernel', 'linear')} kernel) "
+            f"on {_FEATURES.get(features, features)}{reduced}; chosen by cross-validation "
+            "within the training participants of each split."
+        )
+    return [Items(tuple(lines))]
+
+
+def _confusion(study: Study) -> list[Block]:
+    table = study.table("confusion.tsv")
+    if table is None:
+        return [study.missing("confusion.tsv")]
+    titles, names = _titles(study), list(study.names)
+    counts = {}
+    for name in titles:
+        mine = table[table["configuration"] == name]
+        if len(mine):
+            square = mine.pivot_table("n", "true_class", "predicted_class", aggfunc="sum")
+            counts[name] = square.reindex(names, axis=0).reindex(names, axis=1).fillna(0).to_numpy()
+    if not counts:
+        return [study.missing("confusion.tsv")]
+    image = confusion_matrices({titles[name]: square for name, square in counts.items()}, names)
+    described = f"Confusion matrices ({', '.join(counts)}); the table below holds their numbers"
+    once = "The test sets of all splits together: a scan tested in several splits counts in each."
+    caption = f"Lines: true class. Columns: predicted class. {once}"
+    rows = [
+        (f"{name}, {truth}", *(_of_all(n, line.sum()) for n in line))
+        for name, square in counts.items()
+        for truth, line in zip(names, square, strict=True)
+    ]
+    header = ("Id and true class", *(f"Taken for {name}" for name in names))
+    return [
+        embedded(image, described, caption),
+        Table(f"Test scans by true and predicted class. {once}", header, tuple(rows)),
+    ]
+
+
+def _of_all(part: float, whole: float) -> str:
+    return f"{part:.0f} ({percent(part / whole if whole else None, 0)})"
+
+
+def _calibration(study: Study) -> list[Block]:
+    table = study.table("calibration.tsv")
+    if table is None:
+        return [study.missing("calibration.tsv")]
+    titles, positive = _titles(study), study.classes[1]
+    panels, rows = {}, []
+    for name, title in titles.items():
+        mine = table[table["configuration"] == name].sort_values("bin")
+        if not len(mine):
+            continue
+        n, observed = mine["n"].to_numpy(), mine["observed"].to_numpy()
+        brier, error = float(mine["brier"].iloc[0]), float(mine["expected_error"].iloc[0])
+        note = f"Brier {brier:.3f}\nECE {error:.3f}"
+        panels[title] = Reliability(mine["predicted"].to_numpy(), observed, note)
+        base = float((n * observed).sum() / n.sum())
+        rows.append((name, count(n.sum()), f"{brier:.3f}", f"{base * (1 - base):.3f}",
+                     f"{error:.3f}"))  # fmt: skip
+    if not rows:
+        return [study.missing("calibration.tsv")]
+    image = calibration_curves(panels, positive)
+    described = f"Observed share of {positive} over the predicted probability, {', '.join(panels)}"
+    caption = (
+        "Marks hold about equally many test scans of all splits, in the order of the predicted "
+        f"probability of {positive}. Below the dotted line the probability is too high, above it "
+        "too low."
+    )
+    header = ("Id", "Test scans", "Brier score", "Brier score, no model", "ECE")
+    about = (
+        "Brier score: mean squared difference of probability and truth, 0 is perfect. No model: "
+        f"always giving the share of {positive} among these scans. ECE, expected calibration "
+        "error: mean distance of the marks from the dotted line. A scan tested in several splits "
+        "counts in each."
+    )
+    return [embedded(image, described, caption), Table(about, header, tuple(rows))]
 
 
 def roc(study: Study) -> Section:
     """Return the ROC curves of all test sets."""
+    table = study.table("roc.tsv")
+    block = _roc_of_splits(study) if table is None else _roc_with_bands(study, table)
+    return Section("ROC curves", (block,))
+
+
+def _roc_with_bands(study: Study, table: Any) -> Block:
+    titles = _titles(study)
+    bands = {}
+    for name, title in titles.items():
+        mine = table[table["configuration"] == name].sort_values("fpr", kind="stable")
+        if len(mine):
+            fpr, tpr, low, high = (
+                mine[column].to_numpy()
+                for column in ("fpr", "tpr", "percentile_2_5", "percentile_97_5")
+            )
+            splits = int(mine["n_splits"].max())
+            bands[title] = RocBand(fpr, tpr, low, high, splits, _area(study, name))
+    if not bands:
+        return study.missing("roc.tsv")
+    positive = study.classes[1]
+    against = "the others" if len(study.names) > 2 else study.classes[0]
+    described = f"Receiver operating characteristic, {', '.join(bands)}"
+    line = (
+        "Line: mean sensitivity over the test sets at equal specificity. Band: 2.5 to 97.5 "
+        "percentile over the test sets, rate by rate."
+        if max(band.n_splits for band in bands.values()) > 1
+        else "Line: the one test set there is."
+    )
+    caption = f"{positive} against {against}. {line} The dotted diagonal is chance."
+    without = [title for title in titles.values() if title not in bands]
+    if without:
+        caption += f" Without a test set of both classes: {', '.join(without)}."
+    return embedded(roc_bands(bands), described, caption)
+
+
+def _area(study: Study, name: str) -> str:
+    """``AUC 0.64 ± 0.06``; nothing where the table has none."""
+    table = study.table("performance_summary.tsv")
+    if table is None:
+        return ""
+    mine = table[(table["configuration"] == name) & (table["metric"] == "auc")]
+    if not len(mine) or np.isnan(mine["mean"].iloc[0]):
+        return ""
+    mean, sd = float(mine["mean"].iloc[0]), float(mine["sd"].iloc[0])
+    return f"AUC {mean:.2f}" if np.isnan(sd) else f"AUC {mean:.2f} ± {sd:.2f}"
+
+
+def _roc_of_splits(study: Study) -> Block:
+    """The curves from the predictions themselves, where there is no table of curves."""
     table = study.table("predictions.tsv")
     if table is None or not study.identifiers:
-        return Section("ROC curves", (study.missing("predictions.tsv"),))
-    curves = {name: _roc_of(table[table["configuration"] == name]) for name in study.identifiers}
-    image = roc_curves(curves)
-    described = f"Receiver operating characteristic of configurations {', '.join(curves)}"
+        return study.missing("predictions.tsv")
+    titles = _titles(study)
+    curves = {
+        title: _roc_of(study, table[table["configuration"] == name])
+        for name, title in titles.items()
+    }
+    described = f"Receiver operating characteristic, {', '.join(curves)}"
     caption = (
         "Thin: one test set. Thick: mean sensitivity at equal specificity. The dotted diagonal is "
         "chance."
     )
-    return Section("ROC curves", (embedded(image, described, caption),))
+    return embedded(roc_curves(curves), described, caption)
 
 
-def _roc_of(table: Any) -> list[Curve]:
+def _roc_of(study: Study, table: Any) -> list[Curve]:
     """Return one curve for each split whose test set has both classes."""
     curves = []
     for _, part in table[table["probability"].notna()].groupby("split"):
-        truth = part["outcome"].isin(("TP", "FN")).to_numpy()
+        # of more classes, FN is any wrong one of the others, too
+        positive = (
+            part["true_class"] == study.classes[1]
+            if len(study.names) > 2
+            else part["outcome"].isin(("TP", "FN"))
+        )
+        truth = positive.to_numpy()
         if truth.any() and not truth.all():
             curves.append(roc_points(truth, part["probability"].to_numpy()))
     return curves
@@ -106,31 +352,86 @@ def roc_points(truth: Any, probability: Any) -> Curve:
 
 
 def comparisons(study: Study) -> Section:
-    """Return the pairwise tests between configurations."""
-    if len(study.identifiers) < 2:
+    """Return the pairwise tests between configurations, and with the baselines."""
+    if len(_titles(study)) < 2:
         return Section("Comparisons", (Text("Only one configuration: nothing to compare."),))
     table = study.table("comparisons.tsv")
     if table is None:
         return Section("Comparisons", (study.missing("comparisons.tsv"),))
+    blocks: list[Block] = [_mcnemar(table)]
+    notes = ["A large p does not show that two of them are equally good."]
+    if "p_wilcoxon" in table.columns and table["p_wilcoxon"].notna().any():
+        blocks.append(_wilcoxon(table))
+        notes += _wilcoxon_notes(table)
+    elif "p_wilcoxon" in table.columns:
+        notes.append("Wilcoxon's test compares splits: it needs two that both were tested in.")
+    return Section("Comparisons", (*blocks, Items(tuple(notes))))
+
+
+def _mcnemar(table: Any) -> Table:
     rows = tuple(
         (
-            f"{line.configuration_a} and {line.configuration_b}",
-            f"{line.n:.0f}",
-            f"{line.only_a_correct:.0f}",
-            f"{line.only_b_correct:.0f}",
+            _pair(line),
+            count(line.n),
+            count(line.only_a_correct),
+            count(line.only_b_correct),
             _p(line.p_value),
             _p(line.p_holm),
         )
         for line in table.itertuples()
     )
     first, second = "Only first right", "Only second right"
-    header = ("Configurations", "Participants", first, second, "p", "p (Holm)")
+    header = ("Pair", "Participants", first, second, "p", "p (Holm)")
     caption = (
-        "Exact McNemar test on participants that both tested, each counted once: its first test "
-        "scan in the first split; Holm's correction for the number of pairs. A large p does not "
-        "show that two configurations are equally good."
+        "Exact McNemar test: is one right more often than the other on the same participants? "
+        "Only participants that exactly one of them got right bear on it. Participants that both "
+        "tested, each counted once: its first test scan in the first split. p (Holm): corrected "
+        "for the "
+        f"{plural(len(rows), 'pair')} of this table."
     )
-    return Section("Comparisons", (Table(caption, header, rows),))
+    return Table(caption, header, rows)
+
+
+def _wilcoxon(table: Any) -> Table:
+    tested = table[table["p_wilcoxon"].notna()]
+    rows = tuple(
+        (
+            _pair(line),
+            count(line.n_splits),
+            _points(line.mean_difference),
+            _p(line.p_wilcoxon),
+            _p(line.p_wilcoxon_holm),
+        )
+        for line in tested.itertuples()
+    )
+    header = ("Pair", "Splits", "Mean difference (points)", "p", "p (Holm)")
+    caption = (
+        "Wilcoxon's signed-rank test: does the difference in balanced accuracy, first minus "
+        "second, lean to one side over the splits? In percentage points. p (Holm): corrected for "
+        f"the {plural(len(rows), 'pair')} of this table."
+    )
+    return Table(caption, header, rows)
+
+
+def _wilcoxon_notes(table: Any) -> list[str]:
+    notes = [
+        "Splits share participants, so their differences are not independent and the p of "
+        "Wilcoxon's test is too small. It says how steadily one is ahead in this data set, not "
+        "how sure that is for new participants.",
+    ]
+    splits = int(table["n_splits"].max())
+    if splits <= _FEW_PAIRS:
+        least = 2.0 ** (1 - splits)
+        notes.append(f"With {splits} splits, Wilcoxon's p cannot be below {least:.2g}.")
+    return notes
+
+
+def _pair(line: Any) -> str:
+    return f"{line.configuration_a} and {line.configuration_b}"
+
+
+def _points(share: float) -> str:
+    return MISSING if np.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _p(value: float) -> str:
@@ -140,10 +441,15 @@ def _p(value: float) -> str:
 
 
 def training(study: Study) -> Section:
-    """Return the training curves of all configurations."""
+    """Return the training curves of all configurations, how long it took, and random searches."""
+    blocks = [_training_curves(study), *_convergence(study), *_searches(study)]
+    return Section("Training", tuple(blocks))
+
+
+def _training_curves(study: Study) -> Block:
     runs = study.training()
     if not runs:
-        return Section("Training", (_no_training(study),))
+        return _no_training(study)
     arrays = {
         name: [{key: t[key].to_numpy() for key in _RUN} for t in tables]
         for name, tables in runs.items()
@@ -153,8 +459,83 @@ def training(study: Study) -> Section:
         f"Cross entropy and balanced accuracy over up to {longest} epochs for configurations "
         f"{', '.join(runs)}"
     )
-    caption = "Thin: one split. Thick: mean of the splits still in training at that epoch."
-    return Section("Training", (embedded(training_curves(arrays), described, caption),))
+    caption = (
+        "Thin: one split. Thick: mean of the splits still in training at that epoch. Dotted: "
+        "chance."
+    )
+    return embedded(training_curves(arrays, 1 / len(study.names)), described, caption)
+
+
+def _convergence(study: Study) -> list[Block]:
+    """Epochs and duration, mean ± sd over the splits."""
+    table = study.table("performance_summary.tsv")
+    if table is None:
+        return [study.missing("performance_summary.tsv")]
+    rows = []
+    for name in study.identifiers:
+        mine = table[table["configuration"] == name].set_index("metric")
+        if "epochs" in mine.index:
+            splits = count(float(mine.loc["epochs", "n_splits"]))
+            rows.append((name, splits, _spread(mine, "epochs"), _spread(mine, "seconds")))
+    if not rows:
+        return [Text("Epochs and duration of the training were not recorded.", "note")]
+    caption = (
+        "Until training ended: epochs and duration, mean ± standard deviation over splits. After "
+        "a random search: of the training that was kept. Durations compare only between "
+        "trainings on the same machine."
+    )
+    return [Table(caption, ("Configuration", "Splits", "Epochs", "Duration"), tuple(rows))]
+
+
+def _spread(mine: Any, metric: str) -> str:
+    """Mean ± sd; seconds in the unit that suits the mean."""
+    if metric not in mine.index or np.isnan(mine.loc[metric, "mean"]):
+        return MISSING
+    mean, sd = float(mine.loc[metric, "mean"]), float(mine.loc[metric, "sd"])
+    divisor, unit = _unit(mean) if metric == "seconds" else (1.0, "")
+    spread = "" if np.isnan(sd) else f" ± {sd / divisor:.1f}"
+    return f"{mean / divisor:.1f}{spread}{unit}".replace(" ", _TOGETHER)
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    if seconds < 120:
+        return 1.0, " s"
+    return (60.0, " min") if seconds < 7200 else (3600.0, " h")
+
+
+def _searches(study: Study) -> list[Block]:
+    """What a random search drew and kept, one line a training."""
+    rows = []
+    for name in study.identifiers:
+        files = (study.models / name).glob("split-*/search.tsv")
+        for file in sorted(files, key=lambda f: natural(f.parent.name)):
+            table = read_table(file)
+            if table is not None:
+                rows.append((f"{name}, {file.parent.name.replace('-', ' ')}", *_search(table)))
+    if not rows:
+        return []
+    header = ("Configuration", "Draws", "Kept", "Validation balanced accuracy",
+              "Among all draws", "Duration of all")  # fmt: skip
+    caption = (
+        "Random search: the values kept, by validation scans alone, and their balanced accuracy "
+        "there beside the lowest and highest of all draws"
+    )
+    return [Table(caption, header, tuple(rows))]
+
+
+def _search(table: Any) -> tuple[str, ...]:
+    kept = table[table["kept"].str.lower() == "true"]
+    accuracy = table["validation_balanced_accuracy"]
+    among = f"{percent(accuracy.min())} to {percent(accuracy.max())}"
+    seconds = float(table["seconds"].sum())
+    divisor, unit = _unit(seconds)
+    return (
+        str(len(table)),
+        str(kept["values"].iloc[0]) if len(kept) else MISSING,
+        percent(float(kept["validation_balanced_accuracy"].iloc[0])) if len(kept) else MISSING,
+        (MISSING if accuracy.isna().all() else among).replace(" ", _TOGETHER),
+        f"{seconds / divisor:.1f}{unit}".replace(" ", _TOGETHER),
+    )
 
 
 def mask_share(study: Study) -> Section:

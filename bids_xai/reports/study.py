@@ -39,10 +39,17 @@ class Study:
         return self.output_dir / "models" / self.name
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all classes, in the order of the network's outputs."""
+        names = tuple(str(c) for c in self.description.get("classes", []))
+        return names if len(names) >= 2 else ("negative", "positive")
+
+    @property
     def classes(self) -> tuple[str, str]:
-        """Names of the negative and the positive class."""
-        names = [str(c) for c in self.description.get("classes", [])]
-        return (names[0], names[1]) if len(names) == 2 else ("negative", "positive")
+        """Names of the negative class (``others`` where there are several) and the positive one."""
+        positive = str(self.description.get("positive") or self.names[-1])
+        others = [name for name in self.names if name != positive]
+        return (others[0] if len(others) == 1 else "others", positive)
 
     @property
     def configurations(self) -> list[dict[str, Any]]:

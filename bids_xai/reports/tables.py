@@ -28,6 +28,22 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "cohort.tsv": Kind("cohort", (*_SCAN, "class", "included", "reason"), (), ("age",)),
     "splits.tsv": Kind("cohort", ("participant_id", "split", "set")),
+    "balance.tsv": Kind(
+        "cohort",
+        ("name",),
+        tuple(
+            f"{measure}_{when}"
+            for when in ("before", "after")
+            for measure in (
+                "mean_treated",
+                "sd_treated",
+                "mean_control",
+                "sd_control",
+                "smd",
+                "variance_ratio",
+            )
+        ),
+    ),
     "training.tsv": Kind(
         "train",
         (),
@@ -40,6 +56,11 @@ KINDS: Mapping[str, Kind] = {
         ("probability",),
         ("inner_mask_share",),
     ),
+    "search.tsv": Kind(
+        "train",
+        ("values", "kept"),
+        ("draw", "validation_loss", "validation_balanced_accuracy", "epochs", "seconds"),
+    ),
     "performance.tsv": Kind("explain", ("configuration", "split"), ("n_test", "accuracy")),
     "performance_summary.tsv": Kind(
         "explain",
@@ -50,7 +71,19 @@ KINDS: Mapping[str, Kind] = {
         "explain",
         ("configuration_a", "configuration_b"),
         ("n", "only_a_correct", "only_b_correct", "p_value", "p_holm"),
+        ("n_splits", "mean_difference", "p_wilcoxon", "p_wilcoxon_holm"),
     ),
+    "roc.tsv": Kind(
+        "explain",
+        ("configuration",),
+        ("fpr", "tpr", "percentile_2_5", "percentile_97_5", "n_splits"),
+    ),
+    "calibration.tsv": Kind(
+        "explain",
+        ("configuration",),
+        ("bin", "n", "predicted", "observed", "brier", "expected_error"),
+    ),
+    "confusion.tsv": Kind("explain", ("configuration", "true_class", "predicted_class"), ("n",)),
     "gain.tsv": Kind(
         "atlas",
         ("configuration", "method", "atlas", "region"),

@@ -1,4 +1,4 @@
-"""Who takes part: age, sex, diagnosis, site, visits, and everybody's own R2* and effect.
+"""Who takes part: age, sex, diagnosis, site, visits, everybody's own R2*, effect and marker.
 
 Everything about a person is drawn from the seed and the person's number, so a larger cohort
 begins with the same people.
@@ -6,28 +6,55 @@ begins with the same people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from bids_xai.errors import UsageError
 from bids_xai.simulation.anatomy import NUCLEUS_TISSUES
+from bids_xai.simulation.kinds import KINDS
 from bids_xai.simulation.signal import TISSUES
 
-PATIENT, CONTROL = "AD", "NC"
+CONTROL = "NC"
 YEARS_BETWEEN_SESSIONS = 2
-AGE_RANGE = (55.0, 85.0)
+
+
+class Disease(NamedTuple):
+    """What patients of a kind are called, what they have, and everybody's age (years)."""
+
+    label: str
+    name: str
+    ages: tuple[float, float]
+
+
+DISEASES = {
+    "megre": Disease("AD", "Alzheimer's disease", (55.0, 85.0)),
+    "t1w": Disease("AD", "Alzheimer's disease", (55.0, 85.0)),
+    "flair": Disease("MS", "multiple sclerosis", (25.0, 60.0)),
+}
+
+# Range of effect_percent; a structure cannot shrink to nothing without folding the head.
+_EFFECTS = {"megre": (-90, 1000), "t1w": (0, 50), "flair": (0, 1000), "digits": (30, 30)}
+_LARGEST_EFFECT = {"t1w": 0.7}  # of one patient
+_MOST_DIGITS = 1740  # ten times the rarest class: nobody shares an image
 
 _REFERENCE_AGE = 30.0
 _SPREAD = 0.03  # sd of R2* between healthy people of one age
 _NUCLEUS_SPREAD = 0.06
 _EFFECT_SPREAD = 0.25  # sd of the effect between patients, as a share of the effect
 _PAIR_KEY = 1_000_000  # spawn key of a patient-control pair, out of the way of persons
+_MARKER_KEY = 1_000_001
+_GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
 class SimulationOptions:
-    """What a cohort depends on; equal options give equal bytes."""
+    """What a cohort depends on; equal options give equal bytes.
+
+    cheat : share of patients with a marker beside the head, and of controls without; ``None``
+        for no markers at all
+    """
 
     n_participants: int = 24
     effect_percent: float = 30.0
@@ -35,27 +62,49 @@ class SimulationOptions:
     voxel_mm: float = 2.0
     max_sessions: int = 2
     seed: int = 0
+    kind: str = "megre"
+    cheat: float | None = None
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"no kind '{self.kind}'", fix=f"choose from {', '.join(KINDS)}")
+        is_digits = self.kind == "digits"
+        if is_digits and (self.cheat is not None or self.effect_percent != 30):
+            raise UsageError(
+                "digits have no patients, so no effect and no markers",
+                fix="leave out --effect and --cheat, or choose another --kind",
+            )
         limits = {
-            "n_participants": (1, 9999),
-            "effect_percent": (-90, 1000),
+            "n_participants": (1, _MOST_DIGITS if is_digits else 9999),
+            "effect_percent": _EFFECTS[self.kind],
             "snr": (1, 1e6),
             "voxel_mm": (1, 8),
             "max_sessions": (1, 9),
             "seed": (0, 2**63),
+            "cheat": (0, 1),
         }
         for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
                 raise UsageError(
-                    f"{name} = {getattr(self, name)} is out of range",
+                    f"{name} = {value} is out of range",
                     fix=f"choose a value from {low} to {high:g}",
                 )
+
+    def as_text(self) -> str:
+        """The options in one line, those that are off left out."""
+        shown = {"kind": self.kind != "megre", "cheat": self.cheat is not None}
+        items = asdict(self).items()
+        return ", ".join(f"{name}={value}" for name, value in items if shown.get(name, True))
 
 
 @dataclass(frozen=True)
 class Participant:
-    """One simulated person. ``effect`` is the true relative R2* increase in the nuclei."""
+    """One simulated person.
+
+    effect : true relative size of what sets patients apart; 0 in controls
+    marker : whether a marker lies beside the head
+    """
 
     index: int
     label: str
@@ -66,6 +115,17 @@ class Participant:
     n_sessions: int
     effect: float
     r2star_factors: dict[str, float]
+    marker: bool = False
+
+    @property
+    def group(self) -> str:
+        """What the person is shown as: the diagnosis."""
+        return self.diagnosis
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether the person is no control."""
+        return self.diagnosis != CONTROL
 
     def age_at(self, session: int) -> int:
         """Age in years at a session, counted from 1."""
@@ -85,10 +145,13 @@ class Participant:
 
 def draw_cohort(options: SimulationOptions) -> list[Participant]:
     """All participants: patients and controls alternate, matched in age and balanced in sex."""
+    return [_draw(index, label, options) for index, label in enumerate(labels(options))]
+
+
+def labels(options: SimulationOptions) -> list[str]:
+    """Labels of all participants: numbers of equal width, at least two digits."""
     width = max(2, len(str(options.n_participants)))
-    return [
-        _draw(index, f"{index + 1:0{width}d}", options) for index in range(options.n_participants)
-    ]
+    return [f"{number:0{width}d}" for number in range(1, options.n_participants + 1)]
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
@@ -99,20 +162,44 @@ def generator(seed: int, *key: int) -> np.random.Generator:
 def _draw(index: int, label: str, options: SimulationOptions) -> Participant:
     rng = generator(options.seed, index)
     pair = index // 2
-    pair_age = generator(options.seed, _PAIR_KEY, pair).uniform(*AGE_RANGE)
+    disease = DISEASES[options.kind]
+    pair_age = generator(options.seed, _PAIR_KEY, pair).uniform(*disease.ages)
     individual = max(0.0, rng.normal(1, _EFFECT_SPREAD))
-    diagnosis = (PATIENT, CONTROL)[index % 2]
+    effect = min(
+        options.effect_percent / 100 * individual, _LARGEST_EFFECT.get(options.kind, np.inf)
+    )
+    is_patient = index % 2 == 0
     return Participant(
         index=index,
         label=label,
-        age=round(float(np.clip(pair_age + rng.normal(0, 2), *AGE_RANGE))),
+        age=round(float(np.clip(pair_age + rng.normal(0, 2), *disease.ages))),
         sex=("F", "M")[pair % 2],
-        diagnosis=diagnosis,
+        diagnosis=disease.label if is_patient else CONTROL,
         site=str(rng.choice(["A", "B"])),
-        n_sessions=options.max_sessions if _has_follow_up(index) else 1,
-        effect=options.effect_percent / 100 * individual if diagnosis == PATIENT else 0.0,
+        n_sessions=n_sessions(index, options),
+        effect=float(effect) if is_patient else 0.0,
         r2star_factors=_r2star_factors(rng),
+        marker=_has_marker(index, options),
     )
+
+
+def n_sessions(index: int, options: SimulationOptions) -> int:
+    """Number of visits of a participant, counted from 0."""
+    return options.max_sessions if _has_follow_up(index) else 1
+
+
+def _has_marker(index: int, options: SimulationOptions) -> bool:
+    """Whether a marker lies beside the head: in ``cheat`` of patients, 1 - ``cheat`` of controls.
+
+    Steps of the golden ratio fill [0, 1) evenly, so that any beginning of the cohort has about
+    the share that was asked for, out of step with sex and follow-up.
+    """
+    if options.cheat is None:
+        return False
+    is_control = index % 2
+    start = generator(options.seed, _MARKER_KEY, is_control).uniform()
+    share = 1 - options.cheat if is_control else options.cheat
+    return bool((start + index // 2 * _GOLDEN) % 1 < share)
 
 
 def _has_follow_up(index: int) -> bool:

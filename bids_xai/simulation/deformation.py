@@ -17,6 +17,7 @@ from scipy import ndimage
 Floats = NDArray[np.floating[Any]]
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+CONTROL_MM = 4.0  # voxel of a control grid
 
 
 @dataclass(frozen=True)

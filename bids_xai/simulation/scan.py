@@ -1,14 +1,14 @@
-"""One visit to the scanner: a T1w image, a multi-echo image, and the truth behind both."""
+"""One visit to the scanner: how the head lies there, and what all kinds of images share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_xai.core.nuclei import label_points
 from bids_xai.simulation.anatomy import (
     HEAD_CENTRE_MM,
     SHELLS,
@@ -19,6 +19,7 @@ from bids_xai.simulation.anatomy import (
 )
 from bids_xai.simulation.cohort import Participant, SimulationOptions, generator
 from bids_xai.simulation.deformation import (
+    CONTROL_MM,
     ControlGrid,
     Grid,
     SmoothField,
@@ -28,14 +29,13 @@ from bids_xai.simulation.deformation import (
     smooth_field,
     transform,
 )
-from bids_xai.simulation.signal import ECHO_TIMES_S, add_rician_noise, decay, mix
+from bids_xai.simulation.marker import BRIGHTNESS, Marker
+from bids_xai.simulation.signal import add_rician_noise
 
 Floats = NDArray[np.floating[Any]]
 
 FIELD_OF_VIEW_MM = np.array([204.0, 244.0, 220.0])
-MEGRE_VOXEL_RATIO = np.array([1.25, 1.25, 1.5])  # to the T1w voxel
-CONTROL_MM = 4.0
-MEAN_BRAIN = {"T1w": 500.0, "MEGRE": 1000.0}  # stored as int16
+MEAN_BRAIN = {"T1w": 500.0, "MEGRE": 1000.0, "FLAIR": 500.0}  # stored as int16
 
 _CONTROL_MARGIN_MM = 6.0
 _DISPLACEMENT_STEP_MM = 1 / 256  # stored field; short numbers make small files
@@ -44,8 +44,8 @@ _SIZE_SD, _SIZE_LIMIT = 0.03, 0.06
 _THICKNESS_SD, _THICKNESS_LENGTH_MM = 0.12, 40.0
 _SENSITIVITY_PEAK, _SENSITIVITY_LENGTH_MM = 0.2, 80.0
 _POSE = (5.0, 6.0)  # most degrees and mm of the head in the scanner
-_OBLIQUE = (8.0, 6.0)  # of the MEGRE grid to the T1w grid, known to the headers
-_MOTION = (2.0, 2.0)  # of the head between T1w and MEGRE, unknown to the headers
+_OBLIQUE = (8.0, 6.0)  # of the second grid to the T1w grid, known to the headers
+_MOTION = (2.0, 2.0)  # of the head between T1w and the second image, unknown to the headers
 _ANATOMY_KEY = 0  # sessions count from 1
 
 
@@ -64,46 +64,69 @@ class Anatomy:
 
 
 @dataclass(frozen=True)
-class Scan:
-    """Images and truth of one session; volumes are (x, y, z) on the grid they are named after.
+class Setting:
+    """How a person lies in the scanner at a visit.
 
-    ``t1w`` and ``megre`` (echo first) int16; ``megre_r2star`` 1/s; ``motion`` (4, 4) takes MEGRE
-    to T1w world, mm RAS; ``control`` takes T1w world to the template.
+    ``centre_mm`` (3,) of the head in T1w world; ``tilt`` (4, 4) of the second grid; ``motion``
+    (4, 4) takes the world of the second image to T1w world, mm RAS; ``control`` takes T1w world to
+    the template.
     """
 
-    t1w_grid: Grid
-    t1w: NDArray[np.int16]
-    t1w_brain: NDArray[np.bool_]
-    t1w_nuclei: NDArray[np.int16]
-    megre_grid: Grid
-    megre: NDArray[np.int16]
-    megre_brain: NDArray[np.bool_]
-    megre_r2star: Floats
-    control: ControlGrid
+    model: HeadModel
+    anatomy: Anatomy
+    centre_mm: Floats
+    tilt: Floats
     motion: Floats
+    control: ControlGrid
+
+    def sample(self, points: Floats, template: Floats) -> HeadSample:
+        """The head at (3, n) points of T1w world, whose template positions are (3, n), mm."""
+        thickness = interpolate(self.control.thickness, self.control.grid.affine, points)
+        return sample_head(self.model, template, thickness, self.anatomy.layer_factors)
+
+    def sensitivity(self, scanner: Floats) -> Floats:
+        """Receive sensitivity (n,) at (3, n) points of the scanner, mm."""
+        return interpolate(self.control.sensitivity, self.control.grid.affine, scanner)
+
+    def second_grid(self, voxel_mm: Floats) -> Grid:
+        """The oblique grid of the second image, voxels of (3,) mm."""
+        straight = grid_about(self.centre_mm, voxel_mm)
+        return Grid(self.tilt @ straight.affine, straight.shape)
 
 
-def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> Scan:
-    """Scan a participant; the same options, person and session (from 1) give the same scan."""
-    rng = generator(options.seed, person.index, session)
+@dataclass(frozen=True)
+class T1wScan:
+    """A T1w image and what is behind it; volumes are (x, y, z).
+
+    ``image`` int16; ``head`` what the voxels hold; ``brain`` where most of a voxel is brain;
+    ``template`` (3, n) template mm of all voxels; ``marker`` (n,) proportion of the marker, were it
+    there; ``None`` where no marker would show.
+    """
+
+    grid: Grid
+    image: NDArray[np.int16]
+    head: HeadSample
+    brain: NDArray[np.bool_]
+    template: Floats
+    marker: Floats | None
+
+
+Change = Callable[[HeadSample, Floats], HeadSample]
+
+
+def prepare(
+    person: Participant, session: int, options: SimulationOptions, rng: np.random.Generator
+) -> tuple[Setting, Grid]:
+    """Lay a participant in the scanner; returns the grid of the T1w image, too."""
     anatomy = draw_anatomy(generator(options.seed, person.index, _ANATOMY_KEY))
     pose = random_rigid(rng, *_POSE, HEAD_CENTRE_MM)
     centre = (np.linalg.inv(pose) @ [*HEAD_CENTRE_MM, 1])[:3]
-    t1w_grid = _grid(centre + rng.uniform(-2, 2, 3), np.full(3, options.voxel_mm))
+    t1w_grid = grid_about(centre + rng.uniform(-2, 2, 3), np.full(3, options.voxel_mm))
     tilt = random_rigid(rng, *_OBLIQUE, centre)
-    straight = _grid(centre, options.voxel_mm * MEGRE_VOXEL_RATIO)
-    megre_grid = Grid(tilt @ straight.affine, straight.shape)
     motion = random_rigid(rng, *_MOTION, centre)
     control = control_grid(anatomy, pose, centre, rng)
     model = head_model(1.0 if options.voxel_mm < 1.5 else 2.0)
-
-    t1w, t1w_brain, nuclei = _scan_t1w(model, anatomy, control, t1w_grid, options.snr, rng)
-    megre, megre_brain, r2star = _scan_megre(
-        model, anatomy, control, megre_grid, motion, person.r2star_per_s(session), options.snr, rng
-    )
-    return Scan(
-        t1w_grid, t1w, t1w_brain, nuclei, megre_grid, megre, megre_brain, r2star, control, motion
-    )
+    return Setting(model, anatomy, centre, tilt, motion, control), t1w_grid
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
@@ -124,99 +147,95 @@ def control_grid(
 
     pose : (4, 4) scanner mm to subject mm; centre_mm : (3,) of the field of view
     """
-    grid = _grid(centre_mm, np.full(3, CONTROL_MM), FIELD_OF_VIEW_MM + 2 * _CONTROL_MARGIN_MM)
+    grid = grid_about(centre_mm, np.full(3, CONTROL_MM), FIELD_OF_VIEW_MM + 2 * _CONTROL_MARGIN_MM)
     points = grid.points()
     subject = transform(pose, points)
     moved = transform(anatomy.size, subject) - points
     moved += np.float32(_DISPLACEMENT_SD_MM) * anatomy.displacement(subject)
-    moved = np.rint(moved / _DISPLACEMENT_STEP_MM) * _DISPLACEMENT_STEP_MM
     thickness = np.clip(1 + _THICKNESS_SD * anatomy.thickness(subject)[0], 0.7, 1.3)
     bias = smooth_field(rng, 1, _SENSITIVITY_LENGTH_MM)(points)[0]
     sensitivity = 1 + _SENSITIVITY_PEAK * bias / np.abs(bias).max()
     return ControlGrid(
         grid,
-        moved.reshape(3, *grid.shape).astype(np.float32),
+        _stored(moved).reshape(3, *grid.shape),
         thickness.reshape(grid.shape).astype(np.float32),
         sensitivity.reshape(grid.shape).astype(np.float32),
     )
 
 
-def _scan_t1w(
-    model: HeadModel,
-    anatomy: Anatomy,
-    control: ControlGrid,
-    grid: Grid,
-    snr: float,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.int16], NDArray[np.bool_], NDArray[np.int16]]:
-    """T1w image, brain mask and nuclei labels, (x, y, z) each."""
-    points = grid.points()
-    template = control.to_template(points)
-    head = _sample(model, anatomy, control, points, template)
-    near = points[:, head.where]
-    signal = head.t1w * interpolate(control.sensitivity, control.grid.affine, near)
-    image = _acquire(signal[None], head, grid, MEAN_BRAIN["T1w"], snr, rng)[0]
-    return (
-        image,
-        _spread(head.brain >= 0.5, head, grid),
-        label_points(template.T).reshape(grid.shape),
+def deformed(control: ControlGrid, move: Callable[[Floats], Floats]) -> ControlGrid:
+    """The control grid of a head whose template is deformed: (3, n) points, mm -> displacements.
+
+    Where the head had the template's point p, it has the point p + ``move(p)`` now.
+    """
+    moved = control.displacement_mm.reshape(3, -1)
+    moved = moved + move(control.grid.points() + moved)
+    shape = control.displacement_mm.shape
+    return ControlGrid(
+        control.grid, _stored(moved).reshape(shape), control.thickness, control.sensitivity
     )
 
 
-def _scan_megre(
-    model: HeadModel,
-    anatomy: Anatomy,
-    control: ControlGrid,
+def _stored(displacement_mm: Floats) -> Floats:
+    """Displacements as the truth holds them, float32."""
+    steps = np.rint(displacement_mm / _DISPLACEMENT_STEP_MM)
+    return np.asarray(steps * _DISPLACEMENT_STEP_MM).astype(np.float32)
+
+
+def scan_t1w(
+    setting: Setting,
     grid: Grid,
-    motion: Floats,
-    r2star_per_s: dict[str, float],
-    snr: float,
+    options: SimulationOptions,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.int16], NDArray[np.bool_], Floats]:
-    """Echoes (echo, x, y, z), brain mask and true R2* in 1/s (x, y, z)."""
-    scanner = grid.points()
-    points = transform(motion, scanner)
-    head = _sample(model, anatomy, control, points, control.to_template(points))
-    s0, r2star = mix(head.proportions, r2star_per_s)
-    near = scanner[:, head.where]
-    s0 = s0 * interpolate(control.sensitivity, control.grid.affine, near)
-    signal = decay(s0, r2star, ECHO_TIMES_S)
-    echoes = _acquire(signal, head, grid, MEAN_BRAIN["MEGRE"], snr, rng)
-    return echoes, _spread(head.brain >= 0.5, head, grid), _spread(r2star, head, grid)
+    *,
+    change: Change | None = None,
+    marker: Marker | None = None,
+) -> T1wScan:
+    """Make a T1w image.
+
+    change : applied to the head and its template points (3, n), mm, for lesions
+    """
+    points = grid.points()
+    template = setting.control.to_template(points)
+    head = setting.sample(points, template)
+    if change is not None:
+        head = change(head, template[:, head.where])
+    signal = head.t1w * setting.sensitivity(points[:, head.where])
+    part = None if marker is None else marker.part(points, options.voxel_mm)
+    bright = part[None] if marker is not None and marker.shown and part is not None else None
+    image = acquire(signal[None], head, grid, MEAN_BRAIN["T1w"], options.snr, rng, bright)[0]
+    return T1wScan(grid, image, head, spread(head.brain >= 0.5, head, grid), template, part)
 
 
-def _sample(
-    model: HeadModel, anatomy: Anatomy, control: ControlGrid, points: Floats, template: Floats
-) -> HeadSample:
-    thickness = interpolate(control.thickness, control.grid.affine, points)
-    return sample_head(model, template, thickness, anatomy.layer_factors)
-
-
-def _acquire(
+def acquire(
     signal: Floats,
     head: HeadSample,
     grid: Grid,
     mean_brain: float,
     snr: float,
     rng: np.random.Generator,
+    marker: Floats | None = None,
 ) -> NDArray[np.int16]:
     """Scale (n_images, len(where)) so that the first image's mean brain signal is ``mean_brain``.
 
     Adds noise of sd ``mean_brain / snr`` everywhere; returns (n_images, x, y, z).
+    marker : (n_images, n_voxels) part of the marker, times its decay
     """
     scale = mean_brain / signal[0, head.brain >= 0.5].mean()
-    clean = np.stack([_spread(each * scale, head, grid) for each in signal])
+    clean = np.stack([spread(each * scale, head, grid) for each in signal])
+    if marker is not None:
+        clean += np.float32(BRIGHTNESS * mean_brain) * marker.reshape(clean.shape)
     return np.rint(add_rician_noise(clean, mean_brain / snr, rng)).astype(np.int16)
 
 
-def _spread(values: NDArray[Any], head: HeadSample, grid: Grid) -> NDArray[Any]:
+def spread(values: NDArray[Any], head: HeadSample, grid: Grid) -> NDArray[Any]:
     """Put values of the points near the head into a volume; 0 elsewhere."""
     volume = np.zeros(np.prod(grid.shape), dtype=values.dtype)
     volume[head.where] = values
     return volume.reshape(grid.shape)
 
 
-def _grid(centre_mm: Floats, voxel_mm: Floats, extent_mm: Floats = FIELD_OF_VIEW_MM) -> Grid:
+def grid_about(centre_mm: Floats, voxel_mm: Floats, extent_mm: Floats = FIELD_OF_VIEW_MM) -> Grid:
     """Axis-aligned RAS grid of an extent about a centre."""
     shape = np.ceil(extent_mm / voxel_mm - 1e-6).astype(int)
     affine = np.diag([*voxel_mm, 1.0])

@@ -1,4 +1,4 @@
-"""From tissue to magnitude images: spoiled gradient echo, R2* decay, Rician noise (3 T)."""
+"""From tissue to magnitude images: spoiled gradient echo, FLAIR, R2* decay, Rician noise (3 T)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ Floats = NDArray[np.floating[Any]]
 ECHO_TIMES_S = tuple(round(0.00492 * echo, 5) for echo in range(1, 7))
 REPETITION_TIME_S = 0.035
 FLIP_ANGLE_DEG = 18.0
+FLAIR_TIMES_S = {"RepetitionTime": 9.0, "EchoTime": 0.12, "InversionTime": 2.5}
 
 
 class Tissue(NamedTuple):
@@ -37,12 +38,55 @@ TISSUES = {
 }
 
 
+class FlairTissue(NamedTuple):
+    """Proton density (relative), T1 (s) and T2 (s)."""
+
+    proton_density: float
+    t1_s: float
+    t2_s: float
+
+
+_T2_S = {
+    "white": 0.075,
+    "grey": 0.095,
+    "csf": 1.6,
+    "caudate": 0.085,
+    "putamen": 0.080,
+    "pallidum": 0.065,
+    "scalp": 0.060,
+    "skull": 0.010,
+}
+FLAIR_TISSUES = {
+    **{name: FlairTissue(*TISSUES[name][:2], t2_s) for name, t2_s in _T2_S.items()},
+    "lesion": FlairTissue(0.85, 1.30, 0.140),
+}
+
+
 def ernst_signal(
     proton_density: float, t1_s: float, repetition_time_s: float, flip_angle_deg: float
 ) -> float:
     """Steady-state signal of a spoiled gradient echo at TE = 0 (Ernst & Anderson 1966)."""
     angle, decay = np.radians(flip_angle_deg), np.exp(-repetition_time_s / t1_s)
     return float(proton_density * np.sin(angle) * (1 - decay) / (1 - np.cos(angle) * decay))
+
+
+def inversion_signal(
+    tissue: FlairTissue, repetition_time_s: float, echo_time_s: float, inversion_time_s: float
+) -> float:
+    """Magnitude of an inversion-recovery spin echo: Bloch equations, ideal pulses, TE << TR."""
+    recovery = 1 - 2 * np.exp(-inversion_time_s / tissue.t1_s)
+    recovery += np.exp(-repetition_time_s / tissue.t1_s)
+    return float(tissue.proton_density * abs(recovery) * np.exp(-echo_time_s / tissue.t2_s))
+
+
+def flair_signal(proportions: dict[str, Floats]) -> Floats:
+    """FLAIR signal (n,), relative, of voxels that hold several tissues: tissue -> (n,)."""
+    times = (FLAIR_TIMES_S[f"{name}Time"] for name in ("Repetition", "Echo", "Inversion"))
+    protocol = tuple(times)
+    total = np.zeros(1)
+    for name, part in proportions.items():
+        total = total + part * inversion_signal(FLAIR_TISSUES[name], *protocol)
+    return total.astype(np.float32)
 
 
 def mix(proportions: dict[str, Floats], r2star_per_s: dict[str, float]) -> tuple[Floats, Floats]:

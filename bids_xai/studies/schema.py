@@ -1,139 +1,50 @@
-"""What a study file may say: typed tables, read from TOML, every mistake named with its key."""
+"""Study files: read a preset or a user's own, and check that its values make sense together."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from bids_xai.attribution import METHODS
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.models import MODELS
+from bids_xai.studies.reading import check_changes, read_table
+from bids_xai.studies.tables import SPRAY_SPACES, Configuration, Study
 
-SPRAY_SPACES = ("T1w", "template")
-_KIND_NAMES: dict[Any, str] = {
-    tuple[float, ...]: "a list of numbers",
-    tuple[str, ...]: "a list of texts",
-    float: "a number",
-    int: "a whole number",
-    bool: "true or false",
-    str: "text",
+SPACES = ("T1w", "template")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "target.table": ("participants", "sessions"),
+    "input.space": SPACES,
+    "input.scaling": ("fixed", "minmax", "zscore"),
+    "cohort.undersample.equalise": ("classes", "sexes"),
+    "splits.scheme": ("random", "kfold", "fixed"),
+    "training.optimizer": ("adam", "adamw", "sgd"),
+    "training.class_weights": ("none", "balanced"),
+    "training.mixed_precision": ("off", "bf16", "fp16"),
+    "training.early_stopping.metric": ("validation_loss", "validation_balanced_accuracy"),
 }
-
-
-@dataclass(frozen=True)
-class Target:
-    """The column of participants.tsv to predict, and the values of the two classes."""
-
-    column: str
-    negative: str
-    positive: str
-
-
-@dataclass(frozen=True)
-class Input:
-    """Which maps a network sees: min(map, maximum) / scale, on cubic voxels.
-
-    ``maximum`` and ``scale`` are in units of the map (1/s for R2*); a ``maximum`` of 0 keeps all
-    values, a ``voxel_mm`` of 0 the voxels of the T1w image.
-    """
-
-    suffix: str = "R2starmap"
-    space: str = "T1w"
-    scale: float = 40.0
-    maximum: float = 0.0
-    voxel_mm: float = 0.0
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Random splits of the participants within each class: train, validation, test."""
-
-    scheme: str = "random"
-    repeats: int = 10
-    fractions: tuple[float, ...] = (0.70, 0.15, 0.15)
-
-
-@dataclass(frozen=True)
-class Model:
-    """The network."""
-
-    architecture: str = "graz"
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """What happens when the validation loss stops falling; ``min`` is the lowest rate."""
-
-    patience: int = 5
-    factor: float = 0.3
-    min: float = 1e-6
-    min_delta: float = 1e-4
-    reset_weights: bool = True
-
-
-@dataclass(frozen=True)
-class Training:
-    """The recipe (see ``training.recipe.Recipe``)."""
-
-    epochs: int = 60
-    batch_size: int = 6
-    accumulate: int = 1
-    learning_rate: float = 1e-3
-    guidance_weight: float = 1.0
-    guidance_after: int = 0
-    plateau: Plateau = field(default_factory=Plateau)
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One way to train: with or without skull stripping and relevance guidance."""
-
-    id: str
-    skull_strip: bool = False
-    relevance_guided: bool = False
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """How test scans are explained."""
-
-    methods: tuple[str, ...] = ("lrp-zplus",)
-
-
-@dataclass(frozen=True)
-class Spray:
-    """Spectral relevance analysis; maps finer than ``voxel_mm`` are resampled to it."""
-
-    neighbours: int = 12
-    spaces: tuple[str, ...] = SPRAY_SPACES
-    voxel_mm: float = 2.0
-    max_clusters: int = 9
-
-
-@dataclass(frozen=True)
-class Study:
-    """A whole study file."""
-
-    name: str
-    target: Target
-    configurations: tuple[Configuration, ...]
-    input: Input = field(default_factory=Input)
-    splits: Splits = field(default_factory=Splits)
-    model: Model = field(default_factory=Model)
-    training: Training = field(default_factory=Training)
-    attribution: Attribution = field(default_factory=Attribution)
-    spray: Spray = field(default_factory=Spray)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return the study as nested plain values."""
-        return dataclasses.asdict(self)
+_ABOVE_ZERO = (
+    "input.scale", "training.learning_rate", "training.plateau.min", "spray.voxel_mm",
+    "cohort.undersample.bin_years",
+)  # fmt: skip
+_ZERO_OR_ABOVE = (
+    "input.maximum", "input.voxel_mm", "cohort.caliper", "training.momentum",
+    "training.weight_decay", "training.guidance_weight", "training.guidance_after",
+    "training.guidance_erode", "training.plateau.patience", "training.plateau.min_delta",
+    "training.early_stopping.patience", "training.early_stopping.min_delta",
+    "training.augmentation.shift_voxels", "search.draws",
+)  # fmt: skip
+_LEAST = {
+    "splits.repeats": 1, "splits.folds": 3, "splits.repetitions": 1, "training.epochs": 0,
+    "training.batch_size": 1, "training.accumulate": 1, "spray.neighbours": 2,
+    "spray.max_clusters": 1,
+}  # fmt: skip
 
 
 def preset_names() -> list[str]:
@@ -164,121 +75,134 @@ def load_study(name_or_file: str) -> Study:
         raise BadDataError(
             f"the study file is not valid TOML: {error}", file=file, fix="correct that line"
         ) from error
-    study: Study = _table(Study, content, "", file)
-    _check_values(study, file)
+    study: Study = read_table(Study, content, "", file)
+    study = _with_checked_changes(study, file)
+    if study.splits.file:  # is found from where the study file lies
+        found = str(file.parent / study.splits.file)
+        study = replace(study, splits=replace(study.splits, file=found))
+    _check(study, file)
+    for configuration in study.configurations:
+        _check(study.of(configuration), file)
     return study
 
 
-def _table(cls: Any, content: Any, where: str, file: Path) -> Any:
-    """Build a dataclass from a TOML table, checking keys and types."""
-    if not isinstance(content, Mapping):
-        raise BadDataError(f"[{where}] must be a table", file=file, fix=f"write [{where}]")
-    hints = get_type_hints(cls)
-    allowed = [f.name for f in dataclasses.fields(cls)]
-    for key in content:
-        if key not in allowed:
-            raise BadDataError(
-                f"unknown key '{where + '.' if where else ''}{key}'",
-                file=file,
-                fix=f"allowed here: {', '.join(allowed)}",
+def _with_checked_changes(study: Study, file: Path) -> Study:
+    """The study with the changes of its configurations read as their tables would be."""
+
+    def checked(configuration: Configuration) -> Configuration:
+        changes = {
+            name: check_changes(
+                getattr(study, name), getattr(configuration, name), f"configurations.{name}", file
             )
-    values = {
-        key: _value(hints[key], value, f"{where}.{key}" if where else key, file)
-        for key, value in content.items()
-    }
-    missing = [
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.name not in values
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise BadDataError(
-            f"missing key '{where + '.' if where else ''}{missing[0]}'", file=file, fix="add it"
+            for name in ("input", "model", "training")
+        }
+        return replace(
+            configuration,
+            input=changes["input"],
+            model=changes["model"],
+            training=changes["training"],
         )
-    return cls(**values)
+
+    return replace(study, configurations=tuple(map(checked, study.configurations)))
 
 
-def _value(hint: Any, value: Any, key: str, file: Path) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _table(hint, value, key, file)
-    if hint == tuple[Configuration, ...]:
-        if not isinstance(value, list) or not value:
-            raise BadDataError(
-                f"'{key}' must hold at least one table", file=file, fix=f"write [[{key}]]"
-            )
-        if not all(isinstance(item, Mapping) for item in value):
-            raise BadDataError(f"[[{key}]] must be a table", file=file, fix=f"write [[{key}]]")
-        return tuple(_table(Configuration, item, key, file) for item in value)
-    if hint == tuple[float, ...]:
-        good = isinstance(value, list) and all(_is_number(item) for item in value)
-    elif hint == tuple[str, ...]:
-        good = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    elif hint is float:
-        good = _is_number(value)
-    elif hint is int:
-        good = isinstance(value, int) and not isinstance(value, bool)
-    else:
-        good = isinstance(value, hint)
-    if not good:
-        name = _KIND_NAMES[hint]
-        raise BadDataError(f"'{key}' is {value!r}", file=file, fix=f"it must be {name}")
-    if hint is float:
-        return float(value)
-    if hint == tuple[float, ...]:
-        return tuple(float(item) for item in value)
-    return tuple(value) if hint == tuple[str, ...] else value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _check_values(study: Study, file: Path) -> None:
-    ids = [configuration.id for configuration in study.configurations]
-    rules = {
-        "name must be letters, digits or -": re.fullmatch(r"[A-Za-z0-9-]+", study.name),
-        "target.negative and target.positive must differ":
-            study.target.negative != study.target.positive,
-        "configurations must have different ids of letters and digits":
-            len(set(ids)) == len(ids) and all(name.isascii() and name.isalnum() for name in ids),
-        'input.suffix must be "R2starmap"': study.input.suffix == "R2starmap",
-        'input.space must be "T1w"': study.input.space == "T1w",
-        "input.scale must be above 0": study.input.scale > 0,
-        "input.maximum must be 0 or above": study.input.maximum >= 0,
-        "input.voxel_mm must be 0 or above": study.input.voxel_mm >= 0,
-        "splits.repeats must be 1 or more": study.splits.repeats >= 1,
-        "splits.fractions must be three shares (train, validation, test) that sum to 1":
-            len(study.splits.fractions) == 3 and min(study.splits.fractions) > 0
-            and abs(sum(study.splits.fractions) - 1) < 1e-6,
-        f"model.architecture must be one of {', '.join(MODELS)}":
-            study.model.architecture in MODELS,
-        f"attribution.methods must be among {', '.join(METHODS)}":
-            bool(study.attribution.methods) and set(study.attribution.methods) <= set(METHODS),
-        "training.epochs, batch_size and accumulate must be 1 or more": min(
-            study.training.epochs, study.training.batch_size, study.training.accumulate) >= 1,
-        "training.learning_rate and plateau.min must be above 0": min(
-            study.training.learning_rate, study.training.plateau.min) > 0,
-        "training.guidance_weight and plateau.min_delta must be 0 or above": min(
-            study.training.guidance_weight, study.training.plateau.min_delta) >= 0,
-        "training.plateau.factor must lie between 0 and 1":
-            0 < study.training.plateau.factor < 1,
-        "training.plateau.patience must be 1 or more": study.training.plateau.patience >= 1,
-        'splits.scheme must be "random"': study.splits.scheme == "random",
-        f"spray.spaces must be among {', '.join(SPRAY_SPACES)}":
-            set(study.spray.spaces) <= set(SPRAY_SPACES),
-        "spray.neighbours must be 2 or more": study.spray.neighbours >= 2,
-        "spray.max_clusters must be 1 or more": study.spray.max_clusters >= 1,
-        "spray.voxel_mm must be above 0": study.spray.voxel_mm > 0,
-    }  # fmt: skip
+def _check(study: Study, file: Path) -> None:
+    plain = study.as_plain()
+    rules = {**_rules_of_values(plain), **_rules_of_study(study)}
     rules |= {
-        f"{key} must be a finite number": math.isfinite(value)
-        for key, value in _numbers(study.as_plain(), "")
+        f"{key} must be a finite number": math.isfinite(value) for key, value in _numbers(plain, "")
     }
     for rule, holds in rules.items():
         if not holds:
             raise BadDataError(f"the study file breaks a rule: {rule}", file=file, fix="correct it")
+
+
+def _rules_of_values(plain: Mapping[str, Any]) -> dict[str, bool]:
+    """Rules of single keys."""
+    rules = {
+        f"{key} must be {' or '.join(map(repr, allowed))}": value in allowed
+        for key, allowed in _CHOICES.items()
+        if (value := _at(plain, key)) is not None
+    }
+    for keys, word, least in ((_ABOVE_ZERO, "above 0", None), (_ZERO_OR_ABOVE, "0 or above", 0)):
+        for key in keys:
+            value = _at(plain, key)
+            if value is not None:
+                rules[f"{key} must be {word}"] = value > 0 if least is None else value >= least
+    for key, least in _LEAST.items():
+        rules[f"{key} must be {least} or more"] = _at(plain, key) >= least
+    return rules
+
+
+def _rules_of_study(study: Study) -> dict[str, bool]:
+    """Rules of keys together."""
+    ids = [one.id for one in study.configurations] + [one.id for one in study.baselines]
+    target, splits, training = study.target, study.splits, study.training
+    names = target.names
+    return {
+        "name must be letters, digits or -": bool(re.fullmatch(r"[A-Za-z0-9-]+", study.name)),
+        "target needs negative and positive, or classes (two or more)":
+            len(names) >= 2 and all(names) and not (target.classes and target.negative),
+        "target.negative and target.positive, or target.classes, must differ":
+            len(set(names)) == len(names),
+        "target.positive must be one of target.classes": target.positive_name in names,
+        "configurations and baselines must have different ids of letters and digits":
+            len(set(ids)) == len(ids) and all(name.isascii() and name.isalnum() for name in ids),
+        "input.suffix must be letters and digits": study.input.suffix.isalnum(),
+        "input.desc must be letters and digits": (study.input.desc or "a").isalnum(),
+        "relevance guidance (z+) needs input.scaling 'fixed' or 'minmax'":
+            study.input.scaling != "zscore"
+            or not any(one.relevance_guided for one in study.configurations),
+        "splits.fractions must be three shares (train, validation, test) that sum to 1":
+            len(splits.fractions) == 3 and min(splits.fractions, default=0) > 0
+            and abs(sum(splits.fractions) - 1) < 1e-6,
+        "splits.counts must be two numbers above 0 (validation and test of each class)":
+            not splits.counts or (len(splits.counts) == 2 and min(splits.counts) > 0),
+        'splits.file is needed with scheme "fixed", and only there':
+            bool(splits.file) == (splits.scheme == "fixed"),
+        f"model.architecture must be one of {', '.join(MODELS)}":
+            study.model.architecture in MODELS,
+        f"attribution.methods must be among {', '.join(METHODS)}, or named in attribution.options "
+        "with one of them as method": bool(study.attribution.methods)
+            and all(_method_of(study, name) in METHODS for name in study.attribution.methods),
+        "attribution.options must be tables named after attribution.methods":
+            set(study.attribution.options) <= set(study.attribution.methods)
+            and all(isinstance(one, dict) for one in study.attribution.options.values()),
+        "attribution.target must be positive, predicted, true or a class":
+            study.attribution.target in ("positive", "predicted", "true", *names),
+        "training.plateau.factor must lie between 0 and 1": 0 < training.plateau.factor < 1,
+        "training.augmentation.flip_axes must be among 0, 1, 2":
+            set(training.augmentation.flip_axes) <= {0, 1, 2},
+        "training.guidance_mask must be brain, atlas:<name> or atlas:<name>:<numbers>":
+            bool(re.fullmatch(r"brain|atlas:\w+(:\d+(,\d+)*)?", training.guidance_mask)),
+        "baselines.features must be volume, regions or lesion-load":
+            all(b.features in ("volume", "regions", "lesion-load") for b in study.baselines),
+        "baselines.kernel must be linear or rbf":
+            all(b.kernel in ("linear", "rbf") for b in study.baselines),
+        "baselines.pca must be 0 or above, baselines.inner_folds 2 or more":
+            all(b.pca >= 0 and b.inner_folds >= 2 for b in study.baselines),
+        "search.values must be lists under keys such as \"training.learning_rate\"":
+            all(isinstance(v, list) and v and _at(study.as_plain(), k) is not None
+                for k, v in study.search.values.items()),
+        f"spray.spaces must be among {', '.join(SPRAY_SPACES)}":
+            set(study.spray.spaces) <= set(SPRAY_SPACES),
+    }  # fmt: skip
+
+
+def _method_of(study: Study, name: str) -> str:
+    """The method behind a name: itself, or what its options say."""
+    options = study.attribution.options.get(name, {})
+    return str(options.get("method", name)) if isinstance(options, dict) else name
+
+
+def _at(table: Mapping[str, Any], key: str) -> Any:
+    """The value under a dotted key, ``None`` where a table on the way is absent."""
+    value: Any = table
+    for part in key.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
 
 
 def _numbers(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, float]]:

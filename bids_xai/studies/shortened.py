@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bids_xai.studies.schema import Study
+from bids_xai.studies.tables import Configuration, Study
 
 EPOCHS = 3
 SPLITS = 2
 
 
 def shortened(study: Study) -> Study:
-    """Return the study with at most three epochs (one before guidance) and two splits."""
+    """Return the study with at most three epochs (one before guidance) and few splits."""
+    splits = study.splits
+    once = splits.repetitions > 1 or splits.scheme != "random"
     return replace(
         study,
-        splits=replace(study.splits, repeats=min(study.splits.repeats, SPLITS)),
+        splits=replace(
+            splits,
+            repeats=min(splits.repeats, 1 if once else SPLITS),
+            repetitions=min(splits.repetitions, SPLITS),
+            folds=min(splits.folds, 3),
+            counts=(),  # of cohorts that are larger than those of a trial
+        ),
         training=replace(
             study.training,
             epochs=min(study.training.epochs, EPOCHS),
             guidance_after=min(study.training.guidance_after, 1),
         ),
+        search=replace(study.search, draws=min(study.search.draws, SPLITS)),
+        configurations=tuple(map(_shortened, study.configurations)),
     )
+
+
+def _shortened(configuration: Configuration) -> Configuration:
+    changed = dict(configuration.training)
+    if "epochs" in changed:
+        changed["epochs"] = min(changed["epochs"], EPOCHS)
+    return replace(configuration, training=changed)

@@ -1,4 +1,4 @@
-"""Training volumes on disk: one ``.npy`` a scan, read one at a time."""
+"""Training volumes on disk: one ``.npy`` a scan, kept in memory where they fit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+MEMORY_BYTES = 2**30
+
 
 @dataclass(frozen=True)
 class VolumeFile:
-    """A cached scan: ``volume`` (x, y, z) float32, ``mask`` (x, y, z) uint8, and its class."""
+    """A cached scan, and its class.
+
+    volume : (x, y, z) or (channels, x, y, z) float32; mask : (x, y, z) uint8
+    """
 
     volume: Path
     mask: Path
@@ -24,19 +29,41 @@ class VolumeFile:
 
 
 class VolumeFiles:
-    """The sequence of scans that ``training.loop.train`` reads, one at a time from disk."""
+    """The sequence of scans that ``training.loop.train`` reads.
 
-    def __init__(self, files: Sequence[VolumeFile]) -> None:
+    files : the scans
+    memory_bytes : where all files together are no larger, each is read once and kept; else all
+        are mapped, and read from disk (or the system's cache of it) whenever they are asked for
+    """
+
+    def __init__(self, files: Sequence[VolumeFile], *, memory_bytes: int = MEMORY_BYTES) -> None:
         self.files = list(files)
+        sizes = (f.stat().st_size for entry in self.files for f in (entry.volume, entry.mask))
+        self.in_memory = sum(sizes) <= memory_bytes
+        self._kept: dict[Path, NDArray[Any]] = {}
+
+    @property
+    def labels(self) -> list[int]:
+        """Class numbers, without a look at the volumes."""
+        return [entry.label for entry in self.files]
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int, /) -> tuple[Tensor, Tensor, int]:
         entry = self.files[index]
-        volume = np.load(entry.volume)
-        mask = np.load(entry.mask).astype(np.float32)
-        return torch.from_numpy(volume)[None], torch.from_numpy(mask)[None], entry.label
+        volume = torch.from_numpy(self._array(entry.volume))
+        mask = torch.from_numpy(self._array(entry.mask).astype(np.float32))
+        return volume if volume.ndim == 4 else volume[None], mask[None], entry.label
+
+    def _array(self, file: Path) -> NDArray[Any]:
+        if not self.in_memory:
+            # copy on write: torch warns of arrays that it may not write to, and writes nothing
+            mapped: NDArray[Any] = np.load(file, mmap_mode="c")
+            return mapped
+        if file not in self._kept:
+            self._kept[file] = np.load(file)
+        return self._kept[file]
 
 
 def save_array(path: Path, array: NDArray[Any]) -> Path:

@@ -1,14 +1,17 @@
-"""Runs jobs, each a nipype graph of its own, and tells what became of each."""
+"""Runs jobs side by side, each a nipype graph of its own, and tells what became of each."""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,14 @@ from bids_xai.bids.files import remove_if_empty, write_text
 from bids_xai.bids.stamps import is_current
 from bids_xai.settings import RunSettings, to_toml
 from bids_xai.workflows.crashes import failures_from_crashes
+from bids_xai.workflows.processes import end_with_parent
 
 LOG = logging.getLogger("bids_xai")
 _GRAPH = "participant"
-_JOBS_A_GRAPH = 32  # nipype's bookkeeping grows with the square of the nodes
+_KILLED = (
+    "its process was killed, most likely for lack of memory. "
+    "Fix: give fewer --nprocs, or more memory."
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,9 @@ class Job:
     label : ``sub-01_ses-1``
     participant : label without ``sub-``
     stamp, digest : file that says it is done, and what it then holds
-    build : gives the graph, whose last node is called ``publish``; gets the graph's name
+    build : gives the graph, whose last node is called ``publish``; gets the graph's name. It goes
+        to another process, so it must be a function of a module, or a partial of one
+    memory_gb : what its largest step may take
     """
 
     label: str
@@ -38,6 +47,7 @@ class Job:
     stamp: Path
     digest: str
     build: Callable[[str], Any]
+    memory_gb: float = 3.0
 
     @property
     def name(self) -> str:
@@ -57,10 +67,16 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def run_jobs(jobs: Sequence[Job], settings: RunSettings, what: str) -> Outcome:
+def run_jobs(
+    jobs: Sequence[Job], settings: RunSettings, what: str, *, one_by_one: bool = False
+) -> Outcome:
     """Run all jobs; one that fails does not stop the others (unless the user asked for it).
 
+    Sessions run side by side, ``--nprocs`` of them, each a nipype graph in a process of its own;
+    where there are fewer, the steps of a session do.
+
     what : the work, for the log ("preprocessing")
+    one_by_one : never two at a time, for what shares one device
     Raises what nipype raises where it fails outside any job.
     """
     outcome = Outcome()
@@ -73,16 +89,13 @@ def run_jobs(jobs: Sequence[Job], settings: RunSettings, what: str) -> Outcome:
         write_text(folder / "settings.toml", to_toml(settings.as_plain()))
     crashes = settings.work_folder.resolve() / f"crashes_{run_id}"
     _configure_nipype(settings, crashes)
+    workers = 1 if one_by_one else _workers(jobs, settings)
+    own = replace(settings, nprocs=max(1, settings.nprocs // workers))
     LOG.info("%s: %d session(s) with %d process(es)", what, len(jobs), settings.nprocs)
-    report = _Progress(jobs, settings)
     try:
-        for part in _parts(jobs, settings):
-            problem = _run_graph(part, settings, report)
-            failed = failures_from_crashes(crashes, log_folders)
-            if problem is not None and not any(job.name in failed for job in part):
-                raise problem
-            if problem is not None and settings.stop_on_first_crash:
-                break
+        run = _run_here if workers == 1 else _run_in_processes
+        problems = _told(run(jobs, own, workers, crashes), jobs, settings)
+        failed = failures_from_crashes(crashes, log_folders)
     finally:
         shutil.rmtree(crashes, ignore_errors=True)
         remove_if_empty(settings.work_folder / _GRAPH)
@@ -90,42 +103,113 @@ def run_jobs(jobs: Sequence[Job], settings: RunSettings, what: str) -> Outcome:
     for job in jobs:
         if job.is_done(root):
             outcome.done.append(job.label)
-        else:
-            stopped = "not processed: the run stopped before it"
-            outcome.failed[job.label] = failed.get(job.name, stopped)
+            continue
+        problem = problems.get(job.label)
+        if isinstance(problem, Exception) and job.name not in failed:
+            raise problem
+        stopped = "not processed: the run stopped before it"
+        outcome.failed[job.label] = failed.get(job.name) or str(problem or stopped)
     return outcome
 
 
-def _parts(jobs: Sequence[Job], settings: RunSettings) -> Iterator[Sequence[Job]]:
-    """The jobs of one graph each; one by one where a single process would go breadth first."""
-    size = 1 if settings.nprocs == 1 else _JOBS_A_GRAPH
-    for first in range(0, len(jobs), size):
-        yield jobs[first : first + size]
+Problem = Exception | str | None
+Results = Iterator[tuple[Job, Problem]]
 
 
-def _run_graph(
-    jobs: Sequence[Job], settings: RunSettings, report: Callable[[Any, str], None]
-) -> Exception | None:
-    """Run one graph of several jobs; return what nipype raised at its end."""
+def _workers(jobs: Sequence[Job], settings: RunSettings) -> int:
+    """How many sessions run at a time, by processes and memory."""
+    fitting = len(jobs)
+    if settings.mem_mb:
+        fitting = int(settings.mem_mb / 1024 / max(job.memory_gb for job in jobs))
+    return max(1, min(settings.nprocs, len(jobs), fitting))
+
+
+def _told(results: Results, jobs: Sequence[Job], settings: RunSettings) -> dict[str, Problem]:
+    """Go through the results, say how many are done, and return what went wrong by label."""
+    root = settings.output_dir.resolve()
+    problems: dict[str, Problem] = {}
+    finished = 0
+    for job, problem in results:
+        if job.is_done(root):
+            finished += 1
+            LOG.info("[%d/%d] %s done", finished, len(jobs), job.label)
+            continue
+        problems[job.label] = problem
+        if settings.stop_on_first_crash:
+            break
+    return problems
+
+
+def _run_here(jobs: Sequence[Job], settings: RunSettings, workers: int, crashes: Path) -> Results:
+    for job in jobs:
+        yield job, _run_graph(job, settings)
+
+
+def _run_in_processes(
+    jobs: Sequence[Job], settings: RunSettings, workers: int, crashes: Path
+) -> Results:
+    """Yield jobs with their problems as they end; stop all where nobody asks for more.
+
+    A process that the system kills takes all its pool with it (Python cannot tell whose it was):
+    what was not finished is begun again with half the processes.
+    """
+    left = list(jobs)
+    while left:
+        pool = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("forkserver"),
+            initializer=_begin_worker, initargs=(settings, crashes),
+        )  # fmt: skip
+        futures = {pool.submit(_run_graph, job, settings): job for job in left}
+        try:
+            for future in as_completed(futures):
+                problem = future.result()
+                left.remove(futures[future])
+                yield futures[future], problem
+        except BrokenProcessPool:
+            if workers == 1:
+                yield left.pop(0), _KILLED
+            else:
+                workers = max(1, workers // 2)
+                LOG.warning("a process was killed; going on with %d: %s", workers, _KILLED)
+        finally:
+            _end_pool(pool, at_once=not all(future.done() for future in futures))
+
+
+def _begin_worker(settings: RunSettings, crashes: Path) -> None:
+    end_with_parent()
+    _configure_nipype(settings, crashes)
+
+
+def _end_pool(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
+    """End the pool, ``at_once`` with jobs under way: what they wrote is not yet published."""
+    if at_once:
+        for process in multiprocessing.active_children():
+            process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_graph(job: Job, settings: RunSettings) -> Exception | None:
+    """Run the graph of a job; return what nipype raised at its end."""
     from nipype.pipeline import engine as pe
 
     graph = pe.Workflow(name=_GRAPH, base_dir=str(settings.work_folder.resolve()))
-    graph.add_nodes([job.build(job.name) for job in jobs])
+    graph.add_nodes([job.build(job.name)])
     try:
-        graph.run(plugin=_plugin(settings, report))
-    except Exception as error:  # nipype gathers all failures into one; they are told apart later
+        graph.run(plugin=_plugin(settings))
+    except Exception as error:  # of a node: nipype has written its crash file
         LOG.debug("nipype ended with %s", error)
-        return error
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    if settings.work_dir is None or settings.clean_workdir:
+        shutil.rmtree(settings.work_folder.resolve() / _GRAPH / job.name, ignore_errors=True)
     return None
 
 
-def _plugin(settings: RunSettings, report: Callable[[Any, str], None]) -> Any:
-    from nipype.pipeline.plugins import LinearPlugin
+def _plugin(settings: RunSettings) -> Any:
+    from nipype.pipeline.plugins import LinearPlugin, MultiProcPlugin
 
-    arguments: dict[str, Any] = {"status_callback": report}
     if settings.nprocs == 1:
-        return LinearPlugin(arguments)
-    arguments |= {
+        return LinearPlugin()
+    arguments: dict[str, Any] = {
         "n_procs": settings.nprocs,
         "mp_context": "forkserver",
         "raise_insufficient": False,
@@ -133,52 +217,7 @@ def _plugin(settings: RunSettings, report: Callable[[Any, str], None]) -> Any:
     }
     if settings.mem_mb:
         arguments["memory_gb"] = settings.mem_mb / 1024
-    return _depth_first_plugin()(arguments)
-
-
-def _depth_first_plugin() -> Any:
-    """nipype's MultiProc that finishes a session before it begins the next.
-
-    Its own order takes the first step of every session, then the second: nothing would be done
-    until nearly all is, and the work folder would hold every session at once.
-    """
-    from nipype.pipeline.engine.utils import topological_sort
-    from nipype.pipeline.plugins import MultiProcPlugin
-
-    class DepthFirstMultiProc(MultiProcPlugin):  # type: ignore[misc]
-        procs: Any
-        depidx: Any
-
-        def _generate_dependency_list(self, graph: Any) -> None:
-            super()._generate_dependency_list(graph)
-            order = [self.procs.index(node) for node in topological_sort(graph, True)[0]]
-            self.procs = [self.procs[index] for index in order]
-            self.depidx = self.depidx[order][:, order]
-            self.refidx = self.depidx.astype(int)
-
-    return DepthFirstMultiProc
-
-
-class _Progress:
-    """Says after every job how many are done, and removes its working files."""
-
-    def __init__(self, jobs: Sequence[Job], settings: RunSettings) -> None:
-        self.by_name = {job.name: job for job in jobs}
-        self.settings = settings
-        self.root = settings.output_dir.resolve()
-        self.finished = 0
-
-    def __call__(self, node: Any, status: str) -> None:
-        if status != "end" or node.name != "publish":
-            return
-        job = self.by_name[node.fullname.split(".")[-2]]
-        if not job.is_done(self.root):
-            return  # the linear plugin reports the nodes after a failed one as ended, too
-        self.finished += 1
-        LOG.info("[%d/%d] %s done", self.finished, len(self.by_name), job.label)
-        if self.settings.work_dir is None or self.settings.clean_workdir:
-            folder = self.settings.work_folder.resolve() / _GRAPH / job.name
-            shutil.rmtree(folder, ignore_errors=True)
+    return MultiProcPlugin(arguments)
 
 
 def _configure_nipype(settings: RunSettings, crashes: Path) -> None:

@@ -1,7 +1,8 @@
-"""The nipype graph that predicts and explains the scans of one preprocessed session."""
+"""The nipype graph that predicts and explains the maps of one preprocessed session."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,66 +10,121 @@ from nipype.pipeline import engine as pe
 
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import anat_path
-from bids_xai.bids.records import EchoSeries, Session
+from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import fingerprint
+from bids_xai.errors import UsageError
 from bids_xai.interfaces import nodes
-from bids_xai.models.card import model_files
-from bids_xai.settings import RunSettings
+from bids_xai.models.card import ModelCard, model_files
+from bids_xai.settings import OutputSpace, RunSettings
 from bids_xai.workflows.session import publish_all, stage_node
 
-_TORCH_GB = 4.0
+TORCH_GB = 4.0
 
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """What preprocessing left of one series: the map on the T1w grid and what belongs to it."""
+    """What preprocessing left of one map: the file a model reads, and what belongs to it.
 
+    entities : of the source images; sources : those images
+    to_template : ``None`` for a map on the template's grid
+    template : where relevance is brought to
+    """
+
+    entities: dict[str, str]
+    sources: tuple[Path, ...]
     map_file: Path
     mask: Path
-    to_template: Path
+    to_template: Path | None
+    template: str
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file, whether it is there or not."""
+        return [f for f in (self.map_file, self.mask, self.to_template) if f is not None]
 
 
-def scan_files(session: Session, series: EchoSeries, settings: RunSettings) -> ScanFiles:
-    """Return the published files of a series, whether they are there or not."""
-    root, template = settings.output_dir.resolve(), settings.output_spaces[0].template
-    anatomy = session.t1w.entities if session.t1w else {}
-    transform = {**anatomy, "from": "T1w", "to": template, "mode": "image"}
-    return ScanFiles(
-        map_file=root / anat_path({**series.entities, "space": "T1w"}, "R2starmap", ".nii.gz"),
-        mask=root / anat_path({**anatomy, "desc": "brain"}, "mask", ".nii.gz"),
-        to_template=root / anat_path(transform, "xfm", ".h5"),
+def model_space(card: ModelCard, settings: RunSettings) -> OutputSpace | None:
+    """Return the output space whose maps a model reads, ``None`` for the T1w grid.
+
+    Raises :class:`UsageError` where this run does not make that space.
+    """
+    if card.space == "T1w":
+        return None
+    for space in settings.output_spaces:
+        if space.template == card.space:
+            return space
+    raise UsageError(
+        f"the model reads maps in the space {card.space}, which this run does not make",
+        fix=f"add {card.space} with the resolution of its training to --output-spaces",
     )
 
 
-def explanation_workflow(
-    name: str, session: Session, settings: RunSettings, *, stamp: Path, digest: str, device: str
-) -> pe.Workflow:
-    """Return the graph that gives every series of a session its prediction and relevance."""
-    workflow = pe.Workflow(name=name)
-    found = [
-        _explain(session, series, index, settings, device)
-        for index, series in enumerate(session.megre)
+def scan_files(session: Session, card: ModelCard, settings: RunSettings) -> list[ScanFiles]:
+    """Return the published files of every map of a session that a model reads."""
+    if session.t1w is None:
+        return []
+    root, anatomy = settings.output_dir.resolve(), session.t1w.entities
+    space = model_space(card, settings)
+    grid = {"space": "T1w"} if space is None else space.entities
+    transform = {**anatomy, "from": "T1w", "to": settings.output_spaces[0].template,
+                 "mode": "image"}  # fmt: skip
+    mask = anat_path({**anatomy, **(grid if space else {}), "desc": "brain"}, "mask", ".nii.gz")
+    return [
+        ScanFiles(
+            entities=entities,
+            sources=sources,
+            map_file=root / anat_path({**entities, **own}, card.suffix, ".nii.gz"),
+            mask=root / mask,
+            to_template=None if space else root / anat_path(transform, "xfm", ".h5"),
+            template=space.template if space else settings.output_spaces[0].template,
+        )
+        for entities, sources, own in _images(session, card.suffix, grid, on_t1w=space is None)
     ]
+
+
+def _images(
+    session: Session, suffix: str, grid: dict[str, str], *, on_t1w: bool
+) -> Iterator[tuple[dict[str, str], tuple[Path, ...], dict[str, str]]]:
+    """Source entities and files of each image of a kind, and what its product's name adds."""
+    if suffix == "R2starmap" and session.megre:
+        for series in session.megre:
+            yield series.entities, series.files, grid
+    elif suffix == "T1w" and session.t1w is not None:
+        own = {} if on_t1w else grid  # its own grid needs no name
+        yield session.t1w.entities, (session.t1w.file,), {**own, "desc": "preproc"}
+    elif suffix == "FLAIR" and session.flair is not None:
+        yield session.flair.entities, (session.flair.file,), {**grid, "desc": "preproc"}
+    for found in session.maps:
+        if found.suffix == suffix:
+            yield found.image.entities, (found.image.file,), grid
+
+
+def explanation_workflow(
+    name: str, session: Session, scans: Sequence[ScanFiles], settings: RunSettings, *,
+    stamp: Path, digest: str, device: str,
+) -> pe.Workflow:  # fmt: skip
+    """Return the graph that gives every map of a session its prediction and relevance."""
+    workflow = pe.Workflow(name=name)
+    found = [_explain(scan, index, settings, device) for index, scan in enumerate(scans)]
     publish_all(workflow, found, settings.output_dir, stamp, digest)
     return workflow
 
 
-def _explain(
-    session: Session, series: EchoSeries, index: int, settings: RunSettings, device: str
-) -> pe.Node:
-    files = scan_files(session, series, settings)
+def _explain(files: ScanFiles, index: int, settings: RunSettings, device: str) -> pe.Node:
     interface = nodes.ExplainScan(
-        entities=series.entities,
-        sources=[bids_uri(file, settings.bids_dir) for file in series.files],
+        entities=files.entities,
+        sources=[bids_uri(file, settings.bids_dir) for file in files.sources],
         map_file=str(files.map_file),
         mask=str(files.mask),
-        to_template=str(files.to_template),
         model=str(settings.model),
         content=fingerprint(model_files(settings.model), {}) if settings.model else "",
-        template=settings.output_spaces[0].template,
+        template=files.template,
         methods=list(settings.attribution),
         target=settings.target or "",
+        renormalise=settings.renormalise,
         device=device,
         use_gpu=device != "cpu",
     )
-    return stage_node(interface, f"explain_{index}", _TORCH_GB)
+    if files.to_template is not None:
+        interface.inputs.to_template = str(files.to_template)
+    return stage_node(interface, f"explain_{index}", TORCH_GB)

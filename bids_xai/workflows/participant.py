@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bids_xai
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
@@ -32,13 +33,24 @@ from bids_xai.templates.lookup import (
 from bids_xai.workflows.engine import Job, Outcome, run_jobs
 from bids_xai.workflows.pages import write_pages
 
-LOG = logging.getLogger("bids_xai")
+if TYPE_CHECKING:
+    from bids_xai.models.card import ModelCard
 
+LOG = logging.getLogger("bids_xai")
 
 _NO_T1W = (
     "no T1w image in this session: only the maps on their native grid were made. "
     "Fix: add a T1w image of the same session."
 )
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A trained model that fits this run, and the device it runs on."""
+
+    path: Path
+    card: ModelCard
+    device: str
 
 
 @dataclass
@@ -65,7 +77,7 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     sessions = _collect(layout, participants, settings, run)
     todo = _todo([_preprocessing(session, settings) for session in sessions], settings)
     atlases = _check_templates(settings) if todo or settings.model is not None else []
-    device = _check_model(settings)
+    model = _check_model(settings)
     if settings.dry_run:
         LOG.info("would preprocess: %s", ", ".join(job.label for job in todo) or "nothing")
         return run
@@ -74,8 +86,8 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     made = run_jobs(todo, settings, "preprocessing")
     run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | made.failed
     stopped = settings.stop_on_first_crash and bool(made.failed)
-    ready = [s for s in sessions if s.megre and s.label not in run.failed and not stopped]
-    explained = _explain(ready, settings, device)
+    ready = [s for s in sessions if s.label not in run.failed and not stopped]
+    explained = _explain(ready, settings, model)
     run.failed |= explained.failed
     touched = {*made.done, *explained.done}
     run.done = [s.label for s in sessions if s.label in touched - set(run.failed)]
@@ -103,12 +115,15 @@ def _todo(jobs: Sequence[Job], settings: RunSettings) -> list[Job]:
     return [job for job in jobs if not job.is_done(settings.output_dir.resolve())]
 
 
-def _explain(sessions: Sequence[Session], settings: RunSettings, device: str) -> Outcome:
+def _explain(
+    sessions: Sequence[Session], settings: RunSettings, model: ReadyModel | None
+) -> Outcome:
     """Predict and explain what is preprocessed, where there is a model."""
-    if settings.model is None:
+    if model is None:
         return Outcome()
-    jobs = [_explanation(session, settings, device) for session in sessions]
-    return run_jobs(_todo(jobs, settings), settings, "explaining")
+    jobs = [job for s in sessions if (job := _explanation(s, settings, model)) is not None]
+    on_gpu = model.device != "cpu"  # one at a time: they would share its memory
+    return run_jobs(_todo(jobs, settings), settings, "explaining", one_by_one=on_gpu)
 
 
 def _collect(
@@ -158,37 +173,47 @@ def _preprocessing(session: Session, settings: RunSettings) -> Job:
         inputs.append(settings.synthstrip_model)
     stamp, digest = _stamp(session, settings), fingerprint(inputs, options)
 
-    def build(name: str) -> Any:
-        from bids_xai.workflows.session import session_workflow
-
-        return session_workflow(name, session, settings, stamp=stamp, digest=digest)
-
+    build = partial(_session_graph, session=session, settings=settings, stamp=stamp, digest=digest)
     return Job(session.label, session.participant, stamp, digest, build)
 
 
-def _explanation(session: Session, settings: RunSettings, device: str) -> Job:
-    from bids_xai.models.card import model_files
-    from bids_xai.workflows.explanation import explanation_workflow, scan_files
+def _session_graph(name: str, **parts: Any) -> Any:
+    from bids_xai.workflows.session import session_workflow
 
-    assert settings.model is not None
+    return session_workflow(name, **parts)
+
+
+def _explanation(session: Session, settings: RunSettings, model: ReadyModel) -> Job | None:
+    """The job that explains a session's maps, ``None`` where it has none of the model's kind."""
+    from bids_xai.models.card import model_files
+    from bids_xai.workflows.explanation import TORCH_GB, scan_files
+
+    scans = scan_files(session, model.card, settings)
+    if not scans:
+        return None
     options = {
         "version": bids_xai.__version__,
-        "model": str(settings.model.resolve()),
+        "model": str(model.path.resolve()),
         "attribution": list(settings.attribution),
         "target": settings.target,
+        "renormalise": settings.renormalise,
         "template": settings.output_spaces[0].template,
     }
-    scans = [scan_files(session, series, settings) for series in session.megre]
-    inputs = [f for scan in scans for f in (scan.map_file, scan.mask, scan.to_template)]
-    digest = fingerprint([*inputs, *model_files(settings.model)], options)
+    inputs = [file for scan in scans for file in scan.files]
+    digest = fingerprint([*inputs, *model_files(model.path)], options)
     stamp = _stamp(session, settings, "_explanation")
 
-    def build(name: str) -> Any:
-        return explanation_workflow(
-            name, session, settings, stamp=stamp, digest=digest, device=device
-        )
+    build = partial(
+        _explanation_graph, session=session, scans=scans, settings=settings, stamp=stamp,
+        digest=digest, device=model.device,
+    )  # fmt: skip
+    return Job(session.label, session.participant, stamp, digest, build, memory_gb=TORCH_GB)
 
-    return Job(session.label, session.participant, stamp, digest, build)
+
+def _explanation_graph(name: str, **parts: Any) -> Any:
+    from bids_xai.workflows.explanation import explanation_workflow
+
+    return explanation_workflow(name, **parts)
 
 
 def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
@@ -248,9 +273,6 @@ def _check_options(settings: RunSettings) -> None:
         "two cohorts of one template": (
             len(cohorts) > len(templates), "run them one after the other into two output folders"
         ),
-        "--model explains R2* maps": (
-            settings.model is not None and "megre" not in settings.inputs, "add megre to --inputs"
-        ),
         "--model does not know the cohorts of templates": (
             settings.model is not None and bool(settings.output_spaces[0].cohort),
             "name a template without cohorts first in --output-spaces",
@@ -283,14 +305,23 @@ def _check_templates(settings: RunSettings) -> list[Atlas]:
     return [atlas for atlas in found if atlas is not None]
 
 
-def _check_model(settings: RunSettings) -> str:
-    """Read the model once, so that one clear message comes before the graph; return the device."""
+def _check_model(settings: RunSettings) -> ReadyModel | None:
+    """Read the model once, so that one clear message comes before the graph."""
     if settings.model is None:
-        return "cpu"
+        return None
     from bids_xai.interfaces.explain import choose_device
-    from bids_xai.interfaces.model_stage import check_card
+    from bids_xai.interfaces.model_stage import check_request
     from bids_xai.models.card import load_model
+    from bids_xai.workflows.explanation import model_space
 
     _, card = load_model(settings.model)
-    check_card(card, settings.attribution, settings.target, settings.model)
-    return choose_device(settings.device)
+    made = {"R2starmap" if name == "megre" else name for name in settings.inputs} | {"T1w"}
+    if card.suffix not in made:
+        raise UsageError(
+            f"the model reads {card.suffix}, which this run does not make",
+            file=settings.model,
+            fix=f"add {'megre' if card.suffix == 'R2starmap' else card.suffix} to --inputs",
+        )
+    model_space(card, settings)
+    check_request(card, settings.attribution, settings.target)
+    return ReadyModel(settings.model, card, choose_device(settings.device))

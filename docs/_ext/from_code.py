@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import os
 import re
+import types
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar, get_type_hints
@@ -24,7 +25,9 @@ _TOML_TYPES = {
     "bool": "true or false",
     "str": "text",
     "tuple[float, ...]": "list of numbers",
+    "tuple[int, ...]": "list of whole numbers",
     "tuple[str, ...]": "list of texts",
+    "dict[str, typing.Any]": "table",
 }
 
 
@@ -219,6 +222,8 @@ def _shown(value: Any) -> str:
 
 
 def _kind(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):  # a table that may be absent
+        hint = next(kind for kind in hint.__args__ if kind is not type(None))
     if dataclasses.is_dataclass(hint):
         return "table"
     text = hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)
@@ -228,6 +233,8 @@ def _kind(hint: Any) -> str:
 def _default(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
         return f"`{_toml(field.default)}`"
+    if field.default_factory is dict:
+        return "none"
     return "required" if field.default_factory is dataclasses.MISSING else "as below"
 
 
@@ -236,6 +243,8 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if value is None:
+        return "none"
     return f'"{value}"' if isinstance(value, str) else f"{value:g}"
 
 

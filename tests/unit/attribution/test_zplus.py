@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from chains import conv_net, maps, patch_net, scramble, six_convolutions
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 from zennit.composites import LayerMapComposite
-from zennit.rules import AlphaBeta, Pass, ZPlus
+from zennit.rules import AlphaBeta, Pass
+from zennit.rules import ZPlus as ZennitZPlus
 from zennit.types import Activation, Convolution, Linear
 
-from bids_xai.attribution.zplus import FLOOR, relevance_zplus, zplus_chain
+from bids_xai.attribution.chain import build_steps
+from bids_xai.attribution.rules import ZPlus
+from bids_xai.attribution.zplus import (
+    FLOOR,
+    NegativeInputError,
+    relevance,
+    relevance_zplus,
+    zplus_chain,
+)
 from bids_xai.errors import BadDataError, UsageError
-from bids_xai.models import build_model
+from bids_xai.models import build
 
 TINY = (3, 4, 5)
 
@@ -108,8 +122,8 @@ def test_against_a_slow_independent_version(bias: float) -> None:
 
 @pytest.mark.parametrize("rule", [lambda: AlphaBeta(1, 0, 1e-15, ["bias"]), None])
 def test_against_zennit(rule: object) -> None:
-    make = rule if callable(rule) else lambda: ZPlus(1e-15, ["bias"])
-    model = build_model("graz", (18, 20, 23), seed=2).double().eval()
+    make = rule if callable(rule) else lambda: ZennitZPlus(1e-15, ["bias"])
+    model = build("graz", (18, 20, 23), seed=2).double().eval()
     for p in model.parameters():
         if p.dim() == 1:
             nn.init.constant_(p, -0.001)
@@ -130,7 +144,7 @@ def test_against_zennit(rule: object) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("bias", [-0.3, 0.0, 0.3, -1e3])
 def test_relevance_is_conserved_in_single_precision(seed: int, bias: float) -> None:
-    model = build_model("graz", (48, 56, 44), seed=seed)
+    model = build("graz", (48, 56, 44), seed=seed)
     for p in model.parameters():
         if p.dim() == 1:
             nn.init.constant_(p, bias)
@@ -236,12 +250,20 @@ def test_negative_and_undefined_input_is_refused(value: float) -> None:
     volumes[1, 0, 2, 1, 0] = value
     with pytest.raises(BadDataError, match="z\\+ needs inputs >= 0"):
         relevance_zplus(_tiny(), volumes)
+    with pytest.raises(UsageError, match="lrp-alphabeta") as error:
+        relevance_zplus(_tiny(), volumes)
+    again = pickle.loads(pickle.dumps(error.value))
+    assert isinstance(again, NegativeInputError)
+    assert again.status == BadDataError.status
 
 
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (nn.Sequential(nn.Conv3d(1, 1, 3), nn.BatchNorm3d(1)), "no rule for .*BatchNorm3d"),
+        (nn.Sequential(nn.ReLU(), nn.BatchNorm3d(1)), "no rule for .*BatchNorm3d"),
+        (nn.Sequential(nn.BatchNorm3d(1), nn.Conv3d(1, 1, 3)), "no rule for .*BatchNorm3d"),
+        (nn.Sequential(nn.Conv3d(1, 1, 3), nn.AvgPool3d(2)), "needs a ReLU before AvgPool3d"),
+        (nn.Sequential(nn.Conv3d(1, 1, 3), nn.Softmax(1)), "no rule for .*Softmax"),
         (nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5)), "needs a ReLU before"),
         (nn.Sequential(nn.ELU()), "no rule for .*ELU"),
     ],
@@ -264,3 +286,110 @@ def test_networks_without_a_rule_are_refused(net: nn.Module, message: str) -> No
 def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         relevance_zplus(_tiny(), _volumes(TINY).double(), **options)  # type: ignore[arg-type]
+
+
+GRIDS = {"graz": (21, 35, 18), "gap3": (11, 9, 10), "gap": (19, 17, 18), "gap6": (64, 66, 65),
+         "boehle": (78, 80, 79), "rieke": (79, 78, 80)}  # fmt: skip
+RANDOM = [("graz", seed) for seed in range(8)] + [("gap3", seed) for seed in range(6)] + [
+    ("gap", 0), ("gap", 1), ("gap6", 0), ("boehle", 0), ("boehle", 1), ("rieke", 0)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "seed"), RANDOM)
+def test_relevance_of_random_networks_sums_to_1(name: str, seed: int) -> None:
+    """In single precision as in training; random statistics of batch norm, biases of any sign."""
+    net = build(name, GRIDS[name], seed=seed)
+    scramble(net, seed)
+    volumes = maps(GRIDS[name], 1 if max(GRIDS[name]) > 50 else 3, seed).float()
+    found = relevance(net.float(), volumes)
+    assert found.requires_grad
+    assert found.shape == volumes.shape
+    assert (found >= 0).all()
+    sums = found.detach().double().flatten(1).sum(1)
+    torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-4, rtol=0)
+
+
+def test_batch_norm_only_gives_its_sign() -> None:
+    """Relevance ignores biases and takes the scale out again, so statistics do not matter."""
+    net, volumes = conv_net(), maps()
+    conv, norm = net[0], net[1]
+    assert norm.weight.sign().tolist() == [1, -1]
+    plain = nn.Conv3d(1, 2, 3, padding=1, bias=False).double()
+    plain.weight.data = conv.weight.data * norm.weight.data.sign()[:, None, None, None, None]
+    above = torch.rand(2, 2, 4, 5, 6, dtype=torch.float64)
+    found = [
+        ZPlus("zero")(build_steps(nn.Sequential(*layers), "z+")[0], volumes, above)
+        for layers in ([conv, norm], [plain])
+    ]
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_relevance_in_training_mode_is_free_of_the_batch() -> None:
+    """Logits use the batch's statistics there; relevance of fixed activations does not."""
+    net, volumes = conv_net(), maps(n=4)
+    logits, found = relevance_zplus(net.train(), volumes)
+    net.eval()
+    torch.testing.assert_close(found.flatten(1).sum(1), torch.ones(4).double())
+    assert not torch.allclose(logits, net(volumes))
+
+
+class _Loss(nn.Module):
+    """Cross-entropy less the relevance in a mask, as in relevance-guided training."""
+
+    def __init__(self, layers: nn.Sequential, volumes: Tensor, max_pool: str) -> None:
+        super().__init__()
+        self.layers, self.volumes, self.max_pool = layers, volumes, max_pool
+        self.mask = (maps(volumes.shape[2:], len(volumes), seed=9) > 0.4).double()  # type: ignore[arg-type]
+
+    def forward(self) -> Tensor:
+        logits, found = relevance_zplus(
+            self, self.volumes, create_graph=True, max_pool=self.max_pool
+        )
+        labels = torch.arange(len(self.volumes)) % 2
+        inside = (self.mask * found).flatten(1).sum(1).mean()
+        return functional.cross_entropy(logits, labels) - inside
+
+
+@pytest.mark.parametrize("max_pool", ["winner", "average"])
+@pytest.mark.parametrize("make", [conv_net, six_convolutions, lambda: patch_net(nn.ReLU)])
+def test_gradients_of_the_guidance_loss_by_finite_differences(
+    make: Callable[[], nn.Sequential], max_pool: str
+) -> None:
+    loss = _Loss(make(), maps(), max_pool)
+    value = loss()
+    names, parameters = zip(*loss.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(value, parameters)
+    step = 1e-6
+    with torch.no_grad():
+        for name, parameter, gradient in zip(names, parameters, gradients, strict=True):
+            some = range(0, parameter.numel(), max(1, parameter.numel() // 12))
+            for index in some:
+                flat = parameter.view(-1)
+                middle = float(flat[index])
+                ends = []
+                for sign in (1, -1):
+                    flat[index] = middle + sign * step
+                    ends.append(float(loss()))
+                flat[index] = middle
+                slope = (ends[0] - ends[1]) / (2 * step)
+                assert abs(slope - float(gradient.view(-1)[index])) < 1e-4, name
+    assert all(g.isfinite().all() for g in gradients)
+    assert sum(float(g.abs().sum()) > 0 for g in gradients) >= len(gradients) - 1
+
+
+def test_the_result_can_be_differentiated_where_no_graph_is_on() -> None:
+    net, volumes = conv_net(), maps()
+    with torch.no_grad():
+        assert relevance(net, volumes).requires_grad
+    one = relevance(net, volumes, "probability", 1).flatten(1).sum(1)
+    torch.testing.assert_close(one.detach(), net(volumes).softmax(1)[:, 1].detach())
+    (slope,) = torch.autograd.grad(relevance(net, volumes)[:, :, 1].sum(), net[0].weight)
+    assert slope.abs().sum() > 0
+
+
+def test_several_channels() -> None:
+    net = nn.Sequential(nn.Conv3d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
+    scramble(net)
+    volumes = torch.cat([maps(seed=k) for k in range(3)], dim=1)
+    found = relevance(net, volumes)
+    assert found.shape == (2, 3, 4, 5, 6)
+    torch.testing.assert_close(found.detach().flatten(1).sum(1), torch.ones(2).double())

@@ -11,6 +11,7 @@ import pytest
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group import cohort
 from bids_xai.group.context import GroupContext, load_scans, load_splits, read_rows
+from bids_xai.group.people import read_participants
 from bids_xai.group.run import find_template
 
 
@@ -141,7 +142,7 @@ def test_tables_of_excel_are_read(derivatives: Any, line: str) -> None:
         people(*everybody(derivatives)) + "sub-short\nsub-long\t70\tAD\tmore\n\nsub-Jörg\t1\tAD\n"
     )
     derivatives.people("\ufeff" + text.replace("\n", line))
-    found = cohort.read_participants(derivatives.raw, "diagnosis")
+    found = read_participants(derivatives.raw, ("diagnosis",))
     assert found["sub-NC00"]["diagnosis"] == "NC"
     assert found["sub-short"]["diagnosis"] is None
     assert found["sub-Jörg"]["diagnosis"] == "AD"
@@ -157,7 +158,7 @@ def test_tables_of_excel_are_read(derivatives: Any, line: str) -> None:
 def test_tables_that_are_not_utf8_are_named(derivatives: Any, encoding: str) -> None:
     derivatives.people(people(("sub-Jörg", "AD")), encoding)
     with pytest.raises(BadDataError, match=r"not UTF-8.*participants\.tsv.*save it as UTF-8"):
-        cohort.read_participants(derivatives.raw, "diagnosis")
+        read_participants(derivatives.raw, ("diagnosis",))
 
 
 def test_without_participants_there_are_no_classes(derivatives: Any) -> None:
@@ -171,7 +172,7 @@ def test_without_participants_there_are_no_classes(derivatives: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("participant_id\tage\nsub-01\t3\n", "no column 'diagnosis'.*target.column.*age"),
+        ("participant_id\tage\nsub-01\t3\n", "no column 'diagnosis'.*study file.*age"),
         ("id\tdiagnosis\nsub-01\tAD\n", "no column 'participant_id'"),
         ("participant_id,diagnosis\nsub-01,AD\n", "no column 'participant_id'"),
         ("", "no column 'participant_id'"),
@@ -180,14 +181,14 @@ def test_without_participants_there_are_no_classes(derivatives: Any) -> None:
 def test_missing_columns_are_named(derivatives: Any, text: str, match: str) -> None:
     derivatives.people(text)
     with pytest.raises(BadDataError, match=match) as caught:
-        cohort.read_participants(derivatives.raw, "diagnosis")
+        read_participants(derivatives.raw, ("diagnosis",))
     assert "participants.tsv" in str(caught.value)
 
 
 def test_an_open_quote_does_not_swallow_people(derivatives: Any) -> None:
     derivatives.people('participant_id\tnote\tdiagnosis\nsub-1\t"tall\tAD\nsub-2\tn/a\tNC\n')
     try:
-        found = cohort.read_participants(derivatives.raw, "diagnosis")
+        found = read_participants(derivatives.raw, ("diagnosis",))
     except BadDataError:
         return
     assert set(found) == {"sub-1", "sub-2"}
@@ -196,13 +197,13 @@ def test_an_open_quote_does_not_swallow_people(derivatives: Any) -> None:
 def test_a_participant_listed_twice_is_refused(derivatives: Any) -> None:
     derivatives.people(people(("sub-1", "AD"), ("sub-1", "NC")))
     with pytest.raises(BadDataError, match=r"sub-1 .*lines 2 and 3"):
-        cohort.read_participants(derivatives.raw, "diagnosis")
+        read_participants(derivatives.raw, ("diagnosis",))
 
 
 def test_a_cell_over_several_lines_is_refused(derivatives: Any) -> None:
     derivatives.people('participant_id\tnote\tdiagnosis\nsub-1\t"a\tAD\nsub-2\tb"\tNC\n')
     with pytest.raises(BadDataError, match="line 3 spans several lines"):
-        cohort.read_participants(derivatives.raw, "diagnosis")
+        read_participants(derivatives.raw, ("diagnosis",))
 
 
 def test_thirds_may_be_rounded(derivatives: Any) -> None:

@@ -36,7 +36,8 @@ def test_scores_of_each_split_are_those_of_the_hand(derivatives: Any) -> None:
     written = write_performance(context, rows)
     assert [p.name for p in written] == [
         "performance.tsv", "performance.json", "performance_summary.tsv",
-        "performance_summary.json", "comparisons.tsv", "comparisons.json",
+        "performance_summary.json", "comparisons.tsv", "comparisons.json", "roc.tsv", "roc.json",
+        "calibration.tsv", "calibration.json", "confusion.tsv", "confusion.json",
     ]  # fmt: skip
     table = read_rows(context.folder / "performance.tsv", "explain")
     first, second, third = table

@@ -234,7 +234,7 @@ def test_levels_are_in_mm(ants: Any, voxel_mm: float, shrink: str, sigmas: str) 
     assert options["--shrink-factors"] == shrink
     assert options["--smoothing-sigmas"] == sigmas
     assert options["--transform"] == "SyN[0.2,3.0,0.0]"
-    assert options["--convergence"].startswith("[50x30x8,")
+    assert options["--convergence"].startswith("[50x30x15,")
 
 
 @pytest.mark.parametrize(("kind", "stretch"), [("Rigid", 1.0), ("Affine", 1.06)])

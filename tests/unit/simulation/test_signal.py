@@ -46,3 +46,29 @@ def test_noise_is_rayleigh_in_air_and_gaussian_where_signal_is_high() -> None:
 
 def test_echo_times_are_multiples_of_the_first() -> None:
     np.testing.assert_allclose(s.ECHO_TIMES_S, 0.00492 * np.arange(1, 7))
+
+
+def test_inversion_signal_is_the_steady_state_of_many_pulses() -> None:
+    tissue, tr, te, ti = s.FlairTissue(0.82, 1.4, 0.095), 9.0, 0.12, 2.5
+    along = 1.0
+    for _ in range(50):
+        along = 1 - (1 + along) * np.exp(-ti / tissue.t1_s)  # inverted, then recovered until TI
+        signal = 0.82 * abs(along) * np.exp(-te / tissue.t2_s)
+        along = 1 - np.exp(-(tr - ti) / tissue.t1_s)  # tipped over, then recovered until TR
+    assert s.inversion_signal(tissue, tr, te, ti) == pytest.approx(signal)
+
+
+def test_flair_shows_fluid_dark_grey_above_white_and_lesions_brightest() -> None:
+    names = ("csf", "white", "grey", "lesion")
+    found = [float(s.flair_signal({name: np.ones(1)})[0]) for name in names]
+    assert found == sorted(found)
+    assert found[0] < 0.4 * found[1]
+    assert found[3] > 1.8 * found[1]
+    half = s.flair_signal({"white": np.full(1, 0.5), "lesion": np.full(1, 0.5)})
+    assert half == pytest.approx((found[1] + found[3]) / 2)
+
+
+def test_flair_knows_every_tissue_of_a_head() -> None:
+    assert set(s.FLAIR_TISSUES) == {*s.TISSUES, "lesion"}
+    for name, tissue in s.TISSUES.items():
+        assert s.FLAIR_TISSUES[name][:2] == tissue[:2]

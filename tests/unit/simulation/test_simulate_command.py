@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from bids_xai.cli import simulate
+from bids_xai.simulation.kinds import KINDS
 from bids_xai.simulation.write import simulate_cohort
 
 
@@ -42,6 +43,41 @@ def test_options_arrive(tmp_path, capsys) -> None:
     for text in ("n_participants=1", "voxel_mm=8.0", "max_sessions=1", "seed=3", "snr=40.0"):
         assert text in readme
     assert "effect_percent=10.0" in readme
+
+
+def test_kind_and_cheat_arrive(tmp_path, capsys) -> None:
+    small = ["--n-participants", "1", "--voxel-mm", "8", "--sessions", "1"]
+    for words, text in (
+        (["--kind", "t1w", "--cheat"], "kind=t1w, cheat=0.9"),
+        (["--kind", "megre", "--cheat", "0.6"], "seed=0, cheat=0.6"),
+        (["--kind", "digits"], "kind=digits"),
+    ):
+        out = tmp_path / words[1]
+        assert simulate.main([str(out), *small, *words]) == 0
+        assert text in (out / "README").read_text()
+    assert "1/1 sub-01 digit 0 1 session\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--cheat", "1.5"], "cheat = 1.5 is out of range"),
+        (["--kind", "t1w", "--effect", "60"], "effect_percent = 60.0 is out of range"),
+        (["--kind", "digits", "--effect", "10"], "no effect"),
+        (["--kind", "digits", "--cheat"], "no markers"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(tmp_path, capsys, words, problem) -> None:
+    assert simulate.main([str(tmp_path / "new"), *words]) == 64
+    assert problem in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_kinds_of_command_line_and_table_are_the_same() -> None:
+    actions = {action.dest: action for action in simulate.parser()._actions}
+    assert list(actions["kind"].choices) == list(KINDS)
+    for name in KINDS:
+        assert f"{name}:" in actions["kind"].help
 
 
 def test_user_errors_are_one_line_and_a_status(tmp_path, capsys) -> None:

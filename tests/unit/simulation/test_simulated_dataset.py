@@ -16,10 +16,9 @@ import pytest
 from scipy import ndimage
 
 from bids_xai.errors import CannotCreateError
+from bids_xai.simulation import encode, megre
 from bids_xai.simulation import scan as scans
-from bids_xai.simulation import write
-from bids_xai.simulation.anatomy import head_model
-from bids_xai.simulation.cohort import SimulationOptions, draw_cohort, generator
+from bids_xai.simulation.cohort import SimulationOptions, draw_cohort
 from bids_xai.simulation.deformation import Grid, random_rigid
 from bids_xai.simulation.signal import mix
 from bids_xai.simulation.write import simulate_cohort
@@ -95,9 +94,9 @@ def test_mean_first_echo_brain_signal_is_the_reference_of_snr(cohort) -> None:
 
 def test_noise_in_air_has_the_sd_of_the_snr() -> None:
     options = SimulationOptions(n_participants=1, voxel_mm=5, snr=50)
-    scan = scans.simulate_scan(draw_cohort(options)[0], 1, options)
-    no_head = scan.megre_r2star == 0
-    airs = ((scan.t1w[:2], 10), (scan.megre[0][no_head], 20), (scan.megre[5][no_head], 20))
+    scan = megre.simulate_scan(draw_cohort(options)[0], 1, options)
+    no_head = scan.r2star == 0
+    airs = ((scan.t1w.image[:2], 10), (scan.megre[0][no_head], 20), (scan.megre[5][no_head], 20))
     for air, sigma in airs:
         assert air.mean() == pytest.approx(sigma * np.sqrt(np.pi / 2), rel=0.03)
         assert air.std() == pytest.approx(sigma * np.sqrt(2 - np.pi / 2), rel=0.05)
@@ -118,7 +117,7 @@ def test_ants_reproduces_the_t1w_through_the_written_field(cohort, tmp_path) -> 
 
 def test_field_takes_points_where_the_simulation_takes_them(cohort) -> None:
     options = SimulationOptions(n_participants=4, voxel_mm=4, snr=1e5, seed=7)
-    control = scans.simulate_scan(cohort.people[1], 1, options).control
+    control = megre.simulate_scan(cohort.people[1], 1, options).setting.control
     stem = cohort.stems()[2]
     field = cohort.truth / f"{stem}_from-{embedded.SPACE}_to-T1w_mode-image_xfm.nii.gz"
     points = np.random.default_rng(0).uniform(-60, 60, (20, 3))
@@ -130,7 +129,7 @@ def test_field_takes_points_where_the_simulation_takes_them(cohort) -> None:
 
 def test_rigid_file_holds_the_inverse_of_a_large_motion(tmp_path) -> None:
     motion = random_rigid(np.random.default_rng(1), 40, 50, np.array([5.0, -10, 20]))
-    write._write_rigid(tmp_path / "xfm.txt", motion)
+    (tmp_path / "xfm.txt").write_bytes(encode.rigid(motion))
     point = np.array([12.0, -34, 56])
     transform = ants.read_transform(str(tmp_path / "xfm.txt"))
     found = np.array(ants.apply_ants_transform_to_point(transform, point * [-1, -1, 1]))
@@ -141,33 +140,30 @@ def test_rigid_file_holds_the_inverse_of_a_large_motion(tmp_path) -> None:
 def test_rigid_file_aligns_megre_with_t1w(tmp_path) -> None:
     options = SimulationOptions(n_participants=1, voxel_mm=2.5, seed=7)
     person = draw_cohort(options)[0]
-    scan = scans.simulate_scan(person, 1, options)
-    expected = r2star_on_t1w_grid(scan, person, options)
-    write._write_image(tmp_path / "t1w.nii.gz", scan.t1w, scan.t1w_grid)
-    write._write_image(tmp_path / "r2star.nii.gz", scan.megre_r2star, scan.megre_grid)
-    write._write_rigid(tmp_path / "xfm.txt", scan.motion)
+    scan = megre.simulate_scan(person, 1, options)
+    expected = r2star_on_t1w_grid(scan, person)
+    (tmp_path / "t1w.nii.gz").write_bytes(encode.image(scan.t1w.image, scan.t1w.grid))
+    (tmp_path / "r2star.nii.gz").write_bytes(encode.image(scan.r2star, scan.megre_grid))
+    (tmp_path / "xfm.txt").write_bytes(encode.rigid(scan.setting.motion))
     fixed, moving = (ants.image_read(str(tmp_path / f"{n}.nii.gz")) for n in ("t1w", "r2star"))
     aligned = ants.apply_transforms(fixed, moving, [str(tmp_path / "xfm.txt")]).numpy()
     still = ants.resample_image_to_target(moving, fixed).numpy()
-    inner = ndimage.binary_erosion(scan.t1w_brain, iterations=3)
+    inner = ndimage.binary_erosion(scan.t1w.brain, iterations=3)
     errors = [np.abs(each - expected)[inner].mean() for each in (aligned, still)]
     assert np.corrcoef(aligned[inner], expected[inner])[0, 1] > 0.98
     assert errors[0] < 0.6 * errors[1]
 
 
-def r2star_on_t1w_grid(scan, person, options) -> np.ndarray:
+def r2star_on_t1w_grid(scan, person) -> np.ndarray:
     """What R2* would be had the MEGRE been acquired on the T1w grid without motion."""
-    anatomy = scans.draw_anatomy(generator(options.seed, person.index, 0))
-    points = scan.t1w_grid.points()
-    template = scan.control.to_template(points)
-    head = scans._sample(head_model(2.0), anatomy, scan.control, points, template)
-    return scans._spread(mix(head.proportions, person.r2star_per_s(1))[1], head, scan.t1w_grid)
+    head, grid = scan.t1w.head, scan.t1w.grid
+    return scans.spread(mix(head.proportions, person.r2star_per_s(1))[1], head, grid)
 
 
 def test_head_stays_inside_the_field_of_view() -> None:
     options = SimulationOptions(n_participants=8, voxel_mm=6)
     for person in draw_cohort(options):
-        head = scans.simulate_scan(person, 1, options).megre_r2star > 0
+        head = megre.simulate_scan(person, 1, options).r2star > 0
         assert head.any()
         assert not any(head.take(end, axis).any() for axis in range(3) for end in (0, -1))
 
@@ -176,9 +172,9 @@ def test_patients_have_more_r2star_in_the_nuclei_and_nowhere_else() -> None:
     options = SimulationOptions(n_participants=1, voxel_mm=4, effect_percent=0, max_sessions=1)
     ill = SimulationOptions(n_participants=1, voxel_mm=4, effect_percent=50, max_sessions=1)
     people = [draw_cohort(each)[0] for each in (options, ill)]
-    without, with_effect = (scans.simulate_scan(person, 1, options) for person in people)
-    np.testing.assert_array_equal(without.t1w, with_effect.t1w)
-    ratio = with_effect.megre_r2star / np.maximum(without.megre_r2star, 1e-6)
+    without, with_effect = (megre.simulate_scan(person, 1, options) for person in people)
+    np.testing.assert_array_equal(without.t1w.image, with_effect.t1w.image)
+    ratio = with_effect.r2star / np.maximum(without.r2star, 1e-6)
     changed = ratio > 1.001
     assert ratio.max() == pytest.approx(1 + people[1].effect, rel=0.02)
     volume_ml = changed.sum() * 5 * 5 * 6 / 1000
@@ -235,5 +231,21 @@ def test_a_folder_that_holds_something_is_refused(tmp_path) -> None:
 
 
 def test_grid_is_centred() -> None:
-    grid: Grid = scans._grid(np.array([1.0, 2, 3]), np.array([4.0, 5, 6]))
+    grid: Grid = scans.grid_about(np.array([1.0, 2, 3]), np.array([4.0, 5, 6]))
     np.testing.assert_allclose(grid.points().mean(axis=1), (1, 2, 3), atol=1e-3)
+
+
+def test_the_default_kind_is_what_it_was_before_there_were_others() -> None:
+    """Written down from the version without kinds: the same draws in the same order."""
+    options = SimulationOptions(n_participants=2, voxel_mm=8, seed=5)
+    person = draw_cohort(options)[0]
+    assert (person.age, person.sex, person.site, person.n_sessions) == (71, "F", "B", 2)
+    assert person.effect == pytest.approx(0.2881790742599169)
+    assert person.r2star_factors["putamen"] == pytest.approx(1.0540257087702385)
+    scan = megre.simulate_scan(person, 1, options)
+    assert scan.t1w.image.sum(dtype=int) == pytest.approx(2701429, abs=20)
+    sums = [2425167, 2171691, 1949321, 1755435, 1582768, 1431242]
+    assert scan.megre.sum(axis=(1, 2, 3), dtype=int) == pytest.approx(sums, abs=20)
+    assert scan.nuclei.sum() == 163
+    assert scan.r2star.sum(dtype=float) == pytest.approx(69151.8597, rel=1e-5)
+    np.testing.assert_allclose(scan.t1w.grid.affine[:3, 3], (-100.748, -139.953, -98.596))

@@ -60,3 +60,24 @@ def test_a_larger_cohort_begins_with_the_same_people() -> None:
 def test_options_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):
         SimulationOptions(**wrong)
+
+
+def test_effects_of_atrophy_stay_below_what_a_head_can_bear() -> None:
+    found = [p.effect for p in people(400, kind="t1w", effect_percent=50.0)][0::2]
+    assert max(found) == 0.7
+    assert np.median(found) == pytest.approx(0.5, abs=0.03)
+
+
+def test_patients_of_each_kind_have_their_own_name_and_age() -> None:
+    for kind, label, youngest, oldest in (("t1w", "AD", 55, 85), ("flair", "MS", 25, 60)):
+        found = people(100, kind=kind)
+        assert [p.diagnosis for p in found[:4]] == [label, "NC", label, "NC"]
+        assert [p.is_patient for p in found[:2]] == [True, False]
+        ages = [p.age for p in found]
+        assert youngest <= min(ages) < youngest + 8
+        assert oldest - 8 < max(ages) <= oldest
+
+
+def test_unknown_kinds_are_refused() -> None:
+    with pytest.raises(UsageError, match="no kind 'pet'"):
+        SimulationOptions(kind="pet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from bids_xai.attribution import METHODS
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.models import MODELS
-from bids_xai.studies.schema import Plateau, Study, load_study, preset_names
+from bids_xai.studies.schema import load_study, preset_names
+from bids_xai.studies.tables import Plateau, Study
 
 MINIMAL = """\
 name = "mine"
@@ -93,10 +95,11 @@ def test_whole_numbers_may_stand_for_numbers(write) -> None:
 
 MISTAKES = {
     "unknown table": ("[magic]\nx = 1", "unknown key 'magic'", "allowed here: name, target"),
-    "unknown key": ("[input]\nscal = 40", "unknown key 'input.scal'", "suffix, space, scale"),
+    "unknown key": (
+        "[input]\nscal = 40", "unknown key 'input.scal' (line 9)", "suffix, desc, space"),
     "unknown nested key": (
         "[training.plateau]\nwait = 1", "unknown key 'training.plateau.wait'", "patience"),
-    "table wanted": ("input = 3", "[input] must be a table", "write [input]"),
+    "table wanted": ("input = 3", "'input' must be a table", "write [input]"),
     "number wanted": ('[input]\nscale = "40"', "'input.scale' is '40'", "must be a number"),
     "no truth value": ("[input]\nscale = true", "'input.scale' is True", "must be a number"),
     "whole number wanted": ("[training]\nepochs = 1.5", "'training.epochs'", "a whole number"),
@@ -107,7 +110,29 @@ MISTAKES = {
     "numbers wanted": ('[splits]\nfractions = ["a"]', "'splits.fractions'", "a list of numbers"),
     "texts wanted": ("[attribution]\nmethods = [1]", "'attribution.methods'", "a list of texts"),
     "list wanted": ('[attribution]\nmethods = "x"', "'attribution.methods'", "a list of texts"),
-    "suffix": ('[input]\nsuffix = "T1w"', "input.suffix", "R2starmap"),
+    "suffix": ('[input]\nsuffix = "T1w.nii"', "input.suffix", "letters and digits"),
+    "scaling": ('[input]\nscaling = "max"', "input.scaling", "minmax", "zscore"),
+    "guided on z-scores": (
+        '[input]\nscaling = "zscore"\n[[configurations]]\nid = "B"\nrelevance_guided = true',
+        "relevance guidance (z+) needs input.scaling"),
+    "counts": ("[splits]\ncounts = [18]", "splits.counts must be two numbers"),
+    "fixed without a file": ('[splits]\nscheme = "fixed"', "splits.file is needed"),
+    "a file for random splits": ('[splits]\nfile = "x.tsv"', "splits.file is needed"),
+    "table of the target": ('[target2]\ntable = "x"', "unknown key 'target2'"),
+    "optimizer": ('[training]\noptimizer = "lbfgs"', "training.optimizer", "'adamw'"),
+    "axes": ("[training.augmentation]\nflip_axes = [3]", "flip_axes must be among 0, 1, 2"),
+    "guidance mask": ('[training]\nguidance_mask = "head"', "training.guidance_mask"),
+    "baseline": ('[[baselines]]\nid = "A"', "different ids"),
+    "features": ('[[baselines]]\nid = "s"\nfeatures = "x"', "baselines.features"),
+    "search": ('[search.values]\n"training.rate" = [1]', "search.values"),
+    "change of a configuration": (
+        '[[configurations]]\nid = "B"\ntraining = { epoch = 1 }',
+        "unknown key 'configurations.training.epoch'", "allowed here: epochs"),
+    "type of a change": (
+        '[[configurations]]\nid = "B"\ntraining = { epochs = "1" }',
+        "'configurations.training.epochs' is '1'", "a whole number"),
+    "rule of a change": (
+        '[[configurations]]\nid = "B"\nmodel = { architecture = "x" }', "model.architecture"),
     "space": ('[input]\nspace = "MNI"', "input.space", "T1w"),
     "scale": ("[input]\nscale = 0", "input.scale must be above 0"),
     "nan scale": ("[input]\nscale = nan", "input.scale must be above 0"),
@@ -117,15 +142,15 @@ MISTAKES = {
     "no shares": ("[splits]\nfractions = []", "three shares"),
     "too much": ("[splits]\nfractions = [0.7, 0.2, 0.2]", "sum to 1"),
     "nothing to test": ("[splits]\nfractions = [0.7, 0.3, 0.0]", "three shares"),
-    "scheme": ('[splits]\nscheme = "kfold"', "splits.scheme", "random"),
+    "scheme": ('[splits]\nscheme = "loo"', "splits.scheme", "random", "kfold"),
     "network": ('[model]\narchitecture = "vgg"', "model.architecture", *MODELS),
-    "method": ('[attribution]\nmethods = ["cam"]', "attribution.methods", *METHODS),
+    "method": ('[attribution]\nmethods = ["shap"]', "attribution.methods", *METHODS),
     "no method": ("[attribution]\nmethods = []", "attribution.methods"),
-    "epochs": ("[training]\nepochs = 0", "training.epochs"),
+    "epochs": ("[training]\nepochs = -1", "training.epochs"),
     "accumulate": ("[training]\naccumulate = 0", "accumulate must be 1 or more"),
     "rate": ("[training]\nlearning_rate = 0", "training.learning_rate"),
     "factor": ("[training.plateau]\nfactor = 1.0", "factor must lie between 0 and 1"),
-    "patience": ("[training.plateau]\npatience = 0", "plateau.patience"),
+    "patience": ("[training.plateau]\npatience = -1", "plateau.patience"),
     "lowest rate": ("[training.plateau]\nmin = 0", "plateau.min"),
     "spray space": ('[spray]\nspaces = ["MNI"]', "spray.spaces", "T1w, template"),
     "neighbours": ("[spray]\nneighbours = 1", "spray.neighbours must be 2 or more"),
@@ -157,7 +182,7 @@ def test_mistakes_are_named(mistake: str, write) -> None:
         ('name = "mine"\n', "", "missing key 'name'"),
         ('name = "mine"', 'name = "a/b"', "name must be letters, digits or -"),
         ('name = "mine"', 'name = ""', "name must be letters, digits or -"),
-        ('positive = "MS"\n', "", "missing key 'target.positive'"),
+        ('positive = "MS"\n', "", "target needs negative and positive, or classes"),
         ('positive = "MS"', 'positive = "HC"', "must differ"),
         ('positive = "MS"', "positive = 1", "'target.positive' is 1"),
         ('[[configurations]]\nid = "A"\n', "", "missing key 'configurations'"),
@@ -176,7 +201,7 @@ def test_what_is_needed_is_asked_for(
 def test_an_empty_list_of_configurations_is_refused(write) -> None:
     text = MINIMAL.replace('[[configurations]]\nid = "A"\n', "")
     refused(write("configurations = []\n" + text), "at least one table", "[[configurations]]")
-    refused(write("configurations = [1]\n" + text), "[[configurations]]", "must be a table")
+    refused(write("configurations = [1]\n" + text), "'configurations'", "must be a table")
 
 
 @pytest.mark.parametrize(
@@ -220,3 +245,30 @@ def test_a_study_that_does_not_exist_names_the_presets(tmp_path: Path) -> None:
             load_study(name)
         assert name in str(caught.value)
         assert caught.value.status == 66
+
+
+def test_classes_of_any_number(write) -> None:
+    text = MINIMAL.replace('negative = "HC"\npositive = "MS"', 'classes = ["HC", "RR", "PP"]')
+    target = load_study(write(text)).target
+    assert target.names == ("HC", "RR", "PP")
+    assert (target.positive_name, target.positive_index) == ("PP", 2)
+    named = load_study(write(text.replace("[[conf", 'positive = "RR"\n[[conf', 1))).target
+    assert named.positive_index == 1
+    refused(write(text.replace("[[conf", 'positive = "XX"\n[[conf', 1)), "one of target.classes")
+
+
+def test_a_configuration_changes_what_it_names_and_nothing_else(write) -> None:
+    change = """\
+[[configurations]]
+id = "B"
+input = { voxel_mm = 3 }
+training = { epochs = 7, early_stopping = { patience = 2 } }
+"""
+    study = load_study(write(MINIMAL + change))
+    first, second = (study.of(one) for one in study.configurations)
+    assert first == study
+    assert second.input == dataclasses.replace(study.input, voxel_mm=3.0)
+    assert isinstance(second.input.voxel_mm, float)
+    stopping = dataclasses.replace(study.training.early_stopping, patience=2)
+    assert second.training == dataclasses.replace(study.training, epochs=7, early_stopping=stopping)
+    assert second.model == study.model

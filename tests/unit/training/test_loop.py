@@ -1,4 +1,4 @@
-"""Training: objective, plateau, resume, log."""
+"""Training: objective, plateau, log."""
 
 from __future__ import annotations
 
@@ -6,88 +6,28 @@ import math
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn, optim
+from torch import nn, optim
+from training_cases import SHAPE, Interrupt, Scan, make_recipe, make_scans, weights_of
 
 from bids_xai.attribution.zplus import relevance_zplus
 from bids_xai.errors import BadDataError, UsageError
 from bids_xai.models.graz import Graz
-from bids_xai.training import loop
+from bids_xai.training import epoch as epochs
 from bids_xai.training.checkpoint import CHECKPOINT, restore, snapshot
 from bids_xai.training.loop import LOG, EpochRecord, predict, train
 from bids_xai.training.recipe import Recipe
 
-SHAPE = (16, 18, 21)
-Scan = tuple[Tensor, Tensor, int]
-
-
-def _scans(n: int, seed: int = 0, signal: float = 0.6) -> list[Scan]:
-    """Noise in [0, 1]; the second class is brighter inside the mask."""
-    generator = torch.Generator().manual_seed(seed)
-    mask = torch.zeros(1, *SHAPE)
-    mask[:, 4:12, 5:14, 3:12] = 1
-    scans = []
-    for i in range(n):
-        volume = torch.rand(1, *SHAPE, generator=generator) * 0.4
-        scans.append((volume + signal * mask * (i % 2), mask, i % 2))
-    return scans
-
-
-def _recipe(**changes: object) -> Recipe:
-    values: dict[str, object] = {"epochs": 4, "batch_size": 3, "patience": 2, **changes}
-    return Recipe(**values)  # type: ignore[arg-type]
-
-
-class Interrupt(Exception):
-    """Stands for a killed job."""
-
-
-def _weights(model: nn.Module) -> list[Tensor]:
-    return [tensor.clone() for tensor in model.state_dict().values()]
-
-
-@pytest.mark.parametrize("guided", [False, True])
-@pytest.mark.parametrize("after", [1, 4, 6])
-def test_resumed_training_equals_uninterrupted_training(
-    tmp_path: Path, guided: bool, after: int
-) -> None:
-    recipe = _recipe(
-        epochs=6, relevance_guided=guided, patience=1, min_delta=0.2, learning_rate=3e-3
-    )
-    data, validation = _scans(8), _scans(4, seed=1)
-    straight = Graz(SHAPE)
-    expected = train(straight, data, validation, recipe, folder=tmp_path / "a", device="cpu")
-    assert len({record.lr for record in expected.history}) > 1  # a plateau was met
-
-    def stop(record: EpochRecord) -> None:
-        if record.epoch == after:
-            raise Interrupt
-
-    folder = tmp_path / "b"
-    with pytest.raises(Interrupt):
-        train(Graz(SHAPE), data, validation, recipe, folder=folder, device="cpu", progress=stop)
-    assert (folder / CHECKPOINT).is_file()
-    torch.manual_seed(123)  # the global generator must not matter
-    model = Graz(SHAPE)
-    found = train(model, data, validation, recipe, folder=folder, device="cpu")
-    assert found.resumed_after == after
-    for one, two in zip(_weights(straight), _weights(model), strict=True):
-        assert torch.equal(one, two)
-    assert found.best_epoch == expected.best_epoch
-    assert [replace(record, seconds=0.0) for record in found.history] == [
-        replace(record, seconds=0.0) for record in expected.history
-    ]
-    assert sorted(path.name for path in folder.iterdir()) == [LOG]
-
 
 def test_guidance_moves_relevance_into_the_mask(tmp_path: Path) -> None:
-    data = _scans(8, signal=0.0)
+    data = make_scans(8, signal=0.0)
     shares = {}
     for guided in (False, True):
-        recipe = _recipe(epochs=8, relevance_guided=guided, learning_rate=3e-3)
+        recipe = make_recipe(epochs=8, relevance_guided=guided, learning_rate=3e-3)
         result = train(
             Graz(SHAPE), data, data[:4], recipe, folder=tmp_path / str(guided), device="cpu"
         )
@@ -105,7 +45,8 @@ def test_guidance_can_set_in_later(tmp_path: Path) -> None:
         "early": {"relevance_guided": True},
     }.items():  # fmt: skip
         result = train(
-            Graz(SHAPE), _scans(8), _scans(4, seed=1), _recipe(epochs=4, patience=9, **changes),
+            Graz(SHAPE), make_scans(8), make_scans(4, seed=1),
+            make_recipe(epochs=4, patience=9, **changes),
             folder=tmp_path / name, device="cpu",
         )  # fmt: skip
         ends[name] = [record.train_ce for record in result.history]
@@ -115,9 +56,9 @@ def test_guidance_can_set_in_later(tmp_path: Path) -> None:
 
 
 def test_it_learns_and_ends_with_its_best_epoch(tmp_path: Path) -> None:
-    recipe = _recipe(epochs=15, learning_rate=3e-3, min_delta=0.0)
-    model, validation = Graz(SHAPE), _scans(6, seed=2)
-    result = train(model, _scans(12), validation, recipe, folder=tmp_path, device="cpu")
+    recipe = make_recipe(epochs=8, learning_rate=1e-2, min_delta=0.0)
+    model, validation = Graz(SHAPE), make_scans(6, seed=2)
+    result = train(model, make_scans(12), validation, recipe, folder=tmp_path, device="cpu")
     losses = [record.validation_loss for record in result.history]
     assert result.best_epoch == int(np.argmin(losses)) + 1
     assert result.best_validation_loss == min(losses)
@@ -129,12 +70,14 @@ def test_it_learns_and_ends_with_its_best_epoch(tmp_path: Path) -> None:
 
 
 def test_the_log_has_every_number(tmp_path: Path) -> None:
-    model, validation = Graz(SHAPE), _scans(5, seed=2)
-    result = train(model, _scans(6), validation, _recipe(epochs=1), folder=tmp_path, device="cpu")
+    model, validation = Graz(SHAPE), make_scans(5, seed=2)
+    result = train(
+        model, make_scans(6), validation, make_recipe(epochs=1), folder=tmp_path, device="cpu"
+    )
     header, row = (line.split("\t") for line in (tmp_path / LOG).read_text().splitlines())
     assert header == [field.name for field in fields(EpochRecord)]
     assert header[0] == "epoch"
-    assert len(header) == 10
+    assert len(header) == 11
     found = dict(zip(header, map(float, row), strict=True))
     volumes, masks = (torch.stack([scan[k] for scan in validation]) for k in (0, 1))
     logits, relevance = relevance_zplus(model, volumes)  # one epoch: the best is the last
@@ -148,8 +91,8 @@ def test_the_log_has_every_number(tmp_path: Path) -> None:
 
 
 def test_the_guided_objective_is_ce_minus_the_weighted_share(tmp_path: Path) -> None:
-    recipe = _recipe(epochs=1, relevance_guided=True, guidance_weight=0.5)
-    result = train(Graz(SHAPE), _scans(5), _scans(4), recipe, folder=tmp_path, device="cpu")
+    recipe = make_recipe(epochs=1, relevance_guided=True, guidance_weight=0.5)
+    result = train(Graz(SHAPE), make_scans(5), make_scans(4), recipe, folder=tmp_path, device="cpu")
     (record,) = result.history
     expected = record.validation_ce - 0.5 * record.inner_mask_share
     assert record.validation_loss == pytest.approx(expected, rel=1e-5)
@@ -162,12 +105,12 @@ def test_accumulated_batches_equal_one_batch(tmp_path: Path, guided: bool) -> No
     weights = []
     for batch_size, accumulate in ((4, 1), (2, 2), (1, 4)):
         model = Graz(SHAPE).double()
-        data = [(volume.double(), mask.double(), label) for volume, mask, label in _scans(7)]
-        recipe = _recipe(
+        data = [(volume.double(), mask.double(), label) for volume, mask, label in make_scans(7)]
+        recipe = make_recipe(
             epochs=2, batch_size=batch_size, accumulate=accumulate, relevance_guided=guided
         )
         train(model, data, data, recipe, folder=tmp_path / str(batch_size), device="cpu")
-        weights.append(_weights(model))
+        weights.append(weights_of(model))
     for other in weights[1:]:
         for one, two in zip(weights[0], other, strict=True):
             torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-9)
@@ -178,14 +121,15 @@ def test_every_scan_is_used_once_an_epoch_in_another_order(
 ) -> None:
     class Counted(list[Scan]):
         asked: list[int]
+        labels: list[int]
 
         def __getitem__(self, index: int) -> Scan:  # type: ignore[override]
             self.asked.append(index)
             return super().__getitem__(index)
 
-    data = Counted(_scans(7))
-    data.asked = []
-    train(Graz(SHAPE), data, _scans(2), _recipe(epochs=2), folder=tmp_path, device="cpu")
+    data = Counted(make_scans(7))
+    data.asked, data.labels = [], [label for _, _, label in data]
+    train(Graz(SHAPE), data, make_scans(2), make_recipe(epochs=2), folder=tmp_path, device="cpu")
     first, second = data.asked[:7], data.asked[7:]
     assert sorted(first) == sorted(second) == list(range(7))
     assert first != second
@@ -199,7 +143,15 @@ def test_biases_never_become_positive(tmp_path: Path) -> None:
         assert all((bias <= 0).all() for bias in biases)
         assert any((bias < 0).any() for bias in biases)
 
-    train(model, _scans(6), _scans(4), _recipe(), folder=tmp_path, device="cpu", progress=check)
+    train(
+        model,
+        make_scans(6),
+        make_scans(4),
+        make_recipe(),
+        folder=tmp_path,
+        device="cpu",
+        progress=check,
+    )
 
 
 @pytest.mark.parametrize("reset", [True, False])
@@ -209,21 +161,22 @@ def test_a_plateau_lowers_the_rate_and_goes_back(
     """With validation losses told in advance, rates and returns follow from the rule by hand."""
     told = [1.0, 0.5, 0.49995, 0.6, 0.6, 0.6, 0.4, 0.5, 0.5]
     rates = [1e-3, 1e-3, 1e-3, 1e-3, 3e-4, 3e-4, 1e-4, 1e-4, 1e-4]
-    measure = loop._validate
+    measure = epochs.validate
 
-    def scripted(model: nn.Module, data: list[Scan], recipe: Recipe, epoch: int) -> object:
-        return measure(model, data, recipe, epoch) | {"validation_loss": told[epoch - 1]}
+    def scripted(model: nn.Module, data: list[Scan], how: Recipe, epoch: int, *rest: Any) -> Any:
+        found = measure(model, data, how, epoch, *rest)
+        return replace(found, validation_loss=told[epoch - 1])
 
-    monkeypatch.setattr(loop, "_validate", scripted)
+    monkeypatch.setattr(epochs, "validate", scripted)
     model, seen = Graz(SHAPE), []
     result = train(
         model,
-        _scans(6),
-        _scans(2),
-        _recipe(epochs=9, min_learning_rate=1e-4, reset_weights=reset),
+        make_scans(6),
+        make_scans(2),
+        make_recipe(epochs=9, min_learning_rate=1e-4, reset_weights=reset),
         folder=tmp_path,
         device="cpu",
-        progress=lambda record: seen.append(_weights(model)),
+        progress=lambda record: seen.append(weights_of(model)),
     )
     np.testing.assert_allclose([record.lr for record in result.history], rates)
     same = [[all(map(torch.equal, seen[i], seen[j])) for j in range(9)] for i in range(9)]
@@ -231,7 +184,7 @@ def test_a_plateau_lowers_the_rate_and_goes_back(
     # after epochs 4 and 6 back to epoch 2, at the lowest rate no more
     assert returns == ({(3, 1), (5, 1), (5, 3)} if reset else set())
     assert (result.best_epoch, result.best_validation_loss) == (7, 0.4)
-    assert all(map(torch.equal, _weights(model), seen[6]))
+    assert all(map(torch.equal, weights_of(model), seen[6]))
 
 
 def test_a_snapshot_is_a_copy_of_weights_and_moments() -> None:
@@ -260,60 +213,66 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     def stop(record: EpochRecord) -> None:
         raise Interrupt
 
-    data, validation = _scans(4), _scans(2)
+    data, validation = make_scans(4), make_scans(2)
     with pytest.raises(Interrupt):
         train(
-            Graz(SHAPE), data, validation, _recipe(), folder=tmp_path, device="cpu", progress=stop
+            Graz(SHAPE),
+            data,
+            validation,
+            make_recipe(),
+            folder=tmp_path,
+            device="cpu",
+            progress=stop,
         )
     for model, scans, recipe, differing in (
-        (Graz(SHAPE), data, _recipe(learning_rate=1e-4), "recipe"),
-        (Graz(SHAPE, seed=1), data, _recipe(), "initial_weights"),
-        (Graz(SHAPE), data[:3], _recipe(), "scans"),
+        (Graz(SHAPE), data, make_recipe(learning_rate=1e-4), "recipe"),
+        (Graz(SHAPE, seed=1), data, make_recipe(), "initial_weights"),
+        (Graz(SHAPE), data[:3], make_recipe(), "scans"),
     ):
         with pytest.raises(UsageError, match=rf"another run: {differing} differ.*checkpoint"):
             train(model, scans, validation, recipe, folder=tmp_path, device="cpu")
     (tmp_path / CHECKPOINT).write_bytes(b"torn")
     with pytest.raises(BadDataError, match=r"cannot be read.*checkpoint.*delete it"):
-        train(Graz(SHAPE), data, validation, _recipe(), folder=tmp_path, device="cpu")
+        train(Graz(SHAPE), data, validation, make_recipe(), folder=tmp_path, device="cpu")
 
 
 def test_undefined_input_stops_with_a_clear_error(tmp_path: Path) -> None:
-    data, broken = _scans(4), _scans(4)
+    data, broken = make_scans(4), make_scans(4)
     broken[1][0][0, 3, 2, 1] = math.nan
     with pytest.raises(BadDataError, match="training loss of epoch 1 is not finite"):
-        train(Graz(SHAPE), broken, data, _recipe(), folder=tmp_path, device="cpu")
+        train(Graz(SHAPE), broken, data, make_recipe(), folder=tmp_path, device="cpu")
     with pytest.raises(BadDataError, match="validation loss of epoch 1 is not finite"):
-        train(Graz(SHAPE), data, broken, _recipe(), folder=tmp_path, device="cpu")
+        train(Graz(SHAPE), data, broken, make_recipe(), folder=tmp_path, device="cpu")
 
 
 def test_inputs_that_z_plus_does_not_cover_train_unguided_only(tmp_path: Path) -> None:
-    data = [(volume - 0.2, mask, label) for volume, mask, label in _scans(4)]
-    result = train(Graz(SHAPE), data, data, _recipe(epochs=1), folder=tmp_path, device="cpu")
+    data = [(volume - 0.2, mask, label) for volume, mask, label in make_scans(4)]
+    result = train(Graz(SHAPE), data, data, make_recipe(epochs=1), folder=tmp_path, device="cpu")
     assert math.isnan(result.history[0].inner_mask_share)
     assert (tmp_path / LOG).read_text().count("n/a") == 2
-    guided = _recipe(relevance_guided=True)
+    guided = make_recipe(relevance_guided=True)
     with pytest.raises(BadDataError, match="needs inputs >= 0"):
         train(Graz(SHAPE), data, data, guided, folder=tmp_path / "g", device="cpu")
     elu = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(SHAPE), 3), nn.ELU(), nn.Linear(3, 2))
     with pytest.raises(UsageError, match=r"no rule for .*ELU"):
         train(elu, data, data, guided, folder=tmp_path / "e", device="cpu")
-    result = train(elu, data, data, _recipe(epochs=1), folder=tmp_path / "e", device="cpu")
+    result = train(elu, data, data, make_recipe(epochs=1), folder=tmp_path / "e", device="cpu")
     assert math.isnan(result.history[0].relevance_sum)
 
 
 def test_masks_on_another_grid_and_empty_sets_are_refused(tmp_path: Path) -> None:
-    data = _scans(4)
+    data = make_scans(4)
     turned = [(volume, mask.transpose(1, 2), label) for volume, mask, label in data]
     with pytest.raises(BadDataError, match="one grid"):
-        train(Graz(SHAPE), turned, data, _recipe(), folder=tmp_path, device="cpu")
+        train(Graz(SHAPE), turned, data, make_recipe(), folder=tmp_path, device="cpu")
     with pytest.raises(BadDataError, match="no validation scans"):
-        train(Graz(SHAPE), data, [], _recipe(), folder=tmp_path, device="cpu")
+        train(Graz(SHAPE), data, [], make_recipe(), folder=tmp_path, device="cpu")
     with pytest.raises(BadDataError, match="no scans to predict"):
         predict(Graz(SHAPE), [], 2, "cpu")
 
 
 def test_predict_keeps_order_and_modes() -> None:
-    model, data = Graz(SHAPE).train(), _scans(5)
+    model, data = Graz(SHAPE).train(), make_scans(5)
     probabilities = predict(model, data, 2, "cpu")
     assert model.training
     assert probabilities.shape == (5, 2)
@@ -323,25 +282,9 @@ def test_predict_keeps_order_and_modes() -> None:
     np.testing.assert_allclose(probabilities, alone, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"epochs": 0}, {"factor": 1.0}, {"learning_rate": math.nan}, {"accumulate": 0}, {"seed": -1}],
-)
-def test_impossible_recipes_are_refused(change: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match=next(iter(change))):
-        Recipe(**change)  # type: ignore[arg-type]
-
-
-def test_the_paper_is_the_default() -> None:
-    recipe = Recipe()
-    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (60, 6, 1e-3)
-    assert (recipe.patience, recipe.min_delta, recipe.factor) == (5, 1e-4, 0.3)
-    assert (recipe.min_learning_rate, recipe.guidance_weight) == (1e-6, 1.0)
-
-
 def test_consecutive_rates_only_fall(tmp_path: Path) -> None:
-    recipe = _recipe(epochs=6, patience=1, min_delta=10.0, min_learning_rate=2e-4)
-    result = train(Graz(SHAPE), _scans(4), _scans(2), recipe, folder=tmp_path, device="cpu")
+    recipe = make_recipe(epochs=6, patience=1, min_delta=10.0, min_learning_rate=2e-4)
+    result = train(Graz(SHAPE), make_scans(4), make_scans(2), recipe, folder=tmp_path, device="cpu")
     rates = [record.lr for record in result.history]
     assert all(later <= earlier for earlier, later in pairwise(rates))
     assert rates == pytest.approx([1e-3, 1e-3, 3e-4, 2e-4, 2e-4, 2e-4])

@@ -26,6 +26,7 @@ def test_names_fit_nipype_and_tell_labels_apart(tmp_path: Path) -> None:
 # nipype configures itself globally and starts processes: each run in one of its own
 _RUN = """
 import logging, sys
+from functools import partial
 from pathlib import Path
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
@@ -34,9 +35,11 @@ from bids_xai.workflows.engine import Job, run_jobs
 
 OUT = Path(sys.argv[1])
 
-def step(name, wait, log):
-    import time
+def step(name, wait, log, mode):
+    import os, time
     if name == "sub-2":
+        if mode == "kill":
+            os.kill(os.getpid(), 9)
         from bids_xai.errors import BadDataError
         raise BadDataError("the image is damaged", file="x.nii.gz", fix="copy it again")
     time.sleep(wait)
@@ -50,20 +53,19 @@ def publish(ready, stamp, root):
     write_stamp(Path(stamp), "digest", Path(root), [])
     return stamp
 
-def build(stamp):
-    def graph(name):
-        made = pe.Workflow(name)
-        first, second = (
-            pe.Node(Function(function=step, output_names=["out"]), f"step_{i}") for i in (1, 2)
-        )
-        last = pe.Node(Function(function=publish, output_names=["out"]), "publish")
-        for node in (first, second):
-            node.inputs.wait, node.inputs.log = 0.01, str(OUT / "order.txt")
-        first.inputs.name = name
-        last.inputs.stamp, last.inputs.root = str(stamp), str(OUT)
-        made.connect([(first, second, [("out", "name")]), (second, last, [("out", "ready")])])
-        return made
-    return graph
+def graph(name, stamp):
+    made = pe.Workflow(name)
+    first, second = (
+        pe.Node(Function(function=step, output_names=["out"]), f"step_{i}") for i in (1, 2)
+    )
+    last = pe.Node(Function(function=publish, output_names=["out"]), "publish")
+    for node in (first, second):
+        node.inputs.wait, node.inputs.log = 0.01, str(OUT / "order.txt")
+        node.inputs.mode = sys.argv[3]
+    first.inputs.name = name
+    last.inputs.stamp, last.inputs.root = str(stamp), str(OUT)
+    made.connect([(first, second, [("out", "name")]), (second, last, [("out", "ready")])])
+    return made
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
@@ -72,7 +74,8 @@ if __name__ == "__main__":
         stop_on_first_crash=sys.argv[3] == "stop",
     )
     jobs = [
-        Job(f"sub-{i}", str(i), OUT / f"sub-{i}.json", "digest", build(OUT / f"sub-{i}.json"))
+        Job(f"sub-{i}", str(i), OUT / f"sub-{i}.json", "digest",
+            partial(graph, stamp=OUT / f"sub-{i}.json"))
         for i in range(1, 6)
     ]
     outcome = run_jobs(jobs, settings, "working")
@@ -131,4 +134,18 @@ def test_nothing_is_left_but_the_failed_session(finished: Path) -> None:
 def test_the_first_crash_stops_the_run_where_asked(tmp_path: Path) -> None:
     said = run(tmp_path, 1, "stop")
     assert "DONE ['sub-1']" in said
+    assert "'sub-5': 'not processed: the run stopped before it'" in said
+
+
+def test_a_killed_process_takes_its_own_session_only(tmp_path: Path) -> None:
+    """As the system kills where memory runs out."""
+    said = run(tmp_path, 2, "kill")
+    assert "DONE ['sub-1', 'sub-3', 'sub-4', 'sub-5']" in said
+    assert "going on with 1" in said
+    assert "FAILED {'sub-2': 'its process was killed" in said
+
+
+def test_stopping_leaves_the_rest_where_processes_run_side_by_side(tmp_path: Path) -> None:
+    said = run(tmp_path, 2, "stop")
+    assert "'sub-2': 'the image is damaged" in said
     assert "'sub-5': 'not processed: the run stopped before it'" in said

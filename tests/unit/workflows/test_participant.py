@@ -35,7 +35,6 @@ def settings(**options: Any) -> RunSettings:
         ({"inputs": ("megre", "R2starmap"), "derivatives": OTHER}, "would have one name"),
         ({"noise_floor": 3.0, "r2star_method": "arlo"}, "--noise-floor is not for arlo"),
         ({"rician": True, "r2star_method": "loglin"}, "--rician is not for loglin"),
-        ({"model": Path("m"), "inputs": ("T1w",)}, "--model explains R2"),
         (
             {"model": Path("m"), "output_spaces": (OutputSpace("T", 2, "1"),)},
             "--model does not know the cohorts",

@@ -1,0 +1,43 @@
+"""For ``--sloppy``: the coarsest voxels that each network of a study still takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bids_xai.errors import UsageError
+from bids_xai.group.context import GroupContext
+from bids_xai.group.dry_run import network_size
+from bids_xai.group.maps import find_maps
+from bids_xai.interfaces.network_grid import common_shape
+from bids_xai.studies.tables import Configuration, Study
+
+_EDGES_MM = (6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5)
+
+
+def coarsened(context: GroupContext) -> GroupContext:
+    """Return the context with every configuration on the coarsest voxels its network takes."""
+    study = context.study
+    configurations = tuple(_coarsened(context, one) for one in study.configurations)
+    return replace(context, study=replace(study, configurations=configurations))
+
+
+def _coarsened(context: GroupContext, configuration: Configuration) -> Configuration:
+    study = context.study.of(configuration)
+    files = [found.map for found in find_maps(context, study.input)][:1]
+    for edge in _EDGES_MM:
+        if edge <= study.input.voxel_mm:
+            break  # no coarser than the study has it
+        if _fits(study, common_shape(files, edge)):
+            changed = {**configuration.input, "voxel_mm": edge}
+            return replace(configuration, input=changed)
+    return configuration
+
+
+def _fits(study: Study, shape: tuple[int, int, int]) -> bool:
+    try:
+        network_size(
+            study.model.architecture, shape, len(study.target.names), **study.model.options
+        )
+    except UsageError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""One epoch: steps over the training scans in a new order, then the validation scans.
+
+Order, dropout and augmentation depend on seed, epoch and step alone. An epoch that was stopped
+between two steps therefore goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bids_xai.training.augmentation import augmentation
+from bids_xai.training.batches import Change, Scans, batches
+from bids_xai.training.losses import check_finite, losses
+from bids_xai.training.parameters import (
+    Penalty,
+    add_penalty_gradients,
+    set_training_mode,
+)
+from bids_xai.training.processes import Processes
+from bids_xai.training.recipe import Recipe
+from bids_xai.training.records import EpochRecord
+from bids_xai.training.resume import Learner
+from bids_xai.training.schedule import Part, Progress, warming_up
+from bids_xai.training.signals import StopRequest
+from bids_xai.training.validation import Validation, validate
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same from step to step."""
+
+    learner: Learner
+    recipe: Recipe
+    class_weights: Tensor | None
+    penalised: Sequence[Penalty]
+    processes: Processes
+    stop: StopRequest
+
+
+def run_epoch(
+    run: Run, train_data: Scans, validation_data: Scans, state: Progress
+) -> tuple[EpochRecord, Validation] | None:
+    """The next epoch; None where a signal stopped it, with what is done in ``state.part``."""
+    epoch = len(state.history) + 1
+    part = state.part
+    for group in run.learner.optimizer.param_groups:
+        group["lr"] = state.lr
+    if train_pass(run, train_data, epoch, part) and part.done < len(train_data):
+        return None
+    start = time.perf_counter()
+    found = validate(
+        run.learner.model, validation_data, run.recipe, epoch, run.class_weights,
+        run.processes, run.stop,
+    )  # fmt: skip
+    if found is None:
+        return None
+    loss, ce = (run.processes.total(part.sums) / len(train_data)).tolist()
+    record = EpochRecord(
+        epoch=epoch,
+        lr=state.lr,
+        train_loss=loss,
+        train_ce=ce,
+        validation_loss=found.validation_loss,
+        validation_ce=found.validation_ce,
+        validation_balanced_accuracy=found.validation_balanced_accuracy,
+        inner_mask_share=found.inner_mask_share,
+        relevance_sum=found.relevance_sum,
+        seconds=round(part.seconds + time.perf_counter() - start, 3),
+        scans_per_second=round(len(train_data) / max(part.seconds, 1e-9), 3),
+    )
+    return record, found
+
+
+def train_pass(run: Run, data: Scans, epoch: int, part: Part) -> bool:
+    """Take the steps that are left of an epoch, or those up to a signal; whether one came."""
+    recipe = run.recipe
+    if warming_up(recipe, epoch):
+        recipe = replace(recipe, relevance_guided=False)
+    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(data))
+    step_size = recipe.batch_size * recipe.accumulate
+    change = augmentation(recipe, epoch)
+    device = next(run.learner.model.parameters()).device
+    stopped = False
+    set_training_mode(run.learner.model, recipe.freeze)
+    start, before = time.perf_counter(), part.seconds
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for first in range(part.done, len(order), step_size):
+            scans = order[first : first + step_size].tolist()  # the last step may hold fewer
+            torch.manual_seed(_dropout_seed(recipe.seed, epoch, first, run.processes.rank))
+            sums, stopped = take_step(run, data, scans, recipe, epoch, change)
+            part.sums += sums
+            part.done = first + len(scans)
+            part.seconds = before + time.perf_counter() - start
+            if stopped:
+                break
+    return stopped
+
+
+def take_step(
+    run: Run, data: Scans, scans: Sequence[int], recipe: Recipe, epoch: int, change: Change | None
+) -> tuple[npt.NDArray[np.float64], bool]:
+    """One step of the optimizer on the mean objective of ``scans``, batch by batch.
+
+    Returns objective and cross-entropy summed over this process's scans, and whether a signal
+    asked one of the processes to stop.
+    """
+    learner, processes = run.learner, run.processes
+    device = next(learner.model.parameters()).device
+    sums = np.zeros(2)
+    learner.optimizer.zero_grad()
+    for volumes, masks, labels in batches(
+        data, processes.share(scans), recipe.batch_size, device,
+        channels_last=recipe.channels_last, change=change,
+    ):  # fmt: skip
+        found = losses(
+            learner.model, volumes, masks, labels, recipe,
+            training=True, class_weights=run.class_weights,
+        )  # fmt: skip
+        share = found.objective * (len(volumes) / len(scans))
+        learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+        values = torch.stack([found.objective, found.ce]).tolist()  # the one wait for the device
+        check_finite(values[0], f"training loss of epoch {epoch}")
+        sums += len(volumes) * np.array(values)
+    model = learner.model
+    stopped = processes.sum_gradients(model.parameters(), model.buffers(), bool(run.stop))
+    learner.scaler.unscale_(learner.optimizer)
+    add_penalty_gradients(run.penalised)
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    project = getattr(model, "project_biases", None)
+    if project is not None:
+        project()
+    return sums, stopped
+
+
+def _dropout_seed(seed: int, epoch: int, first: int, rank: int) -> int:
+    """Of the step that begins with scan ``first`` of the epoch, in one process."""
+    return int(np.random.SeedSequence((seed, epoch, first, rank)).generate_state(1)[0])

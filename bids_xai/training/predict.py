@@ -1,0 +1,34 @@
+"""Predictions of a trained network."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from bids_xai.errors import BadDataError
+from bids_xai.training.batches import Scans, batches
+from bids_xai.training.memory import saying_memory_is_short
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, data: Scans, batch_size: int, device: str | torch.device
+) -> npt.NDArray[np.float32]:
+    """Probabilities (n, classes) of scans, in their order; the model keeps its modes."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with saying_memory_is_short(batch_size, device):
+            model.to(device).eval()
+            parts = [
+                model(volumes).softmax(dim=1).cpu().numpy()
+                for volumes, _, _ in batches(data, range(len(data)), batch_size, device)
+            ]
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not parts:
+        raise BadDataError("There are no scans to predict", fix="check the selection of scans")
+    probabilities: npt.NDArray[np.float32] = np.concatenate(parts).astype(np.float32)
+    return probabilities

@@ -1,0 +1,63 @@
+"""Being asked to stop: finish the step, keep everything, leave with a status of its own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from bids_xai.errors import InterruptedRunError
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class TrainingInterrupted(InterruptedRunError):
+    """A signal stopped the training; the same call goes on from its checkpoint."""
+
+
+class StopRequest:
+    """Whether, and by which signal, training was asked to stop."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.name is not None
+
+    def error(self, checkpoint: Path) -> TrainingInterrupted:
+        """What to raise once the checkpoint is written."""
+        by = self.name or "a signal to another process"
+        return TrainingInterrupted(
+            f"Training was stopped by {by}; nothing is lost",
+            file=checkpoint,
+            fix="start the same command again, it goes on from the checkpoint",
+        )
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Within it, SIGTERM, SIGUSR1 and SIGINT raise a flag instead of ending the process.
+
+    The handlers found are put back at the end. A second SIGINT is a ``KeyboardInterrupt``.
+    Outside the main thread, where Python allows no handlers, the flag stays down.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.name = signal.Signals(number).name
+
+    former = {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in former.items():
+            # None stands for a handler that was not installed from Python
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,85 @@
+"""Mirroring and shifting of training scans."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from training_cases import make_recipe
+
+from bids_xai.training.augmentation import augmentation, draw, moved
+
+SHAPE = (3, 4, 5)
+
+
+def _moved_slowly(volume: Tensor, flips: list[int], shift: tuple[int, ...]) -> Tensor:
+    """Voxel by voxel: where does the content of each one come from?"""
+    result = torch.zeros_like(volume)
+    for voxel in product(*map(range, SHAPE)):
+        source = [i - s for i, s in zip(voxel, shift, strict=True)]
+        if all(0 <= i < n for i, n in zip(source, SHAPE, strict=True)):
+            origin = [n - 1 - i if a in flips else i
+                      for a, (i, n) in enumerate(zip(source, SHAPE, strict=True))]  # fmt: skip
+            result[(slice(None), *voxel)] = volume[(slice(None), *origin)]
+    return result
+
+
+@pytest.mark.parametrize("flips", [[], [0], [1], [0, 2], [0, 1, 2]])
+@pytest.mark.parametrize(
+    "shift", [(0, 0, 0), (1, 0, 0), (0, -2, 1), (-1, 3, -4), (3, 0, 0), (0, 9, -9)]
+)
+def test_moved_equals_a_voxel_by_voxel_version(flips: list[int], shift: tuple[int, ...]) -> None:
+    volume = torch.rand(2, *SHAPE)
+    before = volume.clone()
+    assert torch.equal(moved(volume, flips, shift), _moved_slowly(volume, flips, shift))
+    assert torch.equal(volume, before)
+
+
+def test_a_known_voxel_moves_as_told() -> None:
+    volume = torch.zeros(1, *SHAPE)
+    volume[0, 0, 1, 2] = 1
+    assert moved(volume, [], (1, -1, 2))[0, 1, 0, 4] == 1
+    assert moved(volume, [0], (0, 0, 0))[0, 2, 1, 2] == 1  # axis 0: left and right change places
+    assert moved(volume, [], (-1, 0, 0)).sum() == 0  # moved out, nothing comes in again
+
+
+def test_nothing_asked_for_is_nothing_done() -> None:
+    assert augmentation(make_recipe(), 1) is None
+
+
+def test_volume_and_mask_are_moved_alike() -> None:
+    change = augmentation(make_recipe(flip_axes=(0, 1), shift_voxels=1), 3)
+    assert change is not None
+    volume = torch.rand(1, *SHAPE)
+    kinds = set()
+    for index in range(20):
+        seen, mask = change(volume, 2 * volume, index)
+        assert torch.equal(mask, 2 * seen)
+        kinds.add(float(seen[0, 1, 1, 1]))
+    assert len(kinds) > 5
+
+
+def test_draws_are_even_and_depend_on_seed_epoch_and_scan_alone() -> None:
+    recipe = make_recipe(flip_axes=(0, 2), shift_voxels=2, seed=7)
+    drawn = [draw(recipe, epoch, index) for epoch in range(1, 31) for index in range(40)]
+    n = len(drawn)
+    for axis, share in ((0, 0.5), (1, 0.0), (2, 0.5)):
+        assert np.mean([axis in flips for flips, _ in drawn]) == pytest.approx(share, abs=0.05)
+    for axis in range(3):
+        shifts = [shift[axis] for _, shift in drawn]
+        assert set(shifts) == {-2, -1, 0, 1, 2}
+        np.testing.assert_allclose(np.bincount(np.array(shifts) + 2) / n, 0.2, atol=0.05)
+    assert draw(recipe, 4, 11) == draw(recipe, 4, 11) == drawn[3 * 40 + 11]
+    other = make_recipe(flip_axes=(0, 2), shift_voxels=2, seed=8)
+    assert [draw(other, 1, index) for index in range(40)] != drawn[:40]
+    assert drawn[:40] != drawn[40:80]
+
+
+def test_augmentation_is_not_the_stream_that_orders_the_scans() -> None:
+    """Trailing zeros of a seed change nothing in numpy: scan 0 must not repeat its draws."""
+    recipe = make_recipe(shift_voxels=500, seed=3)
+    order = np.random.default_rng((3, 1)).integers(-500, 500, size=3, endpoint=True)
+    assert draw(recipe, 1, 0)[1] != tuple(order)

@@ -1,0 +1,95 @@
+"""The objective of a batch: class weights, precision."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from training_cases import SHAPE, Tiny, make_recipe
+
+from bids_xai.errors import BadDataError
+from bids_xai.models.graz import Graz
+from bids_xai.training.losses import balanced_weights, check_finite, cross_entropy, losses
+
+
+def test_balanced_weights_are_inverse_frequencies() -> None:
+    labels = [0, 0, 0, 0, 0, 1, 2, 2]
+    found = balanced_weights(labels, 3)
+    assert found == pytest.approx([8 / 15, 8 / 3, 8 / 6])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=np.array(labels))
+    np.testing.assert_allclose(found, expected)
+    assert np.mean([found[label] for label in labels]) == pytest.approx(1)
+
+
+def test_weighted_cross_entropy_equals_a_sum_by_hand() -> None:
+    logits = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    labels, weights = torch.tensor([0, 2, 1]), torch.tensor([0.5, 2.0, 1.5])
+    by_hand = 0.0
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        p = math.exp(row[label]) / sum(map(math.exp, row))
+        by_hand -= float(weights[label]) * math.log(p) / 3
+    assert cross_entropy(logits, labels, weights).item() == pytest.approx(by_hand, rel=1e-9)
+    parts = [cross_entropy(logits[i : i + 1], labels[i : i + 1], weights) for i in range(3)]
+    assert torch.stack(parts).mean().item() == pytest.approx(by_hand, rel=1e-9)
+    ones = cross_entropy(logits, labels, torch.ones(3))
+    assert ones.item() == pytest.approx(cross_entropy(logits, labels, None).item())
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_half_precision_is_for_steps_without_guidance(guided: bool) -> None:
+    model = Graz(SHAPE)
+    volumes, masks = torch.rand(4, 1, *SHAPE), torch.ones(4, 1, *SHAPE)
+    labels = torch.tensor([0, 1, 1, 0])
+
+    def found(mixed_precision: str, training: bool) -> torch.Tensor:
+        recipe = make_recipe(mixed_precision=mixed_precision, relevance_guided=guided)
+        return losses(model, volumes, masks, labels, recipe, training=training).logits
+
+    full, half = found("off", True), found("bf16", True)
+    assert half.dtype == torch.float32
+    assert torch.equal(full, half) == guided
+    torch.testing.assert_close(full, half, rtol=0.03, atol=0.03)
+    assert torch.equal(found("off", False), found("bf16", False))
+
+
+def test_validation_is_in_full_precision_without_relevance_too() -> None:
+    model, volumes = Tiny().eval(), torch.rand(4, 1, *SHAPE)
+    found = [
+        losses(
+            model, volumes, volumes, torch.tensor([0, 1, 1, 0]),
+            make_recipe(mixed_precision=precision), training=training,
+        ).logits
+        for precision, training in (("off", False), ("bf16", False), ("bf16", True))
+    ]  # fmt: skip
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_masks_cover_every_channel() -> None:
+    model = Graz(SHAPE, channels=2)
+    volumes, masks = torch.rand(3, 2, *SHAPE), torch.zeros(3, 1, *SHAPE)
+    masks[..., :4] = 1
+    recipe = make_recipe(relevance_guided=True)
+    found = losses(model, volumes, masks, torch.tensor([0, 1, 0]), recipe, training=True)
+    empty = losses(model, volumes, 1 - masks, torch.tensor([0, 1, 0]), recipe, training=True)
+    assert found.total.item() == pytest.approx(1, abs=1e-4)
+    assert (found.inner + empty.inner).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_three_classes_have_a_loss() -> None:
+    volumes, labels = torch.rand(3, 1, *SHAPE), torch.tensor([0, 1, 2])
+    recipe = make_recipe()
+    found = losses(Tiny(3).eval(), volumes, volumes, labels, recipe, training=False)
+    expected = -found.logits.log_softmax(1)[torch.arange(3), labels].mean()
+    assert found.objective.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert math.isnan(found.total.item())
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_named(loss: float) -> None:
+    with pytest.raises(BadDataError, match=r"The loss is not finite.*learning rate"):
+        check_finite(loss, "loss")
+    check_finite(0.3, "loss")
