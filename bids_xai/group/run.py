@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from bids_xai.bids.layout import check_dataset
-from bids_xai.errors import NoInputError
+from bids_xai.errors import NoInputError, UsageError
 from bids_xai.group import STEPS
 from bids_xai.group.coarse import coarsened
 from bids_xai.group.context import LOG, GroupContext
@@ -33,6 +34,7 @@ def run_group(settings: RunSettings) -> Path | None:
     if settings.dry_run:
         say_what_would_be_done(context, chosen)
         return None
+    _check_processes(chosen)
     written: list[Path] = []
     for name in chosen:
         started = time.monotonic()
@@ -42,6 +44,19 @@ def run_group(settings: RunSettings) -> Path | None:
         written = step(context)
         LOG.info("step %s: %.1f s", name, time.monotonic() - started)
     return written[-1] if "report" in chosen else None
+
+
+def _check_processes(steps: list[str]) -> None:
+    """Raise :class:`UsageError` where torchrun started several processes for more than training."""
+    if "WORLD_SIZE" not in os.environ:
+        return
+    from bids_xai.training.processes import n_started
+
+    if n_started() > 1 and steps != ["train"]:
+        raise UsageError(
+            "several processes (torchrun) can only train",
+            fix="add --steps train, and run the other steps in one process",
+        )
 
 
 def find_template(settings: RunSettings) -> str:

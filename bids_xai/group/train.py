@@ -32,7 +32,9 @@ from bids_xai.models import build
 from bids_xai.models.card import WEIGHTS, ModelCard, save_model
 from bids_xai.studies.tables import Configuration, Study
 from bids_xai.training.loop import EpochRecord, TrainingResult, train
+from bids_xai.training.processes import current_processes, process_group
 from bids_xai.training.recipe import Recipe
+from bids_xai.training.signals import stop_requests
 from bids_xai.training.transfer import check_disjoint, load_pretrained
 
 _PACKAGES = ("torch", "numpy", "zennit")
@@ -43,7 +45,8 @@ _RUN = "run.txt"
 class Job:
     """One training: a configuration's own view of the study, a split, and its scans.
 
-    members : participant label -> set; ``cache`` holds volumes of this run
+    members : participant label -> set; ``cache`` holds volumes of this run; ``device`` is where
+        the network runs
     """
 
     context: GroupContext
@@ -54,6 +57,7 @@ class Job:
     scans: list[Scan]
     shape: tuple[int, int, int]
     cache: Path
+    device: torch.device
 
     @property
     def folder(self) -> Path:
@@ -82,7 +86,11 @@ def run(context: GroupContext) -> list[Path]:
     work.mkdir(parents=True, exist_ok=True)
     cards: list[Path] = []
     # a folder of this process's own: job-array tasks share the work folder
-    with tempfile.TemporaryDirectory(dir=work, prefix=f"{context.study.name}-") as cache:
+    with (
+        tempfile.TemporaryDirectory(dir=work, prefix=f"{context.study.name}-") as cache,
+        process_group(choose_device(context.settings.device)) as device,
+        stop_requests() as stop,
+    ):
         for configuration in context.study.configurations:
             if configuration.id not in context.selected_configurations:
                 continue
@@ -91,8 +99,10 @@ def run(context: GroupContext) -> list[Path]:
             shape = common_shape([scan.map_file for scan in scans], study.input.voxel_mm or None)
             for split in context.selected_splits(len(splits)):
                 job = Job(context, study, configuration, split, splits[split], scans, shape,
-                          Path(cache))  # fmt: skip
+                          Path(cache), device)  # fmt: skip
                 cards.append(_train_one(job))
+                if stop:
+                    raise stop.error(cards[-1])
     remove_if_empty(work, work.parent)
     return cards
 
@@ -128,10 +138,15 @@ def _train_one(job: Job) -> Path:
         return job.folder / "model.json"
     participants = [scan.participant for scan in job.scans]
     check_no_leakage(participants, [job.members[name] for name in participants])
-    _forget_other_run(job.folder, digest)
+    processes = current_processes()
+    if processes.leads:
+        _forget_other_run(job.folder, digest)
+    processes.anywhere(False)  # nobody looks for a checkpoint before that
     files = _search(job) if job.study.search.draws else _fit(job, job.study, job.folder)[1]
-    write_stamp(stamp, digest, job.folder, files)
-    (job.folder / _RUN).unlink(missing_ok=True)
+    if processes.leads:
+        write_stamp(stamp, digest, job.folder, files)
+        (job.folder / _RUN).unlink(missing_ok=True)
+    processes.anywhere(False)
     return job.folder / "model.json"
 
 
@@ -152,6 +167,8 @@ def _search(job: Job) -> list[Path]:
         LOG.info("training %s: draw %d of %d", job.title, number + 1, study.search.draws)
         result, files = _fit(job, study, folder)
         draws.append(Draw(study, result, files))
+    if not current_processes().leads:
+        return []
     kept, table = best_draw(draws, job.folder)
     for number in range(len(draws)):
         shutil.rmtree(job.folder / f"draw-{number}", ignore_errors=True)
@@ -160,9 +177,7 @@ def _search(job: Job) -> list[Path]:
 
 def _fit(job: Job, study: Study, folder: Path) -> tuple[TrainingResult, list[Path]]:
     """Train one network into a folder; return what came out and the files written."""
-    settings = job.context.settings
-    device = choose_device(settings.device)
-    torch.set_num_threads(settings.training_threads)
+    torch.set_num_threads(job.context.settings.training_threads)
     folder.mkdir(parents=True, exist_ok=True)
     rule = with_statistics(
         input_rule(study, job.configuration.skull_strip, job.shape), job.of_set("train")
@@ -179,17 +194,19 @@ def _fit(job: Job, study: Study, folder: Path) -> tuple[TrainingResult, list[Pat
     recipe = recipe_of(study, job)
     LOG.info(
         "training %s: %d + %d scans of %s voxels on %s", job.title, len(data["train"]),
-        len(data["validation"]), "×".join(map(str, job.shape)), device,
+        len(data["validation"]), "×".join(map(str, job.shape)), job.device,
     )  # fmt: skip
     result = train(
         model, data["train"], data["validation"], recipe,
-        folder=folder, device=device, progress=_Progress(recipe.epochs),
+        folder=folder, device=job.device, progress=_Progress(recipe.epochs),
     )  # fmt: skip
     if result.constant:
         LOG.warning(
             "training %s: the network gives every validation scan the same answer; it has learnt "
             "nothing (try another learning rate, or more epochs)", job.title,
         )  # fmt: skip
+    if not current_processes().leads:
+        return result, []
     written = [save_model(folder, model, _card(job, study, rule, result, started_on))]
     if rule.statistics is not None:
         written.append(save_statistics(folder, rule.statistics))

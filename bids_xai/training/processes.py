@@ -32,7 +32,7 @@ def process_group(device: str | torch.device) -> Iterator[torch.device]:
         trainings. Without torchrun, or in a group that is there already, it does nothing.
     """
     device = torch.device(device)
-    if _n_started() == 1 or distributed.is_initialized():
+    if n_started() == 1 or distributed.is_initialized():
         yield device
         return
     if device.type == "cuda" and device.index is None:
@@ -54,9 +54,9 @@ def current_processes() -> Processes:
     """
     if distributed.is_available() and distributed.is_initialized():
         return Processes(rank=distributed.get_rank(), size=distributed.get_world_size())
-    if _n_started() > 1:
+    if n_started() > 1:
         raise UsageError(
-            f"torchrun started {_n_started()} processes that do not train together",
+            f"torchrun started {n_started()} processes that do not train together",
             fix="start one process, or enter bids_xai.training.processes.process_group first",
         )
     return Processes()
@@ -140,7 +140,7 @@ class Processes:
         return bool(pieces[-1].item() > 0)
 
 
-def _n_started() -> int:
+def n_started() -> int:
     """How many processes torchrun started, 1 without it."""
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in names) else 1
