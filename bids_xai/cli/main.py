@@ -141,7 +141,7 @@ def _group(settings: RunSettings) -> int:
     from bids_xai.group.run import run_group
 
     page = run_group(settings)
-    LOG.info("group level done")
+    LOG.info("dry run: nothing was written" if settings.dry_run else "group level done")
     if page is not None:
         print(page)
     return errors.SUCCESS

@@ -9,6 +9,7 @@ STEPS: dict[str, str] = {
     "cohort": "bids_xai.group.cohort:run",
     "qc": "bids_xai.group.quality_table:run",
     "train": "bids_xai.group.train:run",
+    "baselines": "bids_xai.group.baselines:run",
     "explain": "bids_xai.group.explain:run",
     "atlas": "bids_xai.group.atlas:run",
     "spray": "bids_xai.group.spray:run",

@@ -53,6 +53,7 @@ _NEAR_ZERO = 1e-6  # of the mean relevance of all regions together: the quotient
 def run(context: GroupContext) -> list[Path]:
     """Write ``atlas/regions.tsv``, ``atlas/gain.tsv`` and ``means/``."""
     rows = read_rows(context.folder / "predictions.tsv", "explain")
+    rows = [row for row in rows if row["warped"] != "n/a"]  # baselines have no heatmap
     if not context.template:
         LOG.warning("no template: no region tables and no mean maps")
         return []

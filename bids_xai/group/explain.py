@@ -7,9 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import bids_xai
 from bids_xai.attribution import options_record
@@ -17,6 +15,7 @@ from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.names import label_of
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
 from bids_xai.errors import NoInputError
+from bids_xai.group.baselines import baseline_rows
 from bids_xai.group.context import (
     LOG,
     GroupContext,
@@ -27,6 +26,7 @@ from bids_xai.group.context import (
     write_table,
 )
 from bids_xai.group.maps import scans_of
+from bids_xai.group.outcomes import prediction_row, probability_columns, test_scans
 from bids_xai.group.performance import write_performance
 from bids_xai.interfaces import explain as explaining
 from bids_xai.interfaces.network_grid import InputRule
@@ -39,9 +39,9 @@ _SAY_EVERY_S = 30.0
 PREDICTION_COLUMNS = {
     "participant_id": "Participant",
     "session_id": "Session, n/a where the dataset has none",
-    "configuration": "Configuration of the study",
+    "configuration": "Configuration or baseline of the study",
     "split": "Number of the split, from 0",
-    "method": "Attribution method, or the study's name of a variant of it",
+    "method": "Attribution method, or the study's name of a variant; n/a for a baseline",
     "relevance_class": "Class explained, all for the full softmax vector",
     "set": "Set of the split the scan is in",
     "true_class": "Class of the participant",
@@ -74,29 +74,11 @@ def run(context: GroupContext) -> list[Path]:
         raise NoInputError(
             "no trained model", file=context.output_dir / "models", fix="run --steps train first"
         )
+    rows += baseline_rows(context)
     _write_study_json(context, grid)
     columns = PREDICTION_COLUMNS | probability_columns(context)
     table = write_table(context.folder / "predictions.tsv", rows, columns)
     return [*table, *write_performance(context, rows)]
-
-
-def test_scans(context: GroupContext, scans: list[Scan], members: dict[str, str]) -> list[Scan]:
-    """The scans to test: of the test set, the first session alone where the study says so."""
-    test = [scan for scan in scans if members.get(scan.participant) == "test"]
-    if not context.study.splits.test_baseline_only:
-        return test
-    first: dict[str, str] = {}
-    for scan in test:
-        first[scan.participant] = min(first.get(scan.participant, scan.session), scan.session)
-    return [scan for scan in test if scan.session == first[scan.participant]]
-
-
-def probability_columns(context: GroupContext) -> dict[str, str]:
-    """One column a class, where there are more than two."""
-    names = context.study.target.names
-    if len(names) == 2:
-        return {}
-    return {f"probability_{name}": f"Softmax output of class {name}" for name in names}
 
 
 def requests(context: GroupContext) -> list[explaining.Request]:
@@ -138,7 +120,7 @@ def _explain_split(
     watch = Watch(len(scans) * len(ways))
     for scan in scans:
         opened = explaining.open_scan(model, card, rule, scan.map_file, scan.mask_file, device)
-        about = _row(context, configuration.id, split, scan, opened.probabilities)
+        about = prediction_row(context, configuration.id, split, scan, opened.probabilities)
         for way in ways:
             found = explaining.explain_scan(
                 model, card, opened, way, device=device, true_class=scan.class_name,
@@ -209,46 +191,6 @@ def _write_heatmap(
         written.append(write_json(sidecar, _sidecar(row, way, key, card)))
         row[key] = str(path.relative_to(context.folder))
     return row, written
-
-
-def _row(
-    context: GroupContext,
-    configuration: str,
-    split: int,
-    scan: Scan,
-    probabilities: NDArray[np.float64],
-) -> dict[str, Any]:
-    target = context.study.target
-    predicted = target.names[int(probabilities.argmax())]
-    if len(target.names) == 2:  # a tie counts as positive
-        index = target.positive_index
-        predicted = target.names[index if probabilities[index] >= 0.5 else 1 - index]
-    positive = target.positive_name
-    truth, said = scan.class_name == positive, predicted == positive
-    right = scan.class_name == predicted
-    more = {
-        f"probability_{name}": float(p)
-        for name, p in zip(target.names, probabilities, strict=True)
-        if len(target.names) > 2
-    }
-    return {
-        **scan.row,
-        "configuration": configuration,
-        "split": split,
-        "set": "test",
-        "true_class": scan.class_name,
-        "predicted_class": predicted,
-        "probability": float(probabilities[target.positive_index]),
-        "outcome": _outcome(truth, said, right),
-        **more,
-    }
-
-
-def _outcome(truth: bool, said: bool, right: bool) -> str:
-    """TP, FP, TN or FN of the positive class; FN, too, for another class taken for a third."""
-    if truth or said:
-        return ("T" if truth and said else "F") + ("P" if said else "N")
-    return "TN" if right else "FN"
 
 
 def _sidecar(

@@ -28,6 +28,15 @@ def command(*arguments: object, env: dict[str, str] | None = None) -> Finished:
     return _run("bids_xai", *arguments, env=env)
 
 
+def begin(*arguments: object) -> subprocess.Popen[str]:
+    """Start ``bids_xai`` without waiting for it."""
+    code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 def simulate(*arguments: object) -> Finished:
     """Run ``bids_xai_simulate``."""
     return _run("bids_xai.cli.simulate", *arguments)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import time
+from importlib import resources
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import EMBEDDED, Run, command, short_group
+from conftest import EMBEDDED, Run, begin, command, short_group
 
 pytestmark = pytest.mark.slow
 
@@ -184,3 +186,51 @@ def test_one_class_only(copied: Run) -> None:
     path = copied.raw / "participants.tsv"
     path.write_text(path.read_text().replace("\tAD\t", "\tNC\t"))
     refused(copied, 65, "fewer than two classes")
+
+
+def test_a_training_that_is_stopped_goes_on_and_ends_the_same(copied: Run, tmp_path: Path) -> None:
+    """SIGTERM: status 75, nothing half-written; the same command ends with the same bytes."""
+    preset = resources.files("bids_xai.studies").joinpath("quick.toml").read_text()
+    study = tmp_path / "mine.toml"
+    study.write_text(preset.replace("epochs = 45", "epochs = 8").replace('"quick"', '"mine"'))
+    undisturbed = tmp_path / "undisturbed"
+    shutil.copytree(copied.out, undisturbed)
+
+    def line(out: Path) -> tuple[object, ...]:
+        return (
+            copied.raw, out, "group", "--study", study, "--steps", "cohort", "train",
+            "--configuration", "C", "--split", "0", "--nprocs", 1,
+        )  # fmt: skip
+
+    folder = copied.out / "models" / "mine" / "C" / "split-0"
+    process = begin(*line(copied.out))
+    deadline = time.monotonic() + 120
+    while not (folder / "training.tsv").is_file():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(60) == 75
+    assert process.stderr is not None
+    said = process.stderr.read()
+    assert "nothing is lost" in said
+    assert "Traceback" not in said
+    assert not (folder / "model.safetensors").exists()
+    for out in (copied.out, undisturbed):
+        done = command(*line(out))
+        assert done.status == 0, done.err
+    weights = [
+        root / "models/mine/C/split-0/model.safetensors" for root in (copied.out, undisturbed)
+    ]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert len(rows(folder / "training.tsv")) == 8
+
+
+def test_a_dry_run_tells_and_writes_nothing(copied: Run) -> None:
+    done = command(*short_group(copied), "--dry-run")
+    assert done.status == 0, done.err
+    assert "classes: " in done.err
+    assert "would run cohort, qc, train" in done.err
+    assert "6 training(s)" in done.err
+    assert not (copied.out / "models").exists()
+    assert not (copied.out / "group").exists()

@@ -20,6 +20,7 @@ STATUSES = {
     "NoInputError": 66,
     "CannotCreateError": 73,
     "FileAccessError": 74,
+    "InterruptedRunError": 75,
 }
 
 
