@@ -159,10 +159,10 @@ def predict(fitted: FittedSvm, features: npt.NDArray[np.floating[Any]]) -> Float
     odds = values * fitted.sigmoids[:, 0] + fitted.sigmoids[:, 1]
     odds = np.clip(odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
     if len(fitted.classes) == 2:
-        both: Floats = np.concatenate([expit(-odds), expit(odds)], axis=1)
-        return both
+        return np.concatenate([expit(-odds), expit(odds)], axis=1)
     each: Floats = expit(odds)
-    return each / each.sum(axis=1, keepdims=True)
+    each /= each.sum(axis=1, keepdims=True)
+    return each
 
 
 def decision_values(fitted: FittedSvm, features: npt.NDArray[np.floating[Any]]) -> Floats:
