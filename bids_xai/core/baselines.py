@@ -149,9 +149,8 @@ def predict(fitted: FittedSvm, features: npt.NDArray[np.floating[Any]]) -> Float
     """Return probabilities (m, n_classes) of the classes of ``fitted.classes``.
 
     features : (m, k) as for :func:`fit_svm`
-    They hold where all classes are equally frequent: 0.5 of two classes is where the machine
-    itself is undecided, unless its sigmoid moves that. Of more than two classes the machines'
-    probabilities are divided by their sum.
+    Of two classes they hold where both are equally frequent. Of more, each machine's probability
+    of its class against all others is divided by their sum.
 
     Raises ``BadDataError`` for features that are infinite or not those of the training.
     """

@@ -35,7 +35,7 @@ BASELINE_COLUMNS = {
     "set": "Set of the split the scan is in",
     "true_class": "Class of the participant",
     "predicted_class": "Class with the highest probability",
-    "probability": "Probability of the positive class, for classes that are equally frequent",
+    "probability": "Probability of the positive class, were the classes equally frequent",
     "outcome": "TP, FP, TN or FN",
     "chosen": "Parameters chosen by cross-validation within train and validation: penalty C and "
     "gamma of the radial kernel (both for features of total variance 1), principal components",

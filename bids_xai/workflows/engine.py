@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import re
 import shutil
 import uuid
@@ -198,10 +199,19 @@ def _run_graph(job: Job, settings: RunSettings) -> Exception | None:
         graph.run(plugin=_plugin(settings))
     except Exception as error:  # of a node: nipype has written its crash file
         LOG.debug("nipype ended with %s", error)
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return _portable(error)
     if settings.work_dir is None or settings.clean_workdir:
         shutil.rmtree(settings.work_folder.resolve() / _GRAPH / job.name, ignore_errors=True)
     return None
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can go from one process to another."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _plugin(settings: RunSettings) -> Any:
