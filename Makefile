@@ -33,7 +33,7 @@ docs: | $(VENV)/.ready
 
 test: lint docs
 	$(BIN)/python -m pytest tests/unit -n $(NPROCS)
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/e2e -n $(NPROCS) --dist loadgroup --no-loadscope-reorder
 
 clean:
 	rm -rf $(DEMO) docs/_build build dist

@@ -1,4 +1,8 @@
-"""Whole runs, made once a session and looked at by many tests."""
+"""Whole runs, made once a session and looked at by many tests.
+
+Files that share a run share an ``xdist_group``, so that one process makes it. Trainings get one
+thread: those of two processes would wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +87,7 @@ def cohort8(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def short_group(run: Run) -> tuple[object, ...]:
     """The command line of the short group level."""
-    return (run.raw, run.out, "group", "--study", "quick", "--sloppy")
+    return (run.raw, run.out, "group", "--study", "quick", "--sloppy", "--omp-nthreads", 1)
 
 
 @pytest.fixture(scope="session")

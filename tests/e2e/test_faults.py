@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import EMBEDDED, command, simulate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 N_KILLS = 10
 

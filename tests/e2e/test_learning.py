@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import EMBEDDED, Run, command, simulate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("learning")]
 
 EFFECT_PERCENT = 100  # R2* of the patients' nuclei: strong, so that a small cohort is enough
 NUCLEI = 6
@@ -28,7 +28,7 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> Run:
         raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-3", "--nprocs", 2, "--sloppy"
     )
     assert done.status == 0, done.err
-    group = (raw, out, "group", "--study", "quick", "--nprocs", 2)
+    group = (raw, out, "group", "--study", "quick", "--nprocs", 2, "--omp-nthreads", 1)
     for steps in (
         ("--steps", "cohort", "train", "--configuration", "C"),
         ("--steps", "explain", "atlas"),

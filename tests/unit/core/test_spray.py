@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import kneighbors_graph
 
-from bids_xai.core.spray import neighbour_affinity, normalised_laplacian, spray
+from bids_xai.core.spray import (
+    neighbour_affinity,
+    normalised_laplacian,
+    spray,
+    squared_distances,
+)
 from bids_xai.errors import BadDataError, UsageError
 
 
@@ -129,3 +135,19 @@ def test_impossible_numbers_of_clusters_are_refused(n_clusters: int) -> None:
 def test_undefined_maps_are_refused(features: np.ndarray) -> None:
     with pytest.raises(BadDataError, match="finite"):
         spray(features)
+
+
+def test_neighbours_are_those_of_scikit_learn() -> None:
+    """Distances by matrix products of blocks, against its search, with an offset."""
+    rng = np.random.default_rng(8)
+    for n, p in ((7, 3), (30, 5000)):
+        features = (rng.normal(size=(n, p)) + 50).astype(np.float32)
+        slow = ((features[:, None].astype(np.float64) - features[None]) ** 2).sum(axis=2)
+        assert np.allclose(squared_distances(features, block=1000), slow, rtol=1e-9, atol=1e-9)
+        graph = kneighbors_graph(features, 5, mode="connectivity", include_self=True).toarray()
+        assert np.array_equal(neighbour_affinity(features, 5), 0.5 * (graph + graph.T))
+
+
+def test_a_map_is_its_own_neighbour_among_duplicates() -> None:
+    affinity = neighbour_affinity(np.ones((5, 4)), 2)
+    assert np.array_equal(np.diagonal(affinity), np.ones(5))
