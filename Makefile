@@ -1,12 +1,13 @@
 # make demo   environment, simulated cohort, participant and group level; ends with the report
 # make test   environment, linters, types, layers, docs, tests
+# make presets  every study of the papers, cut short, on small simulated cohorts
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
 BIN := $(VENV)/bin
 NPROCS ?= 2
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs presets clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,7 +34,10 @@ docs: | $(VENV)/.ready
 
 test: lint docs
 	$(BIN)/python -m pytest tests/unit -n $(NPROCS)
-	$(BIN)/python -m pytest tests/e2e -n $(NPROCS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/e2e
+
+presets: | $(VENV)/.ready
+	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py
 
 clean:
 	rm -rf $(DEMO) docs/_build build dist

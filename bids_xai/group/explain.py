@@ -12,6 +12,7 @@ import torch
 import bids_xai
 from bids_xai.attribution import options_record
 from bids_xai.bids.files import write_json, write_nifti
+from bids_xai.bids.images import Volume
 from bids_xai.bids.names import label_of
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
 from bids_xai.errors import NoInputError
@@ -124,7 +125,7 @@ def _explain_split(
         for way in ways:
             found = explaining.explain_scan(
                 model, card, opened, way, device=device, true_class=scan.class_name,
-                labels=labels_over(scan),
+                labels=labels_over(scan, grid),
             )  # fmt: skip
             more, files = _write_heatmap(context, out, scan, card, way, found, grid)
             rows.append({**about, "method": way.name, **more})
@@ -152,11 +153,12 @@ class Watch:
             LOG.info("  %d of %d heatmaps (%.0f s left)", self.done, self.total, left)
 
 
-def labels_over(scan: Scan) -> Path | None:
-    """The first atlas on the grid of the T1w image that the participant level wrote."""
-    folder = scan.map_file.parent
-    found = sorted(folder.glob("*_space-T1w_atlas-*_dseg.nii.gz"))
-    return found[0] if found and scan.to_template is not None else None
+def labels_over(scan: Scan, grid: explaining.TemplateGrid | None) -> Path | Volume | None:
+    """The first atlas over a scan: on its T1w grid, or that of the template it lies in."""
+    if scan.to_template is None:
+        return grid.atlas.volume if grid and grid.atlas else None
+    found = sorted(scan.map_file.parent.glob("*_space-T1w_atlas-*_dseg.nii.gz"))
+    return found[0] if found else None
 
 
 def _write_heatmap(

@@ -169,12 +169,12 @@ def explain_scan(
     *,
     device: str = "cpu",
     true_class: str | None = None,
-    labels: Path | None = None,
+    labels: Path | Volume | None = None,
 ) -> Explanation:
     """Return the relevance of one scan.
 
     true_class : for the target ``true``
-    labels : label image over the scan, for methods that work region by region
+    labels : label image over the scan, or its file, for methods that work region by region
 
     Raises :class:`UsageError` for a class the model does not know, or a network that the method
     does not fit, and :class:`NoInputError` where labels are needed and missing.
@@ -205,13 +205,13 @@ def _batch(volume: Volume, device: str) -> Any:
     return torch.from_numpy(volume.data)[None, None].to(device)
 
 
-def _labels_on_grid(labels: Path | None, like: Volume) -> NDArray[np.int64]:
+def _labels_on_grid(labels: Path | Volume | None, like: Volume) -> NDArray[np.int64]:
     if labels is None:
         raise NoInputError(
             "no atlas over this scan, which the method needs",
             fix="run the participant level with --atlas, or choose another method",
         )
-    image = read_volume(labels, np.int32).canonical()
+    image = (read_volume(labels, np.int32) if isinstance(labels, Path) else labels).canonical()
     return nearest_on_grid(image.data, image.affine, like.data.shape, like.affine)
 
 

@@ -39,14 +39,14 @@ def model_products(
     device = explaining.choose_device(device)
     rule = InputRule.of_model(card, model_path)
     grid = explaining.load_template_grid(template)
-    labels = sorted(map_file.parent.glob("*_space-T1w_atlas-*_dseg.nii.gz"))
+    files = sorted(map_file.parent.glob("*_space-T1w_atlas-*_dseg.nii.gz"))
+    labels: Path | Volume | None = files[0] if files else None
+    if to_template is None:
+        labels = grid.atlas.volume if grid.atlas else None
     scan = explaining.open_scan(model, card, rule, map_file, mask_file, device)
     products = _prediction(folder, origin, card, scan)
     for way in ways_to_explain(methods, target):
-        found = explaining.explain_scan(
-            model, card, scan, way, device=device,
-            labels=labels[0] if labels and to_template else None,
-        )  # fmt: skip
+        found = explaining.explain_scan(model, card, scan, way, device=device, labels=labels)
         warped = explaining.warp_relevance(
             found.relevance, grid, to_template, renormalise=renormalise
         )

@@ -1,7 +1,6 @@
 """Whole runs, made once a session and looked at by many tests.
 
-Files that share a run share an ``xdist_group``, so that one process makes it. Trainings get one
-thread: those of two processes would wait for each other.
+Trainings get one thread, so that their numbers do not depend on the machine.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import EMBEDDED, command, simulate
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.slow
 
 N_KILLS = 10
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import EMBEDDED, Run, begin, command, short_group
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cohort8")]
+pytestmark = pytest.mark.slow
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ VALIDATOR = shutil.which("bids-validator-deno", path=str(Path(sys.executable).pa
 SHIFT_MM = np.array([4.0, -3.0, 5.0])
 R1_PER_S = 0.9
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("inputs")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import EMBEDDED, Run, command, simulate
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("learning")]
+pytestmark = pytest.mark.slow
 
 EFFECT_PERCENT = 100  # R2* of the patients' nuclei: strong, so that a small cohort is enough
 NUCLEI = 6

@@ -18,7 +18,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from bids_xai.core.masks import dice
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("messy")]
+pytestmark = pytest.mark.slow
 
 SLOPE, INTERCEPT = 0.25, -3.0
 

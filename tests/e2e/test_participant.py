@@ -20,7 +20,7 @@ from bids_xai.templates import embedded
 
 VALIDATOR = shutil.which("bids-validator-deno", path=str(Path(sys.executable).parent))
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cohort8")]
+pytestmark = pytest.mark.slow
 
 TEMPLATE = f"space-{EMBEDDED}_res-2"
 EXPECTED = (

@@ -24,7 +24,6 @@ REAL = SHARED / "real-bids"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("real"),
     pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real test scans is not here"),
 ]
 
