@@ -47,7 +47,7 @@ PREDICTION_COLUMNS = {
     "set": "Set of the split the scan is in",
     "true_class": "Class of the participant",
     "predicted_class": "Class with the highest probability",
-    "probability": "Softmax output of the positive class",
+    "probability": "Probability of the positive class",
     "outcome": "TP, FP, TN or FN",
     "relevance_sum": "Sum of the relevance map on the network's grid, before any warp",
     "warped_sum": "Sum of the relevance map on the template grid",

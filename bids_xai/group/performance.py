@@ -244,7 +244,8 @@ def _corrected(rows: Sequence[Row], key: str, corrected: str) -> None:
 
 def _scan(row: Row) -> tuple[str, str]:
     """Return session and name of a scan: a session may have several runs."""
-    return row["session_id"], Path(row.get("relevance") or "").name.partition("_space-")[0]
+    heatmap = Path(row.get("relevance") or "").name
+    return row["session_id"], row.get("scan") or heatmap.partition("_space-")[0]
 
 
 def _truth(context: GroupContext, rows: Sequence[Row]) -> tuple[list[bool], list[float]]:

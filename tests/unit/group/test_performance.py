@@ -144,3 +144,11 @@ def test_nothing_in_common_is_no_comparison() -> None:
 def test_agreement_is_no_evidence() -> None:
     (found,) = compare(outcomes("A", 0, "+-+") + outcomes("B", 0, "+-+"), ["A", "B"])
     assert (found["p_value"], found["p_holm"]) == (1, 1)
+
+
+def test_a_baseline_is_compared_scan_by_scan() -> None:
+    """It has no heatmap, and names its scan."""
+    network = row("A", 0, "1", "AD", 0.9) | {"relevance": "x/sub-1_space-T1w_relmap.nii.gz"}
+    baseline = row("svm", 0, "1", "AD", 0.2) | {"relevance": None, "scan": "sub-1"}
+    (pair,) = compare([network, baseline], ["A", "svm"])
+    assert (pair["n"], pair["only_a_correct"]) == (1, 1)
