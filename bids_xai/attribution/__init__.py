@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from bids_xai.attribution.modes import evaluating, full_precision
+from bids_xai.attribution.modes import explaining
 from bids_xai.errors import UsageError
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def explain(
             f"Volumes of shape {tuple(volumes.shape)} cannot be explained",
             fix="give a batch (n, channels, x, y, z)",
         )
-    with evaluating(model), full_precision(volumes):
+    with explaining(model, volumes):
         return resolve(name)(model, volumes.detach(), target, **options).detach()
 
 

@@ -115,10 +115,9 @@ def is_affine(layer: nn.Module) -> bool:
 
 
 class Step(ABC):
-    """One or two layers of the chain. ``last`` is the position of the last one in it."""
+    """One layer of the chain, or two; ``name`` is its position in the chain and its kind."""
 
     name: str
-    last: int
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
@@ -130,7 +129,6 @@ class Pass(Step):
     """Relevance passes unchanged."""
 
     name: str
-    last: int
     layer: nn.Module
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
@@ -142,7 +140,6 @@ class Reshape(Step):
     """Relevance takes the shape of the input."""
 
     name: str
-    last: int
     layer: nn.Flatten
 
     def forward(self, x: Tensor) -> tuple[Tensor, torch.Size]:
@@ -154,7 +151,6 @@ class MaxPool(Step):
     """Max-pooling whose relevance goes to the voxel that won (the first one of equals)."""
 
     name: str
-    last: int
     layer: nn.MaxPool3d
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
@@ -190,8 +186,6 @@ class MaxPool(Step):
 class Affine(Step):
     """An affine map, its bias apart: ``apply`` is linear, ``transpose`` its transpose."""
 
-    name: str
-    last: int
     layer: Any
 
     @abstractmethod
@@ -212,7 +206,6 @@ class Weighted(Affine):
     """A dense layer or convolution with the batch norm that follows it."""
 
     name: str
-    last: int
     layer: Any
     norm: Norm | None
     weight: Tensor
@@ -284,7 +277,6 @@ class Averaging(Affine):
     """Average pooling: equal positive weights, no bias."""
 
     name: str
-    last: int
     layer: nn.Module
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -314,7 +306,6 @@ class Reweighted(Affine):
     """Any other affine layer, by its ``apply_weights``."""
 
     name: str
-    last: int
     layer: Any
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -352,22 +343,21 @@ def build_steps(
         after = rest[0] if rest else None
         folds = batch_norm == "fold" and is_affine(leaf)
         norm = after if folds and isinstance(after, Norm) else None
-        position += norm is not None
-        steps.append(_step(leaf, norm, position, method, batch_norm, max_pool))
-        position += 1
+        name = f"{position} {type(leaf).__name__}"
+        steps.append(_step(name, leaf, norm, method, batch_norm, max_pool))
+        position += 1 if norm is None else 2
     return steps
 
 
 def _step(
-    layer: nn.Module, norm: Norm | None, last: int, method: str, batch_norm: str, max_pool: str
+    name: str, layer: nn.Module, norm: Norm | None, method: str, batch_norm: str, max_pool: str
 ) -> Step:
     """The step of one layer and the batch norm that is folded into it."""
-    name = f"{last - (norm is not None)} {type(layer).__name__}"
     if isinstance(layer, nn.Linear):
-        return Dense(name, last, layer, norm, *folded(layer, norm))
+        return Dense(name, layer, norm, *folded(layer, norm))
     if isinstance(layer, nn.Conv3d):
         zero_padding(layer)  # or a reason why there is none
-        return Convolution(name, last, layer, norm, *folded(layer, norm))
+        return Convolution(name, layer, norm, *folded(layer, norm))
     if norm is not None or (isinstance(layer, Norm) and batch_norm == "fold"):
         raise UsageError(
             f"{method} has no rule for batch norm that does not follow a convolution or dense "
@@ -375,14 +365,14 @@ def _step(
             fix="take batch norm as the identity, or choose another network",
         )
     if isinstance(layer, Reweightable):
-        return Reweighted(name, last, layer)
+        return Reweighted(name, layer)
     if isinstance(layer, AVERAGES):
-        return Averaging(name, last, layer)
+        return Averaging(name, layer)
     if isinstance(layer, nn.MaxPool3d):
         if max_pool == "average":
-            return MaxAsAverage(name, last, layer, _average_windows(layer))
-        return MaxPool(name, last, layer)
-    return Reshape(name, last, layer) if isinstance(layer, nn.Flatten) else Pass(name, last, layer)
+            return MaxAsAverage(name, layer, _average_windows(layer))
+        return MaxPool(name, layer)
+    return Reshape(name, layer) if isinstance(layer, nn.Flatten) else Pass(name, layer)
 
 
 def folded(layer: nn.Linear | nn.Conv3d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bids_xai.attribution.modes import evaluating
+from bids_xai.attribution.modes import explaining
 from bids_xai.attribution.propagate import Recipe, propagate, uniform
 from bids_xai.attribution.rules import AlphaBeta, Box, Epsilon, Gamma, Rule
 from bids_xai.errors import UsageError
@@ -262,7 +262,7 @@ def conservation(
     def add(layer: str, relevance: Tensor) -> None:
         found.append(LayerSum(layer, relevance.flatten(1).sum(dim=1, dtype=torch.float64)))
 
-    with evaluating(model):
+    with explaining(model, volumes):
         propagate(model, volumes.detach(), target, recipe_of(name, **options), on_layer=add)
     return found
 

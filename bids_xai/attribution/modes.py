@@ -23,6 +23,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def explaining(model: nn.Module, volumes: Tensor) -> Iterator[None]:
+    """Within it the model evaluates, in full precision."""
+    with evaluating(model), full_precision(volumes):
+        yield
+
+
+@contextmanager
 def full_precision(volumes: Tensor) -> Iterator[None]:
     """Within it CUDA multiplies float32 as such (no TF32, which keeps 10 bits): sums are kept."""
     if not volumes.is_cuda:

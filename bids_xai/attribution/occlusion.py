@@ -104,8 +104,7 @@ class _Covering:
         self.volumes, self.value = volumes, value
         self.start, self.target = start, target
         self.changes = (volumes != value).any(dim=1)  # (n, x, y, z): covering makes a difference
-        if mask is not None:
-            self.changes &= _on_grid(mask, "mask", volumes) != 0
+        self.mask = None if mask is None else _on_grid(mask, "mask", volumes) != 0
         with torch.no_grad():
             self.forward = LocalForward(model, volumes)
             self.score = class_score(self.forward.logits, start, target)
@@ -131,9 +130,12 @@ class _Covering:
                 yield position, torch.where(changed[position], difference, 0.0)
 
     def _changed(self, box: Box, inside: Tensor | None) -> Tensor:
-        """Volumes (n,) in which covering makes a difference."""
+        """Volumes (n,) in which covering makes a difference that counts."""
         changes = self.changes[:, None][box_slices(box)]
-        return (changes if inside is None else changes & inside).flatten(1).any(dim=1)
+        changed = (changes if inside is None else changes & inside).flatten(1).any(dim=1)
+        if self.mask is None:
+            return changed
+        return changed & self.mask[None, None][box_slices(box)].any()
 
     def _patch(self, box: Box, inside: Tensor | None) -> Tensor:
         """The covered part (n, channels, *box)."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bids_xai.attribution.chain import ACTIVATIONS, DROPOUTS, build_steps, layer_position, unroll
 from bids_xai.attribution.lrp import recipe_of
-from bids_xai.attribution.modes import evaluating
+from bids_xai.attribution.modes import explaining
 from bids_xai.attribution.propagate import assign, run_forward, take_back
 from bids_xai.errors import UsageError
 
@@ -51,7 +51,7 @@ def unit_relevance(
     leaves = unroll(model)[: position + 1]
     recipe = recipe_of(method, **options)
     part = nn.Sequential(*leaves)
-    with evaluating(model), torch.no_grad():
+    with explaining(model, volumes), torch.no_grad():
         if recipe.check is not None:
             recipe.check(part, volumes)
         steps = build_steps(

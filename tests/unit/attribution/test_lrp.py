@@ -15,6 +15,7 @@ from bids_xai.attribution.lrp import conservation, recipe_of
 from bids_xai.attribution.propagate import assign, run_forward
 from bids_xai.attribution.rules import AlphaBeta, Box, Epsilon, Flat, Gamma
 from bids_xai.errors import UsageError
+from bids_xai.models.pif import PIF3d
 
 RULES: list[tuple[str, dict[str, object], slow.Share, slow.Share | None]] = [
     # method, options, slow rule, slow rule of the first layer where it is another
@@ -240,6 +241,7 @@ def test_a_layer_of_another_kind_by_its_own_weights() -> None:
     [nn.Conv3d(2, 3, 3, padding=1), nn.Conv3d(2, 4, (1, 2, 3), stride=(1, 2, 3), groups=2),
      nn.Conv3d(2, 2, 3, padding="same", dilation=2), nn.Conv3d(2, 3, 2, stride=3, padding=1),
      nn.AvgPool3d((1, 2, 3)), nn.AvgPool3d(3, 2, 1), nn.AdaptiveAvgPool3d(1), PatchFilters(),
+     PIF3d(2, 3, SHAPE, (2, 2, 3)),
      nn.MaxPool3d((1, 2, 3), padding=(0, 1, 1)), nn.MaxPool3d(3, 2, ceil_mode=True)],
 )  # fmt: skip
 def test_the_transpose_is_the_transpose(layer: nn.Module) -> None:

@@ -152,6 +152,11 @@ def test_a_mask_leaves_cubes_out(kind: str) -> None:
     torch.testing.assert_close(found[:, :, :2, :, 2:4], everywhere[:, :, :2, :, 2:4])
     found[:, :, :2, :, 2:4] = 0
     assert (found == 0).all()
+    volumes[:, :, 1, 2:, 3] = 0  # a cube counts if it holds the mask, whatever is in it
+    part = explain("occlusion", net, volumes, mask=mask, **options)[:, :, :2, :, 2:4]
+    assert torch.equal(part, explain("occlusion", net, volumes, **options)[:, :, :2, :, 2:4])
+    assert (part != 0).all()
+    volumes = maps()
     volumes *= torch.as_tensor(np.asarray(mask, dtype=float))  # now the mask holds all there is
     with_mask = explain("occlusion", net, volumes, mask=mask, size=2, stride=1)
     assert torch.equal(with_mask, explain("occlusion", net, volumes, size=2, stride=1))

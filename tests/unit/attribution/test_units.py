@@ -11,6 +11,7 @@ from bids_xai.attribution import explain
 from bids_xai.attribution.maximization import maximize_activation
 from bids_xai.attribution.units import unit_relevance
 from bids_xai.errors import BadDataError, UsageError
+from bids_xai.models.pif import PIF3d
 
 
 @pytest.mark.parametrize("layer", [6, "6", -6])
@@ -53,6 +54,22 @@ def test_patches_of_patch_individual_filters(layer: int) -> None:
     torch.testing.assert_close(halves[1].flatten(1).sum(1), activation[:, 2:].flatten(1).sum(1))
     assert (halves[0][:, :, 3] == 0).all()
     assert (halves[1][:, :, 0] == 0).all()
+
+
+def test_patches_of_the_networks_own_layer() -> None:
+    """The overlapping patches come after the others; relevance stays what the patch can see."""
+    pif = PIF3d(2, 3, SHAPE, (2, 2, 3))
+    net = nn.Sequential(nn.Conv3d(1, 2, 1), nn.ELU(), pif, nn.ELU()).double()
+    volumes = maps() + 0.1  # a unit that only its bias feeds would keep its relevance
+    slices = pif.patch_slices()
+    activation = net(volumes).detach()
+    for patch in (0, 5, len(slices) - 1):
+        found = unit_relevance(net, volumes, 3, channel=2, patch=patch, beta=4)
+        where = (slice(None), slice(None), *slices[patch])
+        value = activation[where][:, 2].flatten(1).sum(1)
+        torch.testing.assert_close(found.flatten(1).sum(1), value)
+    with pytest.raises(UsageError, match=f"no patch {len(slices)}"):
+        unit_relevance(net, volumes, 3, patch=len(slices))
 
 
 def test_the_model_is_left_as_found() -> None:
