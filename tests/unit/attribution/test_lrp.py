@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bids_xai.attribution import chain, explain
 from bids_xai.attribution.chain import build_steps
 from bids_xai.attribution.lrp import conservation, recipe_of
-from bids_xai.attribution.propagate import assign, run_forward
+from bids_xai.attribution.propagate import assign, propagate, run_forward
 from bids_xai.attribution.rules import AlphaBeta, Box, Epsilon, Flat, Gamma
 from bids_xai.errors import UsageError
 from bids_xai.models.pif import PIF3d
@@ -338,6 +338,24 @@ def test_methods_without_propagation_have_no_recipe() -> None:
         recipe_of("saliency")
     with pytest.raises(UsageError, match="no option beta"):
         recipe_of("lrp-0", beta=1)
+
+
+@pytest.mark.parametrize("method", ["lrp-zplus", "lrp-alphabeta", "lrp-epsilon", "lrp-gamma"])
+def test_single_precision_gives_the_same(method: str) -> None:
+    """There weights lie in another order of memory, and memory is used again."""
+    net, volumes = conv_net(), maps()
+    expected = explain(method, net, volumes, start="logit")
+    net.float()
+    weight = net[0].weight
+    found = explain(method, net, volumes.float(), start="logit")
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5 * scale)
+    assert weight.is_contiguous()
+    logits, relevance = propagate(net, volumes.float(), 1, recipe_of(method), create_graph=True)
+    torch.testing.assert_close(logits, net(volumes.float()))
+    without = propagate(net, volumes.float(), 1, recipe_of(method))
+    torch.testing.assert_close(without[0], logits)
+    torch.testing.assert_close(without[1], relevance, rtol=1e-4, atol=1e-5 * scale)
 
 
 def test_only_what_the_way_back_needs_is_kept() -> None:

@@ -204,7 +204,8 @@ def test_gradients_of_the_guidance_term_by_finite_differences(zero_division: str
         term: Tensor = functional_call(net, dict(zip(names, values, strict=True)), ())
         return term
 
-    assert torch.autograd.gradcheck(guidance, values, eps=1e-7, atol=1e-6)
+    fast = zero_division == "zero"  # directions at random instead of every weight
+    assert torch.autograd.gradcheck(guidance, values, eps=1e-7, atol=1e-6, fast_mode=fast)
     gradients = torch.autograd.grad(guidance(*values), values)
     for name, gradient in zip(names, gradients, strict=True):
         assert not name.endswith("weight") or gradient.abs().sum() > 0
