@@ -27,8 +27,10 @@ def dilate(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
     """Return every voxel within ``radius_mm`` of the mask (Euclidean distance, to 1 µm)."""
     if not mask.any():
         return mask.copy()
-    distance = ndimage.distance_transform_edt(~mask, sampling=voxel_mm)
-    return np.asarray(distance <= radius_mm + _TOLERANCE_MM)
+    grown = np.zeros_like(mask)
+    near = _box(mask, radius_mm + max(voxel_mm), voxel_mm)
+    grown[near] = _within(mask[near], radius_mm + _TOLERANCE_MM, voxel_mm)
+    return grown
 
 
 def erode(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
@@ -36,10 +38,37 @@ def erode(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
 
     What lies beyond the image does not count as outside.
     """
-    if mask.all():  # scipy would measure the distance to a background that is not there
+    if mask.all() or not mask.any():
         return mask.copy()
-    distance = ndimage.distance_transform_edt(mask, sampling=voxel_mm)
-    return np.asarray(distance > radius_mm + _TOLERANCE_MM)
+    shrunk = np.zeros_like(mask)
+    near = _box(mask, radius_mm + max(voxel_mm), voxel_mm)
+    shrunk[near] = ~_within(~mask[near], radius_mm + _TOLERANCE_MM, voxel_mm)
+    return shrunk
+
+
+def _within(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
+    """Return the voxels within a distance of the mask.
+
+    Small balls are laid column by column: the columns of one length together, as shifts of the
+    mask grown along the last axis. From some 1000 columns on a distance transform is cheaper.
+    """
+    columns = (ball(radius_mm, voxel_mm).sum(axis=-1) + 1) // 2 - 1  # half lengths, -1: none
+    if columns.size > 1000:
+        return np.asarray(ndimage.distance_transform_edt(~mask, sampling=voxel_mm) <= radius_mm)
+    grown, result = mask.copy(), np.zeros_like(mask)
+    for half in range(int(columns.max()) + 1):
+        if half:
+            grown[..., half:] |= mask[..., :-half]
+            grown[..., :-half] |= mask[..., half:]
+        for offset in np.argwhere(columns == half) - np.array(columns.shape) // 2:
+            result[_overlap(offset, mask.shape)] |= grown[_overlap(-offset, mask.shape)]
+    return result
+
+
+def _overlap(offset: NDArray[np.intp], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The part of an array onto which its own copy, moved by an offset, falls."""
+    pairs = zip(offset.tolist(), shape, strict=False)
+    return tuple(slice(max(o, 0), max(n + min(o, 0), 0)) for o, n in pairs)
 
 
 def largest_component(mask: Bools) -> Bools:

@@ -121,11 +121,12 @@ def _explain_split(
     watch = Watch(len(scans) * len(ways))
     for scan in scans:
         opened = explaining.open_scan(model, card, rule, scan.map_file, scan.mask_file, device)
+        labels = labels_over(scan, grid)
         about = prediction_row(context, configuration.id, split, scan, opened.probabilities)
         for way in ways:
             found = explaining.explain_scan(
                 model, card, opened, way, device=device, true_class=scan.class_name,
-                labels=labels_over(scan, grid),
+                labels=labels,
             )  # fmt: skip
             more, files = _write_heatmap(context, out, scan, card, way, found, grid)
             rows.append({**about, "method": way.name, **more})

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_xai.bids.files import write_text
-from bids_xai.reports import group_cohort, group_maps, group_performance, group_spray
+from bids_xai.reports import (
+    group_cohort,
+    group_comparisons,
+    group_maps,
+    group_performance,
+    group_spray,
+    group_training,
+)
 from bids_xai.reports.page import render
 from bids_xai.reports.study import Study
 
@@ -14,9 +21,9 @@ _SECTIONS = (
     group_cohort.cohort,
     group_performance.performance,
     group_performance.roc,
-    group_performance.comparisons,
-    group_performance.training,
-    group_performance.mask_share,
+    group_comparisons.comparisons,
+    group_training.training,
+    group_training.mask_share,
     group_maps.mean_heatmaps,
     group_maps.regions,
     group_spray.spectral,

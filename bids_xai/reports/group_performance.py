@@ -1,4 +1,4 @@
-"""How well the configurations classify, and how their training went."""
+"""How well the configurations classify: scores, calibration, confusion, ROC curves."""
 
 from __future__ import annotations
 
@@ -16,19 +16,15 @@ from bids_xai.figures.curves import (
     confusion_matrices,
     roc_bands,
     roc_curves,
-    share_curves,
-    training_curves,
 )
-from bids_xai.reports.page import Block, Items, Section, Subheading, Table, Text, embedded
-from bids_xai.reports.study import Study, natural
+from bids_xai.reports.page import Block, Items, Section, Subheading, Table, embedded
+from bids_xai.reports.study import Study
 from bids_xai.reports.tables import (
     MISSING,
     count,
-    mean_sd,
     number,
     percent,
     plural,
-    read_table,
 )
 
 METRICS = {
@@ -40,14 +36,12 @@ METRICS = {
 }
 _AREAS = ("auc", "macro_auc")
 _TOGETHER = "\N{NO-BREAK SPACE}"
-_RUN = ("epoch", "train_ce", "validation_ce", "validation_balanced_accuracy")
 _SCHEMES = {"random": "random splits", "kfold": "folds"}
 _FEATURES = {
     "volume": "the network's input, voxel by voxel",
     "regions": "the mean of the map in every region of the atlas",
     "lesion-load": "the volume of the lesions",
 }
-_FEW_PAIRS = 8  # up to so many splits the smallest possible p of Wilcoxon's test is worth saying
 
 
 def baselines(study: Study) -> dict[str, Mapping[str, Any]]:
@@ -72,7 +66,7 @@ def split_words(study: Study, n: int) -> str:
     return f"{n} trainings on {kind}, {each} on each" if each > 1 else f"{n} {kind}"
 
 
-def _titles(study: Study) -> dict[str, str]:
+def titles_of(study: Study) -> dict[str, str]:
     """Id → ``Configuration A`` or ``Baseline svm``, in the order of the page."""
     titles = {name: f"Configuration {name}" for name in study.identifiers}
     return titles | {name: f"Baseline {name}" for name in baselines(study)}
@@ -189,7 +183,7 @@ def _confusion(study: Study) -> list[Block]:
     table = study.table("confusion.tsv")
     if table is None:
         return [study.missing("confusion.tsv")]
-    titles, names = _titles(study), list(study.names)
+    titles, names = titles_of(study), list(study.names)
     counts = {}
     for name in titles:
         mine = table[table["configuration"] == name]
@@ -222,7 +216,7 @@ def _calibration(study: Study) -> list[Block]:
     table = study.table("calibration.tsv")
     if table is None:
         return [study.missing("calibration.tsv")]
-    titles, positive = _titles(study), study.classes[1]
+    titles, positive = titles_of(study), study.classes[1]
     panels, rows = {}, []
     for name, title in titles.items():
         mine = table[table["configuration"] == name].sort_values("bin")
@@ -262,7 +256,7 @@ def roc(study: Study) -> Section:
 
 
 def _roc_with_bands(study: Study, table: Any) -> Block:
-    titles = _titles(study)
+    titles = titles_of(study)
     bands = {}
     for name, title in titles.items():
         mine = table[table["configuration"] == name].sort_values("fpr", kind="stable")
@@ -308,7 +302,7 @@ def _roc_of_splits(study: Study) -> Block:
     table = study.table("predictions.tsv")
     if table is None or not study.identifiers:
         return study.missing("predictions.tsv")
-    titles = _titles(study)
+    titles = titles_of(study)
     curves = {
         title: _roc_of(study, table[table["configuration"] == name])
         for name, title in titles.items()
@@ -349,236 +343,3 @@ def roc_points(truth: Any, probability: Any) -> Curve:
     fpr: Any = np.concatenate([[0.0], false / (~truth).sum()])
     tpr: Any = np.concatenate([[0.0], found / truth.sum()])
     return fpr, tpr
-
-
-def comparisons(study: Study) -> Section:
-    """Return the pairwise tests between configurations, and with the baselines."""
-    if len(_titles(study)) < 2:
-        return Section("Comparisons", (Text("Only one configuration: nothing to compare."),))
-    table = study.table("comparisons.tsv")
-    if table is None:
-        return Section("Comparisons", (study.missing("comparisons.tsv"),))
-    blocks: list[Block] = [_mcnemar(table)]
-    notes = ["A large p does not show that two of them are equally good."]
-    if "p_wilcoxon" in table.columns and table["p_wilcoxon"].notna().any():
-        blocks.append(_wilcoxon(table))
-        notes += _wilcoxon_notes(table)
-    elif "p_wilcoxon" in table.columns:
-        notes.append("Wilcoxon's test compares splits: it needs two that both were tested in.")
-    return Section("Comparisons", (*blocks, Items(tuple(notes))))
-
-
-def _mcnemar(table: Any) -> Table:
-    rows = tuple(
-        (
-            _pair(line),
-            count(line.n),
-            count(line.only_a_correct),
-            count(line.only_b_correct),
-            _p(line.p_value),
-            _p(line.p_holm),
-        )
-        for line in table.itertuples()
-    )
-    first, second = "Only first right", "Only second right"
-    header = ("Pair", "Participants", first, second, "p", "p (Holm)")
-    caption = (
-        "Exact McNemar test: is one right more often than the other on the same participants? "
-        "Only participants that exactly one of them got right bear on it. Participants that both "
-        "tested, each counted once: its first test scan in the first split. p (Holm): corrected "
-        "for the "
-        f"{plural(len(rows), 'pair')} of this table."
-    )
-    return Table(caption, header, rows)
-
-
-def _wilcoxon(table: Any) -> Table:
-    tested = table[table["p_wilcoxon"].notna()]
-    rows = tuple(
-        (
-            _pair(line),
-            count(line.n_splits),
-            _points(line.mean_difference),
-            _p(line.p_wilcoxon),
-            _p(line.p_wilcoxon_holm),
-        )
-        for line in tested.itertuples()
-    )
-    header = ("Pair", "Splits", "Mean difference (points)", "p", "p (Holm)")
-    caption = (
-        "Wilcoxon's signed-rank test: does the difference in balanced accuracy, first minus "
-        "second, lean to one side over the splits? In percentage points. p (Holm): corrected for "
-        f"the {plural(len(rows), 'pair')} of this table."
-    )
-    return Table(caption, header, rows)
-
-
-def _wilcoxon_notes(table: Any) -> list[str]:
-    notes = [
-        "Splits share participants, so their differences are not independent and the p of "
-        "Wilcoxon's test is too small. It says how steadily one is ahead in this data set, not "
-        "how sure that is for new participants.",
-    ]
-    splits = int(table["n_splits"].max())
-    if splits <= _FEW_PAIRS:
-        least = 2.0 ** (1 - splits)
-        notes.append(f"With {splits} splits, Wilcoxon's p cannot be below {least:.2g}.")
-    return notes
-
-
-def _pair(line: Any) -> str:
-    return f"{line.configuration_a} and {line.configuration_b}"
-
-
-def _points(share: float) -> str:
-    return MISSING if np.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
-
-
-def _p(value: float) -> str:
-    if np.isnan(value):
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def training(study: Study) -> Section:
-    """Return the training curves of all configurations, how long it took, and random searches."""
-    blocks = [_training_curves(study), *_convergence(study), *_searches(study)]
-    return Section("Training", tuple(blocks))
-
-
-def _training_curves(study: Study) -> Block:
-    runs = study.training()
-    if not runs:
-        return _no_training(study)
-    arrays = {
-        name: [{key: t[key].to_numpy() for key in _RUN} for t in tables]
-        for name, tables in runs.items()
-    }
-    longest = max(int(t["epoch"].max()) for tables in runs.values() for t in tables)
-    described = (
-        f"Cross entropy and balanced accuracy over up to {longest} epochs for configurations "
-        f"{', '.join(runs)}"
-    )
-    caption = (
-        "Thin: one split. Thick: mean of the splits still in training at that epoch. Dotted: "
-        "chance."
-    )
-    return embedded(training_curves(arrays, 1 / len(study.names)), described, caption)
-
-
-def _convergence(study: Study) -> list[Block]:
-    """Epochs and duration, mean ± sd over the splits."""
-    table = study.table("performance_summary.tsv")
-    if table is None:
-        return [study.missing("performance_summary.tsv")]
-    rows = []
-    for name in study.identifiers:
-        mine = table[table["configuration"] == name].set_index("metric")
-        if "epochs" in mine.index:
-            splits = count(float(mine.loc["epochs", "n_splits"]))
-            rows.append((name, splits, _spread(mine, "epochs"), _spread(mine, "seconds")))
-    if not rows:
-        return [Text("Epochs and duration of the training were not recorded.", "note")]
-    caption = (
-        "Until training ended: epochs and duration, mean ± standard deviation over splits. After "
-        "a random search: of the training that was kept. Durations compare only between "
-        "trainings on the same machine."
-    )
-    return [Table(caption, ("Configuration", "Splits", "Epochs", "Duration"), tuple(rows))]
-
-
-def _spread(mine: Any, metric: str) -> str:
-    """Mean ± sd; seconds in the unit that suits the mean."""
-    if metric not in mine.index or np.isnan(mine.loc[metric, "mean"]):
-        return MISSING
-    mean, sd = float(mine.loc[metric, "mean"]), float(mine.loc[metric, "sd"])
-    divisor, unit = _unit(mean) if metric == "seconds" else (1.0, "")
-    spread = "" if np.isnan(sd) else f" ± {sd / divisor:.1f}"
-    return f"{mean / divisor:.1f}{spread}{unit}".replace(" ", _TOGETHER)
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    if seconds < 120:
-        return 1.0, " s"
-    return (60.0, " min") if seconds < 7200 else (3600.0, " h")
-
-
-def _searches(study: Study) -> list[Block]:
-    """What a random search drew and kept, one line a training."""
-    rows = []
-    for name in study.identifiers:
-        files = (study.models / name).glob("split-*/search.tsv")
-        for file in sorted(files, key=lambda f: natural(f.parent.name)):
-            table = read_table(file)
-            if table is not None:
-                rows.append((f"{name}, {file.parent.name.replace('-', ' ')}", *_search(table)))
-    if not rows:
-        return []
-    header = ("Configuration", "Draws", "Kept", "Validation balanced accuracy",
-              "Among all draws", "Duration of all")  # fmt: skip
-    caption = (
-        "Random search: the values kept, by validation scans alone, and their balanced accuracy "
-        "there beside the lowest and highest of all draws"
-    )
-    return [Table(caption, header, tuple(rows))]
-
-
-def _search(table: Any) -> tuple[str, ...]:
-    kept = table[table["kept"].str.lower() == "true"]
-    accuracy = table["validation_balanced_accuracy"]
-    among = f"{percent(accuracy.min())} to {percent(accuracy.max())}"
-    seconds = float(table["seconds"].sum())
-    divisor, unit = _unit(seconds)
-    return (
-        str(len(table)),
-        str(kept["values"].iloc[0]) if len(kept) else MISSING,
-        percent(float(kept["validation_balanced_accuracy"].iloc[0])) if len(kept) else MISSING,
-        (MISSING if accuracy.isna().all() else among).replace(" ", _TOGETHER),
-        f"{seconds / divisor:.1f}{unit}".replace(" ", _TOGETHER),
-    )
-
-
-def mask_share(study: Study) -> Section:
-    """Return how much of the relevance lies inside the mask, during training and on test scans."""
-    blocks: list[Block] = []
-    runs = study.training()
-    curves = {
-        name: [(t["epoch"].to_numpy(), t["inner_mask_share"].to_numpy()) for t in tables
-               if "inner_mask_share" in t.columns and t["inner_mask_share"].notna().any()]
-        for name, tables in runs.items()
-    }  # fmt: skip
-    curves = {name: lines for name, lines in curves.items() if lines}
-    if curves:
-        described = f"Share of relevance in the mask over epochs, {', '.join(curves)}"
-        caption = (
-            "Share of all relevance that lies inside the brain mask during training. Thin: one "
-            "split; thick: mean."
-        )
-        blocks.append(embedded(share_curves(curves), described, caption))
-    elif runs:
-        blocks.append(Text("The share was not recorded during training.", "note"))
-    else:
-        blocks.append(_no_training(study))
-    return Section("Relevance inside the mask", (*blocks, _test_share(study)))
-
-
-def _test_share(study: Study) -> Block:
-    table = study.table("predictions.tsv")
-    if table is None or "inner_mask_share" not in table.columns:
-        return study.missing("predictions.tsv")
-    rows = []
-    for name in study.identifiers:
-        share = 100.0 * table[table["configuration"] == name]["inner_mask_share"].dropna()
-        least = percent(float(share.min()) / 100.0) if len(share) else MISSING
-        rows.append((name, str(len(share)), mean_sd(share), least))
-    header = ("Configuration", "Heatmaps", "Mean ± sd (%)", "Lowest")
-    caption = "Share of relevance inside the brain mask, heatmaps of the test scans"
-    return Table(caption, header, tuple(rows))
-
-
-def _no_training(study: Study) -> Text:
-    text = (
-        f"Not available: no models/{study.name}/<configuration>/split-<k>/training.tsv. "
-        "The step “train” makes it (--steps train)."
-    )
-    return Text(text, "note")

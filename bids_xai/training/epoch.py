@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bids_xai.attribution.modes import full_precision
 from bids_xai.training.augmentation import augmentation
 from bids_xai.training.batches import Change, Scans, batches
 from bids_xai.training.losses import check_finite, losses
@@ -124,7 +126,8 @@ def take_step(
             training=True, class_weights=run.class_weights,
         )  # fmt: skip
         share = found.objective * (len(volumes) / len(scans))
-        learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+        with full_precision(volumes) if recipe.relevance_guided else nullcontext():
+            learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
         values = torch.stack([found.objective, found.ce]).tolist()  # the one wait for the device
         check_finite(values[0], f"training loss of epoch {epoch}")
         sums += len(volumes) * np.array(values)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bids_xai.attribution.modes import full_precision
 from bids_xai.attribution.zplus import relevance_zplus, zplus_chain
 from bids_xai.errors import BadDataError, UsageError
 from bids_xai.training.recipe import Recipe
@@ -55,7 +56,8 @@ def losses(
     """
     guided = recipe.relevance_guided
     if guided or (not training and _explainable(model, volumes)):
-        logits, relevance = relevance_zplus(model, volumes, create_graph=training)
+        with full_precision(volumes):
+            logits, relevance = relevance_zplus(model, volumes, create_graph=training)
         inner = (masks * relevance).flatten(1).sum(dim=1).mean()
         total = relevance.detach().flatten(1).sum(dim=1).mean()
     else:

@@ -10,7 +10,7 @@ import pytest
 
 from bids_xai.bids.files import write_text
 from bids_xai.errors import BadDataError
-from bids_xai.reports import group_maps, group_performance, group_spray
+from bids_xai.reports import group_maps, group_performance, group_spray, group_training
 from bids_xai.reports.group import write_group_page
 from bids_xai.reports.participant import write_participant_page
 from bids_xai.reports.session import participant_figures, session_figures
@@ -79,13 +79,8 @@ def check_page(path: Path) -> Page:
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, for tests about what a page says."""
     drawings = {
-        group_performance: (
-            "training_curves",
-            "share_curves",
-            "roc_curves",
-            "roc_bands",
-            "calibration_curves",
-        ),
+        group_performance: ("roc_curves", "roc_bands", "calibration_curves"),
+        group_training: ("training_curves", "share_curves"),
         group_maps: ("mosaic", "strips", "region_bars"),
         group_spray: ("strips", "eigenvalue_panels", "embedding_panels"),
     }

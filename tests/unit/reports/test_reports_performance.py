@@ -29,7 +29,7 @@ from bids_xai.group.performance import (
 )
 from bids_xai.group.search import SEARCH_COLUMNS
 from bids_xai.group.selection import BALANCE_COLUMNS
-from bids_xai.reports import group_cohort, group_performance
+from bids_xai.reports import group_cohort, group_comparisons, group_performance, group_training
 from bids_xai.reports.page import Block, Items, Picture, Section, Table, Text, render
 from bids_xai.reports.study import Study
 from bids_xai.reports.tables import KINDS
@@ -128,7 +128,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
         return draw
 
     for name in DRAWINGS:
-        monkeypatch.setattr(group_performance, name, instead(name))
+        module = group_performance if hasattr(group_performance, name) else group_training
+        monkeypatch.setattr(module, name, instead(name))
     monkeypatch.setattr(group_cohort, "balance_dots", instead("balance_dots"))
     return drawn
 
@@ -296,7 +297,7 @@ def test_a_single_split_has_no_spread(tmp_path: Path) -> None:
     table = of_kind(group_performance.performance(study), Table)[0]
     assert table.caption.startswith("Test set of a single split. ")
     assert "±" not in "".join(map("".join, table.rows))
-    section = group_performance.comparisons(study)
+    section = group_comparisons.comparisons(study)
     assert len(of_kind(section, Table)) == 1
     assert any("needs two that both were tested in" in text for text in texts(section))
 
@@ -316,7 +317,7 @@ def test_splits_are_called_what_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_both_tests_are_in_the_comparisons(two: Study) -> None:
-    mcnemar, wilcoxon = of_kind(group_performance.comparisons(two), Table)
+    mcnemar, wilcoxon = of_kind(group_comparisons.comparisons(two), Table)
     table = two.table("comparisons.tsv")
     assert len(table) == 10
     assert [row[0] for row in mcnemar.rows][:4] == ["A and B", "A and C", "A and svm",
@@ -340,7 +341,7 @@ def test_both_tests_are_in_the_comparisons(two: Study) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_the_comparisons_say_what_they_do_not_show(two: Study) -> None:
-    said = " ".join(texts(group_performance.comparisons(two)))
+    said = " ".join(texts(group_comparisons.comparisons(two)))
     assert "Splits share participants" in said
     assert "With 3 splits, Wilcoxon's p cannot be below 0.25." in said
     assert "does not show that two of them are equally good" in said
@@ -352,14 +353,14 @@ def test_the_least_p_is_that_of_differences_of_one_sign(splits: int) -> None:
     from scipy.stats import wilcoxon
 
     least = wilcoxon(np.arange(1.0, splits + 1), method="exact").pvalue
-    (_, said) = group_performance._wilcoxon_notes(pd.DataFrame({"n_splits": [1, splits]}))
+    (_, said) = group_comparisons._wilcoxon_notes(pd.DataFrame({"n_splits": [1, splits]}))
     assert said == f"With {splits} splits, Wilcoxon's p cannot be below {least:.2g}."
 
 
 def test_many_splits_have_no_remark_about_the_least_p() -> None:
     import pandas as pd
 
-    assert len(group_performance._wilcoxon_notes(pd.DataFrame({"n_splits": [9]}))) == 1
+    assert len(group_comparisons._wilcoxon_notes(pd.DataFrame({"n_splits": [9]}))) == 1
 
 
 @pytest.mark.usefixtures("quick")
@@ -369,7 +370,7 @@ def test_comparisons_without_wilcoxon_are_still_shown(tmp_path: Path) -> None:
     old = [name for name in COMPARISON_COLUMNS if "wilcoxon" not in name][:7]
     write_tsv(made.folder / "comparisons.tsv", table[old].to_dict("records"),
               dict.fromkeys(old, "x"))  # fmt: skip
-    section = group_performance.comparisons(made.study)
+    section = group_comparisons.comparisons(made.study)
     assert len(of_kind(section, Table)) == 1
     assert list(texts(section)) == ["A large p does not show that two of them are equally good."]
 
@@ -378,10 +379,10 @@ def test_comparisons_without_wilcoxon_are_still_shown(tmp_path: Path) -> None:
 def test_one_configuration_compares_with_a_baseline(tmp_path: Path) -> None:
     one = load_study("quick").configurations[:1]
     made = Made(tmp_path, configurations=one, baselines=BASELINES[:1])
-    section = group_performance.comparisons(made.perform(["A", "svm"]).study)
+    section = group_comparisons.comparisons(made.perform(["A", "svm"]).study)
     assert of_kind(section, Table)[0].rows[0][0] == "A and svm"
     alone = Made(tmp_path / "alone", configurations=one).perform(["A"]).study
-    (text,) = texts(group_performance.comparisons(alone))
+    (text,) = texts(group_comparisons.comparisons(alone))
     assert text == "Only one configuration: nothing to compare."
 
 
@@ -462,8 +463,8 @@ def test_calibration_shows_bins_scores_and_the_score_of_a_constant(
         ("performance_summary.tsv", group_performance.performance),
         ("calibration.tsv", group_performance.performance),
         ("confusion.tsv", group_performance.performance),
-        ("comparisons.tsv", group_performance.comparisons),
-        ("performance_summary.tsv", group_performance.training),
+        ("comparisons.tsv", group_comparisons.comparisons),
+        ("performance_summary.tsv", group_training.training),
         ("cohort.tsv", group_cohort.cohort),
     ],
 )
@@ -490,7 +491,7 @@ def test_a_table_that_lacks_a_column_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_convergence_is_the_mean_over_splits(two: Study) -> None:
-    (table,) = of_kind(group_performance.training(two), Table)
+    (table,) = of_kind(group_training.training(two), Table)
     lines = cells(table)
     assert list(lines) == ["A", "B", "C"]
     # 10, 11, 12 epochs; 5000, 10000, 15000 s
@@ -502,14 +503,14 @@ def test_convergence_is_the_mean_over_splits(two: Study) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_convergence_that_was_not_recorded_is_said(three: Study) -> None:
-    section = group_performance.training(three)
+    section = group_training.training(three)
     assert "Epochs and duration of the training were not recorded." in texts(section)
 
 
 def test_durations_have_a_unit_that_suits() -> None:
-    assert group_performance._unit(119.0) == (1.0, " s")
-    assert group_performance._unit(600.0) == (60.0, " min")
-    assert group_performance._unit(7200.0) == (3600.0, " h")
+    assert group_training._unit(119.0) == (1.0, " s")
+    assert group_training._unit(600.0) == (60.0, " min")
+    assert group_training._unit(7200.0) == (3600.0, " h")
 
 
 @pytest.mark.usefixtures("quick")
@@ -523,7 +524,7 @@ def test_random_searches_are_listed_by_split(tmp_path: Path) -> None:
             for d in range(4)
         ]  # fmt: skip
         write_table(made.context.model_folder("B", k) / "search.tsv", rows, SEARCH_COLUMNS)
-    table = of_kind(group_performance.training(made.study), Table)[-1]
+    table = of_kind(group_training.training(made.study), Table)[-1]
     lines = cells(table)
     assert list(lines) == ["B, split 2", "B, split 10"]
     assert list(lines["B, split 2"].values()) == [
