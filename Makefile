@@ -34,7 +34,7 @@ docs: | $(VENV)/.ready
 
 test: lint docs
 	$(BIN)/python -m pytest tests/unit -n $(NPROCS)
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/e2e -n $(NPROCS) --dist loadfile --no-loadscope-reorder
 
 presets: | $(VENV)/.ready
 	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py

@@ -1,18 +1,25 @@
 """Whole runs, made once a session and looked at by many tests.
 
-Trainings get one thread, so that their numbers do not depend on the machine.
+The files run side by side (``pytest -n 2 --dist loadfile``); what several of them look at is made
+by the first and stays unchanged. Trainings get one thread, so that their numbers do not depend on
+the machine.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+# the longest first, so that no worker is left alone with it at the end
+FILES = ("learning", "participant", "faults", "group", "inputs", "messy", "real_data", "presets")
 EMBEDDED = "MNI152NLin2009aSym"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -71,17 +78,28 @@ class Run:
         return self.raw / "derivatives" / "truth"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests by file, in the order of ``FILES``."""
+    rank = {f"test_{name}": i for i, name in enumerate(FILES)}
+    items.sort(key=lambda item: rank[item.path.stem])
+
+
 @pytest.fixture(scope="session")
 def cohort8(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Eight participants at the default 2 mm, through the participant level."""
-    folder = tmp_path_factory.mktemp("cohort8")
-    raw, out = folder / "raw", folder / "out"
-    made = simulate(raw, "--n-participants", 8, "--seed", 1)
-    assert made.status == 0, made.err
-    finished = command(
-        raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-2", "--nprocs", 2
-    )
-    return Run(raw, out, finished)
+    """Eight participants at the default 2 mm, through the participant level. Not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cohort8"
+    folder.mkdir(exist_ok=True)
+    raw, out, told = folder / "raw", folder / "out", folder / "finished.json"
+    with FileLock(folder / "lock"):
+        if not told.exists():
+            made = simulate(raw, "--n-participants", 8, "--seed", 1)
+            assert made.status == 0, made.err
+            finished = command(
+                raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-2", "--nprocs", 2
+            )
+            told.write_text(json.dumps(asdict(finished)))
+    return Run(raw, out, Finished(**json.loads(told.read_text())))
 
 
 def short_group(run: Run) -> tuple[object, ...]:
@@ -90,11 +108,14 @@ def short_group(run: Run) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="session")
-def group8(cohort8: Run) -> Run:
-    """The group level of ``cohort8`` with the preset ``quick``, three epochs a training.
+def group8(cohort8: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The group level of a copy of ``cohort8``: preset ``quick``, three epochs a training.
 
     What full trainings find is looked at in test_learning.py.
     """
     assert cohort8.finished.status == 0, cohort8.finished.err
-    finished = command(*short_group(cohort8), "--nprocs", 2)
-    return Run(cohort8.raw, cohort8.out, finished)
+    out = tmp_path_factory.mktemp("group8") / "out"
+    shutil.copytree(cohort8.out, out)
+    run = Run(cohort8.raw, out, cohort8.finished)
+    finished = command(*short_group(run), "--nprocs", 2)
+    return Run(run.raw, out, finished)
