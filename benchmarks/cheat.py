@@ -37,7 +37,6 @@ VOXEL_MM = 5.0
 SCALE, MAXIMUM = 40.0, 100.0  # 1/s, as the preset quick
 FRACTIONS = {"train": 0.6, "validation": 0.15, "test": 0.25}
 COLUMNS = ("effect", "weight", "repeat", "with_marker", "without_marker", "outside", "on_marker")
-SPACE = "MNI152NLin2009aSym:res-4"
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,14 @@ def main() -> None:
 
 
 def cohort(work: Path, participants: int, effect: float) -> Path:
-    """Simulate and preprocess a cohort; returns its folder."""
+    """Simulate a cohort, fit its maps and take its true brain masks; returns its folder."""
     folder = work / f"cohort-{effect:g}"
     if not (folder / "done").is_file():
         run("bids_xai.cli.simulate", folder / "raw", "--cheat", "--n-participants", participants,
             "--voxel-mm", 4, "--sessions", 1, "--seed", 5, "--effect", effect)  # fmt: skip
         run("bids_xai.cli.main", folder / "raw", folder / "out", "participant", "--sloppy",
-            "--output-spaces", SPACE, "--nprocs", 2)  # fmt: skip
+            "--registration", "none", "--brain-mask", "derivatives",
+            "-d", f"truth={folder / 'raw/derivatives/truth'}", "--nprocs", 2)  # fmt: skip
         (folder / "done").touch()
     return folder
 

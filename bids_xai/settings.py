@@ -93,6 +93,7 @@ class RunSettings:
     steps: tuple[str, ...] = ()
     configuration: tuple[str, ...] = ()
     split: tuple[int, ...] = ()
+    tensorboard: bool = False
     work_dir: Path | None = None
     clean_workdir: bool = False
     stop_on_first_crash: bool = False

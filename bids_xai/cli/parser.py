@@ -187,6 +187,10 @@ def _group_options(group: Any) -> None:
         "--split", nargs="+", type=_natural, default=(), metavar="K",
         help="train only these splits, counted from 0 (default: all)",
     )  # fmt: skip
+    group.add_argument(
+        "--tensorboard", action="store_true",
+        help="write training curves for TensorBoard beside each model, too",
+    )  # fmt: skip
 
 
 def _other_options(group: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ from bids_xai.interfaces.network_grid import InputRule, common_shape, save_stati
 from bids_xai.models import build
 from bids_xai.models.card import WEIGHTS, ModelCard, save_model
 from bids_xai.studies.tables import Configuration, Study
+from bids_xai.training.board import Board, board
 from bids_xai.training.loop import EpochRecord, TrainingResult, train
 from bids_xai.training.processes import current_processes, process_group
 from bids_xai.training.recipe import Recipe
@@ -196,16 +198,18 @@ def _fit(job: Job, study: Study, folder: Path) -> tuple[TrainingResult, list[Pat
         "training %s: %d + %d scans of %s voxels on %s", job.title, len(data["train"]),
         len(data["validation"]), "×".join(map(str, job.shape)), job.device,
     )  # fmt: skip
-    result = train(
-        model, data["train"], data["validation"], recipe,
-        folder=folder, device=job.device, progress=_Progress(recipe.epochs),
-    )  # fmt: skip
+    leads = current_processes().leads
+    with board(folder) if job.context.settings.tensorboard and leads else nullcontext() as curves:
+        result = train(
+            model, data["train"], data["validation"], recipe,
+            folder=folder, device=job.device, progress=_Progress(recipe.epochs, curves),
+        )  # fmt: skip
     if result.constant:
         LOG.warning(
             "training %s: the network gives every validation scan the same answer; it has learnt "
             "nothing (try another learning rate, or more epochs)", job.title,
         )  # fmt: skip
-    if not current_processes().leads:
+    if not leads:
         return result, []
     written = [save_model(folder, model, _card(job, study, rule, result, started_on))]
     if rule.statistics is not None:
@@ -247,12 +251,14 @@ def recipe_of(study: Study, job: Job) -> Recipe:
 
 
 class _Progress:
-    """Says every tenth epoch how it goes."""
+    """Says every tenth epoch how it goes, and tells a board of every one."""
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, epochs: int, board: Board | None = None) -> None:
+        self.epochs, self.board = epochs, board
 
     def __call__(self, record: EpochRecord) -> None:
+        if self.board is not None:
+            self.board(record)
         if record.epoch % 10 == 0 or record.epoch == self.epochs:
             share = record.inner_mask_share
             inside = "" if share != share else f"  inside the mask {100 * share:.0f} %"

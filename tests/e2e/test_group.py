@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 import time
 from importlib import resources
 from pathlib import Path
@@ -223,6 +225,29 @@ def test_a_training_that_is_stopped_goes_on_and_ends_the_same(copied: Run, tmp_p
     ]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert len(rows(folder / "training.tsv")) == 8
+
+
+def test_two_processes_under_torchrun_train_the_network_that_one_trains(
+    copied: Run, group8: Run
+) -> None:
+    done = command(*short_group(copied), "--steps", "cohort")
+    assert done.status == 0, done.err
+    line = (*short_group(copied), "--steps", "train", "--configuration", "C", "--split", 0)
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone",
+                "--nproc-per-node", 2, "-m", "bids_xai")  # fmt: skip
+    both = subprocess.run(
+        [str(word) for word in (*launcher, *line)],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    folders = [run.out / "models/quick/C/split-0" for run in (copied, group8)]
+    cards = [json.loads((folder / "model.json").read_text()) for folder in folders]
+    for key in ("split_hash", "input_shape", "training_participants", "relevance_guided"):
+        assert cards[0][key] == cards[1][key]
+    losses = [[float(row["train_loss"]) for row in rows(folder / "training.tsv")]
+              for folder in folders]  # fmt: skip
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+    assert not (folders[0] / "tensorboard").exists()
 
 
 def test_a_dry_run_tells_and_writes_nothing(copied: Run) -> None:

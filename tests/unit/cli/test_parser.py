@@ -45,7 +45,7 @@ ALL_OPTIONS = """
 --skip-bids-validation --nprocs 3 --omp-nthreads 2 --mem-mb 4000 --device cuda:1 --sloppy
 --r2star-method loglin --output-spaces MNI152NLin6Asym:res-1 MNI152NLin2009aSym
 --random-seed 5 --model m --attribution lrp-zplus --target AD --renormalise --study s.toml
---steps cohort train --configuration A B --split 0 3 -vv -w /w --clean-workdir
+--steps cohort train --configuration A B --split 0 3 --tensorboard -vv -w /w --clean-workdir
 --stop-on-first-crash --dry-run --bids-database-dir /db -d q=/q other=/o --inputs T1w,R1map
 --noise-floor 3 --rician --megre-transform affine --brain-mask synthstrip --synthstrip-model s.pt
 --registration linear --registration-engine greedy --atlas A=/a.nii.gz,/a.tsv B:desc-th25
@@ -62,7 +62,7 @@ def test_every_option_arrives() -> None:
         output_spaces=(OutputSpace("MNI152NLin6Asym", 1), OutputSpace("MNI152NLin2009aSym", 2)),
         random_seed=5, model=Path("m"), attribution=("lrp-zplus",), target="AD",
         renormalise=True, study="s.toml",
-        steps=("cohort", "train"), configuration=("A", "B"), split=(0, 3), verbose=2,
+        steps=("cohort", "train"), configuration=("A", "B"), split=(0, 3), tensorboard=True, verbose=2,
         work_dir=Path("/w"), clean_workdir=True, stop_on_first_crash=True, dry_run=True,
         bids_database_dir=Path("/db"), derivatives=(("q", Path("/q")), ("other", Path("/o"))),
         inputs=("T1w", "R1map"), noise_floor=3.0, rician=True, megre_transform="affine",

@@ -1,0 +1,134 @@
+"""Relevance lies where the voxels lie: a marker at a known coordinate, native and template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bids_xai.interfaces import ants_tools
+from bids_xai.interfaces.explain import (
+    Explanation,
+    Request,
+    TemplateGrid,
+    explain_scan,
+    load_template_grid,
+    open_scan,
+    warp_relevance,
+)
+from bids_xai.interfaces.network_grid import InputRule
+from bids_xai.models import build
+from bids_xai.models.card import ModelCard
+from bids_xai.settings import EMBEDDED_TEMPLATE
+
+MARKER_MM = np.array([-31.0, 22.0, 17.0])  # RAS: left, in front, above
+SHAPE = (40, 48, 40)
+NETWORK_MM = 4.0
+METHODS = ("lrp-zplus", "lrp-epsilon", "input-x-gradient", "integrated-gradients", "dtd")
+
+
+def oblique() -> NDArray[np.float64]:
+    """Voxels of 3 × 4 × 5 mm, stored left-posterior-superior in another order, tilted by 12°."""
+    angle = np.deg2rad(12)
+    tilt = np.eye(3)
+    tilt[1:, 1:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    axes = np.array([[0, -3.0, 0], [0, 0, -4.0], [5.0, 0, 0]])
+    affine = np.eye(4)
+    affine[:3, :3] = tilt @ axes
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape()) - 1) / 2)
+    return affine
+
+
+def shape() -> tuple[int, int, int]:
+    return 36, 56, 48  # (z, x, y) of the head
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A map that is zero but for a ball of 6 mm, and a mask: a ball of 70 mm."""
+    folder = tmp_path_factory.mktemp("marker")
+    affine = oblique()
+    world = np.moveaxis(np.indices(shape()), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+    ball = (((world - MARKER_MM) ** 2).sum(-1) < 6.0**2).astype(np.float32) * 40
+    assert ball.any()
+    map_file, mask_file = folder / "map.nii.gz", folder / "mask.nii.gz"
+    nib.save(nib.Nifti1Image(ball, affine), map_file)
+    brain = ((world**2).sum(-1) < 70.0**2).astype(np.uint8)
+    nib.save(nib.Nifti1Image(brain, affine), mask_file)
+    return map_file, mask_file
+
+
+def explained(files: tuple[Path, Path], method: str) -> Explanation:
+    card = ModelCard(
+        architecture="graz", input_shape=SHAPE, voxel_mm=(NETWORK_MM,) * 3, suffix="R2starmap",
+        space="T1w", scale=40.0, maximum=None, skull_strip=False, classes=("NC", "AD"),
+        positive="AD", seed=0, study="s", configuration="A", split=0, split_hash="",
+        training_participants=(), relevance_guided=False, metrics={}, versions={},
+    )  # fmt: skip
+    model = build("graz", SHAPE, seed=1)
+    rule = InputRule(SHAPE, NETWORK_MM, scale=40.0)
+    scan = open_scan(model, card, rule, *files, "cpu")
+    return explain_scan(model, card, scan, Request(method, method))
+
+
+def centre_mm(data: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centre of the magnitudes, in world mm."""
+    weight = np.abs(data) / np.abs(data).sum()
+    voxel = (np.moveaxis(np.indices(data.shape), 0, -1) * weight[..., None]).sum((0, 1, 2))
+    return np.asarray(affine[:3, :3] @ voxel + affine[:3, 3])
+
+
+@pytest.fixture(scope="module")
+def grid() -> TemplateGrid:
+    return load_template_grid(EMBEDDED_TEMPLATE)
+
+
+@pytest.fixture(scope="module")
+def to_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.float64]]:
+    """A transform file, and where it takes the marker: 7 mm right, 5 back, 9 down, and turned."""
+    ants = ants_tools.ants_module(0)
+    angle = np.deg2rad(20)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0],
+                     [0, 0, 1]])  # fmt: skip
+    shift = np.array([7.0, -5.0, -9.0])
+    moved = turn @ MARKER_MM + shift
+    back, flip = turn.T, np.diag([-1.0, -1.0, 1.0])  # ITK: template point → scan, LPS
+    matrix, offset = flip @ back @ flip, flip @ (-back @ shift)
+    transform = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3,
+        parameters=[*matrix.ravel(), *offset],
+    )  # fmt: skip
+    file = tmp_path_factory.mktemp("transform") / "to_template.mat"
+    ants.write_transform(transform, str(file))
+    return file, moved
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_relevance_of_a_marker_lies_at_its_world_coordinate(
+    files: tuple[Path, Path], method: str
+) -> None:
+    relevance = explained(files, method).relevance
+    np.testing.assert_allclose(centre_mm(relevance.data, relevance.affine), MARKER_MM, atol=1.5)
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_and_where_the_transform_takes_it_in_the_template(
+    files: tuple[Path, Path], method: str, grid: TemplateGrid,
+    to_template: tuple[Path, NDArray[np.float64]],
+) -> None:  # fmt: skip
+    relevance = explained(files, method).relevance
+    file, expected = to_template
+    warped = warp_relevance(relevance, grid, file)
+    np.testing.assert_array_equal(warped.affine, grid.template.brain.affine)
+    np.testing.assert_allclose(centre_mm(warped.data, warped.affine), expected, atol=1.5)
+
+
+def test_without_a_transform_the_coordinate_stays(
+    files: tuple[Path, Path], grid: TemplateGrid
+) -> None:
+    warped = warp_relevance(explained(files, "lrp-zplus").relevance, grid, None)
+    np.testing.assert_allclose(centre_mm(warped.data, warped.affine), MARKER_MM, atol=1.5)
