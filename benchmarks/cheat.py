@@ -36,6 +36,7 @@ from bids_xai.training.recipe import Recipe
 VOXEL_MM = 5.0
 SCALE, MAXIMUM = 40.0, 100.0  # 1/s, as the preset quick
 FRACTIONS = {"train": 0.6, "validation": 0.15, "test": 0.25}
+SPACE = "MNI152NLin2009aSym:res-4"  # comes with the package
 COLUMNS = ("effect", "weight", "repeat", "with_marker", "without_marker", "outside", "on_marker")
 
 
@@ -86,7 +87,7 @@ def cohort(work: Path, participants: int, effect: float) -> Path:
         run("bids_xai.cli.simulate", folder / "raw", "--cheat", "--n-participants", participants,
             "--voxel-mm", 4, "--sessions", 1, "--seed", 5, "--effect", effect)  # fmt: skip
         run("bids_xai.cli.main", folder / "raw", folder / "out", "participant", "--sloppy",
-            "--registration", "none", "--brain-mask", "derivatives",
+            "--output-spaces", SPACE, "--registration", "none", "--brain-mask", "derivatives",
             "-d", f"truth={folder / 'raw/derivatives/truth'}", "--nprocs", 2)  # fmt: skip
         (folder / "done").touch()
     return folder
@@ -137,7 +138,8 @@ class Data:
 
     def __getitem__(self, index: int, /) -> tuple[torch.Tensor, torch.Tensor, int]:
         scan = self.scans[index]
-        return torch.from_numpy(scan.volume)[None], torch.from_numpy(scan.brain)[None], scan.patient
+        volume, brain = torch.from_numpy(scan.volume)[None], torch.from_numpy(scan.brain)[None]
+        return volume, brain, int(scan.patient)
 
 
 def measure(

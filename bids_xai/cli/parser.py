@@ -64,7 +64,8 @@ def _bids_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "-d", "--derivatives", nargs="+", type=_named_path, default=(), metavar="NAME=PATH",
-        help="datasets with precomputed maps, brain masks or lesion masks",
+        help="datasets with precomputed maps, brain masks or lesion masks; at the group level also "
+        "true regions (truth=PATH) and tables of region volumes (volumes=TABLE.tsv)",
     )  # fmt: skip
     group.add_argument(
         "--skip-bids-validation", action="store_true",
@@ -141,8 +142,8 @@ def _workflow_options(group: Any) -> None:
     group.add_argument(
         "--atlas", nargs="+", type=_atlas, default=(), metavar="NAME[=DSEG,TSV]",
         help="atlases of the first output space to bring to the T1w image: TissueNuclei, "
-        "NAME[:desc-X] of TemplateFlow, or NAME=dseg.nii.gz[,labels.tsv]; tables of relevance use "
-        "the template's own (default: that one)",
+        "NAME[:desc-X] of TemplateFlow, or NAME=dseg.nii.gz[,labels.tsv]; the group level uses "
+        "them all (default: the template's own)",
     )  # fmt: skip
     group.add_argument(
         "--random-seed", type=_natural, default=0, metavar="N",

@@ -14,21 +14,42 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.linalg import eigh
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import KMeans
-from sklearn.manifold import TSNE
 
+from bids_xai.core.spray_embedding import FEWEST, picture, wanted_neighbours
+from bids_xai.core.spray_features import feature_row
+from bids_xai.core.spray_graph import (
+    Floats,
+    Ints,
+    Spectrum,
+    cluster_rows,
+    embedding_rows,
+    graph_affinity,
+    largest_gap,
+    neighbour_affinity,
+    normalised_laplacian,
+    smallest_eigenpairs,
+)
+from bids_xai.core.spray_neighbours import (
+    MEMORY_MB,
+    Maps,
+    Neighbours,
+    exact_neighbours,
+    squared_distances,
+)
+from bids_xai.core.spray_search import approximate_neighbours
 from bids_xai.errors import BadDataError, UsageError
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+__all__ = [
+    "SprayResult", "neighbour_affinity", "normalised_laplacian", "spray", "squared_distances",
+]  # fmt: skip
 
-PERPLEXITY = 12.0
-FEWEST_FOR_TSNE = 4
-_TSNE_SPREAD = 1e-4  # standard deviation at which t-SNE wants its start
+N_NEIGHBORS = 12
+APPROXIMATE_FROM = 20_000
+"""From so many maps on neighbours are searched approximately."""
+
+LEAST_RECALL = 0.95
+
+_SAME = 1e-12  # of the largest squared distance: nearer maps are copies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +61,11 @@ class SprayResult:
     n_clusters : chosen (or given) number of clusters
     labels : (n,) cluster of each map, from 0
     embedding : (n, 2) t-SNE, arbitrary units
+    affinity : (n, n) sparse, symmetric, values 1/2 and 1, ones on the diagonal
+    vectors : (n, m') eigenvectors of the Laplacian, one a column, those of ``eigenvalues`` first
     n_components : connected components of the neighbour graph
+    neighbours : nearest maps of every map, some more than the graph uses
+    n_neighbors : how many the graph uses
     notes : what a reader of the result must know, in words
     """
 
@@ -49,174 +74,120 @@ class SprayResult:
     n_clusters: int
     labels: Ints
     embedding: Floats
+    affinity: Any
+    vectors: Floats
     n_components: int
+    neighbours: Neighbours
+    n_neighbors: int
     notes: tuple[str, ...]
 
 
 def spray(
-    features: npt.NDArray[np.floating[Any]],
-    *,
-    neighbours: int = 12,
-    max_clusters: int = 9,
+    features: Maps,
+    n_neighbors: int = N_NEIGHBORS,
     seed: int = 0,
+    *,
+    max_clusters: int = 9,
     n_clusters: int | None = None,
+    kind: str = "plain",
+    embedding: str = "tsne",
+    memory_mb: float = MEMORY_MB,
+    approximate_from: int = APPROXIMATE_FROM,
 ) -> SprayResult:
     """Cluster maps.
 
-    features : (n, p), one flattened map a row, finite; not normalised here
-    neighbours : k of the graph, each map counting itself as its first
+    features : (n, p), one flattened map a row, finite; may be memory-mapped, float16 or float32
+    n_neighbors : k of the graph, each map counting itself as its first
+    seed : of k-means, t-SNE and random projections
     max_clusters : largest number of clusters the eigengap may choose
-    seed : of k-means and t-SNE
     n_clusters : take this number instead of the eigengap's
+    kind : what of a map is compared, a key of ``core.spray_features.FEATURES``; anything but
+        ``plain`` makes a copy of the maps in memory
+    embedding : ``tsne``, or ``umap`` where that is installed
+    memory_mb : bound of the working memory of the search, beside the maps
+    approximate_from : from so many maps on the search is approximate, its recall is measured
     Raises ``BadDataError`` for no or undefined maps, ``UsageError`` for impossible numbers.
     """
-    n = _check(features, neighbours, max_clusters, n_clusters)
-    used = min(neighbours, n)
-    affinity = neighbour_affinity(features, used)
-    n_components = int(connected_components(csr_array(affinity), directed=False)[0])
-    values, vectors = _smallest_eigenpairs(normalised_laplacian(affinity), max_clusters + 1)
-    gaps = np.diff(values)
-    chosen = n_clusters or _largest_gap(gaps, max_clusters)
-    labels = _cluster(vectors[:, :chosen], affinity, chosen, seed)
-    return SprayResult(
-        eigenvalues=values,
-        gaps=gaps,
-        n_clusters=chosen,
-        labels=labels,
-        embedding=_picture(affinity, vectors, seed),
-        n_components=n_components,
-        notes=_notes(n, neighbours, used, n_components),
+    n = _check(features, n_neighbors, max_clusters, n_clusters)
+    if kind != "plain":
+        features = np.stack([feature_row(row, kind) for row in features])
+    used = min(n_neighbors, n)
+    neighbours = find_neighbours(
+        features, wanted_neighbours(n, used), memory_mb, approximate_from, seed
     )
+    affinity = graph_affinity(neighbours.indices[:, :used])
+    spectrum = smallest_eigenpairs(affinity, max(max_clusters + 1, n_clusters or 1, 3))
+    chosen = n_clusters or largest_gap(spectrum.gaps, max_clusters)
+    rows = embedding_rows(spectrum, affinity, chosen)
+    shown = min(n, max_clusters + 1)
+    return SprayResult(
+        eigenvalues=spectrum.values[:shown],
+        gaps=spectrum.gaps[: shown - 1],
+        n_clusters=chosen,
+        labels=cluster_rows(rows, chosen, seed),
+        embedding=picture(
+            embedding, affinity, spectrum.vectors, neighbours, k=used, seed=seed
+        ),
+        affinity=affinity,
+        vectors=spectrum.vectors,
+        n_components=spectrum.n_components,
+        neighbours=neighbours,
+        n_neighbors=used,
+        notes=_notes(n, n_neighbors, chosen, spectrum, neighbours),
+    )  # fmt: skip
 
 
-def neighbour_affinity(features: npt.NDArray[np.floating[Any]], neighbours: int) -> Floats:
-    """Symmetric k-nearest-neighbour affinity (n, n), values 0, 1/2, 1; the diagonal is 1.
-
-    Without the self-loops the Laplacian would lose its gap. Equally near maps count in the order
-    of their rows.
-    """
-    distances = squared_distances(features)
-    np.fill_diagonal(distances, -1.0)  # each map is its own first neighbour, duplicates or not
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :neighbours]
-    directed: Floats = np.zeros(distances.shape)
-    np.put_along_axis(directed, nearest, 1.0, axis=1)
-    affinity: Floats = 0.5 * (directed + directed.T)
-    return affinity
+def find_neighbours(
+    features: Maps, count: int, memory_mb: float, approximate_from: int, seed: int
+) -> Neighbours:
+    """The nearest maps of every map, exactly or, from ``approximate_from`` maps on, nearly."""
+    if len(features) < approximate_from:
+        return exact_neighbours(features, count, memory_mb=memory_mb)
+    return approximate_neighbours(features, count, memory_mb=memory_mb, seed=seed)
 
 
-def squared_distances(features: npt.NDArray[np.floating[Any]], block: int = 65536) -> Floats:
-    """Squared Euclidean distances (n, n) of maps (n, p), by matrix products of blocks of voxels.
-
-    In float64, of maps less their mean, so that little is lost to cancellation: about 1e-15 of
-    the squared distances from the mean. scikit-learn's search is made for many short rows; on
-    a few maps of a million voxels it took many times as long.
-    """
-    n, p = features.shape
-    products: Floats = np.zeros((n, n))
-    for first in range(0, p, block):
-        part = features[:, first : first + block].astype(np.float64)
-        part -= part.mean(axis=0)
-        products += part @ part.T
-    squares = np.diagonal(products)
-    distances: Floats = np.maximum(squares[:, None] + squares[None, :] - 2 * products, 0.0)
-    return distances
-
-
-def normalised_laplacian(affinity: Floats) -> Floats:
-    r""":math:`I - D^{-1/2} A D^{-1/2}` (n, n); positive semi-definite, eigenvalues in [0, 2]."""
-    scale = 1.0 / np.sqrt(affinity.sum(axis=1))
-    laplacian: Floats = np.eye(len(affinity)) - scale[:, None] * affinity * scale[None, :]
-    return laplacian
-
-
-def _check(
-    features: npt.NDArray[np.floating[Any]],
-    neighbours: int,
-    max_clusters: int,
-    n_clusters: int | None,
-) -> int:
-    """The number of maps, once everything is in order."""
-    if features.ndim != 2 or 0 in features.shape or not np.isfinite(features).all():
+def _check(features: Maps, n_neighbors: int, max_clusters: int, n_clusters: int | None) -> int:
+    """The number of maps, once everything is in order; values are looked at while searching."""
+    if features.ndim != 2 or 0 in features.shape:
         raise BadDataError(
             f"Maps to cluster must be finite and at least one, got an array {features.shape}",
             fix="check that relevance maps were written for this group",
         )
     n = len(features)
-    if neighbours < 1 or max_clusters < 1 or not 1 <= (n_clusters or 1) <= n or n_clusters == 0:
+    if n_neighbors < 1 or max_clusters < 1 or not 1 <= (n_clusters or 1) <= n or n_clusters == 0:
         raise UsageError(
-            f"{n} maps, {neighbours} neighbours and {n_clusters or max_clusters} clusters "
+            f"{n} maps, {n_neighbors} neighbours and {n_clusters or max_clusters} clusters "
             "do not go together",
             fix=f"ask for at least 1 neighbour and for 1 to {n} clusters",
         )
     return n
 
 
-def _smallest_eigenpairs(laplacian: Floats, count: int) -> tuple[Floats, Floats]:
-    """Ascending eigenvalues (m,) and eigenvectors (n, m), each vector's largest entry positive."""
-    last = min(count, len(laplacian)) - 1
-    values, vectors = eigh(laplacian, subset_by_index=[0, last])
-    strongest = np.abs(vectors).argmax(axis=0)
-    signs = np.sign(vectors[strongest, np.arange(vectors.shape[1])])
-    return np.clip(values, 0.0, 2.0), vectors * signs
-
-
-def _largest_gap(gaps: Floats, max_clusters: int) -> int:
-    """k in 1..max_clusters with the largest gap between eigenvalues k and k + 1; first of ties.
-
-    Gaps closer than rounding count as ties.
-    """
-    allowed = gaps[:max_clusters]
-    if not allowed.size:
-        return 1
-    return int(np.argmax(allowed >= allowed.max() - 1e-10)) + 1
-
-
-def _cluster(vectors: Floats, affinity: Floats, k: int, seed: int) -> Ints:
-    r"""Labels (n,) by k-means on the rows of :math:`D^{-1/2} U`.
-
-    The division makes rows equal within a connected component, as in scikit-learn; rows are not
-    brought to unit length.
-    """
-    rows = vectors / np.sqrt(affinity.sum(axis=1))[:, None]
-    kmeans = KMeans(k, n_init=10, random_state=seed)
-    labels: Ints = kmeans.fit_predict(rows).astype(np.int64)
-    return labels
-
-
-def _picture(affinity: Floats, vectors: Floats, seed: int) -> Floats:
-    """t-SNE (n, 2) with distance 1 / (A + 1e-3), started from the Laplacian's eigenvectors.
-
-    The start is eigenvectors 2 and 3, scaled to the spread that t-SNE expects. Below four maps
-    it is returned as it is: no perplexity makes sense there.
-    """
-    n = len(affinity)
-    start = np.zeros((n, 2))
-    start[:, : min(n - 1, 2)] = vectors[:, 1:3]
-    if n < FEWEST_FOR_TSNE:
-        return start
-    distance = 1.0 / (affinity + 1e-3)
-    np.fill_diagonal(distance, 0.0)
-    start *= _TSNE_SPREAD / start.std(axis=0).max()
-    tsne = TSNE(
-        metric="precomputed",
-        init=start.astype(np.float32),
-        perplexity=min(PERPLEXITY, (n - 1) / 3),
-        learning_rate="auto",
-        random_state=seed,
-    )
-    embedding: Floats = tsne.fit_transform(distance).astype(np.float64)
-    return embedding
-
-
-def _notes(n: int, neighbours: int, used: int, n_components: int) -> tuple[str, ...]:
+def _notes(
+    n: int, n_neighbors: int, chosen: int, spectrum: Spectrum, neighbours: Neighbours
+) -> tuple[str, ...]:
     notes = []
-    if used < neighbours:
-        notes.append(f"only {n} maps: {used} neighbours instead of {neighbours}")
-    if n_components > 1:
+    if n < n_neighbors:
+        notes.append(f"only {n} maps: {n} neighbours instead of {n_neighbors}")
+    if n <= n_neighbors and n > 1:
+        notes.append("every map is every other's neighbour: groups cannot be told apart")
+    if spectrum.n_components > 1:
         notes.append(
-            f"the neighbour graph falls into {n_components} unconnected parts: as many "
+            f"the neighbour graph falls into {spectrum.n_components} unconnected parts: as many "
             "eigenvalues are zero, and the eigengap cannot join the parts"
         )
-    if n < FEWEST_FOR_TSNE:
+    if spectrum.n_components > chosen > 1:
+        notes.append(f"with {chosen} clusters some clusters hold several unconnected parts")
+    nearest = neighbours.squared[:, 1:2]
+    copies = int(np.count_nonzero(nearest <= _SAME * neighbours.squared.max()))
+    if copies:
+        notes.append(f"{copies} maps have an exact copy among the others")
+    if n < FEWEST:
         notes.append(f"only {n} maps: the picture shows eigenvectors, not t-SNE")
+    if neighbours.recall is not None:
+        low = ", which is low: read clusters with care" * (neighbours.recall < LEAST_RECALL)
+        notes.append(
+            f"neighbours were searched approximately and {100 * neighbours.recall:.1f} % of the "
+            f"true ones found on a sample{low}"
+        )
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Pictures of spectral relevance analysis: eigenvalues, gaps and the embedding, as SVG."""
+"""Pictures of spectral relevance analysis: eigenvalues, gaps, embeddings, maps of clusters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from bids_xai.figures.scene import Overlay, Row, Scene, draw_sheet, extent_of, grey_window, planes
 from bids_xai.figures.style import (
     NEGATIVE,
     PALETTE,
@@ -18,6 +19,7 @@ from bids_xai.figures.style import (
     empty_panel,
     grid_of,
     house_style,
+    to_png,
     to_svg,
 )
 
@@ -29,15 +31,20 @@ OUTCOMES = {
     "FP": ("s", NEGATIVE, False),
 }
 _SHOWN = 20
+_SLICES = {"axial": 3, "coronal": 2, "sagittal": 2}
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """Points (n, 2) of one analysis with outcome (TN, FN, TP, FP) and cluster of each."""
+    """Points (n, 2) of one analysis with outcome (TN, FN, TP, FP) and cluster of each.
+
+    unstable : clusters that do not survive resampling; a question mark follows their number
+    """
 
     points: Floats
     outcomes: Sequence[str]
     clusters: Sequence[str]
+    unstable: frozenset[str] = frozenset()
 
 
 @house_style()
@@ -101,7 +108,8 @@ def _scatter(axes: Axes, embedding: Embedding) -> None:
     clusters = np.asarray(embedding.clusters)
     for name in dict.fromkeys(embedding.clusters):
         x, y = np.median(embedding.points[clusters == name], axis=0)
-        axes.text(x, y, name, ha="center", va="center", fontsize=9, fontweight="bold",
+        shown = f"{name}?" if name in embedding.unstable else name
+        axes.text(x, y, shown, ha="center", va="center", fontsize=9, fontweight="bold",
                   bbox={"boxstyle": "circle", "fc": "white", "ec": "black", "alpha": 0.85},
                   )  # fmt: skip
     axes.margins(0.12)
@@ -116,3 +124,26 @@ def _legend(classes: tuple[str, str]) -> list[Line2D]:
                label=f"{o} ({names[o]}, {'right' if OUTCOMES[o][2] else 'wrong'})")
         for o in ("TN", "FP", "TP", "FN")
     ]  # fmt: skip
+
+
+@house_style()
+def cluster_maps(
+    background: Floats,
+    voxel_mm: tuple[float, ...],
+    maps: Mapping[str, Floats],
+    *,
+    window: tuple[float, float],
+    signed: bool = False,
+    title: str = "",
+) -> bytes:
+    """Draw the mean map of every cluster in three planes, a line each, as PNG.
+
+    background, maps : (x, y, z) in RAS order; the same slices and colours for all clusters
+    window : values up to the first are transparent, from the second on the last colour
+    """
+    scene = Scene(background, grey_window(background), voxel_mm)
+    layers = {name: Overlay(values, window, signed) for name, values in maps.items()}
+    extent = extent_of(scene, list(layers.values()))
+    cuts = tuple(cut for plane, n in _SLICES.items() for cut in planes(extent, [plane], n))
+    rows = [Row(cuts, layer, name) for name, layer in layers.items()]
+    return to_png(draw_sheet(scene, rows, title=title, bar_label="mean relevance").figure)

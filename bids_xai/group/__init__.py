@@ -12,6 +12,7 @@ STEPS: dict[str, str] = {
     "baselines": "bids_xai.group.baselines:run",
     "explain": "bids_xai.group.explain:run",
     "atlas": "bids_xai.group.atlas:run",
+    "quality": "bids_xai.group.quality:run",
     "spray": "bids_xai.group.spray:run",
     "report": "bids_xai.group.report:run",
 }

@@ -1,155 +1,192 @@
-"""Step ``atlas``: relevance of every test scan by region, and mean maps, in one pass."""
+"""Step ``atlas``: relevance of every test scan by region, mean maps, and what follows from them.
+
+Each map is read once, for all regions of all atlases and for the means; maps are never held
+together. The tables that compare scans are made from the region sums, which are small.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bids_xai.bids.files import write_json, write_nifti
+import bids_xai
 from bids_xai.bids.images import read_volume
-from bids_xai.bids.names import label_of
-from bids_xai.errors import BadDataError
-from bids_xai.group.context import LOG, GroupContext, read_rows, write_table
-from bids_xai.interfaces.explain import (
-    REGION_COLUMNS,
-    TemplateGrid,
-    load_template_grid,
-    region_rows,
+from bids_xai.bids.stamps import fingerprint, is_current, stamped_outputs, write_stamp
+from bids_xai.core.region_similarity import Similarity
+from bids_xai.errors import BadDataError, naming
+from bids_xai.group.atlas_biology import BIOLOGY_COLUMNS, biology_rows
+from bids_xai.group.atlas_gain import (
+    GAIN_COLUMNS,
+    OVERLAP_COLUMNS,
+    RANKING_COLUMNS,
+    Groups,
+    gain_rows,
+    ranking_overlaps,
+    ranking_rows,
+    split_overlaps,
 )
+from bids_xai.group.atlas_individuals import FINGERPRINT_COLUMNS, fingerprints
+from bids_xai.group.atlas_means import (
+    MeanMaps,
+    compare_means,
+    compare_splits,
+    compared_groups,
+    write_means,
+)
+from bids_xai.group.atlas_values import (
+    Part,
+    RegionValues,
+    Row,
+    find_atlases,
+    parts_of,
+    region_lines,
+    stream_table,
+)
+from bids_xai.group.atlas_volumes import VOLUME_COLUMNS, Biology, gather, source_files
+from bids_xai.group.context import LOG, GroupContext, read_rows, write_table
+from bids_xai.group.explain import Watch
+from bids_xai.interfaces.explain import REGION_COLUMNS, TemplateGrid, load_template_grid
+from bids_xai.templates.lookup import atlas_files
 
-_SCAN_COLUMNS = {
+REGIONS_TABLE_COLUMNS = {
     "participant_id": "Participant",
     "session_id": "Session, n/a where the dataset has none",
     "configuration": "Configuration of the study",
     "split": "Number of the split, from 0",
+    **REGION_COLUMNS,
     "true_class": "Class of the participant",
     "outcome": "TP, FP, TN or FN",
 }
-GAIN_COLUMNS = {
-    "configuration": "Configuration of the study",
-    "method": "Attribution method",
-    "atlas": "Atlas",
-    "index": "Label value of the region",
-    "region": "Name of the region",
-    "n_voxels": "Number of voxels of the region",
-    "n_positive": "Number of scans of the positive class",
-    "n_negative": "Number of scans of the negative class (of all others)",
-    "mean_sum_positive": "Mean of sum over the scans of the positive class",
-    "mean_sum_negative": "Mean of sum over the scans of the negative class",
-    "mean_density_positive": "Mean density, positive class",
-    "mean_density_negative": "Mean density, negative class",
-    "share_positive": "Mean share, positive class",
-    "share_negative": "Mean share, negative class",
-    "gain": "mean_sum_positive / mean_sum_negative; n/a where the latter is below a millionth of "
-    "the relevance of all regions",
-}
-_NEAR_ZERO = 1e-6  # of the mean relevance of all regions together: the quotient says nothing
+_Lines = list[dict[str, Any]]
 
 
 def run(context: GroupContext) -> list[Path]:
-    """Write ``atlas/regions.tsv``, ``atlas/gain.tsv`` and ``means/``."""
-    rows = read_rows(context.folder / "predictions.tsv", "explain")
-    rows = [row for row in rows if row["warped"] != "n/a"]  # baselines have no heatmap
+    """Write the tables of ``atlas/`` and ``means/``; nothing is done while they are up to date."""
+    predictions = read_rows(context.folder / "predictions.tsv", "explain")
+    predictions = [row for row in predictions if row["warped"] != "n/a"]  # baselines have no map
     if not context.template:
         LOG.warning("no template: no region tables and no mean maps")
         return []
+    stamp, digest = context.folder / "atlas" / "stamp.json", _digest(context, predictions)
+    if is_current(stamp, digest, context.folder):
+        LOG.info("atlas: up to date")
+        return sorted(stamped_outputs(stamp, context.folder))
     grid = load_template_grid(context.template)
-    regions: list[dict[str, Any]] = []
-    means = _Means(context, grid)
-    for row in rows:
-        warped = read_volume(context.folder / row["warped"])
-        if warped.data.shape != grid.template.brain.data.shape:
-            raise BadDataError(
-                "the relevance map is not on the template grid",
-                file=context.folder / row["warped"],
-                fix="run --steps explain again",
-            )
-        means.add(row, warped.data)
-        if grid.atlas is not None:
-            about = {name: row[name] for name in _SCAN_COLUMNS}
-            regions += [about | r for r in region_rows(warped, grid.atlas, row["method"])]
-    written = means.write()
-    if grid.atlas is None:
+    atlases = find_atlases(context)
+    rows, parts = parts_of(context, predictions)
+    values = RegionValues(atlases, len(rows)) if atlases else None
+    written, overlaps = _read_maps(context, grid, rows, parts, values)
+    if values is None:
         LOG.warning("no atlas for %s: no region tables", context.template)
-        return written
-    folder = context.folder / "atlas"
-    return [
-        *written,
-        *write_table(folder / "regions.tsv", regions, _SCAN_COLUMNS | REGION_COLUMNS),
-        *write_table(folder / "gain.tsv", gains(regions, context), GAIN_COLUMNS),
-    ]
+    else:
+        written += _write_tables(context, rows, parts, values, overlaps)
+    for old in stamped_outputs(stamp, context.folder) - set(written):
+        old.unlink(missing_ok=True)
+    write_stamp(stamp, digest, context.folder, written)
+    return sorted(set(written))
 
 
-class _Means:
-    """Running sums of maps per configuration, method and group; never all maps in memory."""
-
-    def __init__(self, context: GroupContext, grid: TemplateGrid) -> None:
-        self.context, self.grid = context, grid
-        self.sums: dict[tuple[str, str, str], NDArray[np.float64]] = {}
-        self.counts: dict[tuple[str, str, str], int] = defaultdict(int)
-
-    def add(self, row: dict[str, str], data: NDArray[np.float32]) -> None:
-        for group in dict.fromkeys((row["true_class"], row["outcome"])):
-            key = (row["configuration"], row["method"], group)
-            if key not in self.sums:
-                self.sums[key] = np.zeros(data.shape)
-            self.sums[key] += data
-            self.counts[key] += 1
-
-    def write(self) -> list[Path]:
-        """Write the means; those of the study's first method carry no ``desc``."""
-        written = []
-        affine = self.grid.template.brain.affine
-        first = self.context.study.attribution.methods[0]
-        for (configuration, method, group), total in self.sums.items():
-            desc = "" if method == first else f"_desc-{label_of(method)}"
-            name = f"configuration-{configuration}_group-{label_of(group)}{desc}_mean"
-            path = self.context.folder / "means" / f"{name}.nii.gz"
-            count = self.counts[configuration, method, group]
-            written.append(write_nifti(path, (total / count).astype(np.float32), affine))
-            about = {"Method": method, "Group": group, "Scans": count,
-                     "Space": str(self.grid.space)}  # fmt: skip
-            written.append(write_json(path.with_name(f"{name}.json"), about))
-        return written
+def _digest(context: GroupContext, rows: Sequence[Row]) -> str:
+    files = [context.folder / row["warped"] for row in rows]
+    files += [context.folder / "predictions.tsv", *atlas_files(context.settings.atlas)]
+    files += source_files(context)
+    study = context.study
+    return fingerprint(
+        [file for file in files if file.is_file()],
+        {"version": bids_xai.__version__, "template": context.template,
+         "atlas": list(context.settings.atlas), "target": study.as_plain()["target"],
+         "configurations": [c.id for c in study.configurations],
+         "methods": study.attribution.methods, "seed": context.settings.random_seed},
+    )  # fmt: skip
 
 
-def gains(regions: list[dict[str, Any]], context: GroupContext) -> list[dict[str, Any]]:
-    """Return one row a configuration, method and region: means of both classes and their gain."""
-    target = context.study.target
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
-    for entry in regions:
-        groups[entry["configuration"], entry["method"], entry["index"]].append(entry)
-    whole: dict[tuple[str, str], float] = defaultdict(float)
-    for (configuration, method, _), rows in groups.items():
-        whole[configuration, method] += float(np.mean([abs(row["sum"]) for row in rows]))
-    result = []
-    for (configuration, method, index), rows in groups.items():
-        others = set(target.names) - {target.positive_name}
-        by_class = {
-            side: [r for r in rows if r["true_class"] in names]
-            for side, names in (("positive", {target.positive_name}), ("negative", others))
-        }
-        row: dict[str, Any] = {
-            "configuration": configuration, "method": method, "index": index,
-            **{key: rows[0][key] for key in ("atlas", "region", "n_voxels")},
-        }  # fmt: skip
-        for side, mine in by_class.items():
-            row[f"n_{side}"] = len(mine)
-            row[f"mean_sum_{side}"] = _mean(mine, "sum")
-            row[f"mean_density_{side}"] = _mean(mine, "density")
-            row[f"share_{side}"] = _mean(mine, "share")
-        low = row["mean_sum_negative"]
-        high, least = row["mean_sum_positive"], _NEAR_ZERO * whole[configuration, method]
-        usable = low is not None and high is not None and abs(low) > least
-        row["gain"] = high / low if usable else None
-        result.append(row)
-    return result
+def _read_maps(
+    context: GroupContext, grid: TemplateGrid, rows: Sequence[Row], parts: Sequence[Part],
+    values: RegionValues | None,
+) -> tuple[list[Path], _Lines]:  # fmt: skip
+    """One pass over all maps: region sums, mean maps, and how alike those are."""
+    similarity = Similarity(grid.template.mask.data > 0)
+    written: list[Path] = []
+    overlaps: _Lines = []
+    watch = Watch(len(rows))
+    for part in parts:
+        means = MeanMaps(compared_groups(context))
+        for line in range(part.start, part.stop):
+            data = _read_map(context, grid, rows[line])
+            means.add(rows[line], data)
+            if values is not None:
+                with naming(context.folder / rows[line]["warped"]):
+                    values.add(line, data)
+            watch.step()
+        written += write_means(context, grid, part, means)
+        overlaps += compare_splits(part, means, similarity)
+    overlaps += compare_means(context, parts, set(written), similarity)
+    return written, overlaps
 
 
-def _mean(rows: list[dict[str, Any]], key: str) -> float | None:
-    values = [row[key] for row in rows if np.isfinite(row[key])]
-    return float(np.mean(values)) if values else None
+def _read_map(context: GroupContext, grid: TemplateGrid, row: Row) -> Any:
+    path = context.folder / row["warped"]
+    data = read_volume(path).data
+    if data.shape != grid.template.brain.data.shape:
+        raise BadDataError(
+            "the relevance map is not on the template grid", file=path,
+            fix="run --steps explain again",
+        )  # fmt: skip
+    return data
+
+
+def _write_tables(
+    context: GroupContext, rows: Sequence[Row], parts: Sequence[Part], values: RegionValues,
+    overlaps: _Lines,
+) -> list[Path]:  # fmt: skip
+    folder, views = context.folder / "atlas", values.views()
+    written = stream_table(folder / "regions.tsv", region_lines(rows, views), REGIONS_TABLE_COLUMNS)
+    known, volumes = gather(context, rows, values.atlases)
+    gains: _Lines = []
+    rankings: _Lines = []
+    prints: _Lines = []
+    biology: _Lines = []
+    for part in parts:
+        mine = rows[part.lines]
+        groups = Groups.of(mine, context.study.target)
+        own = [view.of(part) for view in views]
+        for view in own:
+            gains += gain_rows(view, part, groups)
+            rankings += ranking_rows(view, part, groups)
+            overlaps += split_overlaps(view, part, groups)
+            positive = context.study.target.positive_name
+            prints += fingerprints(view, part, mine, groups, positive)
+        seed = context.settings.random_seed
+        biology += biology_rows(own, part, mine, groups, _of_part(known, part), seed)
+    overlaps += ranking_overlaps(views, rankings)
+    for name, lines, columns in (
+        ("gain", gains, GAIN_COLUMNS | {"gain": _told(gains)}),
+        ("rankings", rankings, RANKING_COLUMNS),
+        ("overlap", overlaps, OVERLAP_COLUMNS),
+        ("fingerprints", prints, FINGERPRINT_COLUMNS),
+        ("volumes", volumes, VOLUME_COLUMNS),
+        ("biology", biology, BIOLOGY_COLUMNS),
+    ):
+        written += write_table(folder / f"{name}.tsv", lines, columns)
+    return written
+
+
+def _of_part(known: Biology, part: Part) -> Biology:
+    volumes = {name: found[part.lines] for name, found in known.volumes.items()}
+    return replace(
+        known, volumes=volumes, lesion_load=known.lesion_load[part.lines],
+        lesion_share=known.lesion_share[part.lines],
+    )  # fmt: skip
+
+
+def _told(gains: Sequence[Mapping[str, Any]]) -> str:
+    """The meaning of ``gain`` with the number of lines that have none, which the log has too."""
+    missing = sum(1 for row in gains if row["gain"] != row["gain"])
+    if missing:
+        LOG.warning(
+            "atlas: no gain in %d of %d lines of gain.tsv, where the controls' mean relevance is "
+            "next to nothing, or there are no controls", missing, len(gains),
+        )  # fmt: skip
+    return f"{GAIN_COLUMNS['gain']}; n/a in {missing} of {len(gains)} lines of this table"

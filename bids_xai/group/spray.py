@@ -1,122 +1,287 @@
-"""Step ``spray``: spectral clustering of the heatmaps of every configuration in both spaces."""
+"""Step ``spray``: spectral relevance analysis of every configuration in both spaces, and its audit.
+
+Heatmaps are read one after the other into an array in the work folder, clustered, and every
+cluster is tested against what is known of its scans. The input maps are clustered likewise, as a
+control.
+"""
 
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score
 
-from bids_xai.bids.files import write_json, write_nifti
+import bids_xai
+from bids_xai.bids.files import remove_if_empty, write_bytes, write_json, write_nifti
 from bids_xai.bids.images import Volume, read_volume
-from bids_xai.core.inputs import centred_grid, covering_shape, resample_grid
-from bids_xai.core.spray import SprayResult, spray
-from bids_xai.group.context import LOG, GroupContext, read_rows, write_table
+from bids_xai.bids.layout import read_json
+from bids_xai.bids.stamps import (
+    fingerprint,
+    is_current,
+    remove_leftovers,
+    stamped_outputs,
+    write_stamp,
+)
+from bids_xai.core.audit import LEAST_SHARE, Audit, audit
+from bids_xai.figures.cluster_tiles import MOST_TILES, TILE_PX, projection_tile, tile_sheet
+from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
+from bids_xai.group.maps import scans_of
+from bids_xai.group.spray_control import Controls, clustered
+from bids_xai.group.spray_covariates import (
+    Column,
+    covariate_files,
+    covariates,
+    study_columns,
+)
+from bids_xai.group.spray_export import Slices, middle_slices, write_project
+from bids_xai.group.spray_maps import Places, build_stack
+from bids_xai.group.spray_places import cluster_means, places_in_words
+from bids_xai.group.spray_tables import (
+    CONFOUND_COLUMNS,
+    VERDICT_COLUMNS,
+    Analysis,
+    write_covariates,
+)
+from bids_xai.interfaces.explain import TemplateGrid, load_template_grid
+from bids_xai.studies.tables import Configuration
 
-_EIGENVALUE_COLUMNS = {
-    "index": "Number of the eigenvalue of the normalised Laplacian, from 1, smallest first",
-    "eigenvalue": "Eigenvalue",
-    "gap": "Next eigenvalue minus this one; the largest gap gives the number of clusters",
-}
-_SCAN_COLUMNS = {
-    "participant_id": "Participant",
-    "session_id": "Session, n/a where the dataset has none",
-    "split": "Number of the split, from 0",
-    "cluster": "Cluster, from 1",
-    "true_class": "Class of the participant",
-    "outcome": "TP, FP, TN or FN",
-}
-_EMBEDDING_COLUMNS = _SCAN_COLUMNS | {
-    "x": "First t-SNE coordinate, arbitrary units",
-    "y": "Second t-SNE coordinate, arbitrary units",
-}
 _MAP_COLUMN = {"T1w": "relevance", "template": "warped"}
+
+Row = Mapping[str, str]
+
+
+@dataclass
+class _Job:
+    """One run of the step, and what it has written and found so far."""
+
+    context: GroupContext
+    grid: TemplateGrid | None
+    columns: list[Column]
+    work: Path
+    controls: Controls
+    written: list[Path] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    confounds: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.context.folder / "spray"
+
+
+@dataclass(frozen=True)
+class _Heatmaps:
+    """The heatmaps of a configuration: lines of ``predictions.tsv`` and the scan of each."""
+
+    configuration: Configuration
+    rows: Sequence[Row]
+    scans: Sequence[Scan]
+
+    @property
+    def names(self) -> list[str]:
+        return [scan.name for scan in self.scans]
 
 
 def run(context: GroupContext) -> list[Path]:
-    """Write ``spray/<configuration>_<space>/`` for every configuration with heatmaps."""
+    """Write ``spray/``: a folder an analysis, and the verdicts of all of them.
+
+    Nothing is done where heatmaps, covariates and options are those of the last run.
+    """
+    everything = _heatmaps(context)
+    scans = list({s.name: s for maps in everything for s in maps.scans}.values())
+    folder = context.folder / "spray"
+    stamp, digest = folder / "stamp.json", _digest(context, everything, scans)
+    if is_current(stamp, digest, context.folder):
+        LOG.info("spray: heatmaps and options have not changed")
+        return [_note(context, read_json(folder / "summary.json"))]
+    remove_leftovers(stamped_outputs(stamp, context.folder), [folder])
+    work = context.settings.work_folder.resolve() / "group"
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work, prefix=f"{context.study.name}-spray-") as cache:
+        grid = load_template_grid(context.template) if context.template else None
+        controls = Controls(context, grid, Path(cache))
+        job = _Job(context, grid, study_columns(context, scans), Path(cache), controls)
+        for maps in everything:
+            _configuration(job, maps)
+    remove_if_empty(work, work.parent)
+    written = [
+        *job.written,
+        *write_table(folder / "confounds.tsv", job.confounds, CONFOUND_COLUMNS),
+        *write_table(folder / "verdicts.tsv", job.verdicts, VERDICT_COLUMNS),
+        *write_covariates(folder / "covariates.tsv", job.columns, [s.name for s in scans]),
+        write_json(folder / "summary.json", job.summary),
+    ]
+    write_stamp(stamp, digest, context.folder, written)
+    return [*written, _note(context, job.summary)]
+
+
+def _heatmaps(context: GroupContext) -> list[_Heatmaps]:
+    """The configurations that have heatmaps of the study's first method."""
     method = context.study.attribution.methods[0]
     rows = [
         row
         for row in read_rows(context.folder / "predictions.tsv", "explain")
         if row["method"] == method
     ]
-    written: list[Path] = []
-    notes: dict[str, Any] = {}
+    every, found = load_scans(context), []
     for configuration in context.study.configurations:
         mine = [row for row in rows if row["configuration"] == configuration.id]
-        for space in context.study.spray.spaces if mine else ():
-            if any(row[_MAP_COLUMN[space]] == "n/a" for row in mine):
-                continue  # no template
-            name = f"{configuration.id}_{space}"
-            found, files = _one(context, name, mine, _MAP_COLUMN[space])
-            notes[name] = {"n_clusters": found.n_clusters, "notes": list(found.notes)}
-            written += files
-    return [*written, _note(context, notes)]
+        if mine:
+            scans = {scan.name: scan for scan in scans_of(context, configuration, every)}
+            own = [scans[Path(row["relevance"]).name.split("_space-")[0]] for row in mine]
+            found.append(_Heatmaps(configuration, mine, own))
+    return found
 
 
-def _one(
-    context: GroupContext, name: str, rows: list[dict[str, str]], column: str
-) -> tuple[SprayResult, list[Path]]:
-    settings = context.study.spray
-    features, like = _features(context, rows, column)
-    found = spray(
-        features,
-        neighbours=settings.neighbours,
-        max_clusters=settings.max_clusters,
-        seed=context.settings.random_seed,
-    )
-    for note in found.notes:
-        LOG.info("spray %s: %s", name, note)
-    folder = context.folder / "spray" / name
-    gaps = [*found.gaps, None]
-    eigenvalues = [
-        {"index": i + 1, "eigenvalue": value, "gap": gaps[i]}
-        for i, value in enumerate(found.eigenvalues)
-    ]
-    about = [
-        {**row, "cluster": int(label) + 1, "x": x, "y": y}
-        for row, label, (x, y) in zip(rows, found.labels, found.embedding, strict=True)
-    ]
-    written = [
-        *write_table(folder / "eigenvalues.tsv", eigenvalues, _EIGENVALUE_COLUMNS),
-        *write_table(folder / "clusters.tsv", about, _SCAN_COLUMNS),
-        *write_table(folder / "embedding.tsv", about, _EMBEDDING_COLUMNS),
-    ]
-    for old in folder.glob("cluster-*_mean.*"):
-        old.unlink()
-    for cluster in range(found.n_clusters):
-        mean = features[found.labels == cluster].mean(axis=0).reshape(like.data.shape)
-        path = folder / f"cluster-{cluster + 1}_mean.nii.gz"
-        written.append(write_nifti(path, mean.astype(np.float32), like.affine))
-    return found, written
+def _digest(context: GroupContext, everything: Sequence[_Heatmaps], scans: Sequence[Scan]) -> str:
+    maps = [
+        context.folder / row[column]
+        for one in everything for row in one.rows for column in _MAP_COLUMN.values()
+        if row[column] != "n/a"
+    ]  # fmt: skip
+    own = [file for scan in scans for file in (scan.map_file, scan.mask_file)]
+    options = {
+        "spray": asdict(context.study.spray), "target": asdict(context.study.target),
+        "seed": context.settings.random_seed, "version": bids_xai.__version__,
+        "template": context.template,
+    }  # fmt: skip
+    tables = [context.folder / "predictions.tsv", *covariate_files(context, scans)]
+    return fingerprint([*maps, *own, *tables], options)
 
 
-def _features(
-    context: GroupContext, rows: list[dict[str, str]], column: str
-) -> tuple[NDArray[np.float32], Volume]:
-    """Return maps (n, voxels) on one grid of at least ``voxel_mm``, and that grid."""
-    voxel_mm = context.study.spray.voxel_mm
-    first = _coarse(read_volume(context.folder / rows[0][column]), voxel_mm)
-    features = np.empty((len(rows), first.data.size), dtype=np.float32)
-    for index, row in enumerate(rows):
-        features[index] = _coarse(read_volume(context.folder / row[column]), voxel_mm).data.ravel()
-    return features, first
+def _configuration(job: _Job, maps: _Heatmaps) -> None:
+    """All analyses of one configuration; places of relevance are looked at on the way."""
+    places = Places([scan.mask_file for scan in maps.scans])
+    spaces = [
+        space for space in job.context.study.spray.spaces
+        if all(row[_MAP_COLUMN[space]] != "n/a" for row in maps.rows)  # n/a: no template
+    ]  # fmt: skip
+    if "T1w" not in spaces:
+        for number, row in enumerate(maps.rows):
+            places(number, read_volume(job.context.folder / row["relevance"]))
+    for space in sorted(spaces):  # T1w first: it shows where the relevance lies
+        _analysis(job, maps, space, places)
 
 
-def _coarse(volume: Volume, voxel_mm: float) -> Volume:
-    """Return the volume with voxels of ``voxel_mm`` where they are smaller."""
-    if min(volume.voxel_mm) >= voxel_mm - 1e-3:
-        return volume
-    shape = covering_shape(volume.data.shape, volume.affine, voxel_mm)
-    affine = centred_grid(volume.data.shape, volume.affine, shape, voxel_mm)
-    return Volume(resample_grid(volume.data, volume.affine, shape, affine), affine)
+def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
+    """Cluster, audit and write the heatmaps of one configuration in one space."""
+    context, settings = job.context, job.context.study.spray
+    name = f"{maps.configuration.id}_{space}"
+    readers = [partial(read_volume, context.folder / row[_MAP_COLUMN[space]]) for row in maps.rows]
+    tiles: list[NDArray[np.uint8]] = []
+    slices: list[Slices] = []
+    grid = job.grid if space == "template" else None
+    inside = None if grid is None else grid.template.mask.data > 0
+
+    def look(number: int, volume: Volume) -> None:
+        brain = inside if inside is not None else places(number, volume)
+        if number < MOST_TILES:
+            mask = Volume(np.asarray(brain, np.uint8), volume.affine).canonical().data > 0
+            tiles.append(projection_tile(volume.canonical().data, mask))
+        if settings.virelay:
+            slices.append(middle_slices(volume.canonical().data))
+
+    stack = build_stack(job.work / f"{name}.maps", readers, settings, inside, look)
+    LOG.info("spray %s: %d maps of %d voxels", name, *stack.maps.shape)
+    analysis = Analysis(
+        maps.configuration.id, space, maps.rows, maps.names, context.study.target.positive_name,
+        *clustered(context, stack),
+    )  # fmt: skip
+    folder = job.folder / name
+    job.written += analysis.write(folder, places)
+    means = cluster_means(stack, analysis.result.labels)
+    for cluster, mean in means.items():
+        file = folder / f"cluster-{cluster + 1}_mean.nii.gz"
+        job.written.append(write_nifti(file, mean, stack.affine))
+    job.written.append(write_bytes(folder / "mosaics.png", tile_sheet(tiles)))
+    sizes = np.bincount(analysis.result.labels)
+    words = places_in_words(stack, means, sizes, grid=grid,
+                            brain=None if space == "template" else places.brain)  # fmt: skip
+    found = _audited(job, analysis, places, words)
+    job.summary[name] = _said(analysis, found, places) | {
+        "tile": {"height": TILE_PX[0], "width": TILE_PX[1], "tiles": len(tiles)}
+    }
+    inputs = _control(job, maps, space, analysis) if settings.inputs else None
+    if settings.virelay:
+        study = context.study
+        job.written += write_project(
+            folder / "virelay", analysis, heatmaps=slices, inputs=inputs,
+            classes=study.target.names, study=study.name, method=study.attribution.methods[0],
+        )  # fmt: skip
+    del stack
+    (job.work / f"{name}.maps").unlink()
 
 
-def _note(context: GroupContext, notes: dict[str, Any]) -> Path:
+def _audited(
+    job: _Job, analysis: Analysis, places: Places, words: Mapping[int, str]
+) -> Audit:  # fmt: skip
+    """Test the clusters, write the tests beside them, keep the verdicts."""
+    known = covariates(
+        job.columns, analysis.names, analysis.rows, places.outside, places.edge
+    )  # fmt: skip
+    found = audit(
+        analysis.result.labels, known,
+        classes=[row["true_class"] for row in analysis.rows],
+        participants=[row["participant_id"] for row in analysis.rows],
+        splits=[row["split"] for row in analysis.rows],
+        stability=analysis.stability.clusters, survives=analysis.stability.survives,
+        places=words, seed=job.context.settings.random_seed,
+    )  # fmt: skip
+    name = f"{analysis.configuration}_{analysis.space}"
+    rows = analysis.confounds(found)
+    job.written += write_table(job.folder / name / "confounds.tsv", rows, CONFOUND_COLUMNS)
+    job.confounds += rows
+    job.verdicts += analysis.verdicts(found)
+    for verdict in found.suspicious:
+        LOG.warning("spray %s: %s", name, verdict.text)
+    return found
+
+
+def _said(analysis: Analysis, found: Audit, places: Places) -> dict[str, Any]:
+    """What the report says of an analysis besides its tables."""
+    result, sure = analysis.result, analysis.stability
+    outside = float(np.nanmean(places.outside)) if np.isfinite(places.outside).any() else 0.0
+    far = f"on average {100 * outside:.0f} % of the relevance lies outside the brain"
+    for note in result.notes:
+        LOG.info("spray %s_%s: %s", analysis.configuration, analysis.space, note)
+    return {
+        "n_clusters": result.n_clusters,
+        "n_maps": len(result.labels),
+        "n_suspicious": len(found.suspicious),
+        "notes": [*result.notes, *found.notes, *([far] if outside >= LEAST_SHARE else [])],
+        "ari": {what: sure.mean_ari(what) for what in ("seed", "neighbours", "bootstrap")},
+        "same_number": sure.share_of_same_number(),
+        "recall": result.neighbours.recall,
+    }
+
+
+def _control(job: _Job, maps: _Heatmaps, space: str, analysis: Analysis) -> list[Slices] | None:
+    """Write the clusters of the input maps; return the slices of the heatmaps' inputs, if any."""
+    name = f"{maps.configuration.id}_{space}"
+    found = job.controls.of(maps.configuration, maps.scans, space)
+    if found is None:
+        job.summary[name]["notes"].append("no input maps in this space: there is no control")
+        return None
+    once = Analysis(
+        maps.configuration.id, space, [maps.rows[i] for i in found.first],
+        [maps.names[i] for i in found.first], analysis.positive, found.result, found.stability,
+    )  # fmt: skip
+    job.written += once.write(job.folder / f"{name}_input")
+    same = float(adjusted_rand_score(analysis.result.labels, found.labels))
+    job.summary[name]["inputs"] = {"n_clusters": found.result.n_clusters, "ari": same}
+    return [found.slices[scan] for scan in found.scan_of] if found.slices else None
+
+
+def _note(context: GroupContext, summary: Mapping[str, Any]) -> Path:
     """Add what was found to ``study.json``."""
     path = context.folder / "study.json"
     content = json.loads(path.read_text()) if path.is_file() else {}
-    return write_json(path, {**content, "spray": notes})
+    return write_json(path, {**content, "spray": summary})

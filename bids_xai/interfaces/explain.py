@@ -14,6 +14,7 @@ from bids_xai.attribution import METHODS, check_options, explain, method_label, 
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import label_of
 from bids_xai.core.inputs import nearest_on_grid, resample_grid
+from bids_xai.core.region_names import hemisphere_of
 from bids_xai.core.regions import region_relevance
 from bids_xai.errors import NoInputError, UsageError
 from bids_xai.interfaces import ants_tools
@@ -30,7 +31,8 @@ REGION_COLUMNS = {
     "method": "Attribution method",
     "atlas": "Atlas, warped as its template; sums are taken on the template grid",
     "index": "Label value of the region",
-    "region": "Name of the region",
+    "name": "Name of the region",
+    "hemisphere": "L or R where the name claims a side",
     "n_voxels": "Number of voxels of the region on the template grid",
     "sum": "Sum of relevance over the region",
     "abs_sum": "Sum of the absolute value of relevance over the region",
@@ -279,9 +281,10 @@ def region_rows(warped: Volume, atlas: Atlas, method: str) -> list[dict[str, Any
     sums = region_relevance(warped.data, atlas.volume.data, indices)
     return [
         {
-            "method": method, "atlas": atlas.name, "index": index, "region": name,
-            "n_voxels": int(sums.n_voxels[row]), "sum": sums.sum[row],
-            "abs_sum": sums.abs_sum[row], "density": sums.density[row], "share": sums.share[row],
+            "method": method, "atlas": atlas.name, "index": index, "name": name,
+            "hemisphere": hemisphere_of(name), "n_voxels": int(sums.n_voxels[row]),
+            "sum": sums.sum[row], "abs_sum": sums.abs_sum[row], "density": sums.density[row],
+            "share": sums.share[row],
         }
         for row, (index, name) in enumerate(atlas.labels)
     ]  # fmt: skip

@@ -6,10 +6,14 @@ from pathlib import Path
 
 from bids_xai.bids.files import write_text
 from bids_xai.reports import (
+    group_agreement,
+    group_biology,
     group_cohort,
     group_comparisons,
     group_maps,
     group_performance,
+    group_quality,
+    group_regions,
     group_spray,
     group_training,
 )
@@ -25,7 +29,10 @@ _SECTIONS = (
     group_training.training,
     group_training.mask_share,
     group_maps.mean_heatmaps,
-    group_maps.regions,
+    group_regions.regions,
+    group_agreement.agreement,
+    group_biology.biology,
+    group_quality.trust,
     group_spray.spectral,
     group_cohort.limits,
     group_cohort.settings,

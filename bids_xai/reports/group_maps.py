@@ -1,4 +1,4 @@
-"""Where the relevance lies: mean heatmaps and brain regions."""
+"""Where the relevance lies: mean heatmaps of classes and outcomes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import numpy as np
 
 from bids_xai.bids.images import Volume
 from bids_xai.figures.mosaic import mosaic, strips
-from bids_xai.figures.regions import RegionDensity, region_bars
-from bids_xai.reports.page import Block, Picture, Section, Subheading, Table, Text, embedded
+from bids_xai.reports.page import Block, Section, Subheading, Text, embedded
 from bids_xai.reports.study import Study
-from bids_xai.reports.tables import count, number, percent
 from bids_xai.reports.volumes import (
     ZERO_NOTE,
     Floats,
@@ -28,7 +26,6 @@ from bids_xai.settings import OutputSpace
 
 MEAN_PERCENTILES = (50.0, 99.5)
 _OUTCOMES = ("TP", "FN", "TN", "FP")
-_TOP = 10
 _SCALED = (
     f"Colours run from the {MEAN_PERCENTILES[0]:g} to the {MEAN_PERCENTILES[1]:g} percentile of "
     "the positive values of"
@@ -123,68 +120,3 @@ def template_background(study: Study, like: Volume) -> tuple[Floats, str]:
             text = f"background: T1w image of {participant} in {name} (template not at hand)"
             return on_grid(load(image.path), like), text
     return np.zeros(like.data.shape, np.float32), "no background: the template is not at hand"
-
-
-def regions(study: Study) -> Section:
-    """Return the regions with most relevance a voxel, as bars and as tables."""
-    table = study.table("atlas/gain.tsv")
-    if table is None:
-        return Section("Regions", (study.missing("atlas/gain.tsv"),))
-    blocks: list[Block] = []
-    for (method, atlas), part in table.groupby(["method", "atlas"], sort=True):
-        tops = {
-            name: _top(part[part["configuration"] == name])
-            for name in study.identifiers
-            if (part["configuration"] == name).any()
-        }
-        if not tops:
-            continue
-        blocks += [Subheading(f"Method {method}, atlas {atlas}"), _bars(study, tops, str(atlas))]
-        blocks += [_region_table(study, name, top) for name, top in tops.items()]
-    return Section("Regions", tuple(blocks))
-
-
-def _top(table: Any) -> Any:
-    return table.sort_values(
-        ["mean_density_positive", "region"], ascending=[False, True], kind="stable"
-    ).head(_TOP)
-
-
-def _bars(study: Study, tops: dict[str, Any], atlas: str) -> Picture:
-    panels = {
-        name: RegionDensity(
-            [str(r) for r in top["region"]],
-            top["mean_density_negative"].to_numpy(),
-            top["mean_density_positive"].to_numpy(),
-        )
-        for name, top in tops.items()
-    }
-    image = region_bars(panels, study.classes, "mean relevance a voxel")
-    described = f"Relevance a voxel in the ten leading regions of atlas {atlas}, by configuration"
-    caption = (
-        f"Regions in the order of mean relevance a voxel in scans of {study.classes[1]}. Filled: "
-        f"{study.classes[1]}; hatched: {study.classes[0]}."
-    )
-    return embedded(image, described, caption)
-
-
-def _region_table(study: Study, identifier: str, top: Any) -> Table:
-    negative, positive = study.classes
-    columns = {
-        "n_voxels": ("Voxels", count),
-        "mean_density_positive": (f"Density {positive}", number),
-        "mean_density_negative": (f"Density {negative}", number),
-        "share_positive": (f"Share {positive}", percent),
-        "share_negative": (f"Share {negative}", percent),
-        "gain": ("Gain", number),
-    }
-    used = {key: value for key, value in columns.items() if key in top.columns}
-    rows = tuple(
-        (str(line["region"]), *(write(float(line[key])) for key, (_, write) in used.items()))
-        for _, line in top.iterrows()
-    )
-    caption = (
-        f"Configuration {identifier}: the {len(rows)} regions with most relevance a voxel "
-        "(density) in scans of the positive class. Share: part of the relevance of the whole map."
-    )
-    return Table(caption, ("Region", *(title for title, _ in used.values())), rows)

@@ -2,41 +2,93 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bids_xai.bids.images import Volume
-from bids_xai.figures.clusters import OUTCOMES, Embedding, eigenvalue_panels, embedding_panels
-from bids_xai.figures.mosaic import strips
+from bids_xai.core.spray_stability import SURVIVES_FROM
+from bids_xai.figures.clusters import (
+    OUTCOMES,
+    Embedding,
+    cluster_maps,
+    eigenvalue_panels,
+    embedding_panels,
+)
 from bids_xai.reports.group_maps import MEAN_PERCENTILES, template_background
-from bids_xai.reports.page import Block, Section, Subheading, Table, Text, embedded
+from bids_xai.reports.page import Block, Items, Section, Subheading, Table, Text, embedded
+from bids_xai.reports.spray_explorer import explorer, read_rows
 from bids_xai.reports.study import Study, natural
-from bids_xai.reports.tables import read_table
+from bids_xai.reports.tables import MISSING, number, percent, plural, read_table
 from bids_xai.reports.volumes import ZERO_NOTE, is_signed, load, on_grid, positive_window
 
 SPACES = {"T1w": "subject space", "template": "template space"}
 _TITLE = "Spectral relevance analysis (SpRAy)"
+_VERDICT = ("configuration", "space", "finding", "verdict", "examples")
+_CONFOUND = ("cluster", "covariate", "test", "effect_size", "p", "q", "q_within", "n", "counts")
+_MOST_TESTS = 12
+_READING = (
+    "A group that goes with the diagnosis alone is what one hopes for. A suspicious one goes with "
+    "something technical beyond the diagnosis, or its relevance lies outside the brain. This is a "
+    "reason to look, no proof; and no finding is no proof of honesty: what the tables do not "
+    "hold cannot be found."
+)
 
 
 def spectral(study: Study) -> Section:
-    """Return embedding, eigenvalues, contingency tables and mean maps of all analyses."""
+    """Return verdicts, embeddings, eigenvalues, tables and mean maps of all analyses."""
     folders = _folders(study)
     if not folders:
         missing = study.missing("spray/<configuration>_<space>/clusters.tsv", "spray")
         return Section(_TITLE, (missing,))
-    blocks: list[Block] = [*_embeddings(study, folders)]
+    blocks: list[Block] = [*verdicts(study, folders), *_embeddings(study, folders)]
+    blocks += explorer(study, {_words(*key): folder for key, folder in folders.items()})
     for space in SPACES:
         blocks += _eigenvalues(study, space, folders)
     for (identifier, space), folder in folders.items():
         blocks += [
-            Subheading(f"Configuration {identifier}, {SPACES[space]}"),
+            Subheading(_words(identifier, space)),
             *_notes(study, folder.name),
-            _contingency(study, folder),
+            *_sureness(study, folder.name),
+            *_contingency(study, folder),
+            *_confounds(folder),
             *_cluster_maps(study, identifier, space, folder),
         ]
     return Section(_TITLE, tuple(blocks))
+
+
+def _words(identifier: str, space: str) -> str:
+    return f"Configuration {identifier}, {SPACES[space]}"
+
+
+def verdicts(study: Study, folders: Mapping[tuple[str, str], Path]) -> list[Block]:
+    """Return what the audit found: suspicious clusters as a warning, then every analysis."""
+    rows = read_rows(study.folder / "spray" / "verdicts.tsv", _VERDICT)
+    if not rows:
+        return [study.missing("spray/verdicts.tsv", "spray")]
+    blocks: list[Block] = []
+    alarms = [row for row in rows if row["finding"] == "suspicious"]
+    if alarms:
+        lines = tuple(
+            f"{_words(row['configuration'], row['space'])}: {row['verdict']} "
+            f"Look at: {row['examples'].replace(',', ', ')}."
+            for row in alarms
+        )
+        blocks.append(Text("Suspicious groups of heatmaps, which may show a shortcut:"))
+        blocks.append(Items(lines, "problem"))
+    else:
+        blocks.append(Text("No suspicious group of heatmaps was found."))
+    for key in folders:
+        own = [row for row in rows if (row["configuration"], row["space"]) == key]
+        quiet = [row["verdict"] for row in own if row["finding"] != "suspicious"]
+        lead = f"{_words(*key)}: {plural(len(own), 'group')}, {len(own) - len(quiet)} suspicious."
+        blocks.append(Text(lead))
+        if quiet:
+            blocks.append(Items(tuple(quiet)))
+    return [*blocks, Text(_READING, "note")]
 
 
 def _folders(study: Study) -> dict[tuple[str, str], Path]:
@@ -54,7 +106,7 @@ def _embeddings(study: Study, folders: dict[tuple[str, str], Path]) -> list[Bloc
             if table is not None:
                 points = table[["x", "y"]].to_numpy()
                 panels[identifier, words] = Embedding(
-                    points, list(table["outcome"]), list(table["cluster"])
+                    points, list(table["outcome"]), list(table["cluster"]), _unstable(folder)
                 )
     if not panels:
         return [study.missing("spray/<configuration>_<space>/embedding.tsv")]
@@ -62,7 +114,8 @@ def _embeddings(study: Study, folders: dict[tuple[str, str], Path]) -> list[Bloc
     caption = (
         "Each mark is one heatmap of a test scan; near marks are similar heatmaps. Colour is the "
         "true class, hollow marks are wrong predictions, numbers stand at the middle of each "
-        "cluster. Distances between far groups mean nothing in t-SNE."
+        "cluster, with a question mark where it does not survive resampling. Distances between "
+        "far groups mean nothing in t-SNE."
     )
     return [embedded(embedding_panels(panels, study.classes), described, caption)]
 
@@ -97,22 +150,95 @@ def _notes(study: Study, name: str) -> list[Block]:
     return [Text(str(note), "note") for note in notes]
 
 
-def _contingency(study: Study, folder: Path) -> Block:
+def _unstable(folder: Path) -> frozenset[str]:
+    rows = read_rows(folder / "clusters.tsv")
+    return frozenset(row["cluster"] for row in rows if _number(row, "stability") < SURVIVES_FROM)
+
+
+def _number(row: Mapping[str, str], key: str) -> float:
+    text = row.get(key, MISSING)
+    return math.nan if text == MISSING else float(text)
+
+
+def _sureness(study: Study, name: str) -> list[Block]:
+    """Agreement over seeds, neighbours and samples, and with the clusters of the input maps."""
+    said = study.description.get("spray", {}).get(name, {})
+    found = said.get("ari")
+    if not found:
+        return []
+    text = (
+        "Adjusted Rand index with the same analysis under other seeds "
+        f"{_two(found['seed'])}, other numbers of neighbours {_two(found['neighbours'])}, "
+        f"bootstrap samples {_two(found['bootstrap'])}; {percent(said.get('same_number'), 0)} of "
+        "the samples give as many clusters."
+    )
+    inputs = said.get("inputs")
+    if inputs:
+        text += (
+            f" Control: the input maps of the same scans form "
+            f"{plural(inputs['n_clusters'], 'group')}, adjusted Rand index with the groups of "
+            f"heatmaps {_two(inputs['ari'])}."
+        )
+    return [Text(text)]
+
+
+def _two(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f}"
+
+
+def _contingency(study: Study, folder: Path) -> list[Block]:
     table = read_table(folder / "clusters.tsv")
     if table is None:
-        return study.missing(f"spray/{folder.name}/clusters.tsv")
+        return [study.missing(f"spray/{folder.name}/clusters.tsv")]
+    classes = sorted(table["true_class"].unique(), key=natural)
     rows = []
     for name in sorted(table["cluster"].unique(), key=natural):
         part = table[table["cluster"] == name]
-        outcomes = (str(int((part["outcome"] == outcome).sum())) for outcome in OUTCOMES)
+        counts = [*((part["true_class"] == c).sum() for c in classes),
+                  *((part["outcome"] == outcome).sum() for outcome in OUTCOMES)]  # fmt: skip
         people, splits = part["participant_id"].nunique(), part["split"].nunique()
-        rows.append((f"Cluster {name}", str(len(part)), *outcomes, str(people), str(splits)))
-    header = ("Cluster", "Heatmaps", *OUTCOMES, "Participants", "Splits")
+        sure = part["stability"].iloc[0] if "stability" in part.columns else MISSING
+        rows.append((f"Cluster {name}", str(len(part)), *(str(int(n)) for n in counts),
+                     str(people), str(splits), _stability(sure)))  # fmt: skip
+    header = ("Cluster", "Heatmaps", *classes, *OUTCOMES, "Participants", "Splits", "Stability")
     caption = (
-        f"Clusters and outcomes ({table['split'].nunique()} splits in all). A cluster from few "
-        "splits may follow the model that made its heatmaps rather than the scans."
+        f"Clusters by class and outcome ({table['split'].nunique()} splits in all). A cluster from "
+        "few splits may follow the model that made its heatmaps rather than the scans. Stability: "
+        "mean Jaccard similarity over bootstrap samples."
     )
-    return Table(caption, header, tuple(rows))
+    return [Table(caption, header, tuple(rows))]
+
+
+def _stability(text: str) -> str:
+    if text == MISSING:
+        return MISSING
+    value = float(text)
+    return f"{value:.2f}" + ("" if value >= SURVIVES_FROM else " (does not survive)")
+
+
+def _confounds(folder: Path) -> list[Block]:
+    """The strongest findings of the audit: those that count, then the surest."""
+    rows = read_rows(folder / "confounds.tsv", _CONFOUND)
+    if not rows:
+        return []
+    order = sorted(rows, key=lambda row: (row["counts"] != "true", float(row["p"])))
+    lines = tuple(
+        (f"Cluster {row['cluster']}", row["covariate"], row["test"],
+         number(_number(row, "effect_size"), 2), number(_number(row, "p"), 2),
+         number(_number(row, "q"), 2), number(_number(row, "q_within"), 2), row["n"],
+         "yes" if row["counts"] == "true" else "no")
+        for row in order[:_MOST_TESTS]
+    )  # fmt: skip
+    shown = (
+        f"the {len(lines)} first of {len(rows)} tests" if len(lines) < len(rows) else "all tests"
+    )
+    caption = (
+        f"Clusters and covariates, {shown}. Effect: Cramér's V, or rank-biserial correlation. "
+        "q: false-discovery rate; within: of what is beyond diagnosis and split (n/a: the "
+        "cluster is one class or one split)."
+    )
+    header = ("Cluster", "Covariate", "Test", "Effect", "p", "q", "q within", "n", "Counts")
+    return [Table(caption, header, lines)]
 
 
 def _cluster_maps(study: Study, identifier: str, space: str, folder: Path) -> list[Block]:
@@ -128,14 +254,13 @@ def _cluster_maps(study: Study, identifier: str, space: str, folder: Path) -> li
     if window is None:
         return [Text("The mean heatmaps of the clusters hold no relevance.", "note")]
     background, what = _background(study, space, base)
-    image = strips(
+    image = cluster_maps(
         background,
         base.voxel_mm,
         maps,
         window=window,
         signed=signed,
-        title=f"Configuration {identifier}, {SPACES[space]}: mean heatmap of each cluster",
-        colour_bar_label="mean relevance",
+        title=f"{_words(identifier, space)}: mean heatmap of each cluster",
     )
     low, high = MEAN_PERCENTILES
     caption = (

@@ -20,10 +20,10 @@ from bids_xai.simulation.deformation import Grid, interpolate, transform
 Floats = NDArray[np.floating[Any]]
 
 CENTRE_MM = HEAD_CENTRE_MM + np.array([64.0, 84.0, 76.0])  # scanner mm, RAS
-RADIUS_MM = 8.0
+RADIUS_MM = 12.0
 JITTER_MM = 2.0  # most along each axis
 BRIGHTNESS = 2.0  # signal, at TE = 0 for MEGRE, over the mean brain signal of the (first) image
-R2STAR_PER_S = 60.0
+R2STAR_PER_S = 100.0
 
 _PLACE_KEY = 1_000_002
 _LEAST_PART = 0.01  # of a voxel; less is none

@@ -28,22 +28,30 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "training.class_weights": ("none", "balanced"),
     "training.mixed_precision": ("off", "bf16", "fp16"),
     "training.early_stopping.metric": ("validation_loss", "validation_balanced_accuracy"),
+    "spray.features": ("plain", "sum-normalised", "top-0.4", "top-0.1"),
+    "spray.embedding": ("tsne", "umap"),
+    "spray.precision": ("float32", "float16"),
+    "quality.placement": ("grid", "greedy"),
+    "quality.ordering": ("sum", "absolute"),
 }
 _ABOVE_ZERO = (
     "input.scale", "training.learning_rate", "training.plateau.min", "spray.voxel_mm",
-    "cohort.undersample.bin_years",
+    "cohort.undersample.bin_years", "quality.cube_mm", "spray.memory_mb",
 )  # fmt: skip
 _ZERO_OR_ABOVE = (
     "input.maximum", "input.voxel_mm", "cohort.caliper", "training.momentum",
     "training.weight_decay", "training.guidance_weight", "training.guidance_after",
     "training.guidance_erode", "training.plateau.patience", "training.plateau.min_delta",
     "training.early_stopping.patience", "training.early_stopping.min_delta",
-    "training.augmentation.shift_voxels", "search.draws",
+    "training.augmentation.shift_voxels", "search.draws", "quality.scans", "quality.stride_mm",
+    "quality.randomization_scans", "quality.tolerance_mm", "quality.cubes_per_step",
 )  # fmt: skip
 _LEAST = {
     "splits.repeats": 1, "splits.folds": 3, "splits.repetitions": 1, "training.epochs": 0,
     "training.batch_size": 1, "training.accumulate": 1, "spray.neighbours": 2,
-    "spray.max_clusters": 1,
+    "spray.max_clusters": 1, "spray.bootstraps": 1, "spray.approximate_from": 1,
+    "quality.steps": 1,
+    "quality.random_orders": 1, "quality.noise_draws": 1,
 }  # fmt: skip
 
 
@@ -184,6 +192,8 @@ def _rules_of_study(study: Study) -> dict[str, bool]:
         "search.values must be lists under keys such as \"training.learning_rate\"":
             all(isinstance(v, list) and v and _at(study.as_plain(), k) is not None
                 for k, v in study.search.values.items()),
+        f"quality.randomization_without must be among {', '.join(METHODS)}":
+            set(study.quality.randomization_without) <= set(METHODS),
         f"spray.spaces must be among {', '.join(SPRAY_SPACES)}":
             set(study.spray.spaces) <= set(SPRAY_SPACES),
     }  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bids_xai.studies.tables import Configuration, Study
+from bids_xai.studies.tables import Configuration, Quality, Study
 
 EPOCHS = 3
 SPLITS = 2
+SCANS, STEPS, ORDERS = 2, 5, 2
 
 
 def shortened(study: Study) -> Study:
@@ -29,7 +30,19 @@ def shortened(study: Study) -> Study:
             guidance_after=min(study.training.guidance_after, 1),
         ),
         search=replace(study.search, draws=min(study.search.draws, SPLITS)),
+        quality=_few_scans(study.quality),
         configurations=tuple(map(_shortened, study.configurations)),
+    )
+
+
+def _few_scans(quality: Quality) -> Quality:
+    return replace(
+        quality,
+        scans=min(quality.scans, SCANS),
+        steps=min(quality.steps, STEPS),
+        random_orders=min(quality.random_orders, ORDERS),
+        noise_draws=1,
+        randomization_scans=min(quality.randomization_scans, 1),
     )
 
 

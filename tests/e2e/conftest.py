@@ -103,8 +103,9 @@ def cohort8(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def short_group(run: Run) -> tuple[object, ...]:
-    """The command line of the short group level."""
-    return (run.raw, run.out, "group", "--study", "quick", "--sloppy", "--omp-nthreads", 1)
+    """The command line of the short group level, with the truth where the cohort has it."""
+    truth = ("-d", f"truth={run.truth}") if run.truth.is_dir() else ()
+    return (run.raw, run.out, "group", "--study", "quick", "--sloppy", "--omp-nthreads", 1, *truth)
 
 
 @pytest.fixture(scope="session")

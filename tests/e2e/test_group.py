@@ -30,7 +30,9 @@ def test_ends_well_and_names_its_files(group8: Run) -> None:
     assert group8.finished.out.strip().splitlines()[-1] == str(page)
     folder = group8.out / "group" / "quick"
     tables = ["cohort", "splits", "predictions", "performance", "performance_summary",
-              "comparisons", "atlas/regions", "atlas/gain"]  # fmt: skip
+              "comparisons", "atlas/regions", "atlas/gain", "atlas/rankings", "atlas/overlap",
+              "quality/summary", "quality/aopc", "quality/randomization", "quality/localization",
+              "quality/conservation"]  # fmt: skip
     tables += [
         f"spray/{c}_{s}/{t}"
         for c in "ABC" for s in ("T1w", "template")

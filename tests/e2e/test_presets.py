@@ -90,7 +90,22 @@ def test_three_kinds_of_registration(t1w: Run, tmp_path: Path) -> None:
         folders[kind] = tmp_path / kind
         preprocessed(t1w.raw, folders[kind], "--inputs", "T1w", "--registration", kind)
     named = [f"{kind}={folder}" for kind, folder in folders.items()]
-    studied(t1w, "klingenberg2021", "--derivatives", *named)
+    same = Run(of_one_age(t1w.raw, tmp_path / "same"), t1w.out, t1w.finished)
+    studied(same, "klingenberg2021", "--derivatives", *named)
+
+
+def of_one_age(raw: Path, folder: Path) -> Path:
+    """The tables of a cohort, everybody 70 and as many women as men: undersampling keeps all."""
+    folder.mkdir()
+    shutil.copy(raw / "dataset_description.json", folder)
+    people = rows(raw / "participants.tsv")
+    for number, person in enumerate(people):
+        person |= {"age": "70", "sex": "FM"[number // 2 % 2]}
+    with (folder / "participants.tsv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, people[0], delimiter="\t")
+        writer.writeheader()
+        writer.writerows(people)
+    return folder
 
 
 def test_studies_of_r2star_maps(tmp_path: Path) -> None:
@@ -102,7 +117,9 @@ def test_studies_of_r2star_maps(tmp_path: Path) -> None:
 def test_transfer_to_another_disease(t1w: Run, tmp_path: Path) -> None:
     """From T1w images of one cohort to FLAIR images of another, beside two baselines."""
     lesions = tmp_path / "raw" / "derivatives" / "lesions"
-    run = made(tmp_path, "flair", 10, "--inputs", "FLAIR", "--derivatives", f"lesions={lesions}")
+    others = [f"{number:02d}" for number in range(13, 23)]  # 01 to 12 are those of the source
+    run = made(tmp_path, "flair", 22, "--inputs", "FLAIR", "--derivatives", f"lesions={lesions}",
+               "--participant-label", *others)  # fmt: skip
     source = t1w.out / "models" / "eitel2019-pretraining"
     if not source.is_dir():
         studied(t1w, "eitel2019-pretraining")

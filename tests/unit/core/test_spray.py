@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from sklearn.cluster import SpectralClustering
+from sklearn.datasets import make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import kneighbors_graph
 
@@ -13,6 +18,16 @@ from bids_xai.core.spray import (
     spray,
     squared_distances,
 )
+from bids_xai.core.spray_embedding import graph_distances
+from bids_xai.core.spray_features import feature_row, top_set
+from bids_xai.core.spray_graph import (
+    cluster_rows,
+    embedding_rows,
+    graph_affinity,
+    largest_gap,
+    smallest_eigenpairs,
+)
+from bids_xai.core.spray_neighbours import exact_neighbours
 from bids_xai.errors import BadDataError, UsageError
 
 
@@ -53,16 +68,18 @@ def test_planted_clusters_are_found(distance: float) -> None:
 def test_eigenvalues_against_a_slow_dense_computation() -> None:
     features, _ = _planted((12, 11), 3.0)
     affinity = _slow_affinity(features, 5)
-    np.testing.assert_array_equal(neighbour_affinity(features, 5), affinity)
+    np.testing.assert_array_equal(neighbour_affinity(features, 5).toarray(), affinity)
     degree = affinity.sum(axis=1)
     laplacian = np.diag(1 / np.sqrt(degree)) @ (np.diag(degree) - affinity)
     dense = np.sort(np.linalg.eigvals(laplacian @ np.diag(1 / np.sqrt(degree))).real)
-    result = spray(features, neighbours=5)
+    result = spray(features, n_neighbors=5)
     np.testing.assert_allclose(result.eigenvalues, dense[:10], atol=1e-9)
     np.testing.assert_allclose(result.gaps, np.diff(dense[:10]), atol=1e-9)
     assert result.eigenvalues[0] == pytest.approx(0, abs=1e-12)
     np.testing.assert_allclose(
-        normalised_laplacian(affinity), laplacian @ np.diag(1 / np.sqrt(degree)), atol=1e-12
+        normalised_laplacian(csr_array(affinity)).toarray(),
+        laplacian @ np.diag(1 / np.sqrt(degree)),
+        atol=1e-12,
     )
 
 
@@ -98,7 +115,7 @@ def test_tiny_groups(n: int) -> None:
 
 def test_duplicates_keep_their_self_loops() -> None:
     features = np.repeat(np.random.default_rng(0).normal(size=(3, 6)), 15, axis=0)
-    np.testing.assert_array_equal(np.diag(neighbour_affinity(features, 4)), 1.0)
+    np.testing.assert_array_equal(neighbour_affinity(features, 4).diagonal(), 1.0)
     result = spray(features)
     groups = np.repeat(np.arange(3), 15)
     assert all(len(set(groups[result.labels == k])) == 1 for k in range(result.n_clusters))
@@ -131,7 +148,10 @@ def test_impossible_numbers_of_clusters_are_refused(n_clusters: int) -> None:
         spray(np.random.default_rng(0).normal(size=(10, 3)), n_clusters=n_clusters)
 
 
-@pytest.mark.parametrize("features", [np.empty((0, 3)), np.full((4, 3), np.nan), np.ones(5)])
+@pytest.mark.parametrize(
+    "features",
+    [np.empty((0, 3)), np.full((4, 3), np.nan), np.ones(5), np.array([[np.inf, 1], [-np.inf, 2]])],
+)
 def test_undefined_maps_are_refused(features: np.ndarray) -> None:
     with pytest.raises(BadDataError, match="finite"):
         spray(features)
@@ -145,9 +165,142 @@ def test_neighbours_are_those_of_scikit_learn() -> None:
         slow = ((features[:, None].astype(np.float64) - features[None]) ** 2).sum(axis=2)
         assert np.allclose(squared_distances(features, block=1000), slow, rtol=1e-9, atol=1e-9)
         graph = kneighbors_graph(features, 5, mode="connectivity", include_self=True).toarray()
-        assert np.array_equal(neighbour_affinity(features, 5), 0.5 * (graph + graph.T))
+        assert np.array_equal(neighbour_affinity(features, 5).toarray(), 0.5 * (graph + graph.T))
 
 
 def test_a_map_is_its_own_neighbour_among_duplicates() -> None:
     affinity = neighbour_affinity(np.ones((5, 4)), 2)
-    assert np.array_equal(np.diagonal(affinity), np.ones(5))
+    assert np.array_equal(affinity.diagonal(), np.ones(5))
+
+
+def _dense(features: np.ndarray, k: int) -> np.ndarray:
+    """All eigenvalues by the textbook."""
+    graph = kneighbors_graph(features, k, mode="connectivity", include_self=True).toarray()
+    affinity = 0.5 * (graph + graph.T)
+    scale = np.diag(affinity.sum(axis=1) ** -0.5)
+    values: np.ndarray = np.linalg.eigvalsh(np.eye(len(features)) - scale @ affinity @ scale)
+    return values
+
+
+def test_the_sparse_solver_agrees_with_the_textbook() -> None:
+    """Connected, and in four parts, each of which has its own eigenvalue zero."""
+    for distance, parts in ((3.0, 1), (200.0, 4)):
+        features, _ = _planted((60, 50, 40, 30), distance)
+        affinity = neighbour_affinity(features, 8)
+        found = smallest_eigenpairs(affinity, 10, dense_up_to=0)
+        assert found.n_components == parts
+        np.testing.assert_allclose(found.values, _dense(features, 8)[:10], atol=1e-8)
+        product = normalised_laplacian(affinity) @ found.vectors
+        np.testing.assert_allclose(product, found.vectors * found.values, atol=1e-7)
+
+
+def test_more_parts_than_clusters_are_allowed() -> None:
+    """Twelve pairs of copies far apart: nothing but zeros, and it is said."""
+    features = np.repeat(np.eye(12) * 100, 4, axis=0)
+    result = spray(features, n_neighbors=3)
+    assert result.n_components == 12
+    np.testing.assert_array_equal(result.eigenvalues, 0)
+    assert result.n_clusters == 1
+    assert any("exact copy" in note for note in result.notes)
+    assert len(set(spray(features, 3, n_clusters=12).labels)) == 12
+
+
+@pytest.mark.filterwarnings("ignore:Graph is not fully connected")
+def test_labels_are_those_of_scikit_learn() -> None:
+    blobs, truth = _planted((40, 50, 60), 12.0, seed=1)
+    moons, sides = make_moons(200, noise=0.05, random_state=0)
+    for features, wanted, k in ((blobs, truth, 3), (moons, sides, 2)):
+        ours = spray(features, n_clusters=k).labels
+        theirs = SpectralClustering(
+            k, affinity="precomputed", assign_labels="kmeans", random_state=0
+        ).fit_predict(neighbour_affinity(features, 12).toarray())
+        assert adjusted_rand_score(ours, theirs) == 1.0
+        assert adjusted_rand_score(ours, wanted) == 1.0
+
+
+def test_the_number_of_planted_clusters_is_found() -> None:
+    rng = np.random.default_rng(5)
+    right = 0
+    for draw in range(100):
+        k = 2 + draw % 7
+        sizes = tuple(int(size) for size in rng.integers(20, 40, size=k))
+        features, truth = _planted(sizes, 8.0, seed=draw)
+        indices = exact_neighbours(features, 12).indices
+        spectrum = smallest_eigenpairs(graph_affinity(indices), 10)
+        chosen = largest_gap(spectrum.gaps, 9)
+        rows = embedding_rows(spectrum, graph_affinity(indices), chosen)
+        same = adjusted_rand_score(truth, cluster_rows(rows, chosen, 0)) > 0.9
+        right += chosen == k and same
+    assert right >= 95
+
+
+@pytest.mark.parametrize("distance", [4.0, 6.0, 40.0])
+def test_the_order_of_maps_does_not_matter(distance: float) -> None:
+    features, _ = _planted((30, 25, 20), distance)
+    order = np.random.default_rng(1).permutation(len(features))
+    one, other = spray(features), spray(features[order])
+    np.testing.assert_allclose(one.eigenvalues, other.eigenvalues, atol=1e-10)
+    assert one.n_clusters == other.n_clusters
+    assert adjusted_rand_score(one.labels[order], other.labels) == 1.0
+
+
+def test_blocks_and_types_of_maps_change_nothing(tmp_path: Path) -> None:
+    """Small blocks, single precision and a file on disk: the same neighbours."""
+    features, _ = _planted((130, 90, 80), 5.0)
+    wide = np.hstack([features, np.zeros((300, 700), np.float32)])
+    whole = exact_neighbours(wide, 20)
+    file = np.lib.format.open_memmap(tmp_path / "maps.npy", "w+", np.float32, wide.shape)
+    file[:] = wide
+    few = exact_neighbours(file, 20, memory_mb=0.5)  # blocks of 104 maps
+    np.testing.assert_array_equal(whole.indices, few.indices)
+    np.testing.assert_allclose(whole.squared, few.squared, rtol=1e-9, atol=1e-9)
+    slow = np.argsort(((wide[:, None, :20] - wide[None, :, :20]) ** 2).sum(-1), axis=1)[:, :20]
+    np.testing.assert_array_equal(whole.indices, slow)
+    single = exact_neighbours(np.vstack([wide] + [wide + i for i in range(1, 7)]), 5)
+    np.testing.assert_array_equal(single.indices[:300], whole.indices[:, :5])
+
+
+def test_many_maps_take_the_sparse_road() -> None:
+    """Beyond the limit of dense distances t-SNE sees a sparse graph; the nearest are the same."""
+    features, _ = _planted((60, 60), 9.0)
+    result = spray(features)
+    dense = graph_distances(result.affinity, result.neighbours)
+    sparse = graph_distances(result.affinity, result.neighbours, dense_up_to=0)
+    stored = sparse.toarray()
+    assert (np.diff(sparse.indptr) >= 37).all()
+    linked = result.affinity.toarray() - np.eye(120) > 0
+    np.testing.assert_allclose(stored[linked], dense[linked])
+    beyond = (stored > 0) & ~linked
+    np.testing.assert_allclose(stored[beyond], dense[beyond], rtol=1e-5)
+
+
+def test_other_features_of_a_map() -> None:
+    row = np.array([4.0, -1.0, 3.0, 2.0, 1.0, 0.0])
+    np.testing.assert_array_equal(feature_row(row, "plain"), row)
+    np.testing.assert_allclose(feature_row(row, "sum-normalised"), row / 9)
+    np.testing.assert_array_equal(feature_row(row, "top-0.4"), [4, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(feature_row(row + 0.1, "top-0.4"), [4.1, 0, 3.1, 0, 0, 0])
+    np.testing.assert_array_equal(top_set(-row[[1, 3, 3]] * 0, 0.4), False)
+    for share in (0.1, 0.4, 1.0):  # the smallest set: without its weakest voxel it holds too little
+        values = np.random.default_rng(3).normal(size=200)
+        held = np.maximum(values, 0)[top_set(values, share)]
+        wanted = share * np.maximum(values, 0).sum()
+        assert held.sum() >= wanted * (1 - 1e-9)
+        assert held.sum() - held.min() < wanted
+    scaled = _planted((20, 20), 9.0)[0] + 10
+    scaled *= np.random.default_rng(0).uniform(1, 50, size=(40, 1)).astype(np.float32)
+    found = spray(scaled, kind="sum-normalised")
+    assert found.n_clusters == 2
+    with pytest.raises(UsageError, match=r"top-0\.4"):
+        spray(scaled, kind="top")
+    with pytest.raises(BadDataError, match="divided by its sum"):
+        feature_row(np.array([1.0, -1.0]), "sum-normalised")
+
+
+def test_unknown_and_missing_embeddings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, _ = _planted((10, 10), 9.0)
+    with pytest.raises(UsageError, match="tsne, umap"):
+        spray(features, embedding="pca")
+    monkeypatch.setattr("bids_xai.core.spray_embedding.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match="UMAP is not installed"):
+        spray(features, embedding="umap")

@@ -10,7 +10,13 @@ import pytest
 
 from bids_xai.figures.clusters import Embedding, eigenvalue_panels, embedding_panels
 from bids_xai.figures.curves import mean_roc, roc_curves, share_curves, training_curves
-from bids_xai.figures.regions import RegionDensity, region_bars
+from bids_xai.figures.regions import (
+    RegionDensity,
+    RegionValues,
+    agreement_matrices,
+    region_bars,
+    region_violins,
+)
 
 EPOCHS = np.arange(1.0, 6.0)
 
@@ -51,10 +57,23 @@ def _embedding() -> bytes:
 
 def _regions() -> bytes:
     panel = RegionDensity(["left", "right"], np.array([0.1, np.nan]), np.array([0.2, 0.0]))
-    return region_bars({"A": panel, "B": panel}, ("NC", "AD"))
+    gains = RegionDensity(["left"], np.array([0.1]), np.array([0.2]), np.array([np.nan]))
+    return region_bars({"A": panel, "B": gains}, ("NC", "AD"))
 
 
-CHARTS = [_training, _share, _roc, _eigenvalues, _embedding, _regions]
+def _violins() -> bytes:
+    scans = np.random.default_rng(0).gamma(2, size=(3, 12))
+    few = [np.array([]), np.array([0.5]), np.array([0.1, np.nan, 0.3])]
+    values = RegionValues(["a", "b", "c"], few, list(scans), {"A": scans[:, 0], "B": scans[:, 1]})
+    return region_violins(values, ("NC", "AD"), title="A", label="relevance")
+
+
+def _agreement() -> bytes:
+    values = np.array([[1.0, 0.3], [0.3, np.nan]])
+    return agreement_matrices({"by sum": (["one", "two"], values), "b": (["x"], np.eye(1))})
+
+
+CHARTS = [_training, _share, _roc, _eigenvalues, _embedding, _regions, _violins, _agreement]
 
 
 @pytest.mark.parametrize("draw", CHARTS)

@@ -130,10 +130,11 @@ def write_study(tmp_path: Path) -> Path:
     scans = _write_cohort(group, rng)
     _write_predictions(group, scans, rng)
     _write_training(tmp_path / "models" / STUDY, rng)
-    _write_regions(group, rng)
+    _write_regions(group, scans, rng)
     _write_means(group, rng)
     for configuration, space in product(CONFIGURATIONS, ("T1w", "template")):
         _write_spray(group / "spray" / f"{configuration}_{space}", scans, rng)
+    _write_verdicts(group / "spray")
     flags = {"A": (False, False), "B": (True, False), "C": (False, True)}
     description = {
         "study": STUDY, "template": EMBEDDED_TEMPLATE, "resolution": 2, "classes": list(CLASSES),
@@ -216,16 +217,70 @@ def _write_training(models: Path, rng: np.random.Generator) -> None:
         rows_to_tsv(models / configuration / f"split-{split}" / "training.tsv", rows)
 
 
-def _write_regions(group: Path, rng: np.random.Generator) -> None:
+def _write_regions(group: Path, scans: list[dict[str, Any]], rng: np.random.Generator) -> None:
+    """Fourteen nuclei of both sides, one without a gain, and what follows from them."""
+    labels = [(2 * i + r, f"{('Left', 'Right')[r]} nucleus {i}") for i in range(14) for r in (0, 1)]
+    same = {"method": "lrp-zplus", "atlas": "TissueNuclei"}
+    lines = [
+        {"participant_id": s["participant_id"], "session_id": s["session_id"], "configuration": c,
+         "split": n % 2, **same, "index": i, "name": name, "hemisphere": name[0],
+         "n_voxels": 50 + i, "sum": float(rng.exponential(2 + (s["class"] == "AD") * (i % 5))),
+         "true_class": s["class"]}
+        for c, (n, s), (i, name) in product(CONFIGURATIONS, enumerate(scans), labels)
+    ]  # fmt: skip
+    rows_to_tsv(group / "atlas" / "regions.tsv", lines)
+    joined = [(i, name.removeprefix("Left ")) for i, name in labels[::2]]
     rows = [
-        {"configuration": c, "method": "lrp-zplus", "atlas": "TissueNuclei", "index": i,
-         "region": f"Left nucleus {i}", "n_voxels": 100 * i, "n_positive": 8, "n_negative": 8,
-         "mean_sum_positive": 1.0, "mean_sum_negative": 0.5,
-         "mean_density_positive": float(rng.random()), "mean_density_negative": float(rng.random()),
-         "share_positive": 0.1, "share_negative": 0.05, "gain": 2.0}
-        for c, i in product(CONFIGURATIONS, range(1, 13))
+        {"configuration": c, **same, "index": i, "name": name, "group": g, "n": 12,
+         "gain": None if (i, g) == (4, "AD") else 1.0 + (g == "AD"), "hemisphere": "both",
+         "merged": merged, "n_voxels": 100 * (i + 1), "mean_sum": float(rng.random()),
+         "mean_density": float(rng.random()), "mean_share": 0.1 * float(rng.random())}
+        for c, (merged, known), g in product(
+            CONFIGURATIONS, ((False, labels), (True, joined)), ("NC", "AD", "TP", "TN"))
+        for i, name in known
     ]  # fmt: skip
     rows_to_tsv(group / "atlas" / "gain.tsv", rows)
+    prints = [
+        {"configuration": c, **same, "merged": True, "individual": who, "participant_id": person,
+         "session_id": "n/a", "split": 0, "probability": 0.95, "cosine_distance": 0.4321,
+         "n_candidates": 7, "index": i, "name": name, "density": float(rng.random())}
+        for c, (who, person), (i, name) in product(
+            CONFIGURATIONS, (("A", "sub-01"), ("B", "sub-03")), joined)
+    ]  # fmt: skip
+    rows_to_tsv(group / "atlas" / "fingerprints.tsv", prints)
+    _write_overlap(group, rng)
+    _write_biology(group, joined, rng)
+
+
+def _write_overlap(group: Path, rng: np.random.Generator) -> None:
+    tops = [f"top10_{m}" for m in ("sum", "abs_sum", "density", "gain")]
+    maps = ["iou_0.1", "iou_0.4", "iou_0.5", "ssim", "spearman", "euclidean", "l2"]
+    pairs = [("configurations", "n/a", a, b) for a, b in (("A", "B"), ("A", "C"), ("B", "C"))]
+    pairs += [("splits", c, "0", "1") for c in CONFIGURATIONS]
+    rows = [
+        {"comparison": kind, "configuration": c, "method": "lrp-zplus", "group": g, "a": a, "b": b,
+         "atlas": "TissueNuclei" if metric in tops else "n/a",
+         "merged": "true" if metric in tops else "n/a", "metric": metric,
+         "value": float(rng.integers(0, 11)) / 10}
+        for (kind, c, a, b), g, metric in product(pairs, ("NC", "AD", "TP", "TN"), tops + maps)
+    ]  # fmt: skip
+    rows_to_tsv(group / "atlas" / "overlap.tsv", rows)
+
+
+def _write_biology(group: Path, regions: Any, rng: np.random.Generator) -> None:
+    about = {"method": "lrp-zplus", "group": "AD", "n": 6, "n_permutations": 720, "exact": True}
+    rows = [
+        {"configuration": c, "atlas": "TissueNuclei", "index": i, "name": name, "source": "dseg",
+         "measure": measure, "r": float(rng.uniform(-1, 1)), "p_value": 0.01, "p_holm": 0.14,
+         "mean": 3.5, **about}
+        for c, measure, (i, name) in product(CONFIGURATIONS, ("volume", "lesion_load"), regions)
+    ]  # fmt: skip
+    rows += [
+        {**rows[0], "configuration": c, "atlas": "n/a", "name": "whole map", "r": None,
+         "p_value": None, "p_holm": None, "measure": "lesion_share", "mean": 0.1234}
+        for c in CONFIGURATIONS
+    ]  # fmt: skip
+    rows_to_tsv(group / "atlas" / "biology.tsv", rows)
 
 
 def _write_means(group: Path, rng: np.random.Generator) -> None:
@@ -233,6 +288,16 @@ def _write_means(group: Path, rng: np.random.Generator) -> None:
         data = (rng.random(SHAPE) ** 3 * ball()).astype(np.float32)
         path = group / "means" / f"configuration-{c}_group-{name}_mean.nii.gz"
         write_nifti(path, data, affine())
+
+
+def _write_verdicts(folder: Path) -> None:
+    """One suspicious cluster, and one that is not."""
+    rows = [
+        {"configuration": "A", "space": "T1w", "cluster": 1 + (finding == "diagnosis"),
+         "finding": finding, "verdict": f"Cluster <x> ({finding}).", "examples": "sub-01,sub-03"}
+        for finding in ("suspicious", "diagnosis")
+    ]  # fmt: skip
+    rows_to_tsv(folder / "verdicts.tsv", rows)
 
 
 def _write_spray(folder: Path, scans: list[dict[str, Any]], rng: np.random.Generator) -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from bids_xai.bids.files import write_text
 from bids_xai.errors import BadDataError
-from bids_xai.reports import group_maps, group_performance, group_spray, group_training
+from bids_xai.reports import (
+    group_agreement,
+    group_maps,
+    group_performance,
+    group_regions,
+    group_spray,
+    group_training,
+)
 from bids_xai.reports.group import write_group_page
 from bids_xai.reports.participant import write_participant_page
 from bids_xai.reports.session import participant_figures, session_figures
@@ -19,7 +26,8 @@ STUDY = "tiny"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 SECTIONS = [
     "Summary", "Cohort", "Performance", "ROC curves", "Comparisons", "Training",
-    "Relevance inside the mask", "Mean heatmaps", "Regions",
+    "Relevance inside the mask", "Mean heatmaps", "Regions", "Agreement of heatmaps",
+    "Relevance and biology", "Can the heatmaps be trusted?",
     "Spectral relevance analysis (SpRAy)", "Limits", "Settings and versions",
 ]  # fmt: skip
 
@@ -81,8 +89,10 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     drawings = {
         group_performance: ("roc_curves", "roc_bands", "calibration_curves"),
         group_training: ("training_curves", "share_curves"),
-        group_maps: ("mosaic", "strips", "region_bars"),
-        group_spray: ("strips", "eigenvalue_panels", "embedding_panels"),
+        group_maps: ("mosaic", "strips"),
+        group_regions: ("region_bars", "region_violins"),
+        group_agreement: ("agreement_matrices",),
+        group_spray: ("cluster_maps", "eigenvalue_panels", "embedding_panels"),
     }
     for module, names in drawings.items():
         for name in names:
@@ -92,10 +102,12 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_group_page_has_every_section_filled(finished_study: Path) -> None:
     page = check_page(finished_study / f"group_{STUDY}.html")
     assert page.headings == SECTIONS
-    # test_reports_performance.py has a study with the tables of calibration and ROC curves
-    assert re.findall(r"Not available: group/tiny/(\S+)", page.text) == ["calibration.tsv"]
+    # test_reports_performance.py has a study with the tables of calibration and ROC curves,
+    # test_reports_trust.py one with those of the step quality
+    missing = ["calibration.tsv", "quality/summary.tsv"]
+    assert re.findall(r"Not available: group/tiny/(\S+)", page.text) == missing
     assert all((image["src"] or "").startswith("data:image/") for image in page.all("img"))
-    assert len(page.all("img")) == 1 + 1 + 1 + 6 + 1 + 3 + 6
+    assert len(page.all("img")) == 1 + 1 + 1 + 6 + 1 + 3 + 1 + 3 + 6
 
 
 def test_the_group_page_says_the_numbers(finished_study: Path) -> None:
@@ -128,6 +140,7 @@ def test_a_study_of_which_nothing_exists_yet_has_a_page(tmp_path: Path) -> None:
     [
         "study.json", "cohort.tsv", "splits.tsv", "predictions.tsv", "performance.tsv",
         "performance_summary.tsv", "comparisons.tsv", "atlas/gain.tsv",
+        "atlas/regions.tsv", "atlas/overlap.tsv", "atlas/fingerprints.tsv", "atlas/biology.tsv",
         "spray/A_T1w/clusters.tsv", "spray/B_T1w/eigenvalues.tsv", "spray/C_T1w/embedding.tsv",
         "spray/A_template/cluster-0_mean.nii.gz",
     ],

@@ -12,9 +12,13 @@ def test_few_epochs_and_splits() -> None:
     study = load_study("quick")
     short = shortened(study)
     assert (short.training.epochs, short.training.guidance_after, short.splits.repeats) == (3, 1, 2)
+    few = short.quality
+    assert (few.scans, few.steps, few.random_orders, few.randomization_scans) == (2, 5, 2, 1)
+    assert replace(few, scans=20, steps=20, random_orders=5, randomization_scans=5) == study.quality
     back = replace(
-        short, splits=study.splits, training=replace(short.training, epochs=45, guidance_after=12)
-    )
+        short, splits=study.splits, training=replace(short.training, epochs=45, guidance_after=12),
+        quality=study.quality,
+    )  # fmt: skip
     assert back == study
 
 

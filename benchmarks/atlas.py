@@ -1,0 +1,170 @@
+"""Region sums against nilearn's labels masker, and the memory of the step `atlas`.
+
+Prints the ratio of times for many maps and three atlases on the 2 mm template, and how far the
+means are apart; both read maps that are in memory. With `--memory N`, peak memory and time of the
+whole step for N predictions, whose maps are read from disk (20 files, again and again).
+
+    python benchmarks/atlas.py
+    python benchmarks/atlas.py --memory 5000
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import resource
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nilearn.maskers import NiftiLabelsMasker
+from scipy.spatial import cKDTree
+
+from bids_xai.bids.files import write_nifti
+from bids_xai.bids.images import Volume
+from bids_xai.core.regions import RegionIndex
+from bids_xai.group import atlas as step
+from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
+from bids_xai.group.explain import PREDICTION_COLUMNS
+from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
+from bids_xai.studies.schema import load_study
+from bids_xai.templates.lookup import Atlas, load_atlas, load_template
+
+SPACE = OutputSpace(EMBEDDED_TEMPLATE, 2)
+SIZES = (120, 400)  # regions of the made-up atlases, as AAL and Schaefer have
+BOUND_TIMES, BOUND_GB = 10.0, 4.0
+FILES = 20
+METHODS = ("lrp-zplus", "saliency")
+SPLITS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--maps", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=3, help="best of so many")
+    parser.add_argument(
+        "--memory", type=int, default=0, metavar="N", help="predictions of the step"
+    )
+    asked = parser.parse_args()
+    if asked.memory:
+        memory(asked.memory)
+    else:
+        speed(asked.maps, asked.repeats)
+
+
+def atlases() -> list[Atlas]:
+    """The embedded atlas, and two that part the brain into regions around random places."""
+    template, rng = load_template(SPACE), np.random.default_rng(0)
+    brain = np.argwhere(template.mask.data > 0)
+    found = [load_atlas(SPACE)]
+    for n in SIZES:
+        seeds = brain[rng.choice(len(brain), n, replace=False)]
+        labels = np.zeros(template.mask.data.shape, np.int32)
+        labels[tuple(brain.T)] = 1000 + cKDTree(seeds).query(brain)[1]
+        names = tuple((1000 + k, f"{'Left' if k % 2 else 'Right'} {k // 2}") for k in range(n))
+        found.append(Atlas(f"Parts{n}", Volume(labels, template.mask.affine), names))
+    return found
+
+
+def speed(n_maps: int, repeats: int) -> None:
+    """Time of all maps, indexing and fitting included."""
+    chosen, rng = atlases(), np.random.default_rng(1)
+    affine, shape = chosen[0].volume.affine, chosen[0].volume.data.shape
+    maps = rng.normal(size=(*shape, n_maps)).astype(np.float32)
+    image = nib.Nifti1Image(maps, affine)
+    single = [np.ascontiguousarray(maps[..., k]) for k in range(n_maps)]
+
+    def ours() -> list[np.ndarray]:
+        index = RegionIndex([(a.volume.data, [value for value, _ in a.labels]) for a in chosen])
+        found = [index.sums(data) for data in single]
+        return [np.array([one[place].density for one in found]) for place in range(len(chosen))]
+
+    def theirs() -> list[np.ndarray]:
+        return [
+            NiftiLabelsMasker(
+                nib.Nifti1Image(a.volume.data, affine), standardize=None, resampling_target=None
+            ).fit_transform(image)
+            for a in chosen
+        ]
+
+    took, results = {}, {}
+    for name, run in {"bids_xai": ours, "nilearn": theirs}.items():
+        best = float("inf")
+        for _ in range(repeats):
+            started = time.perf_counter()
+            results[name] = run()
+            best = min(best, time.perf_counter() - started)
+        took[name] = best
+    apart = max(
+        np.abs(a - b).max() for a, b in zip(results["bids_xai"], results["nilearn"], strict=True)
+    )
+    times = took["nilearn"] / took["bids_xai"]
+    print(f"{n_maps} maps of {shape}, atlases of {[len(a.labels) for a in chosen]} regions")
+    print(f"bids_xai {took['bids_xai']:.2f} s, nilearn {took['nilearn']:.2f} s")
+    print(
+        f"nilearn / bids_xai {times:.1f} (bound {BOUND_TIMES:g}: {verdict(times >= BOUND_TIMES)})"
+    )
+    print(f"largest difference of a mean {apart:.2g} (values of standard deviation 1)")
+
+
+def memory(n_lines: int) -> None:
+    """Peak memory of the step, from the start of Python."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = study(Path(folder), n_lines)
+        chosen = atlases()
+        step.find_atlases = lambda _: chosen
+        before = peak_gb()
+        started = time.perf_counter()
+        step.run(context)
+        took = time.perf_counter() - started
+    print(f"{n_lines} maps, atlases of {[len(a.labels) for a in chosen]} regions: {took:.0f} s")
+    print(f"peak {peak_gb():.2f} GB, {before:.2f} GB before the step "
+          f"(bound {BOUND_GB:g} GB: {verdict(peak_gb() < BOUND_GB)})")  # fmt: skip
+
+
+def study(folder: Path, n_lines: int) -> GroupContext:
+    """Write maps, predictions and a cohort of three configurations, two methods, ten splits."""
+    made = load_study("quick")
+    made = dataclasses.replace(
+        made, attribution=dataclasses.replace(made.attribution, methods=METHODS)
+    )
+    context = GroupContext(RunSettings(folder / "raw", folder / "out", "group"), made,
+                           EMBEDDED_TEMPLATE)  # fmt: skip
+    template, rng = load_template(SPACE), np.random.default_rng(2)
+    files = []
+    for number in range(FILES):
+        data = rng.exponential(size=template.mask.data.shape) * (template.mask.data > 0)
+        files.append(f"relevance/sub-{number}_relmap.nii.gz")
+        write_nifti(context.folder / files[-1], data.astype(np.float32), template.mask.affine)
+    pairs = list(product([c.id for c in made.configurations], METHODS, range(SPLITS)))
+    rows = []
+    for line in range(n_lines):
+        configuration, method, split = pairs[line % len(pairs)]
+        ill = rng.random() < 0.5
+        said = ill if rng.random() < 0.8 else not ill
+        name = files[line % FILES]
+        rows.append({
+            "participant_id": f"sub-{line % 500:03}", "session_id": "n/a", "split": split,
+            "configuration": configuration, "method": method, "set": "test",
+            "true_class": "AD" if ill else "NC", "probability": 0.95 if said else 0.05,
+            "outcome": ("T" if ill == said else "F") + ("P" if said else "N"),
+            "relevance": name, "warped": name,
+        })  # fmt: skip
+    write_table(context.folder / "predictions.tsv", rows, PREDICTION_COLUMNS)
+    write_table(context.folder / "cohort.tsv", [], COHORT_COLUMNS)
+    return context
+
+
+def peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def verdict(good: bool) -> str:
+    return "kept" if good else "NOT kept"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""SpRAy: how long, against scikit-learn alone, how it grows, how many true neighbours are found.
+
+    python benchmarks/spray.py speed  [--maps 450] [--voxels 230000]
+    python benchmarks/spray.py growth [--maps 500 1000 2000 4000 8000] [--voxels 230000]
+    python benchmarks/spray.py recall [--maps 20000] [--voxels 20000] [--dimensions 256 512 1024]
+
+Maps are mixtures of 30 shapes with noise, in as many groups as 4, float32 in a file. Every
+run is a process of its own; its peak memory (resident, the pages of the file that are mapped
+included) is measured by the system. `growth` prints the exponent of time over maps. Threads:
+OMP_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bids_xai.core.spray import N_NEIGHBORS, spray
+from bids_xai.core.spray_embedding import wanted_neighbours
+from bids_xai.core.spray_neighbours import exact_neighbours
+from bids_xai.core.spray_search import approximate_neighbours
+from bids_xai.core.spray_stability import stability
+
+SHAPES, GROUPS, NOISE = 30, 4, 3.0
+BOUND_S, LEAST_RECALL = 30.0, 0.95
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=("speed", "growth", "recall"))
+    parser.add_argument("--maps", type=int, nargs="+")
+    parser.add_argument("--voxels", type=int)
+    parser.add_argument("--dimensions", type=int, nargs="+", default=(256, 512, 1024))
+    parser.add_argument("--memory-mb", type=float, default=1024.0)
+    parser.add_argument("--work", type=Path, help="folder for the maps")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.work) as folder:
+        {"speed": speed, "growth": growth, "recall": recall}[asked.part](asked, Path(folder))
+
+
+def write_maps(file: Path, n: int, p: int) -> None:
+    """Maps (n, p), written a hundred at a time."""
+    rng = np.random.default_rng(0)
+    shapes = rng.standard_normal((SHAPES, p), dtype=np.float32)
+    centres = 3 * rng.standard_normal((GROUPS, SHAPES), dtype=np.float32)
+    maps = np.lib.format.open_memmap(file, "w+", np.float32, (n, p))
+    for start in range(0, n, 100):
+        stop = min(start + 100, n)
+        group = np.arange(start, stop) % GROUPS
+        weights = centres[group] + rng.standard_normal((stop - start, SHAPES), dtype=np.float32)
+        noise = rng.standard_normal((stop - start, p), dtype=np.float32)
+        maps[start:stop] = weights @ shapes + NOISE * noise
+    maps.flush()
+
+
+def measured(call: Callable[..., object], *arguments: object) -> tuple[float, float, object]:
+    """Seconds, peak memory in MiB and result of a call in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_timed, (call, *arguments))
+
+
+def _timed(call: Callable[..., object], *arguments: object) -> tuple[float, float, object]:
+    start = time.perf_counter()
+    result = call(*arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.perf_counter() - start, peak, result
+
+
+def ours(file: Path, memory_mb: float) -> int:
+    return spray(np.load(file, mmap_mode="r"), memory_mb=memory_mb).n_clusters
+
+
+def ours_with_stability(file: Path, memory_mb: float) -> int:
+    found = spray(np.load(file, mmap_mode="r"), memory_mb=memory_mb)
+    return stability(found).clusters.size
+
+
+def scikit_learn(file: Path) -> int:
+    """Neighbours, eigenvalues for the gap, labels and picture with its parts alone."""
+    from scipy.linalg import eigh
+    from sklearn.cluster import SpectralClustering
+    from sklearn.manifold import TSNE
+    from sklearn.neighbors import kneighbors_graph
+
+    maps = np.load(file)
+    graph = kneighbors_graph(maps, 12, include_self=True).toarray()
+    affinity = 0.5 * (graph + graph.T)
+    scale = affinity.sum(axis=1) ** -0.5
+    values = eigh(np.eye(len(maps)) - scale[:, None] * affinity * scale, eigvals_only=True)[:10]
+    k = int(np.argmax(np.diff(values))) + 1
+    SpectralClustering(k, affinity="precomputed", random_state=0).fit_predict(affinity)
+    distances = 1 / (affinity + 1e-3)
+    np.fill_diagonal(distances, 0)
+    TSNE(metric="precomputed", init="random", perplexity=12, random_state=0).fit_transform(
+        distances
+    )
+    return k
+
+
+def speed(asked: argparse.Namespace, folder: Path) -> None:
+    """One cohort: ours, ours with stability, and scikit-learn."""
+    n, p = (asked.maps or [450])[0], asked.voxels or 230_000
+    file = folder / "maps.npy"
+    write_maps(file, n, p)
+    print(f"{n} maps of {p} voxels")
+    seconds = {}
+    for name, call, arguments in (
+        ("bids_xai", ours, (file, asked.memory_mb)),
+        ("bids_xai with stability", ours_with_stability, (file, asked.memory_mb)),
+        ("scikit-learn", scikit_learn, (file,)),
+    ):
+        seconds[name], peak, k = measured(call, *arguments)
+        print(f"  {name:25} {seconds[name]:8.1f} s {peak:8.0f} MiB   {k} clusters")
+    ratio = seconds["scikit-learn"] / seconds["bids_xai"]
+    verdict = "within" if seconds["bids_xai"] <= BOUND_S else "BEYOND"
+    print(f"  {ratio:.1f} x as fast as scikit-learn; {verdict} {BOUND_S:.0f} s")
+
+
+def growth(asked: argparse.Namespace, folder: Path) -> None:
+    """More and more maps of one size."""
+    sizes, p = asked.maps or [500, 1000, 2000, 4000, 8000], asked.voxels or 230_000
+    file = folder / "maps.npy"
+    write_maps(file, max(sizes), p)
+    times = []
+    for n in sizes:
+        part = folder / "part.npy"
+        np.save(part, np.load(file, mmap_mode="r")[:n])
+        seconds, peak, k = measured(ours, part, asked.memory_mb)
+        times.append(seconds)
+        print(f"  {n:6} maps {seconds:8.1f} s {peak:8.0f} MiB   {k} clusters", flush=True)
+    if len(sizes) > 1:
+        slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+        print(f"  time grows with the power {slope:.2f} of the number of maps")
+
+
+def search(file: Path, dimensions: int, memory_mb: float) -> float | None:
+    maps = np.load(file, mmap_mode="r")
+    count = wanted_neighbours(len(maps), N_NEIGHBORS)
+    return approximate_neighbours(maps, count, dimensions=dimensions, memory_mb=memory_mb).recall
+
+
+def exact(file: Path, memory_mb: float) -> None:
+    maps = np.load(file, mmap_mode="r")
+    exact_neighbours(maps, wanted_neighbours(len(maps), N_NEIGHBORS), memory_mb=memory_mb)
+
+
+def recall(asked: argparse.Namespace, folder: Path) -> None:
+    """Approximate against exact search."""
+    n, p = (asked.maps or [20_000])[0], asked.voxels or 20_000
+    file = folder / "maps.npy"
+    write_maps(file, n, p)
+    print(f"{n} maps of {p} voxels")
+    for dimensions in asked.dimensions:
+        seconds, peak, share = measured(search, file, dimensions, asked.memory_mb)
+        word = "enough" if isinstance(share, float) and share >= LEAST_RECALL else "TOO FEW"
+        print(f"  {dimensions:5} dimensions {seconds:8.1f} s {peak:8.0f} MiB   recall {share:.3f} "
+              f"({word})", flush=True)  # fmt: skip
+    seconds, peak, _ = measured(exact, file, asked.memory_mb)
+    print(f"  exact            {seconds:8.1f} s {peak:8.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

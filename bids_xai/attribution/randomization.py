@@ -1,0 +1,129 @@
+"""Does a heatmap depend on what the network has learnt? Layers are made random, one after another.
+
+From the output down, the weights of a layer are replaced by those of an untrained network of the
+same kind: all layers down to it (``cascading``), or it alone (``independent``). A method whose map
+stays the same whatever the weights are shows the image, not the network.
+
+Source: Adebayo et al. 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bids_xai.attribution.chain import Norm, is_affine, unroll
+from bids_xai.errors import UsageError
+
+MODES = ("cascading", "independent")
+LIMIT = 0.5
+"""Largest rank correlation and structural similarity of a map that has lost all weights."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with weights, and the batch norm that follows it.
+
+    name : its position in the chain and its kind; positions : of all its parts in the chain
+    """
+
+    name: str
+    positions: tuple[int, ...]
+
+
+def weighted_layers(model: nn.Module) -> list[Layer]:
+    """The layers with weights from the output to the input.
+
+    Raises ``UsageError`` for a network that has none in its chain.
+    """
+    found: list[Layer] = []
+    leaves = unroll(model)
+    for position, leaf in enumerate(leaves):
+        after = leaves[position + 1 : position + 2]
+        if is_affine(leaf):
+            parts = (
+                (position, position + 1) if after and isinstance(after[0], Norm) else (position,)
+            )
+            found.append(Layer(f"{position} {type(leaf).__name__}", parts))
+    if not found:
+        raise UsageError(
+            f"The network {type(model).__name__} has no layer with weights that we know",
+            fix="use a network of bids_xai.models",
+        )
+    return found[::-1]
+
+
+def stages(model: nn.Module, mode: str) -> list[tuple[Layer, list[Layer]]]:
+    """What to make random, stage by stage: the layer that the stage is named after, and all layers.
+
+    mode : ``cascading`` (all layers from the output down to it) or ``independent`` (it alone)
+    """
+    if mode not in MODES:
+        raise UsageError(f"Unknown mode '{mode}'", fix=f"use {' or '.join(MODES)}")
+    layers = weighted_layers(model)
+    if mode == "independent":
+        return [(layer, [layer]) for layer in layers]
+    return [(layer, layers[: number + 1]) for number, layer in enumerate(layers)]
+
+
+@contextmanager
+def randomised(model: nn.Module, untrained: nn.Module, layers: Sequence[Layer]) -> Iterator[None]:
+    """Within it, ``layers`` of ``model`` have the weights of ``untrained``, a network of its kind.
+
+    Afterwards, also after an error, every tensor of the model is as it was, bit for bit. Raises
+    ``UsageError`` where the networks differ in their layers.
+    """
+    ours, theirs = unroll(model), unroll(untrained)
+    pairs = [(ours[p], theirs[p]) for layer in layers for p in layer.positions if p < len(theirs)]
+    if len(ours) != len(theirs) or not all(map(_alike, *zip(*pairs, strict=True))):
+        raise UsageError(
+            "The untrained network has other layers than the one to be made random",
+            fix="build it with the same options",
+        )
+    before = [
+        {name: t.detach().clone() for name, t in own.state_dict().items()} for own, _ in pairs
+    ]
+    try:
+        for own, other in pairs:
+            _fill(own, other.state_dict())
+        yield
+    finally:
+        for (own, _), tensors in zip(pairs, before, strict=True):
+            _fill(own, tensors)
+
+
+def _alike(own: nn.Module, other: nn.Module) -> bool:
+    shapes = [{k: t.shape for k, t in one.state_dict().items()} for one in (own, other)]
+    return type(own) is type(other) and shapes[0] == shapes[1]
+
+
+@torch.no_grad()
+def _fill(layer: nn.Module, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in layer.state_dict().items():  # shares its memory with the layer
+        tensor.copy_(tensors[name])
+
+
+def verdict(ssim: Sequence[float], spearman_abs: Sequence[float]) -> tuple[bool | None, str]:
+    """Whether a method depends on the weights, and why, in words; None where it cannot be told.
+
+    ssim, spearman_abs : (n_scans,) likeness of the original map and the one of the network whose
+        layers are all random. The method passes where the medians of both are below ``LIMIT``.
+    """
+    finite = [np.asarray(v, float)[np.isfinite(v)] for v in (ssim, spearman_abs)]
+    if not all(values.size for values in finite):
+        return None, "no map to compare: it cannot be told whether it depends on the network"
+    likeness, correlation = (float(np.median(values)) for values in finite)
+    passed = likeness < LIMIT and correlation < LIMIT
+    numbers = (
+        f"with all layers random, its map has structural similarity {likeness:.2f} and rank "
+        f"correlation {correlation:.2f} with the original (medians; below {LIMIT:g} each to pass)"
+    )
+    if passed:
+        return True, f"passes: it depends on the network; {numbers}"
+    same = "it shows much the same" if likeness >= LIMIT else "its voxels keep much the same order"
+    return False, f"fails: {same} whatever the network has learnt; {numbers}"

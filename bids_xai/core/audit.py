@@ -1,0 +1,267 @@
+"""Clever Hans audit: which clusters of heatmaps go with something other than the disease?
+
+Every cluster is tested against every covariate. A cluster that goes with the diagnosis is what one
+hopes for. It is suspicious where it goes with a technical covariate (site, scanner, size of the
+mask) *beyond* what the diagnosis explains, or where its relevance lies outside the brain.
+
+The unit of a test is the participant (repeated scans are not independent): its cluster is that of
+most of its scans, its numbers are means. Text that differs between scans of a participant is
+tested scan by scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_xai.core.audit_tests import (
+    PERMUTATIONS,
+    Bools,
+    Floats,
+    GroupTest,
+    Ints,
+    benjamini_hochberg,
+    rank_tests,
+    text_test,
+)
+from bids_xai.core.audit_words import (
+    EXPECTED,
+    MODEL,
+    PERSONAL,
+    SUSPECT,
+    AuditRow,
+    Covariate,
+    Verdict,
+    means_of,
+    verdict_on,
+)
+
+__all__ = [
+    "EXPECTED", "LEAST_SHARE", "MODEL", "PERSONAL", "SUSPECT",
+    "Audit", "AuditRow", "Covariate", "Verdict", "audit",
+]  # fmt: skip
+
+ALPHA = 0.01
+"""False-discovery rate up to which a covariate counts."""
+LEAST_V, LEAST_RANK = 0.3, 0.5
+"""Least Cramér's V and rank-biserial correlation that count."""
+LEAST_SHARE, LEAST_RATIO = 0.25, 1.5
+"""Least share of relevance at a wrong place that counts, and its ratio to the other clusters'."""
+
+_FEWEST = 2  # units in a cluster, and outside of it
+_CONFOUNDED = 0.8  # effect size of the class on a covariate from which the two are one
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All tests, a verdict a cluster (the most suspicious first), and what holds for the cohort."""
+
+    rows: tuple[AuditRow, ...]
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def suspicious(self) -> tuple[Verdict, ...]:
+        """The verdicts on suspicious clusters."""
+        return tuple(v for v in self.verdicts if v.finding == "suspicious")
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Units of a test: cluster, class, stratum and value of each."""
+
+    clusters: Ints
+    classes: Ints
+    strata: Ints
+    values: npt.NDArray[np.str_] | Floats
+
+
+@dataclass(frozen=True)
+class _Scans:
+    """What is known of each scan (n,), as numbers from 0."""
+
+    labels: Ints
+    classes: Ints
+    splits: Ints
+    people: Ints
+
+    def units(self, covariate: Covariate) -> _Units:
+        """The participants that have a value, or the scans where text differs within participants.
+
+        Of a participant that several models were tested on, the first split counts: its scans
+        there share a stratum.
+        """
+        known = np.flatnonzero(covariate.known)
+        _, first, whose = np.unique(self.people[known], return_index=True, return_inverse=True)
+        if covariate.is_text:
+            values = covariate.values[known]
+            if (values != values[first][whose]).any():
+                return self._of(known, self.labels[known], covariate, values)
+        counted = self.splits[known] == self.splits[known[first]][whose]
+        known, whose = known[counted], whose[counted]
+        votes = np.zeros((first.size, int(self.labels.max()) + 1))
+        np.add.at(votes, (whose, self.labels[known]), 1)
+        _, first = np.unique(self.people[known], return_index=True)
+        own = covariate.values[known]
+        if not covariate.is_text:
+            means = np.bincount(whose, weights=own.astype(np.float64)) / np.bincount(whose)
+            return self._of(known[first], votes.argmax(axis=1), covariate, means)
+        return self._of(known[first], votes.argmax(axis=1), covariate, own[first])
+
+    def _of(
+        self, scans: Ints, clusters: Ints, covariate: Covariate,
+        values: npt.NDArray[np.str_] | Floats,
+    ) -> _Units:  # fmt: skip
+        classes, splits = self.classes[scans], self.splits[scans]
+        strata = {
+            EXPECTED: splits, MODEL: classes, SUSPECT: classes + splits * (1 + self.classes.max()),
+        }  # fmt: skip
+        kind = covariate.kind if covariate.kind in strata else SUSPECT
+        own = splits if covariate.misplaced else strata[kind]
+        return _Units(clusters.astype(np.int64), classes, own.astype(np.int64), values)
+
+
+def audit(
+    labels: Ints,
+    covariates: Sequence[Covariate],
+    *,
+    classes: Sequence[str],
+    participants: Sequence[str],
+    splits: Sequence[str] | None = None,
+    stability: Floats | None = None,
+    survives: Bools | None = None,
+    places: Mapping[int, str] | None = None,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> Audit:
+    """Test every cluster against every covariate, and say what was found.
+
+    labels : (n,) cluster of each scan, from 0; classes, participants : (n,) of each scan
+    covariates : each with values (n,); those that do not vary or name single scans are left out
+    splits : (n,) which model made each heatmap; what follows from the model is no finding about
+        the scans. One model by default
+    stability, survives : (k,) of :mod:`bids_xai.core.spray_stability`
+    places : cluster → where its relevance lies, in words
+    """
+    models = _codes(splits if splits is not None else [""] * len(labels))
+    scans = _Scans(labels, _codes(classes), models, _codes(participants))
+    found: list[tuple[int, Covariate, GroupTest, int]] = []
+    n_clusters = int(labels.max()) + 1
+    notes: list[str] = []
+    for group in _together(covariates, scans):
+        for cluster in range(n_clusters):
+            found += _tests(cluster, group, permutations, seed)
+        notes += [note for covariate, units in group if (note := _confounded(covariate, units))]
+    rows = _with_rates(found, scans)
+    verdicts = [
+        verdict_on(cluster, rows, labels, models, classes, stability, survives, places or {})
+        for cluster in range(n_clusters)
+    ]
+    order = {"suspicious": 0, "model": 1, "personal": 2, "diagnosis": 3, "none": 4}
+    verdicts.sort(key=lambda v: (order[v.finding], -v.strength, v.cluster))
+    return Audit(tuple(rows), tuple(verdicts), tuple(notes))
+
+
+def _codes(names: Sequence[str]) -> Ints:
+    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
+
+
+def _together(
+    covariates: Sequence[Covariate], scans: _Scans
+) -> list[list[tuple[Covariate, _Units]]]:
+    """Covariates that can be tested; numbers known for the same units and strata together."""
+    groups: dict[bytes, list[tuple[Covariate, _Units]]] = {}
+    for number, covariate in enumerate(covariates):
+        if not covariate.known.any():
+            continue
+        units = scans.units(covariate)
+        different = len(np.unique(units.values))
+        if different < 2 or (covariate.is_text and different > max(2, len(units.values) // 3)):
+            continue
+        key = str(number).encode() if covariate.is_text else (
+            covariate.known.tobytes() + units.strata.tobytes()
+        )  # fmt: skip
+        groups.setdefault(key, []).append((covariate, units))
+    return list(groups.values())
+
+
+def _tests(
+    cluster: int, group: list[tuple[Covariate, _Units]], permutations: int, seed: int
+) -> list[tuple[int, Covariate, GroupTest, int]]:
+    covariate, units = group[0]
+    member = units.clusters == cluster
+    if member.sum() < _FEWEST or (~member).sum() < _FEWEST:
+        return []
+    options = {"permutations": permutations, "seed": seed}
+    if covariate.is_text:
+        tests = [text_test(member, _codes(list(units.values)), units.strata, **options)]
+    else:
+        values = np.stack([each.values.astype(np.float64) for _, each in group], axis=1)
+        tests = rank_tests(member, values, units.strata, **options)
+    return [
+        (cluster, one, test, member.size) for (one, _), test in zip(group, tests, strict=True)
+    ]  # fmt: skip
+
+
+def _confounded(covariate: Covariate, units: _Units) -> str | None:
+    """A remark where a technical covariate and the class are nearly one in the cohort itself."""
+    if covariate.kind != SUSPECT or covariate.is_share or np.ptp(units.classes) == 0:
+        return None
+    effects = []
+    for name in np.unique(units.classes):
+        inside = units.classes == name
+        if covariate.is_text:
+            test = text_test(inside, _codes(list(units.values)), inside * 0, permutations=1)
+        else:
+            values = units.values.astype(np.float64)[:, None]
+            (test,) = rank_tests(inside, values, inside * 0, permutations=1)
+        effects.append(abs(test.effect_size))
+    if max(effects) < _CONFOUNDED:
+        return None
+    return (
+        f"In the cohort itself {covariate.words} goes with the class (effect size "
+        f"{max(effects):.2f}): what follows the one follows the other, and the audit cannot tell "
+        "which of them the classifier uses."
+    )
+
+
+def _with_rates(
+    found: list[tuple[int, Covariate, GroupTest, int]], scans: _Scans
+) -> list[AuditRow]:
+    """False-discovery rates among all tests of an analysis, those of the diagnosis apart."""
+    rates: dict[int, tuple[float, float | None]] = {}
+    for expected in (True, False):
+        family = [i for i, one in enumerate(found) if (one[1].kind == EXPECTED) == expected]
+        free = [i for i in family if found[i][2].p_within is not None]
+        q = dict(zip(family, benjamini_hochberg([found[i][2].p for i in family]), strict=True))
+        within = dict(
+            zip(free, benjamini_hochberg([found[i][2].p_within or 0.0 for i in free]), strict=True)
+        )
+        for i in family:
+            rates[i] = float(q[i]), float(within[i]) if i in within else None
+    return [
+        AuditRow(cluster, covariate, test, n, *rates[i],
+                 counts=_counts(cluster, covariate, test, rates[i], scans))
+        for i, (cluster, covariate, test, n) in enumerate(found)
+    ]  # fmt: skip
+
+
+def _counts(
+    cluster: int, covariate: Covariate, test: GroupTest, rates: tuple[float, float | None],
+    scans: _Scans,
+) -> bool:  # fmt: skip
+    """Whether a cluster goes with a covariate: surely, strongly, and beyond what explains it."""
+    q, q_within = rates
+    if covariate.misplaced:
+        own, others = means_of(covariate, scans.labels == cluster, scans.splits)
+        if own < LEAST_SHARE or not own >= LEAST_RATIO * others:
+            return False
+    if covariate.is_share and test.effect_size < 0:
+        return False  # less relevance there than elsewhere is no reproach
+    strong = abs(test.effect_size) >= (LEAST_V if covariate.is_text else LEAST_RANK)
+    if covariate.kind == EXPECTED:
+        return strong and q <= ALPHA
+    return strong and q_within is not None and q_within <= ALPHA

@@ -1,0 +1,192 @@
+"""What an audit of clusters says in words: covariates, findings, sentences, scans to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_xai.core.audit_tests import Bools, Floats, GroupTest, Ints
+
+EXPECTED, SUSPECT, PERSONAL, MODEL = "expected", "suspect", "personal", "model"
+"""What a cluster may go with: the diagnosis; site, scanner, quality or the place of relevance; age
+and other traits of the person; the split, which stands for the model that made the heatmap."""
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """One column of what is known of n scans.
+
+    values : (n,) text (empty: missing) or numbers (NaN: missing)
+    kind : see :data:`EXPECTED`; words : how a sentence calls it
+    is_share : the values are shares of relevance
+    misplaced : they are shares at a place where none should be: no trait of the person, so that
+        they count even where the diagnosis explains them
+    """
+
+    name: str
+    values: npt.NDArray[np.str_] | Floats
+    kind: str
+    words: str
+    is_share: bool = False
+    misplaced: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the values are text."""
+        return self.values.dtype.kind == "U"
+
+    @property
+    def known(self) -> Bools:
+        """Which values (n,) are not missing."""
+        return self.values != "" if self.is_text else np.isfinite(self.values.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One cluster (from 0) against one covariate; n : units tested; q : false-discovery rates."""
+
+    cluster: int
+    covariate: Covariate
+    test: GroupTest
+    n: int
+    q: float
+    q_within: float | None
+    counts: bool
+    """Whether the effect is large and sure enough to say that the cluster goes with it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the audit says of one cluster (from 0).
+
+    finding : ``suspicious``, ``model``, ``personal``, ``diagnosis`` or ``none``
+    strength : largest absolute effect size behind the finding, 0 for none
+    examples : up to three of its scans to look at
+    """
+
+    cluster: int
+    finding: str
+    strength: float
+    text: str
+    examples: tuple[int, ...]
+
+
+def means_of(covariate: Covariate, member: Bools, splits: Ints) -> tuple[float, float]:
+    """Means of the numbers of a cluster's scans, and of others of the same splits.
+
+    member, splits : (n,); the others of each split count as often as the cluster's scans of it.
+    NaN where there are none.
+    """
+    values, known = covariate.values.astype(np.float64), covariate.known
+    own, others, weights = [], [], []
+    for split in np.unique(splits[member & known]):
+        inside = values[member & known & (splits == split)]
+        own.append(inside)
+        outside = values[~member & known & (splits == split)]
+        if outside.size:
+            others.append(outside.mean())
+            weights.append(inside.size)
+    mean = float(np.concatenate(own).mean()) if own else float("nan")
+    return mean, float(np.average(others, weights=weights)) if others else float("nan")
+
+
+def verdict_on(
+    cluster: int, rows: Sequence[AuditRow], labels: Ints, splits: Ints,
+    classes: Sequence[str], stability: Floats | None, survives: Bools | None,
+    places: Mapping[int, str],
+) -> Verdict:  # fmt: skip
+    member = labels == cluster
+    behind = sorted(
+        (row for row in rows if row.cluster == cluster and row.counts),
+        key=lambda row: -abs(row.test.effect_size),
+    )
+    by_kind = {kind: [row for row in behind if row.covariate.kind == kind]
+               for kind in (SUSPECT, MODEL, PERSONAL, EXPECTED)}  # fmt: skip
+    finding, kind = next(
+        ((name, kind) for name, kind in (("suspicious", SUSPECT), ("model", MODEL),
+                                         ("personal", PERSONAL), ("diagnosis", EXPECTED))
+         if by_kind[kind]), ("none", "")
+    )  # fmt: skip
+    because = by_kind.get(kind, [])
+    if member.all():
+        text = f"All {member.size} scans form one group ({_composition(classes, member)}): there is"
+        return Verdict(cluster, "none", 0.0, f"{text} nothing to compare.", _examples([], member))
+    text = f"{_heading(cluster, member, stability)} {_OPENING[finding]}"
+    if because:
+        text += ": " + "; ".join(_sentence(row, member, splits) for row in because[:4])
+    text += f". Classes: {_composition(classes, member)}."
+    if cluster in places:
+        text += f" {places[cluster]}"
+    if survives is not None and not survives[cluster]:
+        text += " It does not survive resampling: do not read much into it."
+    strength = max((abs(row.test.effect_size) for row in because), default=0.0)
+    return Verdict(cluster, finding, strength, text, _examples(because, member))
+
+
+_OPENING = {
+    "suspicious": "is suspicious",
+    "model": "follows the model that made the heatmaps",
+    "personal": "goes with a trait of the participants beyond the diagnosis",
+    "diagnosis": "goes with the diagnosis and with nothing else that was looked at",
+    "none": "goes with nothing that was looked at",
+}
+
+
+def _heading(cluster: int, member: Bools, stability: Floats | None) -> str:
+    n = int(member.sum())
+    sure = "" if stability is None else f", stability {stability[cluster]:.2f}"
+    return f"Cluster {cluster + 1} ({n} {'scan' if n == 1 else 'scans'}{sure})"
+
+
+def _sentence(row: AuditRow, member: Bools, splits: Ints) -> str:
+    """What stands behind a finding: ``holds 14 of the 15 scans with site B (…)``."""
+    covariate, q = row.covariate, row.q if row.q_within is None else row.q_within
+    sure = f"q {q:.2g}"
+    if covariate.is_text:
+        value, own, total = _leading(covariate, member)
+        return (f"it holds {own} of the {total} scans with {covariate.words} {value} "
+                f"(Cramér's V {row.test.effect_size:.2f}, {sure})")  # fmt: skip
+    own_mean, others = means_of(covariate, member, splits)
+    if covariate.is_share:
+        return (f"{covariate.words} {100 * own_mean:.0f} % (others "
+                f"{100 * others:.0f} %, {sure})")  # fmt: skip
+    return (f"{covariate.words} {own_mean:.3g} on average (others {others:.3g}, "
+            f"rank-biserial r {row.test.effect_size:.2f}, {sure})")  # fmt: skip
+
+
+def _leading(covariate: Covariate, member: Bools) -> tuple[str, int, int]:
+    """The value most over-represented in a cluster, its scans there, and its scans in all."""
+    values, codes = np.unique(covariate.values[covariate.known], return_inverse=True)
+    inside = member[covariate.known]
+    own = np.bincount(codes[inside], minlength=values.size)
+    total = np.bincount(codes, minlength=values.size)
+    expected = total * inside.mean()
+    best = int(np.argmax((own - expected) / np.sqrt(expected)))
+    return str(values[best]), int(own[best]), int(total[best])
+
+
+def _composition(classes: Sequence[str], member: Bools) -> str:
+    names, counts = np.unique(np.asarray(classes)[member], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return ", ".join(f"{counts[i]} {names[i]}" for i in order)
+
+
+def _examples(because: Sequence[AuditRow], member: Bools) -> tuple[int, ...]:
+    """Members that show a finding most clearly: of the leading value, or with extreme numbers."""
+    inside = np.flatnonzero(member)
+    if not because:
+        return tuple(int(i) for i in inside[:_EXAMPLES])
+    row = because[0]
+    if row.covariate.is_text:
+        value = _leading(row.covariate, member)[0]
+        key = (row.covariate.values[inside] != value).astype(np.float64)
+    else:
+        sign = -1.0 if row.test.effect_size > 0 else 1.0
+        values = sign * row.covariate.values[inside].astype(np.float64)
+        key = np.where(np.isfinite(values), values, np.inf)
+    return tuple(int(i) for i in inside[np.argsort(key, kind="stable")[:_EXAMPLES]])

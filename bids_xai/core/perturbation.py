@@ -1,0 +1,227 @@
+r"""Area over the perturbation curve (AOPC): does the output fall where a heatmap says it must?
+
+The volume is cut into cubes. Cubes are replaced by noise one after the other, those with most
+relevance first (``morf``), those with least first (``lerf``), or at random; after :math:`L` steps
+
+.. math:: AOPC_L = \frac{1}{L + 1} \left\langle \sum_{k=0}^{L} f(x_0) - f(x_k) \right\rangle
+
+A map that shows what the network uses has its ``morf`` curve above the random one, and its ``lerf``
+curve below.
+
+Source: Samek et al. 2017; cubes of brain images as in Boehle et al. 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_xai.errors import BadDataError, UsageError
+
+Floats = npt.NDArray[np.floating[Any]]
+Curves = npt.NDArray[np.float64]
+Boxes = npt.NDArray[np.int64]
+Predict = Callable[[npt.NDArray[np.float32]], Floats]
+"""From volumes (n, x, y, z) to probabilities (n, n_classes)."""
+
+PLACEMENTS = ("grid", "greedy")
+ORDERINGS = ("sum", "absolute")
+ORDERS = ("morf", "lerf", "random")
+
+BATCH_VOXELS = 2**18
+"""Voxels that go to the network at once; larger batches leave the cache and take longer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CubePlan:
+    """Which cubes are replaced, and how many.
+
+    edge, stride : of the cubes, and from one to the next, in voxels of each axis
+    placement : ``grid`` takes the cubes as they lie; ``greedy`` takes, one after the other, the
+        best cube that does not overlap those taken before (so that a small stride makes sense)
+    ordering : by the ``sum`` of relevance over a cube, or of its ``absolute`` value
+    steps : most steps of a curve (L)
+    per_step : cubes replaced a step; 0 for so many that the steps replace a quarter of all
+    """
+
+    edge: tuple[int, int, int]
+    stride: tuple[int, int, int]
+    placement: str = "grid"
+    ordering: str = "sum"
+    steps: int = 20
+    per_step: int = 1
+
+    def __post_init__(self) -> None:
+        if min(*self.edge, *self.stride, self.steps, self.per_step + 1) < 1:
+            raise UsageError(
+                f"Cubes of {self.edge} voxels every {self.stride} voxels, {self.steps} steps of "
+                f"{self.per_step} cannot be",
+                fix="give whole numbers of 1 or more (0 or more cubes a step)",
+            )
+        for chosen, allowed in ((self.placement, PLACEMENTS), (self.ordering, ORDERINGS)):
+            if chosen not in allowed:
+                raise UsageError(f"There is no '{chosen}'", fix=f"use {' or '.join(allowed)}")
+
+
+class Perturbation:
+    """One volume, to be perturbed in several orders with the same noise.
+
+    volume : (x, y, z) float32, what the network sees
+    predict : probabilities (n, n_classes) of volumes (n, x, y, z)
+    low, high : noise is drawn uniformly between them, at every voxel of a replaced cube
+    seed : of noise and random orders; draws : repetitions with other noise
+    ``start`` (n_classes,) are the probabilities of the unchanged volume.
+
+    Cubes without any value but 0 are never replaced: there is nothing to take away. Raises
+    ``BadDataError`` for a volume without values and noise without a range.
+    """
+
+    def __init__(
+        self,
+        volume: npt.NDArray[np.float32],
+        predict: Predict,
+        plan: CubePlan,
+        *,
+        low: float,
+        high: float,
+        seed: int | Sequence[int] = 0,
+        draws: int = 1,
+    ) -> None:
+        if not low < high:
+            raise BadDataError(
+                f"Noise between {low:g} and {high:g} changes nothing",
+                fix="look at the map; it may have one value only",
+            )
+        self.volume, self.predict, self.plan, self.draws = volume, predict, plan, draws
+        self._low, self._high = low, high
+        self._key = [seed] if isinstance(seed, int) else list(seed)
+        self.boxes = self._boxes(plan.stride)
+        if not len(self.boxes):
+            raise BadDataError("The volume is empty", fix="look at the map")
+        quarter = len(self._boxes(plan.edge)) // 4
+        self.per_step = plan.per_step or max(1, quarter // plan.steps)
+        self.start: Curves = np.asarray(predict(volume[None])[0], np.float64)
+
+    def by_relevance(self, relevance: Floats, order: str) -> Curves:
+        """Drops (draws, L + 1, n_classes) of the probabilities along ``morf`` or ``lerf``.
+
+        relevance : (x, y, z), finite. L is smaller than asked for where there are fewer cubes
+        Raises ``BadDataError`` for a map of another shape or with undefined voxels.
+        """
+        if relevance.shape != self.volume.shape or not np.isfinite(relevance).all():
+            raise BadDataError(
+                "The relevance map has undefined voxels or another shape than the volume",
+                fix="compute it again",
+            )
+        values = np.abs(relevance) if self.plan.ordering == "absolute" else relevance
+        sums = box_sums(values, self.boxes)
+        chosen = self._taken(np.argsort(-sums if order == "morf" else sums, kind="stable"))
+        return np.stack([self._drops(chosen, draw) for draw in range(self.draws)])
+
+    def at_random(self, orders: int) -> Curves:
+        """Drops (orders, L + 1, n_classes) along random orders; the noise draws take turns."""
+        curves = []
+        for number in range(orders):
+            shuffled = np.random.default_rng([*self._key, 1, number]).permutation(len(self.boxes))
+            curves.append(self._drops(self._taken(shuffled), number % self.draws))
+        n_steps = min(map(len, curves))
+        return np.stack([curve[:n_steps] for curve in curves])
+
+    def _boxes(self, stride: tuple[int, int, int]) -> Boxes:
+        """The cubes at every stride that hold anything but 0."""
+        boxes = cube_boxes(self.volume.shape, self.plan.edge, stride)
+        return boxes[box_sums(self.volume != 0, boxes) > 0.5]
+
+    def _taken(self, order: npt.NDArray[np.intp]) -> Boxes:
+        """The boxes that are replaced, in order; a whole number of steps of them."""
+        wanted = self.plan.steps * self.per_step
+        boxes = self.boxes[order]
+        boxes = _apart(boxes, wanted) if self.plan.placement == "greedy" else boxes[:wanted]
+        return boxes[: len(boxes) // self.per_step * self.per_step]
+
+    def _drops(self, boxes: Boxes, draw: int) -> Curves:
+        """``f(x_0) - f(x_k)`` (L + 1, n_classes) for k = 0 … L; a few volumes at a time."""
+        noise = np.random.default_rng([*self._key, 0, draw]).uniform(
+            self._low, self._high, self.volume.shape
+        )
+        steps = boxes.reshape(-1, self.per_step, 3, 2)
+        at_once = max(1, BATCH_VOXELS // self.volume.size)
+        changed = self.volume.copy()
+        drops = [np.zeros((1, len(self.start)))]
+        for first in range(0, len(steps), at_once):
+            batch = []
+            for cubes in steps[first : first + at_once]:
+                for (a, b), (c, d), (e, f) in cubes:
+                    changed[a:b, c:d, e:f] = noise[a:b, c:d, e:f]
+                batch.append(changed.copy())
+            drops.append(self.start - self.predict(np.stack(batch)))
+        return np.concatenate(drops)
+
+
+def aopc(drops: Curves) -> Curves:
+    """``AOPC_L`` for L = 0, 1, …: mean of the first L + 1 drops, along the last axis."""
+    means: Curves = np.cumsum(drops, axis=-1) / np.arange(1, drops.shape[-1] + 1)
+    return means
+
+
+def mean_interval(
+    values: Floats, seed: int = 0, draws: int = 2000
+) -> tuple[Curves, Curves, Curves]:
+    """Mean over the first axis, and its 2.5 and 97.5 percentiles when that axis is drawn again.
+
+    values : (n, ...), one line a participant; the bootstrap of Efron 1979, percentile interval
+    """
+    rng = np.random.default_rng(seed)
+    means = np.stack([
+        values[rng.integers(0, len(values), len(values))].mean(axis=0) for _ in range(draws)
+    ])  # fmt: skip
+    low, high = np.percentile(means, (2.5, 97.5), axis=0)
+    return np.asarray(values.mean(axis=0)), np.asarray(low), np.asarray(high)
+
+
+def cube_boxes(
+    shape: tuple[int, ...], edge: tuple[int, int, int], stride: tuple[int, int, int]
+) -> Boxes:
+    """First voxel and the one after the last (n, 3, 2) of cubes that start at every stride.
+
+    They go on until they cover the axis; the last one is cut where the volume ends.
+    """
+    axes = []
+    for n, size, step in zip(shape, edge, stride, strict=True):
+        first = np.arange(0, min(max(n - size, 0) + step, n), step)
+        axes.append(np.stack([first, np.minimum(first + size, n)], axis=1))
+    place = np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij")
+    boxes = [axis[index.ravel()] for axis, index in zip(axes, place, strict=True)]
+    return np.stack(boxes, axis=1).astype(np.int64)
+
+
+def box_sums(values: npt.NDArray[Any], boxes: Boxes) -> Curves:
+    """Sum of ``values`` (x, y, z) over each of ``boxes`` (n, 3, 2), by a table of partial sums."""
+    table = np.pad(values.astype(np.float64), ((1, 0),) * 3)
+    for axis in range(3):
+        np.cumsum(table, axis=axis, out=table)
+    total = np.zeros(len(boxes))
+    for corner in np.ndindex(2, 2, 2):
+        sign = -1.0 if sum(corner) % 2 == 0 else 1.0
+        x, y, z = (boxes[:, axis, side] for axis, side in enumerate(corner))
+        total += sign * table[x, y, z]
+    return total
+
+
+def _apart(boxes: Boxes, wanted: int) -> Boxes:
+    """The first ``wanted`` boxes that do not overlap any before them."""
+    taken: list[npt.NDArray[np.int64]] = []
+    for box in boxes:
+        if len(taken) == wanted:
+            break
+        if taken:
+            others = np.stack(taken)
+            apart = (others[:, :, 0] >= box[:, 1]) | (others[:, :, 1] <= box[:, 0])
+            if not apart.any(axis=1).all():
+                continue
+        taken.append(box)
+    return np.stack(taken)

@@ -1,0 +1,70 @@
+"""What of a map is compared: all of it, its shares, or its strongest voxels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_xai.errors import BadDataError, UsageError
+
+Row = npt.NDArray[np.floating[Any]]
+
+
+def _plain(values: Row) -> Row:
+    return values
+
+
+def _sum_normalised(values: Row) -> Row:
+    total = float(values.sum(dtype=np.float64))
+    size = float(np.abs(values).sum(dtype=np.float64))
+    if abs(total) <= 1e-6 * size or size == 0:
+        raise BadDataError(
+            f"a map whose values sum to {total:.3g} cannot be divided by its sum",
+            fix='use spray.features = "plain", or a relevance that does not cancel',
+        )
+    return values / values.dtype.type(total)
+
+
+def _top(share: float) -> Callable[[Row], Row]:
+    def keep(values: Row) -> Row:
+        return np.where(top_set(values, share), values, values.dtype.type(0))
+
+    return keep
+
+
+FEATURES: Mapping[str, Callable[[Row], Row]] = {
+    "plain": _plain,
+    "sum-normalised": _sum_normalised,
+    "top-0.4": _top(0.4),
+    "top-0.1": _top(0.1),
+}
+"""Name → what is done with a map (p,). ``top-p`` keeps the values of the top-p set, 0 elsewhere."""
+
+
+def top_set(values: Row, share: float) -> npt.NDArray[np.bool_]:
+    """The smallest set of voxels that holds ``share`` of the positive values; ties by position.
+
+    values : (p,); the result is empty where no value is positive
+    """
+    positive = np.maximum(values, 0).astype(np.float64)
+    chosen = np.zeros(positive.size, dtype=bool)
+    total = positive.sum()
+    if total > 0:
+        order = np.argsort(-positive, kind="stable")
+        held = np.cumsum(positive[order])
+        chosen[order[: int(np.searchsorted(held, share * total * (1 - 1e-12))) + 1]] = True
+    return chosen
+
+
+def feature_row(values: Row, kind: str) -> Row:
+    """Return the features (p,) of one map (p,).
+
+    kind : a key of :data:`FEATURES`
+    Raises ``UsageError`` for another, ``BadDataError`` for a map that sums to nothing.
+    """
+    if kind not in FEATURES:
+        raise UsageError(f"no features '{kind}'", fix=f"choose one of {', '.join(FEATURES)}")
+    return FEATURES[kind](values)

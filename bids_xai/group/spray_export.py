@@ -1,0 +1,140 @@
+"""A project that ViRelAy opens: middle slices of heatmaps and inputs, embeddings and clusters.
+
+ViRelAy (Anders et al. 2021) shows pictures, so a map becomes its three middle slices side by side.
+The layout of the files is that of its version 0.6.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_xai.bids.files import write_bytes, write_text
+from bids_xai.group.spray_tables import Analysis
+
+Slices = NDArray[np.float32]
+
+
+def middle_slices(volume: NDArray[Any]) -> Slices:
+    """Axial, coronal and sagittal slice through the middle (h, w), radiological, black around.
+
+    volume : (x, y, z) in RAS order
+    """
+    cuts = [np.take(volume, volume.shape[axis] // 2, axis=axis).T[::-1, ::-1] for axis in (2, 1, 0)]
+    sheet = np.zeros((max(cut.shape[0] for cut in cuts), sum(cut.shape[1] for cut in cuts)))
+    left = 0
+    for cut in cuts:
+        top = (sheet.shape[0] - cut.shape[0]) // 2
+        sheet[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
+        left += cut.shape[1]
+    return sheet.astype(np.float32)
+
+
+def write_project(
+    folder: Path,
+    analysis: Analysis,
+    *,
+    heatmaps: Sequence[Slices],
+    inputs: Sequence[Slices] | None,
+    classes: Sequence[str],
+    study: str,
+    method: str,
+) -> list[Path]:
+    """Write ``project.yaml`` and what it names: inputs, heatmaps, analysis, names of classes.
+
+    heatmaps, inputs : (n) slices, one of each per line of ``analysis``; without inputs they are
+        black
+    """
+    shown = np.stack(heatmaps)
+    seen = np.zeros_like(shown) if inputs is None else np.stack([
+        _fitted(one, (shown.shape[1], shown.shape[2])) for one in inputs
+    ])  # fmt: skip
+    labels = np.array([list(classes).index(row["true_class"]) for row in analysis.rows], np.uint32)
+    name = f"{analysis.configuration}, {analysis.space}"
+    names = [
+        {"index": i, "word_net_id": f"class-{i}", "name": one} for i, one in enumerate(classes)
+    ]
+    content: dict[str, dict[str, NDArray[Any]]] = {
+        "input.h5": {"data": _grey(seen), "label": labels},
+        "attribution.h5": {
+            "index": np.arange(len(labels), dtype=np.uint32),
+            "attribution": np.ascontiguousarray(shown[:, None]),
+            "label": labels,
+            "prediction": _predictions(analysis, classes),
+        },
+        "analysis.h5": {
+            "all/index": np.arange(len(labels), dtype=np.uint32),
+            f"all/cluster/spray-{analysis.result.n_clusters}": analysis.result.labels,
+            "all/embedding/spectral": analysis.result.vectors.astype(np.float32),
+            "all/embedding/tsne": analysis.result.embedding.astype(np.float32),
+        },
+    }
+    project = {
+        "name": f"{study}: {name}",
+        "model": f"configuration {analysis.configuration}",
+        "label_map": "labels.json",
+        "dataset": {
+            "name": study, "type": "hdf5", "path": "input.h5",
+            "input_width": shown.shape[2], "input_height": shown.shape[1],
+            "down_sampling_method": "none", "up_sampling_method": "none",
+        },
+        "attributions": {
+            "attribution_method": method, "attribution_strategy": "true_label",
+            "sources": ["attribution.h5"],
+        },
+        "analyses": [{"analysis_method": "SpRAy", "sources": ["analysis.h5"]}],
+    }  # fmt: skip
+    spectrum = analysis.result.eigenvalues
+    return [
+        *(write_bytes(folder / file, _hdf5(arrays, spectrum)) for file, arrays in content.items()),
+        write_text(folder / "labels.json", json.dumps(names, indent=2) + "\n"),
+        # JSON is YAML, too
+        write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
+    ]
+
+
+def _hdf5(arrays: dict[str, NDArray[Any]], eigenvalues: NDArray[np.float64]) -> bytes:
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, values in arrays.items():
+            made = file.create_dataset(name, data=values)
+            if name.endswith("embedding/spectral"):
+                made.attrs["eigenvalue"] = eigenvalues.astype(np.float32)
+    return buffer.getvalue()
+
+
+def _grey(slices: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Each picture from its least to its 99.5 percentile as grey (n, 3, h, w)."""
+    low = slices.min(axis=(1, 2), keepdims=True)
+    high = np.percentile(slices, 99.5, axis=(1, 2), keepdims=True)
+    scaled = np.clip((slices - low) / np.maximum(high - low, 1e-12), 0, 1)
+    return np.repeat(np.round(255 * scaled).astype(np.uint8)[:, None], 3, axis=1)
+
+
+def _fitted(slices: Slices, shape: tuple[int, int]) -> Slices:
+    """Cut or pad at the right and at the bottom; input and heatmap share a grid all but always."""
+    result = np.zeros(shape, np.float32)
+    h, w = min(shape[0], slices.shape[0]), min(shape[1], slices.shape[1])
+    result[:h, :w] = slices[:h, :w]
+    return result
+
+
+def _predictions(analysis: Analysis, classes: Sequence[str]) -> NDArray[np.float32]:
+    """Probabilities (n, classes): of every class where there are several, else of both."""
+    found = []
+    for row in analysis.rows:
+        p = float(row["probability"])
+        rest = (1 - p) / max(1, len(classes) - 1)
+        found.append([
+            float(row.get(f"probability_{name}", p if name == analysis.positive else rest))
+            for name in classes
+        ])  # fmt: skip
+    return np.array(found, np.float32)

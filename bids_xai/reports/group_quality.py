@@ -1,0 +1,235 @@
+"""Whether the heatmaps can be trusted: verdicts, perturbation, random weights, truth."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from bids_xai.attribution.randomization import LIMIT
+from bids_xai.core.perturbation import mean_interval
+from bids_xai.errors import BadDataError
+from bids_xai.figures.style import Floats
+from bids_xai.figures.trust import Band, LayerLikeness, perturbation_curves, randomization_curves
+from bids_xai.reports.page import Block, Section, Subheading, Table, Text, embedded
+from bids_xai.reports.study import Study
+from bids_xai.reports.tables import MISSING, number, percent
+
+Row = Mapping[str, str]
+
+_TITLE = "Can the heatmaps be trusted?"
+_CHECKS = {
+    "network": "Network",
+    "aopc": "Perturbation",
+    "randomization": "Random weights",
+    "localization": "Truth",
+    "conservation": "Conservation",
+}
+_NEEDS = {
+    "summary.tsv": ("configuration", "split", "method", "check", "region", "passed", "verdict"),
+    "aopc.tsv": ("configuration", "method", "participant_id", "order", "step", "aopc"),
+    "randomization.tsv": (
+        "configuration", "method", "mode", "layer", "ssim", "spearman", "spearman_abs",
+    ),
+    "localization.tsv": (
+        "configuration", "method", "region", "outcome", "mass_accuracy", "rank_accuracy",
+        "pointing_game", "chance",
+    ),
+}  # fmt: skip
+_ORDERS = ("morf", "random", "lerf")
+_MEASURES = ("ssim", "spearman", "spearman_abs")
+_MARKS = {"true": "✓", "false": "✗", MISSING: "–"}
+_NO_PROOF = (
+    "A method that passes is not thereby right: perturbed scans are unlike any that the network "
+    "was trained on, and a map that depends on the weights may still lie elsewhere than what "
+    "they use. A method that fails should not be interpreted."
+)
+
+
+def trust(study: Study) -> Section:
+    """Return verdicts in words, perturbation curves, the randomisation check, and localisation."""
+    summary = _rows(study, "summary.tsv")
+    if not summary:
+        return Section(_TITLE, (study.missing("quality/summary.tsv", "quality"),))
+    blocks: list[Block] = [*_verdicts(study, summary), Text(_NO_PROOF, "note")]
+    blocks += _perturbation(study, _rows(study, "aopc.tsv"))
+    blocks += _randomization(study, _rows(study, "randomization.tsv"))
+    blocks += _localization(study, _rows(study, "localization.tsv"))
+    return Section(_TITLE, tuple(blocks))
+
+
+def _rows(study: Study, name: str) -> list[Row]:
+    """The lines of a table of the folder ``quality``, none where it is missing.
+
+    Raises :class:`BadDataError` for a table that lacks a column.
+    """
+    path = study.folder / "quality" / name
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows: list[Row] = list(csv.DictReader(stream, delimiter="\t"))
+    absent = [column for column in _NEEDS[name] if rows and column not in rows[0]]
+    if absent:
+        raise BadDataError(
+            f"the table lacks the columns {', '.join(absent)}", file=path,
+            fix="run the step quality again",
+        )  # fmt: skip
+    return rows
+
+
+def _verdicts(study: Study, summary: list[Row]) -> list[Block]:
+    """One line a check; networks that are not constant are counted only."""
+    networks = [row for row in summary if row["check"] == "network"]
+    good = [row for row in networks if row["passed"] == "true"]
+    rest = [row for row in summary if row not in good]
+    rows = sorted(rest, key=lambda row: _place(study, row))
+    lines = tuple(
+        (
+            row["configuration"] + ("" if row["split"] == MISSING else f", split {row['split']}"),
+            "" if row["method"] == MISSING else row["method"],
+            _CHECKS.get(row["check"], row["check"])
+            + ("" if row["region"] == MISSING else f": {row['region']}"),
+            f"{_MARKS.get(row['passed'], '')} {row['verdict']}",
+        )
+        for row in rows
+    )
+    said = f"{len(good)} of {len(networks)} networks tell scans apart."
+    header = ("Configuration", "Method", "Check", "Verdict")
+    caption = "Verdicts with their thresholds; ✓ passes, ✗ fails, – cannot be told"
+    return [Text(said), Table(caption, header, lines)]
+
+
+def _place(study: Study, row: Row) -> tuple[int, str, int]:
+    known = study.identifiers
+    configuration = row["configuration"]
+    checks = list(_CHECKS)
+    return (
+        known.index(configuration) if configuration in known else len(known),
+        "" if row["method"] == MISSING else row["method"],
+        checks.index(row["check"]) if row["check"] in checks else len(checks),
+    )
+
+
+def _perturbation(study: Study, rows: list[Row]) -> list[Block]:
+    blocks: list[Block] = [Subheading("Perturbation curves")]
+    if not rows:
+        note = "No curves: no scan is predicted as the class that its heatmap explains, or the "
+        return [*blocks, Text(note + "study asks for none (quality.scans).", "note")]
+    settings = study.description.get("settings", {}).get("quality", {})
+    cubes = f"cubes of {number(settings['cube_mm'])} mm" if "cube_mm" in settings else "cubes"
+    for name, mine in _by(rows, "configuration", study.identifiers).items():
+        panels = {method: _bands(part) for method, part in _by(mine, "method").items()}
+        people = len({row["participant_id"] for row in mine})
+        caption = (
+            f"Configuration {name}, {people} participants. AOPC: mean fall in probability of the "
+            f"predicted class over the steps so far, while {cubes} become noise. Bands: 95 % "
+            "intervals over participants. A map that shows what the network uses has its curve "
+            "(most relevant first) above the random one, and least relevant first below."
+        )
+        described = f"Perturbation curves of configuration {name}, by method and order"
+        blocks.append(embedded(perturbation_curves(panels), described, caption))
+    return blocks
+
+
+def _bands(rows: list[Row]) -> dict[str, Band]:
+    """Order → mean over participants and its interval at every step that all scans have."""
+    found = {}
+    for order in _ORDERS:
+        scans: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for row in rows:
+            if row["order"] == order:
+                scans[row["participant_id"]][int(row["step"])].append(_number(row["aopc"]))
+        n_steps = min(map(len, scans.values()))
+        people = np.array([
+            [np.mean(steps[step]) for step in range(n_steps)] for _, steps in sorted(scans.items())
+        ])  # fmt: skip
+        found[order] = Band(*mean_interval(people))
+    return found
+
+
+def _randomization(study: Study, rows: list[Row]) -> list[Block]:
+    blocks: list[Block] = [Subheading("Random weights")]
+    if not rows:
+        return [*blocks, Text("Not done (quality.randomization_scans is 0).", "note")]
+    for name, mine in _by(rows, "configuration", study.identifiers).items():
+        panels = {method: _likeness(part) for method, part in _by(mine, "method").items()}
+        people = len({row["participant_id"] for row in mine})
+        caption = (
+            f"Configuration {name}, median over scans of {people} participants. From left to "
+            "right, layers lose what they learnt, beginning at the output. Filled: all layers down "
+            "to this one are random; hollow: this one alone. Dotted: a method whose maps stay "
+            f"above {LIMIT:g} with all layers random fails."
+        )
+        described = f"Likeness of heatmaps to the original with random layers, configuration {name}"
+        blocks.append(embedded(randomization_curves(panels, LIMIT), described, caption))
+    return blocks
+
+
+def _likeness(rows: list[Row]) -> LayerLikeness:
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    modes: dict[str, dict[str, Floats]] = {}
+    for mode in ("cascading", "independent"):
+        mine = _by([row for row in rows if row["mode"] == mode], "layer")
+        modes[mode] = {
+            measure: np.array([
+                _median(_number(row[measure]) for row in mine.get(layer, ())) for layer in layers
+            ])
+            for measure in _MEASURES
+        }  # fmt: skip
+    return LayerLikeness(layers, modes["cascading"], modes["independent"])
+
+
+def _localization(study: Study, rows: list[Row]) -> list[Block]:
+    if not rows:
+        return []
+    lines = []
+    for name, mine in _by(rows, "configuration", study.identifiers).items():
+        for (method, region), part in _pairs(mine).items():
+            hits = [row for row in part if row["outcome"] == "TP"]
+            values = [
+                _mean(_number(row[column]) for row in hits)
+                for column in ("mass_accuracy", "rank_accuracy", "pointing_game", "chance")
+            ]
+            people = len({row["participant_id"] for row in hits})
+            cells = [percent(value) for value in values]
+            lines.append((name, method, region, str(people), *cells))
+    header = ("Configuration", "Method", "Region", "Participants", "Mass accuracy",
+              "Rank accuracy", "Pointing game", "Chance")  # fmt: skip
+    caption = (
+        "Heatmaps against the true regions, means over true positives. Mass: share of the positive "
+        "relevance inside; rank: share of the highest voxels, as many as the region has; pointing "
+        "game: how often the highest voxel lies inside; chance: what a flat map would have."
+    )
+    return [Subheading("Localisation"), Table(caption, header, tuple(lines))]
+
+
+def _by(rows: Iterable[Row], column: str, order: Iterable[str] = ()) -> dict[str, list[Row]]:
+    """Rows by a column, those of ``order`` first."""
+    found: dict[str, list[Row]] = {name: [] for name in order}
+    for row in rows:
+        found.setdefault(row[column], []).append(row)
+    return {name: mine for name, mine in found.items() if mine}
+
+
+def _pairs(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["method"], row["region"]].append(row)
+    return found
+
+
+def _number(text: str) -> float:
+    return math.nan if text == MISSING else float(text)
+
+
+def _mean(values: Iterable[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def _median(values: Iterable[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.median(finite)) if finite else math.nan

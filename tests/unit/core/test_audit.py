@@ -1,0 +1,244 @@
+"""The audit on cohorts with a known answer: planted cheats are named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from bids_xai.core.audit import EXPECTED, MODEL, PERSONAL, SUSPECT, Covariate, audit
+from bids_xai.core.spray_graph import (
+    cluster_rows,
+    embedding_rows,
+    largest_gap,
+    neighbour_affinity,
+    smallest_eigenpairs,
+)
+
+PERMUTATIONS = 4999  # a quarter of the default, for speed
+CLASSES = np.array(["NC", "AD"])
+
+
+def _cohort(seed: int, n: int = 60) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
+    """Sick or not, and heatmaps (n, 200) in which the sick differ."""
+    rng = np.random.default_rng(seed)
+    sick = rng.permutation(np.arange(n) % 2)
+    maps = rng.normal(size=(n, 200)) * 0.5
+    maps[sick == 1, :20] += 2.0
+    return rng, sick, maps
+
+
+def _known(rng: np.random.Generator, sick: np.ndarray) -> list[Covariate]:
+    """Site and scanner by chance; brain volume and age differ between the classes."""
+    n = sick.size
+    text = {"site": rng.choice(list("ABC"), n), "scanner": rng.choice(["X", "Y"], n)}
+    numbers = {"BrainVolumeMl": 1400 - 80 * sick, "snr": 0 * sick, "mask_volume": -sick,
+               "MaskDice": 0 * sick, "Correlation": 0 * sick}  # fmt: skip
+    made = [Covariate(name, values, SUSPECT, name) for name, values in text.items()]
+    made += [Covariate(name, shift + 60 * rng.normal(size=n), SUSPECT, name)
+             for name, shift in numbers.items()]  # fmt: skip
+    made.append(Covariate("age", 70 + 4 * sick + 6 * rng.normal(size=n), PERSONAL, "age"))
+    made.append(Covariate("class", CLASSES[sick], EXPECTED, "class"))
+    made.append(Covariate("split", rng.choice(["0", "1", "2"], n), MODEL, "split"))
+    outside = np.clip(0.35 + 0.08 * rng.normal(size=n), 0, 1)
+    made.append(
+        Covariate(
+            "outside",
+            outside,
+            SUSPECT,
+            "relevance outside the brain",
+            is_share=True,
+            misplaced=True,
+        )
+    )
+    return made
+
+
+def _run(maps: np.ndarray, sick: np.ndarray, known: list[Covariate]):
+    affinity = neighbour_affinity(maps, 12)  # spray() without its picture, for speed
+    spectrum = smallest_eigenpairs(affinity, 10)
+    k = largest_gap(spectrum.gaps, 9)
+    labels = cluster_rows(embedding_rows(spectrum, affinity, k), k, 0)
+    names = [f"sub-{i:02d}" for i in range(sick.size)]
+    return labels, audit(labels, known, classes=list(CLASSES[sick]), participants=names,
+                         permutations=PERMUTATIONS)  # fmt: skip
+
+
+def test_honest_cohorts_raise_no_alarm() -> None:
+    alarms, diagnosis = 0, 0
+    for seed in range(20):
+        rng, sick, maps = _cohort(seed)
+        labels, found = _run(maps, sick, _known(rng, sick))
+        assert adjusted_rand_score(sick, labels) > 0.9
+        alarms += bool(found.suspicious)
+        diagnosis += any(v.finding == "diagnosis" for v in found.verdicts)
+    assert alarms <= 1
+    assert diagnosis == 20
+
+
+def test_chance_clusters_raise_no_alarm() -> None:
+    """Clusters that mean nothing, which the diagnosis does not explain either."""
+    alarms = 0
+    for seed in range(20):
+        rng, sick, _ = _cohort(seed)
+        names = [str(i) for i in range(sick.size)]
+        found = audit(rng.integers(4, size=60), _known(rng, sick), classes=list(CLASSES[sick]),
+                      participants=names, permutations=4999)  # fmt: skip
+        alarms += bool(found.suspicious)
+    assert alarms <= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_marker_in_a_third_of_the_sick_is_named(seed: int) -> None:
+    rng, sick, maps = _cohort(seed, 90)
+    known = _known(rng, sick)
+    cheat = (sick == 1) & (np.cumsum(sick == 1) % 3 == 0)
+    maps[cheat, 150:170] += 4.0
+    known[-1].values[cheat] = 0.8
+    labels, found = _run(maps, sick, known)
+    (worst,) = found.suspicious
+    assert adjusted_rand_score(cheat, labels == worst.cluster) >= 0.8
+    assert found.verdicts[0] is worst
+    assert "relevance outside the brain 80 % (others 3" in worst.text
+    assert "15 AD" in worst.text
+    assert all(cheat[i] for i in worst.examples)
+
+
+def test_a_site_is_named() -> None:
+    rng, sick, maps = _cohort(1)
+    known = _known(rng, sick)
+    site = known[0].values == "B"
+    maps[site, 100:130] += 3.0
+    labels, found = _run(maps, sick, known)
+    worst = found.verdicts[0]
+    assert worst.finding == "suspicious"
+    assert f"the {int(site.sum())} scans with site B (Cramér's V" in worst.text
+    row = next(r for r in found.rows if r.counts and r.covariate.name == "site")
+    assert row.n == 60
+    assert row.q_within is not None
+    assert row.q_within <= 0.01
+    named = np.isin(labels, [v.cluster for v in found.suspicious if "site B" in v.text])
+    assert adjusted_rand_score(site, named) >= 0.8
+
+
+def test_a_model_and_a_trait_are_no_cheats() -> None:
+    rng, sick, maps = _cohort(2)
+    known = _known(rng, sick)
+    split = known[-2].values == "1"
+    maps[split, 100:130] += 4.0
+    assert _run(maps, sick, known)[1].verdicts[0].finding == "model"
+    rng, sick, maps = _cohort(3)
+    known = _known(rng, sick)
+    old = known[-4].values > np.median(known[-4].values)
+    maps[old, 100:130] += 4.0
+    first = _run(maps, sick, known)[1].verdicts[0]
+    assert first.finding == "personal"
+    assert "age" in first.text
+
+
+def test_repeated_scans_count_once() -> None:
+    """Ten scans a participant: ten times the scans, no more evidence than six participants give."""
+    labels = np.repeat([0, 0, 0, 1, 1, 1], 10)
+    site = Covariate("site", np.repeat(list("AAABBB"), 10), SUSPECT, "site")
+    people = list(np.repeat([f"p{i}" for i in range(6)], 10))
+    found = audit(labels, [site], classes=["AD"] * 60, participants=people)
+    (first, _) = found.rows
+    assert first.n == 6
+    assert first.test.p == pytest.approx(0.1)
+    assert not found.suspicious
+    visits = Covariate("scanner", np.tile(["X", "Y"], 30), SUSPECT, "scanner")
+    found = audit(np.tile([0, 1], 30), [visits], classes=["AD"] * 60, participants=people)
+    assert found.rows[0].n == 60  # differs within participants: scan by scan
+    assert found.suspicious
+
+
+def test_what_cannot_be_told_from_the_class_is_said() -> None:
+    rng, sick, maps = _cohort(5)
+    site = Covariate("site", np.array(list("AB"))[sick], SUSPECT, "site")
+    _, found = _run(maps, sick, [site, *_known(rng, sick)[1:]])
+    assert len(found.notes) == 1
+    assert "site goes with the class" in found.notes[0]
+    assert not [v for v in found.suspicious if "site" in v.text]
+
+
+def test_little_is_tested_and_missing_values_are_left_out() -> None:
+    labels = np.array([0] * 10 + [1] * 10 + [2])
+    values = np.arange(21.0)
+    values[[3, 15]] = np.nan
+    texts = np.array([*"aaaaaaaaaa", *"bbbbbbbbbb", ""])
+    names = np.array([f"id{i}" for i in range(21)])
+    known = [
+        Covariate("number", values, SUSPECT, "number"),
+        Covariate("text", texts, SUSPECT, "text"),
+        Covariate("name", names, SUSPECT, "name"),
+        Covariate("same", np.full(21, "x"), SUSPECT, "same"),
+        Covariate("empty", np.full(21, np.nan), SUSPECT, "empty"),
+    ]
+    found = audit(labels, known, classes=["AD"] * 21, participants=list(names),
+                  stability=np.array([0.9, 0.5, 1.0]), survives=np.array([True, False, True]),
+                  places={0: "It lies in the dark."})  # fmt: skip
+    assert {(r.cluster, r.covariate.name, r.n) for r in found.rows} == {
+        (0, "number", 19), (1, "number", 19), (0, "text", 20), (1, "text", 20),
+    }  # fmt: skip
+    by_cluster = {v.cluster: v for v in found.verdicts}
+    assert by_cluster[2].finding == "none"
+    assert "(1 scan, stability 1.00)" in by_cluster[2].text
+    assert "does not survive" in by_cluster[1].text
+    assert "It lies in the dark." in by_cluster[0].text
+    alone = audit(labels * 0, known, classes=["AD"] * 21, participants=list(names))
+    assert alone.rows == ()
+    assert [v.text for v in alone.verdicts] == [
+        "All 21 scans form one group (21 AD): there is nothing to compare."
+    ]
+
+
+def _two_models(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+    """Two models that look at different places: labels, sick or not, splits, share outside."""
+    rng = np.random.default_rng(seed)
+    sick, split = rng.permutation(np.arange(n) % 2), np.repeat([0, 1], n // 2)
+    outside = np.where(split == 1, 0.75, 0.35) + 0.05 * rng.normal(size=n)
+    return split.astype(np.int64), sick, [str(k) for k in split], outside
+
+
+def test_a_model_that_looks_elsewhere_is_no_group_of_scans() -> None:
+    for seed in range(3):
+        labels, sick, splits, outside = _two_models(seed)
+        known = [
+            Covariate("split", np.array(splits), MODEL, "split"),
+            Covariate("outside", outside, SUSPECT, "relevance outside", is_share=True,
+                      misplaced=True),
+        ]  # fmt: skip
+        names = [str(i) for i in range(60)]
+        found = audit(labels, known, classes=list(CLASSES[sick]), participants=names,
+                      splits=splits, permutations=999)  # fmt: skip
+        assert [v.finding for v in found.verdicts] == ["model", "model"]
+        place = [row for row in found.rows if row.covariate.misplaced]
+        assert [row.q_within for row in place] == [None, None]  # nothing is free within a split
+        part = labels.copy()  # a third of the second model's scans, hardly different from the rest
+        part[np.flatnonzero(labels == 1)[::3]] = 2
+        found = audit(part, known, classes=list(CLASSES[sick]), participants=names,
+                      splits=splits, permutations=4999)  # fmt: skip
+        assert not found.suspicious
+        outside[part == 2] = 1.3
+        found = audit(part, known, classes=list(CLASSES[sick]), participants=names,
+                      splits=splits, permutations=4999)  # fmt: skip
+        (worst,) = found.suspicious
+        assert worst.cluster == 2
+        assert "relevance outside 130 % (others 7" in worst.text
+
+
+def test_of_a_participant_in_several_splits_the_first_counts() -> None:
+    _, sick, splits, outside = _two_models(1)
+    people = [str(i % 30) for i in range(60)]  # everybody in both
+    known = [Covariate("outside", outside, SUSPECT, "x"),
+             Covariate("site", np.array(["A", "B", "C"] * 10 * 2), SUSPECT, "site")]  # fmt: skip
+    mixed = np.arange(60) % 7 % 2
+    found = audit(mixed, known, classes=list(CLASSES[np.tile(sick[:30], 2)]),
+                  participants=people, splits=splits, permutations=99)  # fmt: skip
+    assert {row.n for row in found.rows} == {30}
+    first = next(row for row in found.rows if row.covariate.name == "outside")
+    alone = audit(mixed[:30], [Covariate("outside", outside[:30], SUSPECT, "x")],
+                  classes=list(CLASSES[sick[:30]]), participants=people[:30],
+                  permutations=99)  # fmt: skip
+    other = next(r for r in alone.rows if r.cluster == first.cluster)
+    assert first.test.statistic == other.test.statistic

@@ -1,0 +1,120 @@
+"""The section on trust, from tables on disk alone."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bids_xai.bids.files import write_json, write_text, write_tsv
+from bids_xai.errors import BadDataError
+from bids_xai.reports import group_quality
+from bids_xai.reports.page import Picture, Table, Text
+from bids_xai.reports.study import Study
+
+PEOPLE = [f"sub-{n:02d}" for n in range(6)]
+
+
+def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    write_tsv(folder / "quality" / name, rows, {key: key for key in rows[0]})
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """A study of configurations B and A with all tables of the step quality."""
+    folder = tmp_path / "group" / "tiny"
+    write_json(folder / "study.json", {
+        "configurations": [{"id": "B"}, {"id": "A"}], "settings": {"quality": {"cube_mm": 20.0}},
+    })  # fmt: skip
+    summary = [
+        {"configuration": c, "split": s, "method": None, "check": "network", "region": None,
+         "passed": (c, s) != ("A", 1), "verdict": "fails: says the same" if s else "passes"}
+        for c, s in product("AB", (0, 1))
+    ] + [
+        {"configuration": c, "split": None, "method": "lrp-zplus", "check": check,
+         "region": "nuclei" if check == "localization" else None, "passed": passed,
+         "verdict": f"{check} of <{c}>"}
+        for c in "AB"
+        for check, passed in (("localization", False), ("aopc", True), ("conservation", None))
+    ]  # fmt: skip
+    write(folder, "summary.tsv", summary)
+    heights = {"morf": 0.4, "random": 0.2, "lerf": 0.0}
+    write(folder, "aopc.tsv", [
+        {"configuration": c, "split": 0, "method": "lrp-zplus", "participant_id": p,
+         "session_id": None, "order": o, "step": k, "aopc": heights[o] * k / 4}
+        for c, p, o, k in product("AB", PEOPLE, heights, range(5))
+    ])  # fmt: skip
+    write(folder, "randomization.tsv", [
+        {"configuration": c, "split": 0, "method": "lrp-zplus", "participant_id": p,
+         "session_id": None, "mode": mode, "layer": layer, "ssim": 0.3, "spearman": None,
+         "spearman_abs": 0.2}
+        for c, p, mode, layer in product("AB", PEOPLE, ("cascading", "independent"),
+                                         ("2 Linear", "0 Conv3d"))
+    ])  # fmt: skip
+    write(folder, "localization.tsv", [
+        {"configuration": "A", "split": 0, "method": "lrp-zplus", "participant_id": p,
+         "session_id": None, "outcome": "TP" if n else "FN", "region": "nuclei",
+         "mass_accuracy": 0.1 * n, "rank_accuracy": 0.5, "pointing_game": n % 2, "chance": 0.01}
+        for n, p in enumerate(PEOPLE)
+    ])  # fmt: skip
+    return Study.at(tmp_path, "tiny")
+
+
+def test_section_shows_verdicts_figures_and_localisation(study: Study) -> None:
+    section = group_quality.trust(study)
+    texts = [block.text for block in section.blocks if isinstance(block, Text)]
+    assert texts[0] == "3 of 4 networks tell scans apart."
+    verdicts, located = (b for b in section.blocks if isinstance(b, Table))
+    assert [row[:3] for row in verdicts.rows] == [
+        ("B", "lrp-zplus", "Perturbation"),
+        ("B", "lrp-zplus", "Truth: nuclei"),
+        ("B", "lrp-zplus", "Conservation"),
+        ("A, split 1", "", "Network"),
+        ("A", "lrp-zplus", "Perturbation"),
+        ("A", "lrp-zplus", "Truth: nuclei"),
+        ("A", "lrp-zplus", "Conservation"),
+    ]
+    assert [row[3][0] for row in verdicts.rows] == ["✓", "✗", "–", "✗", "✓", "✗", "–"]
+    assert located.rows == (
+        ("A", "lrp-zplus", "nuclei", "5", "30.0 %", "50.0 %", "60.0 %", "1.0 %"),
+    )
+    pictures = [block for block in section.blocks if isinstance(block, Picture)]
+    assert [picture.alt.split("configuration ")[1][0] for picture in pictures] == list("BABA")
+    assert "cubes of 20 mm" in pictures[0].caption
+
+
+def test_bands_are_of_participants_and_steps_that_all_have(study: Study) -> None:
+    rows = [
+        {"participant_id": p, "session_id": s, "order": o, "step": str(k), "aopc": str(v + k)}
+        for p, v in (("a", 1.0), ("b", 3.0))
+        for s in ("1", "2")
+        for o in ("morf", "random", "lerf")
+        for k in range(3 if p == "a" else 4)
+    ]
+    band = group_quality._bands(rows)["morf"]
+    assert band.mean.tolist() == [2.0, 3.0, 4.0]
+    assert band.low[0] == 1.0
+    assert band.high[0] == 3.0
+
+
+@pytest.mark.parametrize("name", ["aopc", "randomization", "localization"])
+def test_any_table_may_be_missing_or_empty(study: Study, name: str) -> None:
+    path = study.folder / "quality" / f"{name}.tsv"
+    header = path.read_text().splitlines()[0]
+    write_text(path, header + "\n")
+    empty = group_quality.trust(study)
+    path.unlink()
+    assert group_quality.trust(study) == empty
+
+
+def test_without_the_step_the_section_says_how_to_get_it(tmp_path: Path) -> None:
+    (block,) = group_quality.trust(Study.at(tmp_path, "none")).blocks
+    assert "--steps quality" in block.text
+
+
+def test_a_damaged_table_is_named(study: Study) -> None:
+    write_text(study.folder / "quality" / "aopc.tsv", "configuration\tstep\nA\t1\n")
+    with pytest.raises(BadDataError, match="lacks the columns method"):
+        group_quality.trust(study)
