@@ -316,7 +316,8 @@ def _letters(axes: Axes, scene: Scene, plane: str, index: int, box: Box) -> None
 def _caption(figure: Figure, scene: Scene, title: str) -> None:
     width, height = figure.get_size_inches()
     figure.text(_LEFT_IN / width, 1 - 0.16 / height, title, fontsize=11, va="top")
-    figure.text(_LEFT_IN / width, 0.12 / height, CONVENTION, fontsize=9, color=GREY, va="bottom")
+    text = f"{CONVENTION} {_grey_words(scene)}"
+    figure.text(_LEFT_IN / width, 0.12 / height, text, fontsize=9, color=GREY, va="bottom")
     if scene.outline_labels:
         lines = [Line2D([], [], color=colour, lw=2) for colour in OUTLINE_COLOURS]
         legend = figure.legend(
@@ -324,6 +325,12 @@ def _caption(figure: Figure, scene: Scene, title: str) -> None:
             bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=True, labelcolor="white",
         )  # fmt: skip
         legend.get_frame().set(facecolor="#262626", edgecolor="none")
+
+
+def _grey_words(scene: Scene) -> str:
+    """The values drawn black and white; nothing where the background is empty."""
+    low, high = scene.window
+    return f"Grey: {low:.4g} (black) to {high:.4g} (white)." if scene.background.any() else ""
 
 
 def _colour_bar(

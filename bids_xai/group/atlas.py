@@ -6,13 +6,15 @@ together. The tables that compare scans are made from the region sums, which are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import bids_xai
 from bids_xai.bids.images import read_volume
+from bids_xai.bids.session_times import SessionTimes, session_times, sessions_file
 from bids_xai.bids.stamps import fingerprint, is_current, stamped_outputs, write_stamp
 from bids_xai.core.region_similarity import Similarity
 from bids_xai.errors import BadDataError, naming
@@ -27,7 +29,12 @@ from bids_xai.group.atlas_gain import (
     ranking_rows,
     split_overlaps,
 )
-from bids_xai.group.atlas_individuals import FINGERPRINT_COLUMNS, fingerprints
+from bids_xai.group.atlas_individuals import (
+    FINGERPRINT_COLUMNS,
+    TRAJECTORY_COLUMNS,
+    fingerprints,
+    trajectories,
+)
 from bids_xai.group.atlas_means import (
     MeanMaps,
     compare_means,
@@ -39,6 +46,7 @@ from bids_xai.group.atlas_values import (
     Part,
     RegionValues,
     Row,
+    View,
     find_atlases,
     parts_of,
     region_lines,
@@ -92,6 +100,8 @@ def _digest(context: GroupContext, rows: Sequence[Row]) -> str:
     files = [context.folder / row["warped"] for row in rows]
     files += [context.folder / "predictions.tsv", *atlas_files(context.settings.atlas)]
     files += source_files(context)
+    people = dict.fromkeys(row["participant_id"] for row in rows)
+    files += [sessions_file(context.settings.bids_dir, person) for person in people]
     study = context.study
     return fingerprint(
         [file for file in files if file.is_file()],
@@ -143,6 +153,8 @@ def _write_tables(
 ) -> list[Path]:  # fmt: skip
     folder, views = context.folder / "atlas", values.views()
     written = stream_table(folder / "regions.tsv", region_lines(rows, views), REGIONS_TABLE_COLUMNS)
+    courses = _courses(context, rows, parts, views)
+    written += stream_table(folder / "trajectories.tsv", courses, TRAJECTORY_COLUMNS)
     known, volumes = gather(context, rows, values.atlases)
     gains: _Lines = []
     rankings: _Lines = []
@@ -171,6 +183,23 @@ def _write_tables(
     ):
         written += write_table(folder / f"{name}.tsv", lines, columns)
     return written
+
+
+def _courses(
+    context: GroupContext, rows: Sequence[Row], parts: Sequence[Part], views: Sequence[View]
+) -> Iterator[dict[str, Any]]:
+    """The lines of ``trajectories.tsv``; the sessions of a participant are looked up once."""
+
+    @cache
+    def known(person: str, sessions: tuple[str, ...]) -> SessionTimes:
+        return session_times(sessions_file(context.settings.bids_dir, person), sessions)
+
+    for part in parts:
+        for view in views:
+            if not view.merged:
+                yield from trajectories(
+                    view.of(part), part, rows[part.lines], lambda p, s: known(p, tuple(s))
+                )
 
 
 def _of_part(known: Biology, part: Part) -> Biology:

@@ -1,15 +1,17 @@
-"""Individuals: the two confident true positives whose heatmaps differ most, region by region."""
+"""Individuals, region by region: the two confident true positives whose heatmaps differ most, and
+what became of each participant's relevance from the first session to the last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from bids_xai.bids.session_times import SessionTimes
 from bids_xai.core.region_rankings import most_different, top
 from bids_xai.group.atlas_gain import Groups, mean_of
-from bids_xai.group.atlas_values import Part, Row, View
+from bids_xai.group.atlas_values import Ints, Part, Row, View
 
 CONFIDENT = 0.9
 REGIONS = 25
@@ -30,6 +32,67 @@ FINGERPRINT_COLUMNS = {
     "name": f"Region, of the {REGIONS} with the highest mean density in the positive class",
     "density": "Density of the region in this scan",
 }
+TRAJECTORY_COLUMNS = {
+    "participant_id": "Participant with test scans of two or more sessions",
+    "configuration": "Configuration of the study",
+    "split": "Number of the split, from 0: both ends are from its one network",
+    "method": "Attribution method",
+    "atlas": "Atlas",
+    "index": "Label value of the region",
+    "name": "Name of the region",
+    "hemisphere": "L, R, n/a where the name tells none",
+    "true_class": "Class of the participant in the last session",
+    "first_session": "First session by age or date, else by its label",
+    "last_session": "Last one",
+    "n_sessions": "Number of sessions",
+    "years": "Years between both, from age or acq_time of sessions.tsv; n/a where not known of all "
+    "sessions",
+    "density_first": "Density of the region in the first session, mean of its scans",
+    "density_last": "In the last one",
+    "change": "density_last - density_first",
+}
+
+TimesOf = Callable[[str, Sequence[str]], SessionTimes]
+
+
+def trajectories(
+    view: View, part: Part, rows: Sequence[Row], times_of: TimesOf
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of ``trajectories.tsv``: split, participant, region.
+
+    view, rows : of this part; times_of : participant and their sessions → order and years
+    """
+    densities = view.densities
+    for (split, person), lines in _visits(rows).items():
+        times = times_of(person, list(lines))
+        first, last = times.sessions[0], times.sessions[-1]
+        start, end = (mean_of(densities[lines[session]]) for session in (first, last))
+        about = {
+            "participant_id": person, "configuration": part.configuration, "split": split,
+            "method": part.method, "atlas": view.atlas, "first_session": first,
+            "last_session": last, "n_sessions": len(lines), "years": times.between(first, last),
+            "true_class": rows[lines[last][0]]["true_class"],
+        }  # fmt: skip
+        for place, region in enumerate(view.regions):
+            yield {
+                **about, "index": region.index, "name": region.name,
+                "hemisphere": region.hemisphere, "density_first": start[place],
+                "density_last": end[place], "change": end[place] - start[place],
+            }  # fmt: skip
+
+
+def _visits(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, Ints]]:
+    """Split and participant → session → lines, of those with two sessions or more."""
+    found: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for line, row in enumerate(rows):
+        if row["session_id"] != "n/a":
+            mine = found.setdefault((row["split"], row["participant_id"]), {})
+            mine.setdefault(row["session_id"], []).append(line)
+    return {
+        key: {session: np.array(lines) for session, lines in mine.items()}
+        for key, mine in found.items()
+        if len(mine) > 1
+    }
 
 
 def fingerprints(

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from bids_xai.bids.files import TEMPORARY, column_descriptions, tsv_text, write_json
 from bids_xai.core.region_names import Region, joined_regions, joined_sums, single_regions
 from bids_xai.core.regions import RegionIndex, divide
-from bids_xai.errors import CannotCreateError, UsageError
+from bids_xai.errors import CannotCreateError
 from bids_xai.group.context import GroupContext
-from bids_xai.settings import EMBEDDED_TEMPLATE, RELEVANCE_RESOLUTION, OutputSpace
-from bids_xai.templates.lookup import Atlas, AtlasSpec, load_atlas, parse_atlas
+from bids_xai.interfaces.explain import load_atlases
+from bids_xai.templates.lookup import Atlas
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -113,24 +113,11 @@ class RegionValues:
 
 
 def find_atlases(context: GroupContext) -> list[Atlas]:
-    """Return the atlases of ``--atlas`` on the template's grid, and the embedded one with its own.
+    """Return the atlases of this run, as the participant level finds them.
 
-    Without the option, the default one of the template, if it has any.
-    Raises :class:`UsageError` for two of one name, and the errors of :func:`load_atlas`.
+    Raises as :func:`load_atlases` does.
     """
-    space = OutputSpace(context.template, RELEVANCE_RESOLUTION)
-    specs: list[AtlasSpec | None] = [parse_atlas(text) for text in context.settings.atlas]
-    if not specs or context.template == EMBEDDED_TEMPLATE:
-        specs.append(None)
-    found = [load_atlas(space, spec) for spec in dict.fromkeys(specs)]
-    atlases = {(a.name, a.image): a for a in found if a is not None}
-    names = [name for name, _ in atlases]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(
-            f"two atlases are called {twice[0]}", fix="give each a NAME of its own: NAME=FILE"
-        )
-    return list(atlases.values())
+    return load_atlases(context.template, context.settings.atlas)
 
 
 def parts_of(context: GroupContext, rows: Sequence[Row]) -> tuple[list[Row], list[Part]]:

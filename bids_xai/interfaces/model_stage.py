@@ -29,16 +29,17 @@ _PREDICTION_COLUMNS = {
 def model_products(
     folder: Path, origin: Origin, map_file: Path, mask_file: Path, *, to_template: Path | None,
     model_path: Path, template: str, methods: tuple[str, ...], target: str | None, device: str,
-    renormalise: bool = False,
+    renormalise: bool = False, atlases: tuple[str, ...] = (),
 ) -> dict[str, Path]:  # fmt: skip
     """Predict and explain one map; write heatmaps and tables into ``folder``.
 
     to_template : ``None`` for a map that lies on the template's grid
+    atlases : as on the command line; relevance is summed over the regions of each
     """
     model, card = load_model(model_path)
     device = explaining.choose_device(device)
     rule = InputRule.of_model(card, model_path)
-    grid = explaining.load_template_grid(template)
+    grid = explaining.load_template_grid(template, atlases)
     files = sorted(map_file.parent.glob("*_space-T1w_atlas-*_dseg.nii.gz"))
     labels: Path | Volume | None = files[0] if files else None
     if to_template is None:
@@ -124,9 +125,9 @@ def _relevance(
         path.write_bytes(nifti_bytes(volume.data, volume.affine))
         sidecar = {**about, **more}
         products.append(Product(path.name, {**names, **extra}, "relmap", ".nii.gz", sidecar))
-    if grid.atlas is not None:
-        rows = explaining.region_rows(warped, grid.atlas, way.name)
-        products.append(_regions(folder, names, rows, grid))
+    for atlas in grid.atlases:
+        rows = explaining.region_rows(warped, atlas, way.name)
+        products.append(_regions(folder, {**names, "atlas": atlas.name}, rows, grid))
     return products
 
 
@@ -134,7 +135,7 @@ def _regions(
     folder: Path, names: dict[str, str], rows: list[dict[str, Any]], grid: explaining.TemplateGrid
 ) -> Product:
     columns = explaining.REGION_COLUMNS
-    path = folder / f"{names['desc']}_regions.tsv"
+    path = folder / f"{names['atlas']}_{names['desc']}_regions.tsv"
     path.write_text(tsv_text(rows, columns))
-    entities = {**names, "space": grid.space.template, "atlas": rows[0]["atlas"]}
+    entities = {**names, "space": grid.space.template}
     return Product(path.name, entities, "regions", ".tsv", column_descriptions(columns))

@@ -302,6 +302,7 @@ class _ExplainInput(_StageInput):
     to_template = File(exists=True, desc="none for maps on the template's grid")
     model = traits.Str(mandatory=True)
     template = Str(mandatory=True)
+    atlases = traits.List(Str, desc="as on the command line")
     methods = traits.List(Str, mandatory=True)
     target = Str("", usedefault=True)
     renormalise = traits.Bool(False, usedefault=True)
@@ -324,6 +325,7 @@ class ExplainScan(_Stage):
             to_template=Path(i.to_template) if isdefined(i.to_template) else None,
             model_path=Path(i.model), template=i.template, methods=tuple(i.methods),
             target=i.target or None, device=i.device, renormalise=i.renormalise,
+            atlases=tuple(i.atlases),
         )  # fmt: skip
 
 

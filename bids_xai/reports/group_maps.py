@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from bids_xai.bids.images import Volume
+from bids_xai.bids.names import label_of
 from bids_xai.figures.mosaic import mosaic, strips
 from bids_xai.reports.page import Block, Section, Subheading, Text, embedded
 from bids_xai.reports.study import Study
+from bids_xai.reports.tables import read_object
 from bids_xai.reports.volumes import (
     ZERO_NOTE,
     Floats,
@@ -42,6 +44,7 @@ def mean_heatmaps(study: Study) -> Section:
     blocks: list[Block] = []
     for name, files in groups.items():
         blocks += [Subheading(f"Configuration {name}"), *_configuration_maps(study, name, files)]
+        blocks += _other_methods(study, name)
     return Section("Mean heatmaps", tuple(blocks))
 
 
@@ -60,6 +63,50 @@ def _means_of(study: Study, identifier: str) -> dict[str, Path]:
         return (0 if study.is_positive(group) else 1), group
 
     return {group: found[group] for group in sorted(found, key=rank)}
+
+
+def _other_methods(study: Study, identifier: str) -> list[Block]:
+    """The positive class by every method but the first: a strip each, with colours of its own."""
+    group = label_of(study.classes[1])
+    stem = f"configuration-{identifier}_group-{group}_desc-"
+    blocks: list[Block] = []
+    for path in sorted((study.folder / "means").glob(f"{stem}*_mean.nii.gz")):
+        about = read_object(path.with_name(path.name.removesuffix(".nii.gz") + ".json"))
+        name = path.name.removeprefix(stem).removesuffix("_mean.nii.gz")
+        method = str(about.get("Method", name))
+        blocks.append(_method_strip(study, identifier, method, load(path)))
+    return blocks
+
+
+def _method_strip(study: Study, identifier: str, method: str, mean: Volume) -> Block:
+    positive = study.classes[1]
+    signed = is_signed(mean.data)
+    window = positive_window(mean.data, MEAN_PERCENTILES, signed=signed)
+    if window is None:
+        text = f"The mean map of {positive} by {method} holds no relevance above zero."
+        return Text(text, "note")
+    background, what = template_background(study, mean)
+    image = strips(
+        background,
+        mean.voxel_mm,
+        {positive: mean.data},
+        window=window,
+        signed=signed,
+        title=f"Configuration {identifier}: mean heatmap of {positive} by {method}",
+        colour_bar_label="mean relevance",
+        origin_mm=tuple(float(v) for v in mean.affine[:3, 3]),
+    )
+    values = "the magnitudes" if signed else "the positive values"
+    low, high = MEAN_PERCENTILES
+    caption = (
+        f"Method {method}. Colours run from the {low:g} to the {high:g} percentile of {values} of "
+        f"this map ({window[0]:.3g} to {window[1]:.3g}), so they cannot be compared with those of "
+        f"another method; {what}. {ZERO_NOTE}"
+    )
+    if signed:
+        caption += " Red is positive, blue negative, white zero."
+    described = f"Mean heatmap of {positive} by {method}, configuration {identifier}"
+    return embedded(image, described, caption)
 
 
 def _configuration_maps(study: Study, identifier: str, files: dict[str, Path]) -> list[Block]:

@@ -40,6 +40,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """A table behind a line that opens it."""
+
+    summary: str
+    table: Table
+    kind: str = "folded"
+
+
+@dataclass(frozen=True)
 class Picture:
     """An image with its description; ``source`` is a data URI or a relative path.
 
@@ -62,7 +71,7 @@ class Subheading:
     kind: str = "subheading"
 
 
-Block = Text | Items | Table | Picture | Subheading
+Block = Text | Items | Table | Folded | Picture | Subheading
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,13 @@ from bids_xai.reports.page import (
     png_size,
     render,
 )
+from bids_xai.reports.participant_context import Sources
+from bids_xai.reports.participant_prediction import predictions
+from bids_xai.reports.participant_regions import region_tables
 from bids_xai.reports.quality import Look, quality_file, quality_table, read_quality
 from bids_xai.reports.quality import problems as problems_of
 from bids_xai.reports.session import RELEVANCE_PERCENTILES, quantitative_maps, sidecar_of
-from bids_xai.reports.tables import number, percent, read_object, read_table
+from bids_xai.reports.tables import MISSING, number, percent, read_object
 from bids_xai.reports.volumes import ZERO_NOTE, Folder, ImageFile
 
 _ORDER = (
@@ -74,18 +77,33 @@ _HISTOGRAM_R2STAR = (
 )
 
 
-def write_participant_page(output_dir: Path, participant: str, problems: Sequence[str]) -> Path:
+def write_participant_page(
+    output_dir: Path,
+    participant: str,
+    problems: Sequence[str],
+    *,
+    bids_dir: Path | None = None,
+    model: Path | None = None,
+) -> Path:
     """Write ``<out>/sub-X.html`` and return its path.
 
     participant : label without ``sub-``; problems : one sentence each, shown on top, followed by
         the quality measures that are out of their limits
+    bids_dir, model : of the run, for the true class, ages, and the study the model comes from
     Raises :class:`BadDataError` for a table that is damaged.
     """
-    sections, found = [], list(problems)
+    sources = Sources(output_dir, participant, bids_dir, model)
+    sections, found, visits = [], list(problems), []
     for title, folder in _sessions(output_dir, participant):
-        section, flagged = _session(output_dir, participant, title, folder)
+        section, flagged = _session(sources, title, folder)
         sections.append(section)
         found += flagged
+        if label := _label_of(folder):
+            visits.append((label, folder))
+    if len(visits) > 1 and any(next(path.glob("*_regions.tsv"), None) for _, path in visits):
+        from bids_xai.reports.participant_trajectories import trajectories
+
+        sections += trajectories(sources, visits)
     lead = "bids_xai participant report, read from the files beside it."
     sections = [_status(found), *sections, *_methods(output_dir)]
     page = render(f"sub-{participant}", lead, sections)
@@ -106,23 +124,28 @@ def _sessions(output_dir: Path, participant: str) -> list[tuple[str, Path]]:
     return found + [(f"Session {p.parent.name.removeprefix('ses-')}", p) for p in labelled]
 
 
-def _session(
-    output_dir: Path, participant: str, title: str, path: Path
-) -> tuple[Section, tuple[str, ...]]:
+def _label_of(path: Path) -> str | None:
+    """The session of an ``anat`` folder, ``None`` where there is none."""
+    name = path.parent.name
+    return name.removeprefix("ses-") if name.startswith("ses-") else None
+
+
+def _session(sources: Sources, title: str, path: Path) -> tuple[Section, tuple[str, ...]]:
     """Return the section of a session, and what to say of it on top of the page."""
-    folder = Folder.of(path)
-    session = path.parent.name.removeprefix("ses-") if path.parent.name[:4] == "ses-" else None
-    shown = _pictures(output_dir, participant, session)
+    folder, session = Folder.of(path), _label_of(path)
+    shown = _pictures(sources.output_dir, sources.participant, session)
+    said, remarks = predictions(path, sources, session)
     table = quality_file(path)
     measures = read_quality(table) if table else ()
     blocks: list[Block] = [
+        *said,
         *_inputs(folder),
         *quality_table(measures),
-        *_predictions(path),
         *_relevance(folder),
+        *region_tables(path, sources),
         *(block for look, picture in shown for block in (_heading(look), picture)),
     ]
-    flagged = problems_of(measures, [look for look, _ in shown], session or "")
+    flagged = (*remarks, *problems_of(measures, [look for look, _ in shown], session or ""))
     nothing = [Text("No derivative of this session was found.", "note")]
     return Section(title, tuple(blocks or nothing)), flagged
 
@@ -154,25 +177,6 @@ def _input_row(image: ImageFile) -> tuple[str, ...]:
     return image.path.name, grid, size, number(times), number(method)
 
 
-def _predictions(path: Path) -> list[Block]:
-    blocks: list[Block] = []
-    for file in sorted(path.glob("*_prediction.tsv")):
-        frame = read_table(file, "prediction.tsv")
-        if frame is None:
-            continue
-        columns = [c for c in ("model", "target", "class", "probability", "predicted")
-                   if c in frame.columns]  # fmt: skip
-        rows = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in frame.iterrows())
-        header = tuple(c.capitalize() for c in columns)
-        blocks.append(Table("What the model says about this session", header, rows))
-    if blocks:
-        text = (
-            "A prediction is the opinion of a research model about a picture. It is no diagnosis."
-        )
-        blocks.append(Text(text, "note"))
-    return blocks
-
-
 def _relevance(folder: Folder) -> list[Block]:
     """Where relevance starts and how much of it lies in the brain, from the sidecars."""
     maps = [(i, read_object(sidecar_of(i.path))) for i in folder.find("relmap")]
@@ -181,20 +185,24 @@ def _relevance(folder: Folder) -> list[Block]:
             str(about.get("Method", image.entities.get("desc", "n/a"))),
             image.entities.get("space", "n/a"),
             number(about.get("Start")),
+            _options(about.get("Options")),
             percent(_fraction(about.get("InnerMaskShare"))),
         )
         for image, about in maps
     )
-    header = ("Method", "Space", "Relevance starts at", "Share inside the brain mask")
+    header = ("Method", "Space", "Relevance starts at", "Options", "Share inside the brain mask")
     return [Table("Relevance maps", header, rows)] if rows else []
+
+
+def _options(value: Any) -> str:
+    """The options of a method; what the other columns say is left out."""
+    options = value if isinstance(value, dict) else {}
+    told = {key: each for key, each in options.items() if key not in ("method", "target", "start")}
+    return ", ".join(f"{key} {number(each)}" for key, each in told.items()) or MISSING
 
 
 def _fraction(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
-
-
-def _cell(column: str, value: Any) -> str:
-    return percent(float(value)) if column == "probability" else str(value)
 
 
 def _pictures(

@@ -88,7 +88,10 @@ KINDS: Mapping[str, Kind] = {
         "atlas",
         ("configuration", "method", "atlas", "index", "name", "group", "merged"),
         ("n", "n_voxels"),
-        ("mean_sum", "mean_density", "mean_share", "gain"),
+        (
+            *("mean_sum", "mean_density", "mean_share", "gain"),
+            *("density_q025", "density_q500", "density_q975"),
+        ),
     ),
     "overlap.tsv": Kind(
         "atlas",
@@ -121,6 +124,9 @@ KINDS: Mapping[str, Kind] = {
     "clusters.tsv": Kind("spray", (*_SCAN, "split", "cluster", "true_class", "outcome")),
     "embedding.tsv": Kind("spray", (*_SCAN, "cluster", "outcome"), ("x", "y")),
     "prediction.tsv": Kind("participant", ("model", "class"), (), ("probability",)),
+    "region.tsv": Kind(
+        "participant", ("method", "atlas", "index", "name"), ("n_voxels",), ("density", "share")
+    ),
 }
 
 

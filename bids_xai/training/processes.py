@@ -9,6 +9,7 @@ hooks count on one forward pass through the wrapper, and relevance walks the lay
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ from torch import Tensor, distributed, nn
 from bids_xai.errors import UsageError
 
 T = TypeVar("T")
+
+_LET_GO_S = 0.5
+"""Time for the threads of gloo to let go of the tensors of the last exchange. They need Python's
+lock for it, which ``destroy_process_group`` holds while it waits for them: without the pause, one
+program in four never ended (torch 2.7)."""
 
 
 @contextmanager
@@ -42,7 +48,9 @@ def process_group(device: str | torch.device) -> Iterator[torch.device]:
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
+        distributed.barrier()  # all processes are through with each other
     finally:
+        time.sleep(_LET_GO_S)
         distributed.destroy_process_group()
 
 

@@ -16,6 +16,7 @@ from bids_xai.errors import UsageError
 from bids_xai.interfaces import nodes
 from bids_xai.models.card import ModelCard, model_files
 from bids_xai.settings import OutputSpace, RunSettings
+from bids_xai.templates.lookup import atlas_files
 from bids_xai.workflows.session import publish_all, stage_node
 
 TORCH_GB = 4.0
@@ -110,6 +111,12 @@ def explanation_workflow(
     return workflow
 
 
+def _content(settings: RunSettings) -> str:
+    """What is in the files of the model and of the user's atlases, beside their names."""
+    model = model_files(settings.model) if settings.model else []
+    return fingerprint([*model, *atlas_files(settings.atlas)], {})
+
+
 def _explain(files: ScanFiles, index: int, settings: RunSettings, device: str) -> pe.Node:
     interface = nodes.ExplainScan(
         entities=files.entities,
@@ -117,8 +124,9 @@ def _explain(files: ScanFiles, index: int, settings: RunSettings, device: str) -
         map_file=str(files.map_file),
         mask=str(files.mask),
         model=str(settings.model),
-        content=fingerprint(model_files(settings.model), {}) if settings.model else "",
+        content=_content(settings),
         template=files.template,
+        atlases=list(settings.atlas),
         methods=list(settings.attribution),
         target=settings.target or "",
         renormalise=settings.renormalise,

@@ -81,8 +81,10 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     if settings.dry_run:
         LOG.info("would preprocess: %s", ", ".join(job.label for job in todo) or "nothing")
         return run
+    for atlas in atlases:
+        write_atlas_description(settings.output_dir, atlas.name, atlas.description)
     if todo:
-        _write_dataset_files(settings, raw, atlases)
+        _write_dataset_files(settings, raw)
     made = run_jobs(todo, settings, "preprocessing")
     run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | made.failed
     stopped = settings.stop_on_first_crash and bool(made.failed)
@@ -96,8 +98,9 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     changed = {label.partition("_")[0].removeprefix("sub-") for label in (*touched, *run.failed)}
     missing = {p for p in participants if not (settings.output_dir / f"sub-{p}.html").exists()}
     run.pages, undrawn = write_pages(
-        settings.output_dir, sorted(changed | missing), run.failed, settings.nprocs
-    )
+        settings.output_dir, sorted(changed | missing), run.failed, settings.nprocs,
+        bids_dir=settings.bids_dir, model=settings.model,
+    )  # fmt: skip
     run.failed = undrawn | run.failed
     return run
 
@@ -198,8 +201,9 @@ def _explanation(session: Session, settings: RunSettings, model: ReadyModel) -> 
         "target": settings.target,
         "renormalise": settings.renormalise,
         "template": settings.output_spaces[0].template,
+        "atlases": list(settings.atlas),
     }
-    inputs = [file for scan in scans for file in scan.files]
+    inputs = [file for scan in scans for file in scan.files] + atlas_files(settings.atlas)
     digest = fingerprint([*inputs, *model_files(model.path)], options)
     stamp = _stamp(session, settings, "_explanation")
 
@@ -221,11 +225,7 @@ def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
     return folder / f"{session.label}{ending}.json"
 
 
-def _write_dataset_files(
-    settings: RunSettings, raw: dict[str, Any], atlases: Sequence[Atlas]
-) -> None:
-    for atlas in atlases:
-        write_atlas_description(settings.output_dir, atlas.name, atlas.description)
+def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:
     others = dict(settings.derivatives)
     write_dataset_files(settings.output_dir, settings.bids_dir, raw, others)
     write_citation(settings)
@@ -294,15 +294,20 @@ def _check_options(settings: RunSettings) -> None:
 def _check_templates(settings: RunSettings) -> list[Atlas]:
     """Fail before hours of work, not after; return the atlases."""
     first = settings.output_spaces[0]
+    relevant: list[Atlas] = []
     if settings.model is not None:  # relevance is reported on this grid
+        from bids_xai.interfaces.explain import load_atlases
+
         load_template(OutputSpace(first.template, RELEVANCE_RESOLUTION))
+        relevant = load_atlases(first.template, settings.atlas)
     for space in settings.output_spaces:
         load_template(space)
     specs: list[AtlasSpec | None] = [parse_atlas(text) for text in settings.atlas]
     found = [load_atlas(first, spec) for spec in specs or [None]]
     if None in found:
         LOG.warning("no atlas for %s: no region tables there", first.template)
-    return [atlas for atlas in found if atlas is not None]
+    warped = [atlas for atlas in found if atlas is not None]
+    return list({atlas.name: atlas for atlas in [*relevant, *warped]}.values())
 
 
 def _check_model(settings: RunSettings) -> ReadyModel | None:

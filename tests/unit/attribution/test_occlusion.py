@@ -117,8 +117,8 @@ def test_a_change_in_a_box_runs_as_if_the_whole_were_run() -> None:
 def test_what_pooling_cuts_off_changes_nothing() -> None:
     net = nn.Sequential(nn.MaxPool3d((1, 1, 4)), nn.Flatten(), nn.Linear(20, 2)).double()
     found = explain("occlusion", net, maps(), size=(4, 5, 1), stride=1)
-    assert (found[..., 4:] == 0).all()
-    assert (found[..., 1] != 0).any()
+    assert found[..., 4:].abs().max() < 1e-12  # matrix products of other sizes round otherwise
+    assert (found[..., 1].abs() > 1e-6).any()
 
 
 def test_cubes_without_anything_to_cover_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:

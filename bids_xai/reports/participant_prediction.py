@@ -1,0 +1,132 @@
+"""What a model says of a session: prediction, what is known of the truth, the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.names import parse_name
+from bids_xai.reports.page import Block, Table, Text
+from bids_xai.reports.participant_context import (
+    Origin,
+    Sources,
+    calibration_words,
+    card_of,
+    origin_of,
+    outcome_words,
+    true_class,
+)
+from bids_xai.reports.tables import number, percent, read_table
+
+_COLUMNS = ("model", "target", "class", "probability", "predicted")
+_OPINION = "A prediction is the opinion of a research model about a picture. It is no diagnosis."
+
+
+def predictions(
+    path: Path, sources: Sources, session: str | None
+) -> tuple[list[Block], tuple[str, ...]]:
+    """Return the tables of a session's predictions, and sentences for the top of the page.
+
+    path : the session's ``anat`` folder; session : label, ``None`` where there is none
+    """
+    blocks: list[Block] = []
+    found: list[str] = []
+    for file in sorted(path.glob("*_prediction.tsv")):
+        frame = read_table(file, "prediction.tsv")
+        if frame is None:
+            continue
+        columns = [c for c in _COLUMNS if c in frame.columns]
+        rows = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in frame.iterrows())
+        header = tuple(c.capitalize() for c in columns)
+        blocks.append(Table("What the model says about this session", header, rows))
+        card = card_of(path, parse_name(file.name)[0])
+        if card:
+            more, problems = _context(card, frame, sources, session)
+            blocks += [*more, _model_table(card)]
+            found += problems
+    return [*blocks, Text(_OPINION, "note")] if blocks else [], tuple(found)
+
+
+def _cell(column: str, value: Any) -> str:
+    return percent(float(value)) if column == "probability" else str(value)
+
+
+def _context(
+    card: Mapping[str, Any], frame: Any, sources: Sources, session: str | None
+) -> tuple[list[Block], list[str]]:
+    origin = origin_of(card, sources)
+    if origin is None:
+        text = (
+            "The output folder of the study that trained this model is not at hand (it is found "
+            "from --model, where the model still lies in its models/ folder): how other scans "
+            "with such a probability came out cannot be said."
+        )
+        return [Text(text, "note")], []
+    sentences = [
+        *_outcome(origin, frame, sources, session),
+        *_calibration(origin, card, frame, sources),
+    ]
+    return [Text(text) for text in sentences], _trained(origin, card, sources, session)
+
+
+def _outcome(origin: Origin, frame: Any, sources: Sources, session: str | None) -> list[str]:
+    known = true_class(origin, sources, session)
+    said = [str(row["class"]) for _, row in frame.iterrows() if str(row["predicted"]) == "true"]
+    if known is None or len(said) != 1:
+        return []
+    truth, source = known
+    classes, positive = origin.study.names, origin.study.classes[1]
+    words = outcome_words(truth, said[0], classes, positive)
+    return [f"The true class is {truth} ({source}): the prediction is {words}."]
+
+
+def _calibration(
+    origin: Origin, card: Mapping[str, Any], frame: Any, sources: Sources
+) -> list[str]:
+    own = frame[frame["class"] == origin.study.classes[1]]["probability"]
+    if len(own) != 1:
+        return []
+    configuration = str(card["configuration"])
+    return [calibration_words(origin, configuration, sources.participant, float(own.iloc[0]))]
+
+
+def _trained(
+    origin: Origin, card: Mapping[str, Any], sources: Sources, session: str | None
+) -> list[str]:
+    """The remark that this participant is not new to the model."""
+    if sources.participant not in origin.trained:
+        return []
+    name = f"sub-{sources.participant}"
+    model = f"the model {card['study']}, configuration {card['configuration']}, split " \
+            f"{card['split']}"  # fmt: skip
+    place = f"Session {session}: " if session else ""
+    if origin.same:
+        return [
+            f"{place}{name} is one of those who trained {model}, or chose its weights. Prediction "
+            "and relevance are not those of a new case."
+        ]
+    return [
+        f"{place}a participant called {name} trained {model}, or chose its weights. If that is "
+        "the same person, prediction and relevance are not those of a new case."
+    ]
+
+
+def _model_table(card: Mapping[str, Any]) -> Table:
+    """Which training this was, and what the network was given."""
+    voxel = card.get("voxel_mm")
+    grid = " × ".join(str(n) for n in card.get("input_shape", ()))
+    size = "as the map" if voxel is None else f"{number(list(voxel))} mm"
+    versions = card.get("versions", {})
+    rows = {
+        "Study, configuration, split": ", ".join(
+            number(card.get(key)) for key in ("study", "configuration", "split")
+        ),
+        "Network": f"{card.get('architecture')}, seed {number(card.get('seed'))}",
+        "Input": f"{card.get('suffix')} in {card.get('space')} space, {grid} voxels, {size}"
+        + (", inside the brain mask only" if card.get("skull_strip") else ""),
+        "Trained with relevance guidance": number(bool(card.get("relevance_guided"))),
+        "Versions of the training": ", ".join(f"{k} {v}" for k, v in versions.items()) or "n/a",
+        "SHA-256 of the weights": str(card.get("weights_sha256", ""))[:16] or "n/a",
+    }
+    return Table("The model", ("What", "Value"), tuple(rows.items()))

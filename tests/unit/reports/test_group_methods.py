@@ -1,0 +1,61 @@
+"""Mean maps of the methods after the first: a strip each, with colours of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bids_xai.bids.files import write_json, write_nifti
+from bids_xai.reports import group_maps
+from bids_xai.reports.page import Picture, Text
+from bids_xai.reports.study import Study
+
+SHAPE = (6, 7, 8)
+
+
+def write_mean(folder: Path, tail: str, data: Any, method: str = "") -> None:
+    stem = folder / "means" / f"configuration-A_group-{tail}_mean"
+    write_nifti(stem.with_name(f"{stem.name}.nii.gz"), data.astype(np.float32), np.eye(4))
+    if method:
+        write_json(stem.with_name(f"{stem.name}.json"), {"Method": method})
+
+
+def test_every_method_has_a_strip_on_its_own_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = tmp_path / "group" / "s"
+    names = {"study": "s", "classes": ["NC", "A D"], "positive": "A D",
+             "configurations": [{"id": "A"}]}  # fmt: skip
+    write_json(group / "study.json", names)
+    rng = np.random.default_rng(0)
+    first, second = rng.random(SHAPE), 100 * rng.normal(size=SHAPE)
+    write_mean(group, "AD", first)
+    write_mean(group, "AD_desc-lrpalphabeta050", second, "beta-half")
+    write_mean(group, "AD_desc-saliency", 0 * first, "saliency")
+    write_mean(group, "NC_desc-saliency", first, "saliency")
+    drawn: list[dict[str, Any]] = []
+
+    def strips(_: Any, __: Any, maps: Any, **options: Any) -> bytes:
+        drawn.append({"maps": maps, **options})
+        return b"<svg/>"
+
+    monkeypatch.setattr(group_maps, "strips", strips)
+    monkeypatch.setattr(group_maps, "mosaic", lambda *_, **__: b"<svg/>")
+    blocks = group_maps.mean_heatmaps(Study.at(tmp_path, "s")).blocks
+    groups, method = drawn
+    assert list(groups["maps"]) == ["AD"]  # the first method alone
+    assert not groups["signed"]
+    assert method["signed"]
+    assert method["window"] == pytest.approx(np.percentile(abs(second), (50, 99.5)), rel=1e-5)
+    np.testing.assert_allclose(next(iter(method["maps"].values())), second, rtol=1e-6)
+    pictures = [b for b in blocks if isinstance(b, Picture)]
+    assert len(pictures) == 3
+    assert "Method beta-half" in pictures[2].caption
+    assert "white zero" in pictures[2].caption
+    assert "50 to the 99.5 percentile of the magnitudes" in pictures[2].caption
+    assert [b.text for b in blocks if isinstance(b, Text)] == [
+        "The mean map of A D by saliency holds no relevance above zero."
+    ]
