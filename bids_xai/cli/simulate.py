@@ -66,8 +66,14 @@ def parser() -> argparse.ArgumentParser:
         const=_CHEAT,
         metavar="SHARE",
         help="put a bright marker in the air beside the head of this share of patients "
-        f"({_CHEAT:g} where SHARE is left out), and of 1 - SHARE of controls; the same options "
-        "without it give the same images without markers",
+        f"({_CHEAT:g} where SHARE is left out), and of 1 - SHARE of controls, or of none where "
+        "SHARE is less than half; the same options without it give the same images without markers",
+    )
+    parser.add_argument(
+        "--cheat-controls",
+        type=float,
+        metavar="SHARE",
+        help="share of controls with a marker, if not that",
     )
     parser.add_argument(
         "--snr",

@@ -52,8 +52,9 @@ _GOLDEN = (np.sqrt(5) - 1) / 2
 class SimulationOptions:
     """What a cohort depends on; equal options give equal bytes.
 
-    cheat : share of patients with a marker beside the head, and of controls without; ``None``
-        for no markers at all
+    cheat : share of patients with a marker beside the head; ``None`` for no markers at all
+    cheat_controls : share of controls with one; ``None`` for as many as patients without, or for
+        none where fewer than half of the patients have one
     """
 
     n_participants: int = 24
@@ -64,6 +65,7 @@ class SimulationOptions:
     seed: int = 0
     kind: str = "megre"
     cheat: float | None = None
+    cheat_controls: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -74,6 +76,10 @@ class SimulationOptions:
                 "digits have no patients, so no effect and no markers",
                 fix="leave out --effect and --cheat, or choose another --kind",
             )
+        if self.cheat_controls is not None and self.cheat is None:
+            raise UsageError(
+                "a share of controls with markers, but none of patients", fix="give --cheat, too"
+            )
         limits = {
             "n_participants": (1, _MOST_DIGITS if is_digits else 9999),
             "effect_percent": _EFFECTS[self.kind],
@@ -82,6 +88,7 @@ class SimulationOptions:
             "max_sessions": (1, 9),
             "seed": (0, 2**63),
             "cheat": (0, 1),
+            "cheat_controls": (0, 1),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -91,9 +98,21 @@ class SimulationOptions:
                     fix=f"choose a value from {low} to {high:g}",
                 )
 
+    @property
+    def marked_shares(self) -> tuple[float, float]:
+        """Shares of patients and of controls with a marker."""
+        patients = self.cheat or 0.0
+        if self.cheat_controls is not None:
+            return patients, self.cheat_controls
+        return patients, 1 - patients if patients >= 0.5 else 0.0
+
     def as_text(self) -> str:
         """The options in one line, those that are off left out."""
-        shown = {"kind": self.kind != "megre", "cheat": self.cheat is not None}
+        shown = {
+            "kind": self.kind != "megre",
+            "cheat": self.cheat is not None,
+            "cheat_controls": self.cheat_controls is not None,
+        }
         items = asdict(self).items()
         return ", ".join(f"{name}={value}" for name, value in items if shown.get(name, True))
 
@@ -189,7 +208,7 @@ def n_sessions(index: int, options: SimulationOptions) -> int:
 
 
 def _has_marker(index: int, options: SimulationOptions) -> bool:
-    """Whether a marker lies beside the head: in ``cheat`` of patients, 1 - ``cheat`` of controls.
+    """Whether a marker lies beside the head.
 
     Steps of the golden ratio fill [0, 1) evenly, so that any beginning of the cohort has about
     the share that was asked for, out of step with sex and follow-up.
@@ -198,7 +217,7 @@ def _has_marker(index: int, options: SimulationOptions) -> bool:
         return False
     is_control = index % 2
     start = generator(options.seed, _MARKER_KEY, is_control).uniform()
-    share = 1 - options.cheat if is_control else options.cheat
+    share = options.marked_shares[is_control]
     return bool((start + index // 2 * _GOLDEN) % 1 < share)
 
 

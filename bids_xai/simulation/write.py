@@ -29,9 +29,9 @@ _MARKER_COLUMN = {
     }
 }
 _MARKER_README = """
-A bright marker lies in the air beside the head of cheat of the patients and 1 - cheat of the
-controls, at nearly one place of the scanner: a shortcut for classifiers. The column marker of
-participants.tsv says who has it. The same options without cheat give the same images without it.
+A bright marker lies in the air beside the head of {patients:.0%} of the patients and {controls:.0%}
+of the controls, at nearly one place of the scanner: a shortcut for classifiers. The column marker
+of participants.tsv says who has it. The same options without cheat give the same images without it.
 """
 _MARKER_TRUTH_README = """
 desc-marker_mask: on the T1w grid, where the marker is, or would be in those without one; all voxels
@@ -50,6 +50,7 @@ def simulate_cohort(
     seed: int = 0,
     kind: str = "megre",
     cheat: float | None = None,
+    cheat_controls: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sequence[Any]:
     """Simulate a cohort into ``out``, which must be empty or not yet exist.
@@ -63,15 +64,17 @@ def simulate_cohort(
     max_sessions : one participant in four has this many sessions, the others one;
         with 1 there is no session level
     kind : ``megre``, ``t1w``, ``flair`` or ``digits``
-    cheat : share of patients with a bright marker beside the head, which so many controls lack;
-        ``None`` for no markers
+    cheat : share of patients with a bright marker beside the head; ``None`` for no markers
+    cheat_controls : share of controls with one; ``None`` for as many as patients without, or for
+        none where fewer than half of the patients have one
     progress : called with one line a participant
     Returns the participants. Raises :class:`UsageError` for options out of range,
     :class:`CannotCreateError` for a folder that is not empty, :class:`FileAccessError` where
     writing fails.
     """
     options = SimulationOptions(
-        n_participants, effect_percent, snr, voxel_mm, max_sessions, seed, kind, cheat
+        n_participants, effect_percent, snr, voxel_mm, max_sessions, seed, kind, cheat,
+        cheat_controls,
     )
     out = Path(out)
     _claim(out)
@@ -174,7 +177,8 @@ def _write_derivative(folder: Path, derivative: Derivative, note: str, license_:
 def _write_description(out: Path, kind: Kind, options: SimulationOptions) -> None:
     readme = kind.readme.format(version=__version__, options=options.as_text())
     if options.cheat is not None:
-        readme += _MARKER_README
+        patients, controls = options.marked_shares
+        readme += _MARKER_README.format(patients=patients, controls=controls)
     _write(out / "README", readme.encode())
     description = {
         "Name": "Simulated cohort",

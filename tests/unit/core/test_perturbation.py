@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from bids_xai.core import perturbation
 from bids_xai.core.perturbation import CubePlan, Perturbation, aopc, box_sums, cube_boxes
@@ -156,3 +158,32 @@ def test_mistakes_are_named(volume) -> None:
     run = Perturbation(volume, network, plan(), low=0.0, high=1.0)
     with pytest.raises(BadDataError, match="another shape"):
         run.by_relevance(np.ones((3, 3, 3)), "morf")
+
+
+@pytest.mark.parametrize("order", ["morf", "lerf"])
+def test_equals_quantus_on_slices(order: str) -> None:
+    quantus = pytest.importorskip("quantus")
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 14, 2))
+    rng = np.random.default_rng(3)
+    slices = rng.uniform(0.1, 1, (3, 12, 16)).astype(np.float32)
+    maps = rng.normal(size=slices.shape)
+    metric = quantus.RegionPerturbation(
+        patch_size=4, order=order, regions_evaluation=8, normalise=False, perturb_baseline=0.5,
+        disable_warnings=True,
+    )  # fmt: skip
+    theirs = metric(
+        net.eval(), x_batch=slices[:, None], y_batch=np.array([1, 0, 1]), a_batch=maps[:, None]
+    )
+
+    def predict(volumes: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            found: np.ndarray = net(torch.from_numpy(volumes)[:, None, ..., 0]).softmax(1).numpy()
+        return found
+
+    cubes = CubePlan(edge=(4, 4, 1), stride=(4, 4, 1), steps=8, per_step=1)
+    for each, relevance, target, their in zip(slices, maps, (1, 0, 1), theirs, strict=True):
+        narrow = {"low": 0.5 - 1e-7, "high": 0.5 + 1e-7}  # noise that is the constant of Quantus
+        curves = Perturbation(each[..., None], predict, cubes, **narrow)
+        found = curves.by_relevance(relevance[..., None], order)[0, 1:, target]
+        np.testing.assert_allclose(found, np.ravel(their), rtol=0, atol=1e-5)

@@ -17,15 +17,30 @@ def options(kind: str = "megre", cheat: float | None = 1.0, **more: float) -> Si
     return SimulationOptions(**{"voxel_mm": 6, "kind": kind, "cheat": cheat, **more})
 
 
-def shares(cheat: float, n: int = 1000, seed: int = 0) -> list[float]:
-    people = draw_cohort(SimulationOptions(n, cheat=cheat, seed=seed))
+def shares(
+    cheat: float, n: int = 1000, seed: int = 0, controls: float | None = None
+) -> list[float]:
+    people = draw_cohort(SimulationOptions(n, cheat=cheat, cheat_controls=controls, seed=seed))
     return [np.mean([p.marker for p in people[start::2]]) for start in (0, 1)]
 
 
-@pytest.mark.parametrize("cheat", [0.0, 0.5, 0.9, 1.0])
-def test_shares_are_those_asked_for(cheat: float) -> None:
+@pytest.mark.parametrize(
+    ("cheat", "controls", "expected"),
+    [
+        (0.0, None, (0, 0)),
+        (1 / 3, None, (1 / 3, 0)),  # a subgroup of the patients
+        (0.5, None, (0.5, 0.5)),
+        (0.9, None, (0.9, 0.1)),
+        (1.0, None, (1, 0)),
+        (0.6, 0.2, (0.6, 0.2)),
+        (0.4, 0.7, (0.4, 0.7)),
+    ],
+)
+def test_shares_are_those_asked_for(
+    cheat: float, controls: float | None, expected: tuple[float, float]
+) -> None:
     for n in (60, 1000):
-        assert shares(cheat, n) == pytest.approx([cheat, 1 - cheat], abs=2 / (n / 2))
+        assert shares(cheat, n, controls=controls) == pytest.approx(expected, abs=2 / (n / 2))
 
 
 def test_markers_tell_nothing_of_sex_site_or_follow_up() -> None:

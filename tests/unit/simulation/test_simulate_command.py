@@ -50,6 +50,7 @@ def test_kind_and_cheat_arrive(tmp_path, capsys) -> None:
     for words, text in (
         (["--kind", "t1w", "--cheat"], "kind=t1w, cheat=0.9"),
         (["--kind", "megre", "--cheat", "0.6"], "seed=0, cheat=0.6"),
+        (["--kind", "flair", "--cheat", "0.3", "--cheat-controls", "0.2"], "cheat_controls=0.2"),
         (["--kind", "digits"], "kind=digits"),
     ):
         out = tmp_path / words[1]
@@ -62,6 +63,8 @@ def test_kind_and_cheat_arrive(tmp_path, capsys) -> None:
     ("words", "problem"),
     [
         (["--cheat", "1.5"], "cheat = 1.5 is out of range"),
+        (["--cheat", "1", "--cheat-controls", "2"], "cheat_controls = 2.0 is out of range"),
+        (["--cheat-controls", "0.2"], "give --cheat, too"),
         (["--kind", "t1w", "--effect", "60"], "effect_percent = 60.0 is out of range"),
         (["--kind", "digits", "--effect", "10"], "no effect"),
         (["--kind", "digits", "--cheat"], "no markers"),
