@@ -71,6 +71,7 @@ class RunSettings:
     nprocs: int = dataclasses.field(default_factory=available_cpus)
     omp_nthreads: int = 0
     mem_mb: int | None = None
+    use_plugin: Path | None = None
     device: str = "auto"
     sloppy: bool = False
     inputs: tuple[str, ...] = ("megre",)

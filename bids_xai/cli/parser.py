@@ -84,6 +84,11 @@ def _performance_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument("--mem-mb", type=_positive, metavar="MB", help="memory the nodes may plan")
     group.add_argument(
+        "--use-plugin", type=Path, metavar="FILE",
+        help="YAML with one of nipype's plugins that is to run the participant level, for example "
+        "SLURM (default: processes on this machine)",
+    )  # fmt: skip
+    group.add_argument(
         "--device", default="auto", type=_device, metavar="{auto,cpu,cuda[:i]}",
         help="where networks run (default: auto)",
     )  # fmt: skip

@@ -22,6 +22,11 @@ from bids_xai.studies.shortened import shortened
 
 def run_group(settings: RunSettings) -> Path | None:
     """Run the chosen steps; return the group page where the step ``report`` was among them."""
+    if settings.use_plugin is not None:
+        raise UsageError(
+            "--use-plugin runs the participant level only", file=settings.use_plugin,
+            fix="spread trainings by --configuration and --split in a job array",
+        )  # fmt: skip
     study = load_study(settings.study)
     if settings.sloppy:
         LOG.warning("--sloppy: few epochs and splits, to try things out; never for results")

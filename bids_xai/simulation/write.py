@@ -73,7 +73,14 @@ def simulate_cohort(
     writing fails.
     """
     options = SimulationOptions(
-        n_participants, effect_percent, snr, voxel_mm, max_sessions, seed, kind, cheat,
+        n_participants,
+        effect_percent,
+        snr,
+        voxel_mm,
+        max_sessions,
+        seed,
+        kind,
+        cheat,
         cheat_controls,
     )
     out = Path(out)

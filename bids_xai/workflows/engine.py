@@ -21,6 +21,7 @@ from bids_xai.bids.files import remove_if_empty, write_text
 from bids_xai.bids.stamps import is_current
 from bids_xai.settings import RunSettings, to_toml
 from bids_xai.workflows.crashes import failures_from_crashes
+from bids_xai.workflows.plugin import read_plugin
 from bids_xai.workflows.processes import end_with_parent
 
 LOG = logging.getLogger("bids_xai")
@@ -92,9 +93,13 @@ def run_jobs(
     _configure_nipype(settings, crashes)
     workers = 1 if one_by_one else _workers(jobs, settings)
     own = replace(settings, nprocs=max(1, settings.nprocs // workers))
-    LOG.info("%s: %d session(s) with %d process(es)", what, len(jobs), settings.nprocs)
     try:
-        run = _run_here if workers == 1 else _run_in_processes
+        if settings.use_plugin is not None:
+            LOG.info("%s: %d session(s) by %s", what, len(jobs), settings.use_plugin)
+            run = _run_by_plugin
+        else:
+            LOG.info("%s: %d session(s) with %d process(es)", what, len(jobs), settings.nprocs)
+            run = _run_here if workers == 1 else _run_in_processes
         problems = _told(run(jobs, own, workers, crashes), jobs, settings)
         failed = failures_from_crashes(crashes, log_folders)
     finally:
@@ -144,6 +149,33 @@ def _told(results: Results, jobs: Sequence[Job], settings: RunSettings) -> dict[
 def _run_here(jobs: Sequence[Job], settings: RunSettings, workers: int, crashes: Path) -> Results:
     for job in jobs:
         yield job, _run_graph(job, settings)
+
+
+def _run_by_plugin(
+    jobs: Sequence[Job], settings: RunSettings, workers: int, crashes: Path
+) -> Results:
+    """Hand all sessions to the user's plugin as one graph; nipype returns when all have ended."""
+    from nipype.pipeline import engine as pe
+
+    assert settings.use_plugin is not None
+    plugin = read_plugin(settings.use_plugin)
+    graph = pe.Workflow(name=_GRAPH, base_dir=str(settings.work_folder.resolve()))
+    graph.add_nodes([job.build(job.name) for job in jobs])
+    labels = {job.name: job.label for job in jobs}
+
+    def told(node: Any, status: str) -> None:
+        session = node.fullname.split(".")[1]
+        if status == "end" and node.name == "publish":
+            LOG.info("%s has been published", labels.get(session, session))
+
+    problem: Exception | None = None
+    try:
+        graph.run(plugin=plugin.name, plugin_args={"status_callback": told, **plugin.arguments})
+    except Exception as error:  # of a node or of the batch system
+        problem = error
+    for job in jobs:
+        _clean(job, settings)
+        yield job, problem
 
 
 def _run_in_processes(
@@ -200,9 +232,15 @@ def _run_graph(job: Job, settings: RunSettings) -> Exception | None:
     except Exception as error:  # of a node: nipype has written its crash file
         LOG.debug("nipype ended with %s", error)
         return _portable(error)
-    if settings.work_dir is None or settings.clean_workdir:
-        shutil.rmtree(settings.work_folder.resolve() / _GRAPH / job.name, ignore_errors=True)
+    _clean(job, settings)
     return None
+
+
+def _clean(job: Job, settings: RunSettings) -> None:
+    """Remove the working files of a finished job, unless they are to be kept."""
+    kept = settings.work_dir is not None and not settings.clean_workdir
+    if not kept and job.is_done(settings.output_dir.resolve()):
+        shutil.rmtree(settings.work_folder.resolve() / _GRAPH / job.name, ignore_errors=True)
 
 
 def _portable(error: Exception) -> Exception:

@@ -32,6 +32,7 @@ from bids_xai.templates.lookup import (
 )
 from bids_xai.workflows.engine import Job, Outcome, run_jobs
 from bids_xai.workflows.pages import write_pages
+from bids_xai.workflows.plugin import read_plugin
 
 if TYPE_CHECKING:
     from bids_xai.models.card import ModelCard
@@ -70,6 +71,8 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     """
     raw = check_dataset(settings.bids_dir, settings.skip_bids_validation)
     _check_options(settings)
+    if settings.use_plugin is not None:
+        read_plugin(settings.use_plugin)
     participants = select_participants(settings.bids_dir, settings.participant_label)
     chosen = participants if settings.participant_label else ()
     layout = open_layout(settings.bids_dir, chosen, settings.bids_database_dir)
@@ -125,7 +128,7 @@ def _explain(
     if model is None:
         return Outcome()
     jobs = [job for s in sessions if (job := _explanation(s, settings, model)) is not None]
-    on_gpu = model.device != "cpu"  # one at a time: they would share its memory
+    on_gpu = model.device != "cpu"  # one at a time here: they would share its memory
     return run_jobs(_todo(jobs, settings), settings, "explaining", one_by_one=on_gpu)
 
 
@@ -329,4 +332,6 @@ def _check_model(settings: RunSettings) -> ReadyModel | None:
         )
     model_space(card, settings)
     check_request(card, settings.attribution, settings.target)
-    return ReadyModel(settings.model, card, choose_device(settings.device))
+    # where a batch system runs the graph, its nodes look for a device themselves
+    device = settings.device if settings.use_plugin else choose_device(settings.device)
+    return ReadyModel(settings.model, card, device)

@@ -72,6 +72,7 @@ if __name__ == "__main__":
     settings = RunSettings(
         bids_dir=OUT, output_dir=OUT, analysis_level="participant", nprocs=int(sys.argv[2]),
         stop_on_first_crash=sys.argv[3] == "stop",
+        use_plugin=Path(sys.argv[4]) if len(sys.argv) > 4 else None,
     )
     jobs = [
         Job(f"sub-{i}", str(i), OUT / f"sub-{i}.json", "digest",
@@ -84,13 +85,13 @@ if __name__ == "__main__":
 """
 
 
-def run(folder: Path, nprocs: int, mode: str = "go") -> str:
+def run(folder: Path, nprocs: int, mode: str = "go", *plugin: Path) -> str:
     script = folder / "run.py"
     script.write_text(_RUN)
     out = folder / "out"
     out.mkdir()
     done = subprocess.run(
-        [sys.executable, str(script), str(out), str(nprocs), mode],
+        [sys.executable, str(script), str(out), str(nprocs), mode, *map(str, plugin)],
         capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -149,3 +150,16 @@ def test_stopping_leaves_the_rest_where_processes_run_side_by_side(tmp_path: Pat
     said = run(tmp_path, 2, "stop")
     assert "'sub-2': 'the image is damaged" in said
     assert "'sub-5': 'not processed: the run stopped before it'" in said
+
+
+@pytest.mark.parametrize("name", ["Linear", "MultiProc"])
+def test_a_plugin_of_the_user_runs_all_sessions(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "plugin.yml"
+    arguments = "plugin_args: {n_procs: 2, mp_context: forkserver}" if name == "MultiProc" else ""
+    file.write_text(f"plugin: {name}\n{arguments}\n")
+    said = run(tmp_path, 1, "go", file)
+    assert f"5 session(s) by {file}" in said
+    assert "DONE ['sub-1', 'sub-3', 'sub-4', 'sub-5']" in said
+    assert "FAILED {'sub-2': 'the image is damaged [x.nii.gz]" in said
+    left = [path.name for path in (tmp_path / "out" / "work" / "participant").iterdir()]
+    assert left == ["sub-2"]

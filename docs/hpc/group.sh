@@ -1,0 +1,12 @@
+#!/bin/bash
+#SBATCH --job-name=group
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=32G
+#SBATCH --time=24:00:00
+#SBATCH --requeue
+# What needs all trainings: heatmaps, regions, trust, SpRAy, report. After the training array:
+#   sbatch --dependency=afterok:JOB group.sh
+set -euo pipefail
+
+# shellcheck disable=SC2086
+exec $BIDS_XAI "$RAW" "$OUT" group --nprocs "$SLURM_CPUS_PER_TASK" $OPTIONS

@@ -1,0 +1,20 @@
+#!/bin/bash
+#SBATCH --job-name=participant
+#SBATCH --cpus-per-task=2
+#SBATCH --mem=8G
+#SBATCH --time=02:00:00
+#SBATCH --requeue
+# One participant a task:
+#   export BIDS_XAI="apptainer run --cleanenv /path/to/bids_xai.sif"
+#   export RAW=/path/to/raw OUT=/path/to/derivatives SCRATCH=/path/to/scratch
+#   export OPTIONS="--output-spaces MNI152NLin2009aSym"
+#   sbatch --array=1-$(($(wc -l <"$RAW/participants.tsv") - 1)) participant.sh
+set -euo pipefail
+
+LABEL=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$RAW/participants.tsv" | cut -f 1)
+LABEL=${LABEL#sub-}
+
+# BIDS_XAI and OPTIONS are several words each
+# shellcheck disable=SC2086
+exec $BIDS_XAI "$RAW" "$OUT" participant --participant-label "$LABEL" \
+    --nprocs "$SLURM_CPUS_PER_TASK" --work-dir "$SCRATCH/$LABEL" --clean-workdir $OPTIONS
