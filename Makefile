@@ -1,5 +1,7 @@
 # make demo   environment, simulated cohort, participant and group level; ends with the report
 # make test   environment, linters, types, layers, docs, tests
+# make container-test  the image, built and tried without a Docker engine (as root, on Debian)
+# make slurm-test      a SLURM of one node, and the scripts of docs/hpc on it (as root, on Debian)
 # make presets  every study of the papers, cut short, on small simulated cohorts
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +9,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 NPROCS ?= 2
 
-.PHONY: demo test lint docs presets clean
+.PHONY: demo test lint docs presets container-test slurm-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +40,12 @@ test: lint docs
 
 presets: | $(VENV)/.ready
 	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py
+
+container-test: | $(VENV)/.ready
+	tests/container/container_test.sh
+
+slurm-test: | $(VENV)/.ready
+	tests/container/slurm_test.sh
 
 clean:
 	rm -rf $(DEMO) docs/_build build dist

@@ -67,9 +67,7 @@ def perturbation_curves(panels: Mapping[str, Mapping[str, Band]], steps: str = "
         axes.set(title=title, xlabel=steps)
         if _leads_line(axes):
             axes.set_ylabel("AOPC")
-    figure.legend(
-        *drawn[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(_ORDERS)
-    )
+    _legend(figure, drawn)
     return to_svg(figure)
 
 
@@ -97,8 +95,14 @@ def randomization_curves(panels: Mapping[str, LayerLikeness], limit: float) -> b
         axes.set(title=title, ylim=(-1.05 if _negative(panel) else -0.3, 1.05))
         if _leads_line(axes):
             axes.set_ylabel("likeness to the original")
-    figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    _legend(figure, drawn)
     return to_svg(figure)
+
+
+def _legend(figure: Figure, drawn: Sequence[Axes]) -> None:
+    """One line above several panels, a column above one, which is too narrow for a line."""
+    columns = 3 if len(drawn) > 1 else 1
+    figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside upper center", ncols=columns)
 
 
 def _negative(panel: LayerLikeness) -> bool:

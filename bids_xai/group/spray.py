@@ -249,7 +249,7 @@ def _said(analysis: Analysis, found: Audit, places: Places) -> dict[str, Any]:
     """What the report says of an analysis besides its tables."""
     result, sure = analysis.result, analysis.stability
     outside = float(np.nanmean(places.outside)) if np.isfinite(places.outside).any() else 0.0
-    far = f"on average {100 * outside:.0f} % of the relevance lies outside the brain"
+    far = f"On average {100 * outside:.0f} % of the relevance lies outside the brain"
     for note in result.notes:
         LOG.info("spray %s_%s: %s", analysis.configuration, analysis.space, note)
     return {

@@ -21,7 +21,7 @@ SPLIT=$((SLURM_ARRAY_TASK_ID / ${#NAMES[@]}))
 
 # shellcheck disable=SC2086
 $BIDS_XAI "$RAW" "$OUT" group --steps train --configuration "$CONFIGURATION" --split "$SPLIT" \
-    --nprocs "$SLURM_CPUS_PER_TASK" $OPTIONS &
+    --nprocs "$SLURM_CPUS_PER_TASK" --work-dir "$SCRATCH/$CONFIGURATION-$SPLIT" $OPTIONS &
 training=$!
 signalled=yes
 trap 'signalled=yes; kill -USR1 "$training" 2>/dev/null' USR1 TERM
