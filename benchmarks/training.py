@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch.amp.grad_scaler import GradScaler
 
+from bids_xai.core.memory import keep_memory
 from bids_xai.models import build
 from bids_xai.training.epoch import Run, take_step
 from bids_xai.training.parameters import build_optimizer
@@ -40,7 +41,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--give-back",
+        action="store_true",
+        help="free memory as the C library does, not as train() does",
+    )
     options = parser.parse_args()
+    if not options.give_back and not keep_memory():
+        print("the C library handles memory as it likes")
     torch.set_num_threads(options.threads)
     steps = {name: step(options, changes) for name, changes in VARIANTS.items()}
     times = {name: [0.0] * options.rounds for name in VARIANTS}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from bids_xai.bids.layout import check_dataset
+from bids_xai.core.memory import keep_memory
 from bids_xai.errors import NoInputError, UsageError
 from bids_xai.group import STEPS
 from bids_xai.group.coarse import coarsened
@@ -40,6 +41,7 @@ def run_group(settings: RunSettings) -> Path | None:
         say_what_would_be_done(context, chosen)
         return None
     _check_processes(chosen)
+    keep_memory()
     written: list[Path] = []
     for name in chosen:
         started = time.monotonic()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
+from bids_xai.core.memory import keep_memory
 from bids_xai.training.batches import Scans
 from bids_xai.training.checkpoint import CHECKPOINT, restore
 from bids_xai.training.checks import check_training, n_classes
@@ -66,6 +67,7 @@ def train(
     SIGINT, once the step under way is done and in the checkpoint.
     """
     folder = Path(folder)
+    keep_memory()
     processes = current_processes()
     labels = check_training(model, train_data, validation_data, recipe)
     identity = run_id(model, train_data, validation_data, recipe)
