@@ -1,5 +1,6 @@
 # make demo   environment, simulated cohort, participant and group level; ends with the report
 # make test   environment, linters, types, layers, docs, tests
+# make experiments  what guidance does with a shortcut: some trainings on simulated cohorts
 # make container-test  the image, built and tried without a Docker engine (as root, on Debian)
 # make slurm-test      a SLURM of one node, and the scripts of docs/hpc on it (as root, on Debian)
 # make presets  every study of the papers, cut short, on small simulated cohorts
@@ -9,7 +10,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 NPROCS ?= 2
 
-.PHONY: demo test lint docs presets container-test slurm-test clean
+.PHONY: demo test lint docs presets experiments container-test slurm-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +41,9 @@ test: lint docs
 
 presets: | $(VENV)/.ready
 	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py
+
+experiments: | $(VENV)/.ready
+	EXPERIMENTS=1 $(BIN)/python -m pytest tests/e2e/test_cheat.py
 
 container-test: | $(VENV)/.ready
 	tests/container/container_test.sh

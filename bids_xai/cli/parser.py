@@ -224,12 +224,15 @@ def parse_settings(argv: Sequence[str] | None = None) -> RunSettings:
     """
     values = vars(build_parser().parse_args(argv))
     known = {f.name for f in dataclasses.fields(RunSettings)}
-    chosen = {key: _frozen(value) for key, value in values.items() if value is not None}
+    chosen = {key: _given(value) for key, value in values.items() if value is not None}
     return RunSettings(**{key: value for key, value in chosen.items() if key in known})
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _given(value: Any) -> Any:
+    """A value as settings hold it: lists as tuples, paths absolute, since steps run elsewhere."""
+    if isinstance(value, Path):
+        return value.absolute()
+    return tuple(map(_given, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _positive(text: str) -> int:

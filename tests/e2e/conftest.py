@@ -19,7 +19,17 @@ import pytest
 from filelock import FileLock
 
 # the longest first, so that no worker is left alone with it at the end
-FILES = ("learning", "participant", "faults", "group", "inputs", "messy", "real_data", "presets")
+FILES = (
+    "learning",
+    "participant",
+    "faults",
+    "group",
+    "inputs",
+    "messy",
+    "real_data",
+    "presets",
+    "cheat",
+)
 EMBEDDED = "MNI152NLin2009aSym"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

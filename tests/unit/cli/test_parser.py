@@ -46,28 +46,30 @@ ALL_OPTIONS = """
 --r2star-method loglin --output-spaces MNI152NLin6Asym:res-1 MNI152NLin2009aSym
 --random-seed 5 --model m --attribution lrp-zplus --target AD --renormalise --study s.toml
 --steps cohort train --configuration A B --split 0 3 --tensorboard -vv -w /w --clean-workdir
---stop-on-first-crash --dry-run --bids-database-dir /db -d q=/q other=/o --inputs T1w,R1map
+--stop-on-first-crash --dry-run --bids-database-dir /db -d q=/q other=o --inputs T1w,R1map
 --noise-floor 3 --rician --megre-transform affine --brain-mask synthstrip --synthstrip-model s.pt
 --registration linear --registration-engine greedy --atlas A=/a.nii.gz,/a.tsv B:desc-th25
+--use-plugin p.yml
 """
 
 
-def test_every_option_arrives() -> None:
+def test_every_option_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # relative paths are made absolute: steps run in other folders
     settings = parse_settings(ALL_OPTIONS.split())
     assert settings == RunSettings(
         bids_dir=Path("/in"), output_dir=Path("/out"), analysis_level="group",
         participant_label=("01", "sub-02"), session_label=("1",),
-        bids_filter_file=Path("f.json"), skip_bids_validation=True, nprocs=3, omp_nthreads=2,
+        bids_filter_file=tmp_path / "f.json", use_plugin=tmp_path / "p.yml", skip_bids_validation=True, nprocs=3, omp_nthreads=2,
         mem_mb=4000, device="cuda:1", sloppy=True, r2star_method="loglin",
         output_spaces=(OutputSpace("MNI152NLin6Asym", 1), OutputSpace("MNI152NLin2009aSym", 2)),
-        random_seed=5, model=Path("m"), attribution=("lrp-zplus",), target="AD",
+        random_seed=5, model=tmp_path / "m", attribution=("lrp-zplus",), target="AD",
         renormalise=True, study="s.toml",
         steps=("cohort", "train"), configuration=("A", "B"), split=(0, 3), tensorboard=True,
             verbose=2,
         work_dir=Path("/w"), clean_workdir=True, stop_on_first_crash=True, dry_run=True,
-        bids_database_dir=Path("/db"), derivatives=(("q", Path("/q")), ("other", Path("/o"))),
+        bids_database_dir=Path("/db"), derivatives=(("q", Path("/q")), ("other", tmp_path / "o")),
         inputs=("T1w", "R1map"), noise_floor=3.0, rician=True, megre_transform="affine",
-        brain_mask="synthstrip", synthstrip_model=Path("s.pt"), registration="linear",
+        brain_mask="synthstrip", synthstrip_model=tmp_path / "s.pt", registration="linear",
         registration_engine="greedy", atlas=("A=/a.nii.gz,/a.tsv", "B:desc-th25"),
     )  # fmt: skip
     default = RunSettings(Path("/in"), Path("/out"), "group")
