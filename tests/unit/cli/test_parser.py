@@ -59,7 +59,8 @@ def test_every_option_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert settings == RunSettings(
         bids_dir=Path("/in"), output_dir=Path("/out"), analysis_level="group",
         participant_label=("01", "sub-02"), session_label=("1",),
-        bids_filter_file=tmp_path / "f.json", use_plugin=tmp_path / "p.yml", skip_bids_validation=True, nprocs=3, omp_nthreads=2,
+        bids_filter_file=tmp_path / "f.json", use_plugin=tmp_path / "p.yml",
+        skip_bids_validation=True, nprocs=3, omp_nthreads=2,
         mem_mb=4000, device="cuda:1", sloppy=True, r2star_method="loglin",
         output_spaces=(OutputSpace("MNI152NLin6Asym", 1), OutputSpace("MNI152NLin2009aSym", 2)),
         random_seed=5, model=tmp_path / "m", attribution=("lrp-zplus",), target="AD",
