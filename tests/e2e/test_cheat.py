@@ -1,6 +1,6 @@
 """Does guidance remove a shortcut, or hide it? Networks on cohorts whose shortcut is known.
 
-Eight trainings, so it runs on demand: ``make experiments``. The whole figure over more weights:
+Six trainings, so it runs on demand: ``make experiments``. The whole figure over more weights:
 ``benchmarks/cheat.py``.
 """
 
@@ -43,25 +43,29 @@ def fall(row: Result) -> float:
     return row["with_marker"] - row["without_marker"]
 
 
-@pytest.mark.parametrize("effect", EFFECTS)
-def test_a_plain_network_takes_the_shortcut(
-    found: dict[tuple[float, float], Result], effect: float
-) -> None:
-    plain = found[effect, 0.0]
+def test_a_plain_network_takes_the_shortcut(found: dict[tuple[float, float], Result]) -> None:
+    """Where the true effect is weak; beside a strong one it depends on the training."""
+    plain = found[15.0, 0.0]
     assert plain["with_marker"] > 0.8
     assert plain["outside"] > 0.3
     assert fall(plain) > 0.2
 
 
-@pytest.mark.parametrize("effect", EFFECTS)
-def test_strong_guidance_makes_it_let_go(
-    found: dict[tuple[float, float], Result], effect: float
-) -> None:
-    plain, guided = found[effect, 0.0], found[effect, STRONG]
+def test_strong_guidance_makes_it_let_go(found: dict[tuple[float, float], Result]) -> None:
+    plain, guided = found[15.0, 0.0], found[15.0, STRONG]
     assert guided["outside"] <= plain["outside"] / 5
     assert fall(guided) <= 2 / 3 * fall(plain)
-    assert guided["without_marker"] > plain["without_marker"]
+    assert guided["without_marker"] > plain["without_marker"] + 0.1
     assert guided["on_marker"] < plain["on_marker"]
+
+
+def test_beside_a_strong_effect_the_marker_hardly_matters_to_a_guided_network(
+    found: dict[tuple[float, float], Result],
+) -> None:
+    plain, guided = found[60.0, 0.0], found[60.0, STRONG]
+    assert guided["outside"] <= plain["outside"] / 5
+    assert fall(guided) < 0.1
+    assert guided["without_marker"] > 0.9
 
 
 def test_weak_guidance_beside_a_weak_effect_hides_more_than_it_removes(
