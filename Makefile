@@ -40,7 +40,7 @@ test: lint docs
 	$(BIN)/python -m pytest tests/e2e -n $(NPROCS) --dist loadfile --no-loadscope-reorder
 
 presets: | $(VENV)/.ready
-	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py
+	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py -n $(NPROCS) --dist worksteal
 
 experiments: | $(VENV)/.ready
 	EXPERIMENTS=1 $(BIN)/python -m pytest tests/e2e/test_cheat.py

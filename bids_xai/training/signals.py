@@ -37,17 +37,24 @@ class StopRequest:
         )
 
 
+_active: list[StopRequest] = []
+
+
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Within it, SIGTERM, SIGUSR1 and SIGINT raise a flag instead of ending the process.
 
-    The handlers found are put back at the end. A second SIGINT is a ``KeyboardInterrupt``.
+    Within another one it is the same flag, so that no signal is lost between the two. The
+    handlers found are put back at the end. A second SIGINT is a ``KeyboardInterrupt``.
     Outside the main thread, where Python allows no handlers, the flag stays down.
     """
-    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield StopRequest()
         return
+    if _active:
+        yield _active[0]
+        return
+    request = StopRequest()
 
     def note(number: int, frame: FrameType | None) -> None:
         if request and number == signal.SIGINT:
@@ -55,9 +62,11 @@ def stop_requests() -> Iterator[StopRequest]:
         request.name = signal.Signals(number).name
 
     former = {number: signal.signal(number, note) for number in SIGNALS}
+    _active.append(request)
     try:
         yield request
     finally:
+        _active.clear()
         for number, handler in former.items():
             # None stands for a handler that was not installed from Python
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -168,11 +168,17 @@ def _run_by_plugin(
         if status == "end" and node.name == "publish":
             LOG.info("%s has been published", labels.get(session, session))
 
-    problem: Exception | None = None
+    arguments = {"status_callback": told, **plugin.arguments}
+    if plugin.name == "MultiProc":
+        arguments = {**_multiproc_arguments(settings), **arguments}
+    problem: str | None = None
     try:
-        graph.run(plugin=plugin.name, plugin_args={"status_callback": told, **plugin.arguments})
-    except Exception as error:  # of a node or of the batch system
-        problem = error
+        graph.run(plugin=plugin.name, plugin_args=arguments)
+    except Exception as error:  # of a node, which has its crash file, or of the batch system
+        problem = (
+            f"the plugin {plugin.name} ended with: {type(error).__name__}: {error} "
+            f"[{settings.use_plugin}]. Fix: look at plugin_args, and at the jobs that still run."
+        )
     for job in jobs:
         _clean(job, settings)
         yield job, problem
@@ -255,8 +261,12 @@ def _portable(error: Exception) -> Exception:
 def _plugin(settings: RunSettings) -> Any:
     from nipype.pipeline.plugins import LinearPlugin, MultiProcPlugin
 
-    if settings.nprocs == 1:
-        return LinearPlugin()
+    return (
+        LinearPlugin() if settings.nprocs == 1 else MultiProcPlugin(_multiproc_arguments(settings))
+    )
+
+
+def _multiproc_arguments(settings: RunSettings) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "n_procs": settings.nprocs,
         "mp_context": "forkserver",
@@ -265,7 +275,7 @@ def _plugin(settings: RunSettings) -> Any:
     }
     if settings.mem_mb:
         arguments["memory_gb"] = settings.mem_mb / 1024
-    return MultiProcPlugin(arguments)
+    return arguments
 
 
 def _configure_nipype(settings: RunSettings, crashes: Path) -> None:
@@ -282,6 +292,7 @@ def _configure_nipype(settings: RunSettings, crashes: Path) -> None:
             "crashdump_dir": str(crashes),
             "crashfile_format": "txt",
             "poll_sleep_duration": "0.2",
+            "job_finished_timeout": "60",  # s that a network disk may take to show a result
             "stop_on_first_crash": str(settings.stop_on_first_crash).lower(),
             "remove_unnecessary_outputs": "false",
             "hash_method": "timestamp",

@@ -17,11 +17,9 @@ import yaml
 
 from bids_xai.errors import BadDataError, NoInputError, UsageError
 
-PLUGINS = (
-    "Linear", "MultiProc", "SLURM", "SLURMGraph", "PBS", "PBSGraph", "SGE", "SGEGraph", "LSF",
-    "Condor", "CondorDAGMan", "OAR",
-)  # fmt: skip
-"""Those of nipype that run the graph on this machine or by a batch system."""
+PLUGINS = ("Linear", "MultiProc", "SLURM", "PBS", "SGE", "LSF", "Condor", "OAR")
+"""Those of nipype that run the graph here or by a batch system, and wait for its end (those called
+Graph and DAGMan do not wait)."""
 
 
 @dataclass(frozen=True)

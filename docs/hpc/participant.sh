@@ -5,14 +5,15 @@
 #SBATCH --time=02:00:00
 #SBATCH --requeue
 # One participant a task:
-#   export BIDS_XAI="apptainer run --cleanenv /path/to/bids_xai.sif"
+#   export BIDS_XAI="apptainer run --cleanenv -B /path/to,/scratch /path/to/bids_xai.sif"
 #   export RAW=/path/to/raw OUT=/path/to/derivatives SCRATCH=/path/to/scratch
 #   export OPTIONS="--output-spaces MNI152NLin2009aSym"
-#   sbatch --array=1-$(($(wc -l <"$RAW/participants.tsv") - 1)) participant.sh
+#   sbatch --array=1-$(($(grep -c . "$RAW/participants.tsv") - 1)) participant.sh
 set -euo pipefail
 
 LABEL=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$RAW/participants.tsv" | cut -f 1)
 LABEL=${LABEL#sub-}
+[ -n "$LABEL" ] || { echo "no participant $SLURM_ARRAY_TASK_ID in $RAW/participants.tsv" >&2; exit 1; }
 
 # BIDS_XAI and OPTIONS are several words each
 # shellcheck disable=SC2086

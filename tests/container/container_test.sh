@@ -67,14 +67,16 @@ image() {
 }
 
 # The image as bwrap shows it to an ordinary user: read-only, no network, a foreign HOME.
-# $1: file with environment, one NAME=value a line; then options of bwrap; "--"; then the command.
+# $1: user id; $2: file with environment, one NAME=value a line; then options of bwrap; "--"; then
+# the command. The process is that user on this machine, too.
 in_image() {
-    local environment=$1 options=() words=()
-    shift
+    local user=$1 environment=$2 options=() words=()
+    shift 2
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
     while IFS= read -r line; do words+=(--setenv "${line%%=*}" "${line#*=}"); done <"$environment"
-    bwrap --unshare-all --die-with-parent --uid 1000 --gid 1000 --clearenv \
+    setpriv --reuid "$user" --regid "$user" --clear-groups \
+        bwrap --unshare-all --die-with-parent --clearenv \
         --ro-bind "$ROOT" / --proc /proc --dev /dev --tmpfs /tmp --chdir /tmp \
         "${words[@]}" "${options[@]}" "$@"
 }
@@ -94,6 +96,11 @@ base_image
 image
 NAME=$(store from "$IMAGE")
 ROOT=$(store mount "$NAME")
+folder=$ROOT
+while [ "$folder" != / ] && [ "$folder" != "$(dirname "$WORK")" ]; do # for users that are not root
+    chmod a+x "$folder"
+    folder=$(dirname "$folder")
+done
 passed "built in $((SECONDS - began)) s"
 printf '    size %s: python environment %s, of it CUDA libraries %s, torch %s\n' \
     "$(du -sh "$ROOT" | cut -f1)" "$(du -sh "$ROOT/opt/bids_xai" | cut -f1)" \
@@ -119,7 +126,7 @@ for folder in data out; do rm -rf "${WORK:?}/$folder"; mkdir "$WORK/$folder"; do
 "$BIN/bids_xai_simulate" "$WORK/data/raw" --n-participants 12 --voxel-mm 4 --effect 100 \
     --seed 1 2>/dev/null
 chown -R 1000:1000 "$WORK/out"
-docker_run() { in_image "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out" /out \
+docker_run() { in_image 1000 "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out" /out \
     -- bids_xai "$@"; }
 find "$WORK/data" "$ROOT" -newer "$WORK/config.json" -type f | sort >"$WORK/before.txt"
 docker_run --version
@@ -145,7 +152,7 @@ say "singularity: other environment, host's HOME that does not exist, any uid"
     4321 >"$WORK/singularity.env"
 mkdir -p "$WORK/out2"
 chown 4321:4321 "$WORK/out2"
-in_image "$WORK/singularity.env" --uid 4321 --gid 4321 --setenv HOME /home/nobody-here \
+in_image 4321 "$WORK/singularity.env" --setenv HOME /home/nobody-here \
     --setenv USER nobody-here --ro-bind "$WORK/data/raw" /data --bind "$WORK/out2" /out \
     -- bids_xai /data /out participant --sloppy --nprocs 2 --output-spaces MNI152NLin2009aSym:res-4
 "$BIN/python" - "$WORK/out2/dataset_description.json" "singularity" "bids_xai:$VERSION" <<'PY'
@@ -165,7 +172,7 @@ for round in 1 2 3 4 5; do
     chown 1000:1000 "$WORK/out3"
     jobs=()
     for label in 01 02 03 04 05 06 07 08; do
-        in_image "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out3" /out -- \
+        in_image 1000 "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out3" /out -- \
             bids_xai /data /out participant --participant-label $label --sloppy --work-dir \
             "/out/work-$label" --output-spaces MNI152NLin2009aSym:res-4 >"$WORK/task-$label.log" 2>&1 &
         jobs+=($!)

@@ -151,6 +151,9 @@ for configuration in A B C; do
         || failed "configuration $configuration: other weights than the local run"
 done
 grep -q "back into the queue" "$WORK"/jobs/train-*_2.txt || failed "task 2 was not interrupted"
+for task in 0 1; do # only the interrupted task is put back
+    scontrol show job "${job}_$task" --oneliner | grep -q " Restarts=0 " || failed "task $task ran twice"
+done
 passed "three trainings, one preempted and put back into the queue: the same weights to the byte"
 
 say "the steps that need all: docs/hpc/group.sh"

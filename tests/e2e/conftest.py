@@ -94,12 +94,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank[item.path.stem])
 
 
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder that all workers of a session have in common."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def cohort8(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Eight participants at the default 2 mm, through the participant level. Not to be changed."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cohort8"
-    folder.mkdir(exist_ok=True)
+    folder = shared_folder(tmp_path_factory, "cohort8")
     raw, out, told = folder / "raw", folder / "out", folder / "finished.json"
     with FileLock(folder / "lock"):
         if not told.exists():

@@ -12,7 +12,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import EMBEDDED, Run, command, simulate
+from conftest import EMBEDDED, Finished, Run, command, shared_folder, simulate
+from filelock import FileLock
 
 from bids_xai.studies.schema import load_study, preset_names
 
@@ -46,7 +47,15 @@ def preprocessed(raw: Path, out: Path, *options: object) -> Run:
 
 @pytest.fixture(scope="module")
 def t1w(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return made(tmp_path_factory.mktemp("t1w"), "t1w", 12, "--inputs", "T1w")
+    """One cohort for all workers, each with outputs of its own."""
+    folder = shared_folder(tmp_path_factory, "t1w")
+    with FileLock(folder / "lock"):
+        if not (folder / "made").exists():
+            made(folder, "t1w", 12, "--inputs", "T1w")
+            (folder / "made").touch()
+    out = tmp_path_factory.mktemp("t1w") / "out"
+    shutil.copytree(folder / "out", out)
+    return Run(folder / "raw", out, Finished(0, "", ""))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -56,7 +65,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def studied(run: Run, name: str, *options: object) -> None:
     """Run a study; every network and method left its files, no number is undefined."""
-    done = command(run.raw, run.out, "group", "--study", name, "--sloppy", "--nprocs", 2, *options)
+    done = command(run.raw, run.out, "group", "--study", name, "--sloppy", "--nprocs", 1, *options)
     assert done.status == 0, done.err
     assert "Traceback" not in done.err
     study = load_study(name)

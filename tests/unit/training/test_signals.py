@@ -75,3 +75,14 @@ def test_other_threads_train_without_handlers(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGTERM), 1]
+
+
+def test_a_signal_before_an_inner_one_is_not_forgotten() -> None:
+    with stop_requests() as outer:
+        os.kill(os.getpid(), signal.SIGUSR1)  # while volumes are prepared
+        with stop_requests() as inner:
+            assert inner.name == "SIGUSR1"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert outer.name == "SIGTERM"  # still listening after the inner one has ended
+    with stop_requests() as fresh:
+        assert not fresh

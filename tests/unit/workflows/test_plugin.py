@@ -35,6 +35,7 @@ def test_all_plugins_are_nipypes() -> None:
         ("plugin: [", BadDataError, "cannot be read"),
         ("- SLURM", UsageError, "other keys"),
         ("plugin: SLURM\nargs: 1", UsageError, "other keys"),
+        ("plugin: SLURMGraph", UsageError, "no plugin 'SLURMGraph'"),  # does not wait
         ("plugin: Slurm", UsageError, "no plugin 'Slurm'"),
         ("plugin: SLURM\nplugin_args: fast", UsageError, "no table"),
     ],
