@@ -1,7 +1,8 @@
 """Every preset runs end to end on a small cohort of its kind, cut short by ``--sloppy``.
 
-Nothing here looks at what is learnt: test_learning.py does. ``make presets`` runs these; they take
-too long for ``make test``.
+Nothing here looks at what is learnt: test_learning.py does. ``make presets`` runs these side by side;
+they take too long for ``make test``. The tests that do not need the T1w cohort come first, so that
+one worker has something to do while the other makes it.
 """
 
 from __future__ import annotations
@@ -88,6 +89,25 @@ def test_the_lists_above_hold_every_preset() -> None:
     assert sorted((*T1W, *MEGRE, *OTHERS)) == preset_names()
 
 
+def test_studies_of_r2star_maps(tmp_path: Path) -> None:
+    run = made(tmp_path, "megre", 10)
+    for name in MEGRE:
+        studied(run, name)
+
+
+def test_ten_digits(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    done = simulate(raw, "--kind", "digits", "--n-participants", 60, "--seed", 2)
+    assert done.status == 0, done.err
+    out = raw / "derivatives" / "digits"
+    studied(Run(raw, out, done), "cam-lrp-digits")
+    predictions = rows(out / "group" / "cam-lrp-digits" / "predictions.tsv")
+    for row in predictions:
+        total = sum(float(row[f"probability_{digit}"]) for digit in range(10))
+        assert total == pytest.approx(1, abs=1e-4)
+    assert {row["true_class"] for row in predictions} == {str(digit) for digit in range(10)}
+
+
 @pytest.mark.parametrize("name", T1W)
 def test_studies_of_t1w_images(t1w: Run, name: str) -> None:
     studied(t1w, name)
@@ -117,12 +137,6 @@ def of_one_age(raw: Path, folder: Path) -> Path:
     return folder
 
 
-def test_studies_of_r2star_maps(tmp_path: Path) -> None:
-    run = made(tmp_path, "megre", 10)
-    for name in MEGRE:
-        studied(run, name)
-
-
 def test_transfer_to_another_disease(t1w: Run, tmp_path: Path) -> None:
     """From T1w images of one cohort to FLAIR images of another, beside two baselines."""
     lesions = tmp_path / "raw" / "derivatives" / "lesions"
@@ -134,16 +148,3 @@ def test_transfer_to_another_disease(t1w: Run, tmp_path: Path) -> None:
         studied(t1w, "eitel2019-pretraining")
     shutil.copytree(source, run.out / "models" / "eitel2019-pretraining")
     studied(run, "eitel2019")
-
-
-def test_ten_digits(tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    done = simulate(raw, "--kind", "digits", "--n-participants", 60, "--seed", 2)
-    assert done.status == 0, done.err
-    out = raw / "derivatives" / "digits"
-    studied(Run(raw, out, done), "cam-lrp-digits")
-    predictions = rows(out / "group" / "cam-lrp-digits" / "predictions.tsv")
-    for row in predictions:
-        total = sum(float(row[f"probability_{digit}"]) for digit in range(10))
-        assert total == pytest.approx(1, abs=1e-4)
-    assert {row["true_class"] for row in predictions} == {str(digit) for digit in range(10)}
