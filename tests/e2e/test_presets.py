@@ -1,8 +1,8 @@
 """Every preset runs end to end on a small cohort of its kind, cut short by ``--sloppy``.
 
-Nothing here looks at what is learnt: test_learning.py does. ``make presets`` runs these side by side;
-they take too long for ``make test``. The tests that do not need the T1w cohort come first, so that
-one worker has something to do while the other makes it.
+Nothing here looks at what is learnt: test_learning.py does. ``make presets`` runs these side by
+side; they take too long for ``make test``. The tests that do not need the T1w cohort come first, so
+that one worker has something to do while the other makes it.
 """
 
 from __future__ import annotations
