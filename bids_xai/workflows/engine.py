@@ -180,7 +180,8 @@ def _run_by_plugin(
             f"[{settings.use_plugin}]. Fix: look at plugin_args, and at the jobs that still run."
         )
     for job in jobs:
-        _clean(job, settings)
+        if job.is_done(settings.output_dir.resolve()):
+            _clean(job, settings)
         yield job, problem
 
 
@@ -244,8 +245,7 @@ def _run_graph(job: Job, settings: RunSettings) -> Exception | None:
 
 def _clean(job: Job, settings: RunSettings) -> None:
     """Remove the working files of a finished job, unless they are to be kept."""
-    kept = settings.work_dir is not None and not settings.clean_workdir
-    if not kept and job.is_done(settings.output_dir.resolve()):
+    if settings.work_dir is None or settings.clean_workdir:
         shutil.rmtree(settings.work_folder.resolve() / _GRAPH / job.name, ignore_errors=True)
 
 
