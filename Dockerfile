@@ -1,38 +1,44 @@
 # docker build -t bids_xai .        (more: docs/containers.md)
+# Stages: python, environment and package, templates, and the image without what built them.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS python
 
-# A base without Python (a plain bookworm) gets Debian's 3.11.
-RUN if ! command -v python3; then \
-        apt-get update && apt-get install -y --no-install-recommends python3 python3-venv \
-        && rm -rf /var/lib/apt/lists/*; \
-    fi \
-    && python3 -m venv /opt/bids_xai \
-    && install -d -m 1777 /opt/templateflow
+COPY container/install.sh /opt/install.sh
+RUN sh /opt/install.sh python
 
-# The environment, a layer of its own. Empty arguments: the pair that constraints.txt pins, from
-# PyPI. Another pair, for example CPU only: TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+
+FROM python AS build
+# Empty arguments: the pair that constraints.txt pins, from PyPI. Another pair, for example CPU only:
+# TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ARG TORCH_VERSION=""
 ARG TORCHVISION_VERSION=""
 ARG TORCH_INDEX_URL=""
-ENV PATH=/opt/bids_xai/bin:$PATH
-COPY pyproject.toml constraints.txt README.md LICENSE /opt/src/
 WORKDIR /opt/src
-RUN sed -i -e "${TORCH_VERSION:+s/^torch==.*/torch==$TORCH_VERSION/}" \
-        -e "${TORCHVISION_VERSION:+s/^torchvision==.*/torchvision==$TORCHVISION_VERSION/}" \
-        constraints.txt \
-    && python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-        > requirements.txt \
-    && pip install --no-cache-dir ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
-        -c constraints.txt -r requirements.txt
-
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN sh /opt/install.sh environment
 COPY bids_xai bids_xai
-RUN pip install --no-cache-dir -c constraints.txt . && rm -rf build && pip check
+RUN sh /opt/install.sh package
+
+
+# Templates of TemplateFlow, besides the embedded MNI152NLin2009aSym. What lies in a folder
+# templateflow/ beside this file is copied; what is still missing is downloaded.
+# None at all: --build-arg TEMPLATES=""
+FROM build AS templates
+ARG TEMPLATES="MNI152NLin2009cAsym:res-1 MNI152NLin2009cAsym:res-2"
+ENV TEMPLATEFLOW_HOME=/opt/templateflow
+COPY LICENSE templateflow* /opt/templateflow/
+RUN rm /opt/templateflow/LICENSE && sh /opt/install.sh templates
+
+
+FROM python
+COPY --from=build /opt/bids_xai /opt/bids_xai
+COPY --from=templates /opt/templateflow /opt/templateflow
 
 # Nothing is written outside /tmp and the output folder: any user, read-only, without a network.
 ARG VERSION=dev
 ARG REVISION=unknown
-ENV HOME=/tmp \
+ENV PATH=/opt/bids_xai/bin:$PATH \
+    HOME=/tmp \
     LANG=C.UTF-8 \
     TEMPLATEFLOW_HOME=/opt/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=off \

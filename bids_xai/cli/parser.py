@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import bids_xai
 from bids_xai.attribution import METHODS
+from bids_xai.cli.boutiques import PrintDescriptor
 from bids_xai.core.relaxometry import R2STAR_METHODS
 from bids_xai.errors import UsageError
 from bids_xai.group import STEPS
@@ -201,6 +202,10 @@ def _group_options(group: Any) -> None:
 
 def _other_options(group: Any) -> None:
     group.add_argument("--version", action="version", version=f"bids_xai {bids_xai.__version__}")
+    group.add_argument(
+        "--bids-exec-spec", action=PrintDescriptor,
+        help="print the Boutiques descriptor of this command line, and stop",
+    )  # fmt: skip
     group.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more (-vv: nipype's own log too)"
     )

@@ -60,10 +60,42 @@ base_image() {
     rm -rf "$root"
 }
 
+# What the recipes copy, and a template as users put theirs beside them: TemplateFlow is out of reach.
+context() {
+    local folder=$WORK/context
+    rm -rf "$folder"
+    mkdir -p "$folder/templateflow/tpl-Toy"
+    cp -r Dockerfile .dockerignore singularity-standalone.def container bids_xai pyproject.toml \
+        constraints.txt README.md LICENSE "$folder"
+    "$BIN/python" - "$folder/templateflow/tpl-Toy/tpl-Toy_res-02_" <<'PY'
+import sys, nibabel
+from bids_xai.settings import OutputSpace
+from bids_xai.templates.lookup import load_template
+template = load_template(OutputSpace("MNI152NLin2009aSym", 4))
+for name, volume in ("T1w", template.brain), ("desc-brain_mask", template.mask):
+    image = nibabel.Nifti1Image(volume.data, volume.affine)
+    nibabel.save(image, f"{sys.argv[1]}{name}.nii.gz")
+PY
+}
+
 image() {
     store bud --quiet --layers=false --build-arg BASE_IMAGE="$BASE" --build-arg VERSION="$VERSION" \
-        --build-arg REVISION="$REVISION" -t "$IMAGE" . >"$WORK/build.log" 2>&1 \
-        || { tail -n 40 "$WORK/build.log"; failed "building the image"; }
+        --build-arg REVISION="$REVISION" --build-arg TEMPLATES=Toy:res-2 -t "$IMAGE" "$WORK/context" \
+        >"$WORK/build.log" 2>&1 || { tail -n 40 "$WORK/build.log"; failed "building the image"; }
+}
+
+# singularity-standalone.def, its %files and %post, on the base image. $1: its root folder.
+standalone() {
+    local recipe=$WORK/context/singularity-standalone.def root=$1 read_section from to
+    read_section=("$BIN/python" tests/container/singularity_environment.py "$recipe" --section)
+    "${read_section[@]}" files | while read -r from to; do
+        [ -n "$to" ] || continue
+        mkdir -p "$(dirname "$root$to")"
+        cp -r "$WORK/context/$from" "$root$to"
+    done
+    "${read_section[@]}" post | sed 's/{{ templates }}//' >"$root/post.sh"
+    store run "$2" -- env SINGULARITY_ENVIRONMENT=/91.sh bash -eux /post.sh >"$WORK/standalone.log" 2>&1 \
+        || { tail -n 40 "$WORK/standalone.log"; failed "building singularity-standalone.def"; }
 }
 
 # The image as bwrap shows it to an ordinary user: read-only, no network, a foreign HOME.
@@ -93,6 +125,7 @@ passed "$(buildah --version | cut -d' ' -f1-3), $(debootstrap --version), $(bwra
 say "image"
 began=$SECONDS
 base_image
+context
 image
 NAME=$(store from "$IMAGE")
 ROOT=$(store mount "$NAME")
@@ -106,6 +139,9 @@ printf '    size %s: python environment %s, of it CUDA libraries %s, torch %s\n'
     "$(du -sh "$ROOT" | cut -f1)" "$(du -sh "$ROOT/opt/bids_xai" | cut -f1)" \
     "$(du -sch "$ROOT"/opt/bids_xai/lib/python3*/site-packages/nvidia | tail -n 1 | cut -f1)" \
     "$(du -sch "$ROOT"/opt/bids_xai/lib/python3*/site-packages/torch | tail -n 1 | cut -f1)"
+
+ls "$ROOT/opt/templateflow/tpl-Toy" | grep -q desc-brain_mask || failed "no template of the build folder"
+passed "a template of the build folder is in the image"
 
 say "labels and settings"
 store inspect --type image --format '{{json .OCIv1.Config}}' "$IMAGE" >"$WORK/config.json"
@@ -164,6 +200,27 @@ for folder in "$WORK"/reference/sub-*/; do
     same_files "$folder" "$WORK/out2/$(basename "$folder")" || failed "other results than Docker's"
 done
 passed "same maps to the byte, named as singularity's"
+
+say "singularity-standalone.def"
+ALONE=$(store from "$BASE")
+DOCKER_ROOT=$ROOT
+ROOT=$(store mount "$ALONE")
+standalone "$ROOT" "$ALONE"
+printf 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n' >"$WORK/alone-base.env"
+"$BIN/python" tests/container/singularity_environment.py singularity-standalone.def \
+    "$WORK/alone-base.env" 4321 "$ROOT/91.sh" >"$WORK/alone.env"
+mkdir -p "$WORK/out4"
+chown 4321:4321 "$WORK/out4"
+in_image 4321 "$WORK/alone.env" --setenv HOME /home/nobody-here --ro-bind "$WORK/data/raw" /data \
+    --bind "$WORK/out4" /out -- bids_xai /data /out participant --sloppy --nprocs 2 \
+    --output-spaces MNI152NLin2009aSym:res-4 --participant-label 01 02
+grep -q '"Tag": "bids_xai:' "$WORK/out4/dataset_description.json" || failed "container not named"
+for label in 01 02; do
+    same_files "$WORK/reference/sub-$label" "$WORK/out4/sub-$label" || failed "other results than Docker's"
+done
+ROOT=$DOCKER_ROOT
+store rm "$ALONE" >/dev/null
+passed "built from its own steps, same maps to the byte"
 
 say "eight array tasks into one folder, five times over"
 for round in 1 2 3 4 5; do

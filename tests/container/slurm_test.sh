@@ -66,7 +66,7 @@ KillWait=10
 ReturnToService=2
 JobRequeue=1
 MinJobAge=600
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(memory) State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
     munged --foreground --force --key-file="$WORK/munge.key" --socket="$WORK/munge.socket" \
@@ -84,6 +84,8 @@ CONF
     failed "the cluster did not start"
 }
 
+memory() { awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo; } # MB
+
 state() { scontrol show job "$1" --oneliner | grep -o 'JobState=[A-Z_]*' | sort | uniq -c; }
 
 finish() { # job: waits for all its tasks, then wants them completed
@@ -95,7 +97,7 @@ finish() { # job: waits for all its tasks, then wants them completed
     return 0
 }
 
-submit() { sbatch --parsable --output="$WORK/jobs/%x-%A_%a.txt" "$@"; }
+submit() { sbatch --parsable --mem=2G --output="$WORK/jobs/%x-%A_%a.txt" "$@"; }
 
 say "cluster"
 tools
@@ -105,7 +107,9 @@ passed "$(sinfo --version), $(nproc) processors"
 say "simulated cohort, and a local run to compare with"
 bids_xai_simulate "$WORK/raw" --n-participants 12 --voxel-mm 4 --effect 100 --seed 1 2>/dev/null
 bids_xai "$WORK/raw" "$WORK/local" participant --sloppy --output-spaces $SPACE 2>"$WORK/local.log"
-bids_xai "$WORK/raw" "$WORK/local" group --study quick --sloppy --omp-nthreads 1 \
+sed -e 's/^epochs = .*/epochs = 16/' -e 's/^repeats = .*/repeats = 1/' bids_xai/studies/quick.toml \
+    >"$WORK/quick.toml"
+bids_xai "$WORK/raw" "$WORK/local" group --study "$WORK/quick.toml" --omp-nthreads 1 \
     --steps cohort qc train 2>>"$WORK/local.log"
 passed "made"
 
@@ -135,15 +139,22 @@ for label in 01 02; do
 done
 passed "the same maps to the byte"
 
+restartable() { state "${job}_2" | grep -q -e FAILED -e CANCELLED; }
+
 say "training array with a preemption: docs/hpc/train.sh"
-export OPTIONS="--study quick --sloppy --omp-nthreads 1"
+export OPTIONS="--study $WORK/quick.toml --omp-nthreads 1"
 bids_xai "$RAW" "$OUT" group $OPTIONS --steps cohort qc 2>"$WORK/cohort.log"
 job=$(submit --array=0-2 --cpus-per-task=1 docs/hpc/train.sh)
-for _ in $(seq 200); do # as soon as a first epoch of task 2 (configuration C) has been written
-    if [ "$(cat "$OUT"/models/quick/C/split-0/training.tsv 2>/dev/null | wc -l)" -ge 2 ]; then break; fi
-    sleep 0.2
-done
+log=$OUT/models/quick/C/split-0/training.tsv # of task 2
+wait_for() { for _ in $(seq 600); do if "$@"; then return; fi; sleep 0.2; done; failed "waited: $*"; }
+epochs() { [ "$(cat "$log" 2>/dev/null | wc -l)" -gt "$1" ]; }
+wait_for epochs 1
 scancel --signal=USR1 --batch "${job}_2"
+wait_for grep -qs "back into the queue" "$WORK/jobs/train-${job}_2.txt"
+wait_for epochs 2 # goes on by itself
+scancel --signal=KILL --full "${job}_2"
+wait_for restartable
+scontrol requeue "${job}_2"
 finish "$job"
 for configuration in A B C; do
     cmp "$WORK/local/models/quick/$configuration/split-0/model.safetensors" \
@@ -154,7 +165,7 @@ grep -q "back into the queue" "$WORK"/jobs/train-*_2.txt || failed "task 2 was n
 for task in 0 1; do # only the interrupted task is put back
     scontrol show job "${job}_$task" --oneliner | grep -q " Restarts=0 " || failed "task $task ran twice"
 done
-passed "three trainings, one preempted and put back into the queue: the same weights to the byte"
+passed "three trainings, one preempted, put back into the queue, killed and started anew: the same weights to the byte"
 
 say "the steps that need all: docs/hpc/group.sh"
 job=$(submit --cpus-per-task=2 docs/hpc/group.sh)

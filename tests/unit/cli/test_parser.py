@@ -25,7 +25,7 @@ MINIMAL = ("/in", "/out", "participant")
 
 def test_destinations_are_the_fields_of_the_settings() -> None:
     destinations = {action.dest for action in build_parser()._actions}
-    assert destinations - {"help", "version"} == set(FIELDS)
+    assert destinations - {"help", "version", "bids_exec_spec"} == set(FIELDS)
 
 
 @pytest.mark.parametrize("field", FIELDS)
