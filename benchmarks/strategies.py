@@ -1,7 +1,7 @@
 """Does SpRAy find the strategies of classifiers whose strategies are known?
 
     .venv/bin/python benchmarks/strategies.py WORK [--cohort cheat honest] [--participants 240]
-    .venv/bin/python benchmarks/strategies.py WORK --cohort iron --figure docs/images/spray.png
+    .venv/bin/python benchmarks/strategies.py WORK --cohort iron --figure docs/images/spray.svg
 
 ``cheat``: a third of the simulated patients, and no control, carry a bright marker beside the head.
 ``honest``: the same people without it. Configuration A of the preset ``quick`` learns from 40 %
@@ -21,13 +21,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from leaderboard_cohorts import make_maps, people
 from sklearn.metrics import adjusted_rand_score
 
-from bids_xai.bids.files import write_json
+from bids_xai.bids.files import write_json, write_text
+from bids_xai.figures.clusters import Embedding, embedding_panels
 from bids_xai.simulation.write import simulate_cohort
 
 VOXEL_MM = 4.0
+VOLUME = "BrainVolumeMl"  # of the brain mask, among the covariates of the audit
 COHORTS = {"cheat": (30.0, 1 / 3), "honest": (30.0, None), "iron": (60.0, None)}
 """Effect in percent, share of patients with the marker."""
 
@@ -97,6 +100,8 @@ def main() -> None:
             folder = make(name, seed, options)
             run_group(name, folder, seed, options)
             (tell_iron if name == "iron" else tell_cheat)(folder)
+            if name == "iron" and options.figure is not None:
+                draw_iron(folder, options.figure)
 
 
 def make(name: str, seed: int, options: argparse.Namespace) -> Path:
@@ -162,7 +167,7 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 def tell_cheat(folder: Path) -> None:
     """Print scores, groups and verdicts beside who has a marker."""
-    spray = folder / "out" / "group" / "strategies" / "spray"
+    spray = spray_folder(folder)
     marked_people = set(json.loads((folder / "marked.json").read_text()))
     clusters = rows(spray / "A_T1w" / "clusters.tsv")
     marked = [row["participant_id"] in marked_people for row in clusters]
@@ -183,7 +188,7 @@ def tell_cheat(folder: Path) -> None:
 
 def tell_iron(folder: Path) -> None:
     """Print how the groups go with the diagnosis."""
-    spray = folder / "out" / "group" / "strategies" / "spray"
+    spray = spray_folder(folder)
     for configuration in "ABC":
         print(f"== {configuration}: balanced accuracy {accuracy(folder, configuration):.2f}")
         for space in ("T1w", "template"):
@@ -194,6 +199,30 @@ def tell_iron(folder: Path) -> None:
             print(f"   {space}: {len(set(labels))} groups; adjusted Rand index with the diagnosis "
                   f"{adjusted_rand_score(truth, labels):.2f}, with the prediction "
                   f"{adjusted_rand_score(guess, labels):.2f}")  # fmt: skip
+            tested = rows(spray_folder(folder) / f"{configuration}_{space}" / "confounds.tsv")
+            for row in tested:
+                if row["kind"] == "expected" or row["covariate"] == VOLUME:
+                    print(
+                        f"     cluster {row['cluster']}, {row['covariate']}: effect size "
+                        f"{row['effect_size']}, q {row['q']}, within diagnosis q {row['q_within']}"
+                    )
+
+
+def draw_iron(folder: Path, file: Path) -> None:
+    """The embeddings of three configurations and two spaces, as in Fig. 1 of tinauer2025."""
+    panels = {}
+    for space, words in (("T1w", "T1w space"), ("template", "template space")):
+        for configuration in "ABC":
+            found = rows(spray_folder(folder) / f"{configuration}_{space}" / "embedding.tsv")
+            points = np.array([[float(row["x"]), float(row["y"])] for row in found])
+            panels[configuration, words] = Embedding(
+                points, [row["outcome"] for row in found], [row["cluster"] for row in found]
+            )
+    write_text(file, embedding_panels(panels, ("NC", "AD")).decode())
+
+
+def spray_folder(folder: Path) -> Path:
+    return folder / "out" / "group" / "strategies" / "spray"
 
 
 def accuracy(folder: Path, configuration: str) -> float:

@@ -145,16 +145,19 @@ say "training array with a preemption: docs/hpc/train.sh"
 export OPTIONS="--study $WORK/quick.toml --omp-nthreads 1"
 bids_xai "$RAW" "$OUT" group $OPTIONS --steps cohort qc 2>"$WORK/cohort.log"
 job=$(submit --array=0-2 --cpus-per-task=1 docs/hpc/train.sh)
+at_once() { wait_for scontrol update JobId="${job}_2" StartTime=now; } # SLURM would wait two minutes
 log=$OUT/models/quick/C/split-0/training.tsv # of task 2
 wait_for() { for _ in $(seq 600); do if "$@"; then return; fi; sleep 0.2; done; failed "waited: $*"; }
 epochs() { [ "$(cat "$log" 2>/dev/null | wc -l)" -gt "$1" ]; }
 wait_for epochs 1
 scancel --signal=USR1 --batch "${job}_2"
 wait_for grep -qs "back into the queue" "$WORK/jobs/train-${job}_2.txt"
-wait_for epochs 2 # goes on by itself
+at_once # goes on by itself
+wait_for epochs 2
 scancel --signal=KILL --full "${job}_2"
 wait_for restartable
 scontrol requeue "${job}_2"
+at_once
 finish "$job"
 for configuration in A B C; do
     cmp "$WORK/local/models/quick/$configuration/split-0/model.safetensors" \
