@@ -29,6 +29,7 @@ from bids_xai.core.audit_tests import (
 )
 from bids_xai.core.audit_words import (
     EXPECTED,
+    LEAST_SHARE,
     MODEL,
     PERSONAL,
     SUSPECT,
@@ -48,8 +49,6 @@ ALPHA = 0.01
 """False-discovery rate up to which a covariate counts."""
 LEAST_V, LEAST_RANK = 0.3, 0.5
 """Least Cramér's V and rank-biserial correlation that count."""
-LEAST_SHARE, LEAST_RATIO = 0.25, 1.5
-"""Least share of relevance at a wrong place that counts, and its ratio to the other clusters'."""
 
 _FEWEST = 2  # units in a cluster, and outside of it
 _CONFOUNDED = 0.8  # effect size of the class on a covariate from which the two are one
@@ -191,6 +190,9 @@ def _together(
 def _tests(
     cluster: int, group: list[tuple[Covariate, _Units]], permutations: int, seed: int
 ) -> list[tuple[int, Covariate, GroupTest, int]]:
+    group = [each for each in group if each[0].cluster in (None, cluster)]
+    if not group:
+        return []
     covariate, units = group[0]
     member = units.clusters == cluster
     if member.sum() < _FEWEST or (~member).sum() < _FEWEST:
@@ -257,7 +259,8 @@ def _counts(
     q, q_within = rates
     if covariate.misplaced:
         own, others = means_of(covariate, scans.labels == cluster, scans.splits)
-        if own < LEAST_SHARE or not own >= LEAST_RATIO * others:
+        share, ratio = covariate.least
+        if own < share or not own >= ratio * others:
             return False
     if covariate.is_share and test.effect_size < 0:
         return False  # less relevance there than elsewhere is no reproach

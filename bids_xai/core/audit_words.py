@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from bids_xai.core.audit_tests import Bools, Floats, GroupTest, Ints
 
+LEAST_SHARE, LEAST_RATIO = 0.25, 1.5
+"""Least share of relevance at a wrong place that counts, and its ratio to the other clusters'."""
+
 EXPECTED, SUSPECT, PERSONAL, MODEL = "expected", "suspect", "personal", "model"
 """What a cluster may go with: the diagnosis; site, scanner, quality or the place of relevance; age
 and other traits of the person; the split, which stands for the model that made the heatmap."""
@@ -26,6 +29,8 @@ class Covariate:
     is_share : the values are shares of relevance
     misplaced : they are shares at a place where none should be: no trait of the person, so that
         they count even where the diagnosis explains them
+    least : share, and ratio to other clusters', from which a misplaced share counts
+    cluster : the only cluster (from 0) that the values say something about; None for all
     """
 
     name: str
@@ -34,6 +39,8 @@ class Covariate:
     words: str
     is_share: bool = False
     misplaced: bool = False
+    least: tuple[float, float] = (LEAST_SHARE, LEAST_RATIO)
+    cluster: int | None = None
 
     @property
     def is_text(self) -> bool:
@@ -153,10 +160,13 @@ def _sentence(row: AuditRow, member: Bools, splits: Ints) -> str:
                 f"(Cramér's V {row.test.effect_size:.2f}, {sure})")  # fmt: skip
     own_mean, others = means_of(covariate, member, splits)
     if covariate.is_share:
-        return (f"{covariate.words} {100 * own_mean:.0f} % (others "
-                f"{100 * others:.0f} %, {sure})")  # fmt: skip
+        return f"{covariate.words} {_percent(own_mean)} (others {_percent(others)}, {sure})"
     return (f"{covariate.words} {own_mean:.3g} on average (others {others:.3g}, "
             f"rank-biserial r {row.test.effect_size:.2f}, {sure})")  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
 
 
 def _leading(covariate: Covariate, member: Bools) -> tuple[str, int, int]:

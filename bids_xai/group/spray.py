@@ -30,7 +30,7 @@ from bids_xai.bids.stamps import (
     stamped_outputs,
     write_stamp,
 )
-from bids_xai.core.audit import LEAST_SHARE, Audit, audit
+from bids_xai.core.audit import LEAST_SHARE, Audit, Covariate, audit
 from bids_xai.figures.cluster_tiles import MOST_TILES, TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
 from bids_xai.group.maps import scans_of
@@ -43,7 +43,7 @@ from bids_xai.group.spray_covariates import (
 )
 from bids_xai.group.spray_export import Slices, middle_slices, write_project
 from bids_xai.group.spray_maps import Places, build_stack
-from bids_xai.group.spray_places import cluster_means, places_in_words
+from bids_xai.group.spray_places import cluster_means, places_in_words, spot_covariates
 from bids_xai.group.spray_tables import (
     CONFOUND_COLUMNS,
     VERDICT_COLUMNS,
@@ -205,7 +205,11 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
     sizes = np.bincount(analysis.result.labels)
     words = places_in_words(stack, means, sizes, grid=grid,
                             brain=None if space == "template" else places.brain)  # fmt: skip
-    found = _audited(job, analysis, places, words)
+    spots = []
+    if space == "T1w" and places.brain is not None:
+        spots = spot_covariates(stack, analysis.result.labels, analysis.participants,
+                                places.brain, context.settings.random_seed)  # fmt: skip
+    found = _audited(job, analysis, [*_known(job, analysis, places), *spots], words)
     job.summary[name] = _said(analysis, found, places) | {
         "tile": {"height": TILE_PX[0], "width": TILE_PX[1], "tiles": len(tiles)}
     }
@@ -220,17 +224,19 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
     (job.work / f"{name}.maps").unlink()
 
 
+def _known(job: _Job, analysis: Analysis, places: Places) -> list[Covariate]:
+    """What is known of the scans, whatever their clusters."""
+    return covariates(job.columns, analysis.names, analysis.rows, places.outside, places.edge)
+
+
 def _audited(
-    job: _Job, analysis: Analysis, places: Places, words: Mapping[int, str]
+    job: _Job, analysis: Analysis, known: Sequence[Covariate], words: Mapping[int, str]
 ) -> Audit:  # fmt: skip
     """Test the clusters, write the tests beside them, keep the verdicts."""
-    known = covariates(
-        job.columns, analysis.names, analysis.rows, places.outside, places.edge
-    )  # fmt: skip
     found = audit(
         analysis.result.labels, known,
         classes=[row["true_class"] for row in analysis.rows],
-        participants=[row["participant_id"] for row in analysis.rows],
+        participants=analysis.participants,
         splits=[row["split"] for row in analysis.rows],
         stability=analysis.stability.clusters, survives=analysis.stability.survives,
         places=words, seed=job.context.settings.random_seed,

@@ -1,17 +1,25 @@
-"""Where the heatmaps of a cluster differ from the others', in words."""
+"""Where the heatmaps of a cluster differ from the others', in words and as covariates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_xai.core.audit import SUSPECT, Covariate
+from bids_xai.core.spray_spots import spots
 from bids_xai.group.spray_maps import Stack
 from bids_xai.interfaces.explain import TemplateGrid
 
 Floats = NDArray[np.floating]
+
+SPOT_MM = 25.0
+"""Edge of the cube in which a cluster's relevance is looked for outside the brain."""
+LEAST_SPOT = (0.01, 5.0)
+"""Share of relevance there, and its ratio to other clusters', from which it counts."""
+_SELDOM = 0.05  # share of the scans whose brain may reach a place that counts as outside
 
 
 def cluster_means(stack: Stack, labels: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
@@ -48,6 +56,36 @@ def places_in_words(
     return found
 
 
+def spot_covariates(
+    stack: Stack, labels: NDArray[np.int64], participants: Sequence[str],
+    brain: NDArray[np.float64], seed: int = 0,
+) -> list[Covariate]:  # fmt: skip
+    """For every cluster, the share of relevance in one small spot outside the brain.
+
+    labels, participants : (n,) of each map; brain : share of the scans (x, y, z) whose brain is
+    there, on the network's grid
+    """
+    edges = np.sqrt((stack.affine[:3, :3] ** 2).sum(axis=0))
+    x, y, z = (2 * round(SPOT_MM / 2 / edge - 0.5) + 1 for edge in edges)
+    cube = (max(1, x), max(1, y), max(1, z))
+    often = brain[np.ix_(*(_nearest(n, m) for n, m in zip(stack.shape, brain.shape, strict=True)))]
+    allowed = ndimage.maximum_filter(often, cube) < _SELDOM
+    found = spots(stack.maps, labels, participants, stack.inside, allowed, cube, seed)
+    return [
+        Covariate(
+            "relevance_spot", spot.shares, SUSPECT,
+            f"relevance in one spot outside the brain, {_from_the_middle(spot.index, stack)},",
+            is_share=True, misplaced=True, least=LEAST_SPOT, cluster=cluster,
+        )
+        for cluster, spot in found.items()
+    ]  # fmt: skip
+
+
+def _nearest(n: int, m: int) -> NDArray[np.int64]:
+    """For each of n voxels of an axis, the one of m that covers the same stretch."""
+    return np.minimum(((np.arange(n) + 0.5) / n * m).astype(np.int64), m - 1)
+
+
 def _in_template(index: tuple[np.intp, ...], stack: Stack, grid: TemplateGrid) -> str:
     x, y, z = stack.affine[:3, :3] @ np.array(index) + stack.affine[:3, 3]
     where = f"at x {x:.0f}, y {y:.0f}, z {z:.0f} mm"
@@ -61,6 +99,16 @@ def _in_template(index: tuple[np.intp, ...], stack: Stack, grid: TemplateGrid) -
 def _in_image(
     index: tuple[np.intp, ...], stack: Stack, brain: NDArray[np.float64] | None
 ) -> str:  # fmt: skip
+    where = _from_the_middle(index, stack)
+    if brain is None:
+        return where
+    own = tuple(
+        int(_nearest(n, m)[i]) for i, n, m in zip(index, stack.shape, brain.shape, strict=True)
+    )
+    return f"{where}, inside the brain in {100 * float(brain[own]):.0f} % of the scans"
+
+
+def _from_the_middle(index: Sequence[np.intp] | Sequence[int], stack: Stack) -> str:
     """Relative to the middle of the image: brains are not aligned there."""
     middle = (np.array(stack.shape) - 1) / 2
     offset = stack.affine[:3, :3] @ (np.array(index) - middle)
@@ -68,11 +116,4 @@ def _in_image(
     parts = [
         f"{abs(mm):.0f} mm {pair[int(mm > 0)]}" for mm, pair in zip(offset, names, strict=True)
     ]
-    where = f"{', '.join(parts)} from the middle of the image"
-    if brain is None:
-        return where
-    own = tuple(
-        min(int((i + 0.5) / n * m), m - 1)
-        for i, n, m in zip(index, stack.shape, brain.shape, strict=True)
-    )
-    return f"{where}, inside the brain in {100 * float(brain[own]):.0f} % of the scans"
+    return f"{', '.join(parts)} from the middle of the image"

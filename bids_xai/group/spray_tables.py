@@ -110,6 +110,11 @@ class Analysis:
     result: SprayResult
     stability: Stability
 
+    @property
+    def participants(self) -> list[str]:
+        """Whose each heatmap is (n)."""
+        return [row["participant_id"] for row in self.rows]
+
     def write(self, folder: Path, places: Places | None = None) -> list[Path]:
         """Write eigenvalues, clusters, embedding, contingency and stability."""
         about = self._scans(places)

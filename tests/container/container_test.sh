@@ -3,9 +3,9 @@
 #
 #   make container-test            (or: tests/container/container_test.sh [WORK] [BIDS_XAI])
 #
-# Needs root, a Debian machine, Debian's package registry and PyPI; about 25 GB of disk while it
-# runs. WORK (default: a new folder in $TMPDIR) keeps image and results; the default one is removed
-# at the end. BIDS_XAI is the app outside the container that simulates and compares
+# Needs root, a Debian machine, Debian's package registry and PyPI; about 50 GB of disk while it
+# runs. WORK (default: a new folder in $TMPDIR) keeps image and results, and REUSE=yes takes the image
+# that is there; the default one is removed at the end. BIDS_XAI is the app outside the container that simulates and compares
 # (default: .venv/bin).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -79,9 +79,11 @@ PY
 }
 
 image() {
+    if [ "${REUSE:-}" = yes ] && store inspect --type image "$IMAGE" >/dev/null 2>&1; then return; fi
     store bud --quiet --layers=false --build-arg BASE_IMAGE="$BASE" --build-arg VERSION="$VERSION" \
         --build-arg REVISION="$REVISION" --build-arg TEMPLATES=Toy:res-2 -t "$IMAGE" "$WORK/context" \
         >"$WORK/build.log" 2>&1 || { tail -n 40 "$WORK/build.log"; failed "building the image"; }
+    store rmi --prune >/dev/null # of the stages
 }
 
 # singularity-standalone.def, its %files and %post, on the base image. $1: its root folder.
@@ -144,10 +146,10 @@ ls "$ROOT/opt/templateflow/tpl-Toy" | grep -q desc-brain_mask || failed "no temp
 passed "a template of the build folder is in the image"
 
 say "labels and settings"
-store inspect --type image --format '{{json .OCIv1.Config}}' "$IMAGE" >"$WORK/config.json"
+store inspect --type image "$IMAGE" >"$WORK/config.json"
 "$BIN/python" - "$WORK/config.json" "$VERSION" "$REVISION" "$WORK/docker.env" <<'PY'
 import json, sys
-config = json.load(open(sys.argv[1]))
+config = json.load(open(sys.argv[1]))["OCIv1"]["config"]
 labels, environment = config["Labels"], config["Env"]
 assert labels["org.opencontainers.image.version"] == sys.argv[2], labels
 assert labels["org.opencontainers.image.revision"] == sys.argv[3], labels
