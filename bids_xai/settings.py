@@ -98,6 +98,7 @@ class RunSettings:
     work_dir: Path | None = None
     clean_workdir: bool = False
     stop_on_first_crash: bool = False
+    reports_only: bool = False
     dry_run: bool = False
     verbose: int = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -125,16 +126,24 @@ def _participant(settings: RunSettings) -> int:
     if settings.dry_run:
         LOG.info("dry run: nothing was written")
         return errors.SOME_FAILED if run.failed else errors.SUCCESS
-    LOG.info(
-        "%d session(s) done, %d unchanged, %d failed in %.0f s; pages in %s",
-        len(run.done), len(run.unchanged), len(run.failed), time.monotonic() - started,
-        settings.output_dir,
-    )  # fmt: skip
-    if not run.failed:
-        return errors.SUCCESS
+    if not settings.reports_only:
+        LOG.info(
+            "%d session(s) done, %d unchanged, %d failed in %.0f s; pages in %s",
+            len(run.done), len(run.unchanged), len(run.failed), time.monotonic() - started,
+            settings.output_dir,
+        )  # fmt: skip
+    _say_what_next(settings, bool(run.failed))
     for label, message in sorted(run.failed.items()):
         LOG.error("failed: %s: %s", label, message)
-    return errors.SOME_FAILED
+    return errors.SOME_FAILED if run.failed else errors.SUCCESS
+
+
+def _say_what_next(settings: RunSettings, some_failed: bool) -> None:
+    if some_failed:
+        LOG.info("next: mend what is named below; the same command does what is missing, no more")
+    elif settings.model is None and not settings.reports_only:
+        folders = shlex.join([str(settings.bids_dir), str(settings.output_dir)])
+        LOG.info("next: look at the pages, then  bids_xai %s group --study quick", folders)
 
 
 def _group(settings: RunSettings) -> int:

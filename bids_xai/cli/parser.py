@@ -219,6 +219,10 @@ def _other_options(group: Any) -> None:
     group.add_argument(
         "--stop-on-first-crash", action="store_true", help="stop at the first session that fails"
     )
+    group.add_argument(
+        "--reports-only", action="store_true",
+        help="write the pages again from the files that are there, and do nothing else",
+    )  # fmt: skip
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
 
 

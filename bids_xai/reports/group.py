@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bids_xai.bids.files import write_text
@@ -17,7 +18,7 @@ from bids_xai.reports import (
     group_spray,
     group_training,
 )
-from bids_xai.reports.page import render
+from bids_xai.reports.page import Items, Section, render
 from bids_xai.reports.study import Study
 
 _SECTIONS = (
@@ -39,13 +40,16 @@ _SECTIONS = (
 )
 
 
-def write_group_page(output_dir: Path, study: str) -> Path:
+def write_group_page(output_dir: Path, study: str, problems: Sequence[str] = ()) -> Path:
     """Write ``<out>/group_<study>.html``, self-contained, and return its path.
+
+    problems : shown on top; one sentence each
 
     A table that is missing leaves a remark in its section that names the step that makes it.
     Raises :class:`BadDataError` for a table that lacks a column or holds text for a number.
     """
     opened = Study.at(output_dir, study)
     lead = "bids_xai group report, made from tables and maps on disk; nothing is loaded from afar."
-    page = render(f"Study {study}", lead, [section(opened) for section in _SECTIONS])
+    top = [Section("Problems", (Items(tuple(problems), "problem"),))] if problems else []
+    page = render(f"Study {study}", lead, [*top, *(section(opened) for section in _SECTIONS)])
     return write_text(output_dir / f"group_{study}.html", page)

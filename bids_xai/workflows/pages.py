@@ -1,4 +1,8 @@
-"""Participant pages, drawn in parallel once the derivatives are there."""
+"""Participant pages, drawn in parallel once the derivatives are there.
+
+What failed is kept in ``logs/sub-X/problems.json`` until it is mended, so that pages that are drawn
+later still say so.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+
+from bids_xai.bids.files import write_json
+from bids_xai.bids.layout import read_json
+from bids_xai.errors import NothingMatchedError
 
 
 def write_pages(
@@ -33,6 +41,62 @@ def write_pages(
         if isinstance(result, str)
     }
     return pages, undrawn
+
+
+def remember(
+    output_dir: Path, participants: Sequence[str], failed: Mapping[str, str], mended: Sequence[str]
+) -> dict[str, str]:
+    """Keep what failed, forget what is mended; return what failed of these participants.
+
+    failed : session label (or ``sub-X``, where it could not even begin) → message
+    mended : session labels that are well now
+    """
+    found: dict[str, str] = {}
+    for participant in participants:
+        own, file = f"sub-{participant}", _problems_file(output_dir, participant)
+        mine = {label: text for label, text in failed.items() if label.partition("_")[0] == own}
+        before = read_problems(output_dir, participant)
+        begun = {own} if mine or any(label.partition("_")[0] == own for label in mended) else set()
+        kept = {label: text for label, text in before.items() if label not in begun | {*mended}}
+        if now := kept | mine:
+            found |= now
+            if now != before:
+                write_json(file, now)
+        elif before:
+            file.unlink()
+    return found
+
+
+def read_problems(output_dir: Path, participant: str) -> dict[str, str]:
+    """What failed of a participant and is not mended yet: label → message."""
+    file = _problems_file(output_dir, participant)
+    return read_json(file) if file.is_file() else {}
+
+
+def _problems_file(output_dir: Path, participant: str) -> Path:
+    return output_dir / "logs" / f"sub-{participant}" / "problems.json"
+
+
+def written_participants(output_dir: Path, labels: Sequence[str]) -> list[str]:
+    """Participants that have files (or failed); those of ``labels`` where there are any.
+
+    Raises :class:`NothingMatchedError` where there are none.
+    """
+    found = {path.name.removeprefix("sub-") for path in output_dir.glob("sub-*") if path.is_dir()}
+    found |= {path.parent.name.removeprefix("sub-") for path in output_dir.glob(
+        "logs/sub-*/problems.json")}  # fmt: skip
+    wanted = {label.removeprefix("sub-") for label in labels}
+    if unknown := sorted(wanted - found):
+        raise NothingMatchedError(
+            f"there is nothing to report of sub-{unknown[0]}", file=output_dir,
+            fix="run the participant level without --reports-only",
+        )  # fmt: skip
+    if not found:
+        raise NothingMatchedError(
+            "there is nothing to report", file=output_dir,
+            fix="run the participant level without --reports-only",
+        )  # fmt: skip
+    return sorted(wanted or found)
 
 
 def _problems(participant: str, failed: Mapping[str, str]) -> list[str]:

@@ -31,7 +31,12 @@ from bids_xai.templates.lookup import (
     parse_atlas,
 )
 from bids_xai.workflows.engine import Job, Outcome, run_jobs
-from bids_xai.workflows.pages import write_pages
+from bids_xai.workflows.pages import (
+    read_problems,
+    remember,
+    write_pages,
+    written_participants,
+)
 from bids_xai.workflows.plugin import read_plugin
 
 if TYPE_CHECKING:
@@ -69,6 +74,8 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
 
     Raises :class:`UserError` for what concerns the whole run (dataset, labels, template, model).
     """
+    if settings.reports_only:
+        return _only_pages(settings)
     raw = check_dataset(settings.bids_dir, settings.skip_bids_validation)
     _check_options(settings)
     if settings.use_plugin is not None:
@@ -100,11 +107,32 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     _warn_of_quality(settings, [s for s in sessions if s.label in touched])
     changed = {label.partition("_")[0].removeprefix("sub-") for label in (*touched, *run.failed)}
     missing = {p for p in participants if not (settings.output_dir / f"sub-{p}.html").exists()}
+    to_draw = sorted(changed | missing)
+    known = remember(settings.output_dir, participants, run.failed, [*run.done, *run.unchanged])
     run.pages, undrawn = write_pages(
-        settings.output_dir, sorted(changed | missing), run.failed, settings.nprocs,
+        settings.output_dir, to_draw, known, settings.nprocs,
         bids_dir=settings.bids_dir, model=settings.model,
     )  # fmt: skip
     run.failed = undrawn | run.failed
+    return run
+
+
+def _only_pages(settings: RunSettings) -> ParticipantRun:
+    """Draw the pages of what is there; what failed before is shown as it was told then."""
+    output_dir = settings.output_dir
+    participants = written_participants(output_dir, settings.participant_label)
+    if settings.dry_run:
+        LOG.info("would draw the pages of %d participant(s)", len(participants))
+        return ParticipantRun()
+    known: dict[str, str] = {}
+    for participant in participants:
+        known |= read_problems(output_dir, participant)
+    run = ParticipantRun()
+    run.pages, run.failed = write_pages(
+        output_dir, participants, known, settings.nprocs,
+        bids_dir=settings.bids_dir, model=settings.model,
+    )  # fmt: skip
+    LOG.info("%d page(s) written from the files that are there", len(run.pages))
     return run
 
 

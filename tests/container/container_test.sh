@@ -79,7 +79,11 @@ PY
 }
 
 image() {
-    if [ "${REUSE:-}" = yes ] && store inspect --type image "$IMAGE" >/dev/null 2>&1; then return; fi
+    if [ "${REUSE:-}" = yes ] && store inspect --type image "$IMAGE" >/dev/null 2>&1; then
+        REVISION=$(cat "$WORK/revision")
+        return
+    fi
+    echo "$REVISION" >"$WORK/revision"
     store bud --quiet --layers=false --build-arg BASE_IMAGE="$BASE" --build-arg VERSION="$VERSION" \
         --build-arg REVISION="$REVISION" --build-arg TEMPLATES=Toy:res-2 -t "$IMAGE" "$WORK/context" \
         >"$WORK/build.log" 2>&1 || { tail -n 40 "$WORK/build.log"; failed "building the image"; }
@@ -108,6 +112,7 @@ in_image() {
     shift 2
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
+    mkdir -p "$ROOT/data" "$ROOT/out" # the mount points, which Docker and Apptainer make themselves
     while IFS= read -r line; do words+=(--setenv "${line%%=*}" "${line#*=}"); done <"$environment"
     setpriv --reuid "$user" --regid "$user" --clear-groups \
         bwrap --unshare-all --die-with-parent --clearenv \

@@ -203,7 +203,16 @@ def test_failures_are_told_and_do_not_stop_the_others(cohort8: Run, tmp_path: Pa
     assert "EchoTime is missing" in last[1]
     assert (out / "sub-04" / "ses-1" / "anat").is_dir()
     assert not (out / "sub-02" / "ses-1").exists()
-    assert "damaged" in (out / "sub-02.html").read_text()
+    page = (out / "sub-02.html").read_text()
+    assert "damaged" in page
+
+    for name in ("02", "04"):
+        (out / f"sub-{name}.html").unlink()
+    done = command(raw, out, "participant", "--reports-only")
+    assert done.status == 0, done.err
+    assert (out / "sub-02.html").read_text() == page  # what failed is still told
+    assert (out / "sub-04.html").is_file()
+    assert not (out / "sub-02" / "ses-1").exists()
 
 
 def test_templateflow_offline_names_both_ways_out(cohort8: Run, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ ALL_OPTIONS = """
 --stop-on-first-crash --dry-run --bids-database-dir /db -d q=/q other=o --inputs T1w,R1map
 --noise-floor 3 --rician --megre-transform affine --brain-mask synthstrip --synthstrip-model s.pt
 --registration linear --registration-engine greedy --atlas A=/a.nii.gz,/a.tsv B:desc-th25
---use-plugin p.yml
+--use-plugin p.yml --reports-only
 """
 
 
@@ -68,6 +68,7 @@ def test_every_option_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         steps=("cohort", "train"), configuration=("A", "B"), split=(0, 3), tensorboard=True,
             verbose=2,
         work_dir=Path("/w"), clean_workdir=True, stop_on_first_crash=True, dry_run=True,
+        reports_only=True,
         bids_database_dir=Path("/db"), derivatives=(("q", Path("/q")), ("other", tmp_path / "o")),
         inputs=("T1w", "R1map"), noise_floor=3.0, rician=True, megre_transform="affine",
         brain_mask="synthstrip", synthstrip_model=tmp_path / "s.pt", registration="linear",

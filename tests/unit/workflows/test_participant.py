@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bids_xai.errors import UsageError
+from bids_xai.errors import NothingMatchedError, UsageError
 from bids_xai.settings import OutputSpace, RunSettings
-from bids_xai.workflows.pages import write_pages
-from bids_xai.workflows.participant import _check_options
+from bids_xai.workflows.pages import read_problems, remember, write_pages, written_participants
+from bids_xai.workflows.participant import _check_options, run_participants
 
 OTHER = (("q", Path("/q")),)
 
@@ -67,3 +67,42 @@ def test_a_page_that_cannot_be_drawn_is_told_and_the_others_are_made(tmp_path: P
     assert pages == [tmp_path / "sub-02.html"]
     assert list(undrawn) == ["sub-01"]
     assert "could not be drawn" in undrawn["sub-01"]
+
+
+def test_what_failed_is_kept_until_it_is_mended(tmp_path: Path) -> None:
+    failed = {"sub-01_ses-1": "no EchoTime", "sub-02": "unreadable"}
+    assert remember(tmp_path, ["01", "02", "03"], failed, ["sub-03"]) == failed
+    assert read_problems(tmp_path, "01") == {"sub-01_ses-1": "no EchoTime"}
+    assert read_problems(tmp_path, "03") == {}
+    # another session fails: both are known; the first is mended: the second is left
+    both = remember(tmp_path, ["01"], {"sub-01_ses-2": "one echo"}, [])
+    assert both == {"sub-01_ses-1": "no EchoTime", "sub-01_ses-2": "one echo"}
+    assert remember(tmp_path, ["01"], {}, ["sub-01_ses-1"]) == {"sub-01_ses-2": "one echo"}
+    assert remember(tmp_path, ["01"], {}, ["sub-01_ses-2"]) == {}
+    # a participant that could not even begin is mended by any session that is well
+    assert remember(tmp_path, ["02"], {}, ["sub-02_ses-1"]) == {}
+    assert not list(tmp_path.rglob("problems.json"))
+
+
+def test_the_same_failure_again_changes_no_file(tmp_path: Path) -> None:
+    remember(tmp_path, ["01"], {"sub-01": "unreadable"}, [])
+    (file,) = tmp_path.rglob("problems.json")
+    before = file.stat().st_mtime_ns
+    remember(tmp_path, ["01"], {"sub-01": "unreadable"}, [])
+    assert file.stat().st_mtime_ns == before
+
+
+def test_pages_alone_are_drawn_for_those_that_have_files_or_failed(tmp_path: Path) -> None:
+    remember(tmp_path, ["02"], {"sub-02": "unreadable"}, [])
+    (tmp_path / "sub-01" / "anat").mkdir(parents=True)
+    assert written_participants(tmp_path, []) == ["01", "02"]
+    assert written_participants(tmp_path, ["sub-02"]) == ["02"]
+    with pytest.raises(NothingMatchedError, match="nothing to report of sub-07"):
+        written_participants(tmp_path, ["07"])
+    with pytest.raises(NothingMatchedError, match="nothing to report"):
+        written_participants(tmp_path / "empty", [])
+    only = RunSettings(tmp_path / "gone", tmp_path, "participant", reports_only=True, nprocs=1)
+    run = run_participants(only)
+    assert [page.name for page in run.pages] == ["sub-01.html", "sub-02.html"]
+    assert run.failed == {}
+    assert "unreadable" in (tmp_path / "sub-02.html").read_text()
