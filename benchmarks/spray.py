@@ -1,20 +1,24 @@
 """SpRAy: how long, against scikit-learn alone, how it grows, how many true neighbours are found.
 
-    python benchmarks/spray.py speed  [--maps 450] [--voxels 230000]
+    python benchmarks/spray.py speed  [--maps 450] [--voxels 230000] [--corelay FOLDER]
     python benchmarks/spray.py growth [--maps 500 1000 2000 4000 8000] [--voxels 230000]
     python benchmarks/spray.py recall [--maps 20000] [--voxels 20000] [--dimensions 256 512 1024]
 
 Maps are mixtures of 30 shapes with noise, in as many groups as 4, float32 in a file. Every
 run is a process of its own; its peak memory (resident, the pages of the file that are mapped
-included) is measured by the system. `growth` prints the exponent of time over maps. Threads:
-OMP_NUM_THREADS.
+included) is measured by the system. FOLDER: of `pip install --target FOLDER corelay`, whose
+spectral clustering and t-SNE are run on the same maps, too. `growth` prints the exponent of time
+over maps. Threads: OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,6 +43,7 @@ def main() -> None:
     parser.add_argument("--voxels", type=int)
     parser.add_argument("--dimensions", type=int, nargs="+", default=(256, 512, 1024))
     parser.add_argument("--memory-mb", type=float, default=1024.0)
+    parser.add_argument("--corelay", type=Path, help="where CoRelAy is installed")
     parser.add_argument("--work", type=Path, help="folder for the maps")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.work) as folder:
@@ -105,6 +110,38 @@ def scikit_learn(file: Path) -> int:
     return k
 
 
+_CORELAY = """
+import resource, sys, time
+import numpy as np
+from corelay.pipeline.spectral import SpectralEmbedding
+from corelay.processor.affinity import SparseKNN
+from corelay.processor.clustering import KMeans
+from corelay.processor.embedding import EigenDecomposition, TSNEEmbedding
+start = time.perf_counter()
+pipeline = SpectralEmbedding(
+    affinity=SparseKNN(n_neighbors=12, symmetric=True),
+    embedding=EigenDecomposition(n_eigval=32),
+)
+values, vectors = pipeline(np.load(sys.argv[1]))
+KMeans(n_clusters=int(sys.argv[2]))(vectors)
+TSNEEmbedding()(vectors)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(time.perf_counter() - start, peak)
+"""
+
+
+def corelay(file: Path, folder: Path) -> tuple[float, float, int]:
+    """Its own pipeline in its own environment; it is told the number of clusters."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CORELAY, str(file), str(GROUPS)], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(folder)}, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    seconds, peak = map(float, done.stdout.split()[-2:])
+    return seconds, peak, GROUPS
+
+
 def speed(asked: argparse.Namespace, folder: Path) -> None:
     """One cohort: ours, ours with stability, and scikit-learn."""
     n, p = (asked.maps or [450])[0], asked.voxels or 230_000
@@ -119,9 +156,13 @@ def speed(asked: argparse.Namespace, folder: Path) -> None:
     ):
         seconds[name], peak, k = measured(call, *arguments)
         print(f"  {name:25} {seconds[name]:8.1f} s {peak:8.0f} MiB   {k} clusters")
-    ratio = seconds["scikit-learn"] / seconds["bids_xai"]
-    verdict = "within" if seconds["bids_xai"] <= BOUND_S else "BEYOND"
-    print(f"  {ratio:.1f} x as fast as scikit-learn; {verdict} {BOUND_S:.0f} s")
+    if asked.corelay is not None:
+        seconds["CoRelAy"], peak, k = corelay(file, asked.corelay)
+        print(f"  {'CoRelAy':25} {seconds['CoRelAy']:8.1f} s {peak:8.0f} MiB   {k} clusters given")
+    for other in ("scikit-learn", "CoRelAy"):
+        if other in seconds:
+            print(f"  {seconds[other] / seconds['bids_xai']:.1f} x as fast as {other}")
+    print(f"  {'within' if seconds['bids_xai'] <= BOUND_S else 'BEYOND'} {BOUND_S:.0f} s")
 
 
 def growth(asked: argparse.Namespace, folder: Path) -> None:
