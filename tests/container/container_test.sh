@@ -4,9 +4,9 @@
 #   make container-test            (or: tests/container/container_test.sh [WORK] [BIDS_XAI])
 #
 # Needs root, a Debian machine, Debian's package registry and PyPI; about 50 GB of disk while it
-# runs. WORK (default: a new folder in $TMPDIR) keeps image and results, and REUSE=yes takes the image
-# that is there; the default one is removed at the end. BIDS_XAI is the app outside the container that simulates and compares
-# (default: .venv/bin).
+# runs. WORK (default: a new folder in $TMPDIR, removed at the end) keeps image and results. BIDS_XAI is
+# the app outside the container that simulates and compares (default: .venv/bin). With a WORK that was
+# kept, REUSE=yes takes its image, and SECTIONS="array" (see the end) does some parts alone.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs DEBIAN_FRONTEND=noninteractive
@@ -120,6 +120,14 @@ in_image() {
         "${words[@]}" "${options[@]}" "$@"
 }
 
+open_way() { # to a folder below WORK, for users that are not root
+    local folder=$1
+    while [ "$folder" != / ] && [ "$folder" != "$(dirname "$WORK")" ]; do
+        chmod a+x "$folder"
+        folder=$(dirname "$folder")
+    done
+}
+
 same_files() { # folder, folder: equal but for logs, pages and their pictures
     diff -rq --exclude=logs --exclude='*.html' --exclude=figures --exclude=work \
         --exclude=dataset_description.json "$1" "$2"
@@ -136,11 +144,7 @@ context
 image
 NAME=$(store from "$IMAGE")
 ROOT=$(store mount "$NAME")
-folder=$ROOT
-while [ "$folder" != / ] && [ "$folder" != "$(dirname "$WORK")" ]; do # for users that are not root
-    chmod a+x "$folder"
-    folder=$(dirname "$folder")
-done
+open_way "$ROOT"
 passed "built in $((SECONDS - began)) s"
 printf '    size %s: python environment %s, of it CUDA libraries %s, torch %s\n' \
     "$(du -sh "$ROOT" | cut -f1)" "$(du -sh "$ROOT/opt/bids_xai" | cut -f1)" \
@@ -150,9 +154,10 @@ printf '    size %s: python environment %s, of it CUDA libraries %s, torch %s\n'
 ls "$ROOT/opt/templateflow/tpl-Toy" | grep -q desc-brain_mask || failed "no template of the build folder"
 passed "a template of the build folder is in the image"
 
-say "labels and settings"
-store inspect --type image "$IMAGE" >"$WORK/config.json"
-"$BIN/python" - "$WORK/config.json" "$VERSION" "$REVISION" "$WORK/docker.env" <<'PY'
+section_labels() {
+    say "labels and settings"
+    store inspect --type image "$IMAGE" >"$WORK/config.json"
+    "$BIN/python" - "$WORK/config.json" "$VERSION" "$REVISION" "$WORK/docker.env" <<'PY'
 import json, sys
 config = json.load(open(sys.argv[1]))["OCIv1"]["config"]
 labels, environment = config["Labels"], config["Env"]
@@ -162,93 +167,105 @@ assert config["Entrypoint"] == ["bids_xai"], config["Entrypoint"]
 assert config["User"].split(":")[0] not in ("", "0", "root"), config["User"]
 open(sys.argv[4], "w").write("".join(f"{line}\n" for line in environment))
 PY
-passed "version, revision, entry point, no root"
+    passed "version, revision, entry point, no root"
+}
 
-say "docker run: uid 1000, read-only root, no network"
-for folder in data out; do rm -rf "${WORK:?}/$folder"; mkdir "$WORK/$folder"; done
-"$BIN/bids_xai_simulate" "$WORK/data/raw" --n-participants 12 --voxel-mm 4 --effect 100 \
-    --seed 1 2>/dev/null
-chown -R 1000:1000 "$WORK/out"
-docker_run() { in_image 1000 "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out" /out \
-    -- bids_xai "$@"; }
-find "$WORK/data" "$ROOT" -newer "$WORK/config.json" -type f | sort >"$WORK/before.txt"
-docker_run --version
-docker_run /data /out participant --sloppy --nprocs 2 --output-spaces MNI152NLin2009aSym:res-4
-rm -rf "$WORK/reference"
-cp -a "$WORK/out" "$WORK/reference"
-docker_run /data /out group --study quick --sloppy --nprocs 2
-find "$WORK/data" "$ROOT" -newer "$WORK/config.json" -type f | sort | diff "$WORK/before.txt" - \
-    || failed "files outside the output folder changed"
-passed "participant and group; nothing written outside /out and /tmp"
-"$BIN/bids-validator-deno" --ignoreWarnings "$WORK/out" >"$WORK/validator.log" 2>&1 \
-    || { tail -n 30 "$WORK/validator.log"; failed "BIDS validator"; }
-passed "output is valid BIDS"
-"$BIN/python" - "$WORK/out/dataset_description.json" "docker" "bids_xai:$VERSION" <<'PY'
+section_docker() {
+    say "docker run: uid 1000, read-only root, no network"
+    for folder in data out; do rm -rf "${WORK:?}/$folder"; mkdir "$WORK/$folder"; done
+    "$BIN/bids_xai_simulate" "$WORK/data/raw" --n-participants 12 --voxel-mm 4 --effect 100 \
+        --seed 1 2>/dev/null
+    chown -R 1000:1000 "$WORK/out"
+    docker_run() { in_image 1000 "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out" /out \
+        -- bids_xai "$@"; }
+    find "$WORK/data" "$ROOT" -newer "$WORK/config.json" -type f | sort >"$WORK/before.txt"
+    docker_run --version
+    docker_run /data /out participant --sloppy --nprocs 2 --output-spaces MNI152NLin2009aSym:res-4
+    rm -rf "$WORK/reference"
+    cp -a "$WORK/out" "$WORK/reference"
+    docker_run /data /out group --study quick --sloppy --nprocs 2
+    find "$WORK/data" "$ROOT" -newer "$WORK/config.json" -type f | sort | diff "$WORK/before.txt" - \
+        || failed "files outside the output folder changed"
+    passed "participant and group; nothing written outside /out and /tmp"
+    "$BIN/bids-validator-deno" --ignoreWarnings "$WORK/out" >"$WORK/validator.log" 2>&1 \
+        || { tail -n 30 "$WORK/validator.log"; failed "BIDS validator"; }
+    passed "output is valid BIDS"
+    "$BIN/python" - "$WORK/out/dataset_description.json" "docker" "bids_xai:$VERSION" <<'PY'
 import json, sys
 made_by = json.load(open(sys.argv[1]))["GeneratedBy"][0]
 assert made_by["Container"] == {"Type": sys.argv[2], "Tag": sys.argv[3]}, made_by
 PY
-passed "dataset_description.json names the container"
+    passed "dataset_description.json names the container"
+}
 
-say "singularity: other environment, host's HOME that does not exist, any uid"
-"$BIN/python" tests/container/singularity_environment.py singularity.def "$WORK/docker.env" \
-    4321 >"$WORK/singularity.env"
-mkdir -p "$WORK/out2"
-chown 4321:4321 "$WORK/out2"
-in_image 4321 "$WORK/singularity.env" --setenv HOME /home/nobody-here \
-    --setenv USER nobody-here --ro-bind "$WORK/data/raw" /data --bind "$WORK/out2" /out \
-    -- bids_xai /data /out participant --sloppy --nprocs 2 --output-spaces MNI152NLin2009aSym:res-4
-"$BIN/python" - "$WORK/out2/dataset_description.json" "singularity" "bids_xai:$VERSION" <<'PY'
+section_singularity() {
+    say "singularity: other environment, host's HOME that does not exist, any uid"
+    "$BIN/python" tests/container/singularity_environment.py singularity.def "$WORK/docker.env" \
+        4321 >"$WORK/singularity.env"
+    mkdir -p "$WORK/out2"
+    chown 4321:4321 "$WORK/out2"
+    in_image 4321 "$WORK/singularity.env" --setenv HOME /home/nobody-here \
+        --setenv USER nobody-here --ro-bind "$WORK/data/raw" /data --bind "$WORK/out2" /out \
+        -- bids_xai /data /out participant --sloppy --nprocs 2 --output-spaces MNI152NLin2009aSym:res-4
+    "$BIN/python" - "$WORK/out2/dataset_description.json" "singularity" "bids_xai:$VERSION" <<'PY'
 import json, sys
 made_by = json.load(open(sys.argv[1]))["GeneratedBy"][0]
 assert made_by["Container"] == {"Type": sys.argv[2], "Tag": sys.argv[3]}, made_by
 PY
-for folder in "$WORK"/reference/sub-*/; do
-    same_files "$folder" "$WORK/out2/$(basename "$folder")" || failed "other results than Docker's"
-done
-passed "same maps to the byte, named as singularity's"
-
-say "singularity-standalone.def"
-ALONE=$(store from "$BASE")
-DOCKER_ROOT=$ROOT
-ROOT=$(store mount "$ALONE")
-standalone "$ROOT" "$ALONE"
-printf 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n' >"$WORK/alone-base.env"
-"$BIN/python" tests/container/singularity_environment.py singularity-standalone.def \
-    "$WORK/alone-base.env" 4321 "$ROOT/91.sh" >"$WORK/alone.env"
-mkdir -p "$WORK/out4"
-chown 4321:4321 "$WORK/out4"
-in_image 4321 "$WORK/alone.env" --setenv HOME /home/nobody-here --ro-bind "$WORK/data/raw" /data \
-    --bind "$WORK/out4" /out -- bids_xai /data /out participant --sloppy --nprocs 2 \
-    --output-spaces MNI152NLin2009aSym:res-4 --participant-label 01 02
-grep -q '"Tag": "bids_xai:' "$WORK/out4/dataset_description.json" || failed "container not named"
-for label in 01 02; do
-    same_files "$WORK/reference/sub-$label" "$WORK/out4/sub-$label" || failed "other results than Docker's"
-done
-ROOT=$DOCKER_ROOT
-store rm "$ALONE" >/dev/null
-passed "built from its own steps, same maps to the byte"
-
-say "eight array tasks into one folder, five times over"
-for round in 1 2 3 4 5; do
-    rm -rf "$WORK/out3"
-    mkdir "$WORK/out3"
-    chown 1000:1000 "$WORK/out3"
-    jobs=()
-    for label in 01 02 03 04 05 06 07 08; do
-        in_image 1000 "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out3" /out -- \
-            bids_xai /data /out participant --participant-label $label --sloppy --work-dir \
-            "/out/work-$label" --output-spaces MNI152NLin2009aSym:res-4 >"$WORK/task-$label.log" 2>&1 &
-        jobs+=($!)
+    for folder in "$WORK"/reference/sub-*/; do
+        same_files "$folder" "$WORK/out2/$(basename "$folder")" || failed "other results than Docker's"
     done
-    for job in "${jobs[@]}"; do wait "$job" || { cat "$WORK"/task-*.log; failed "a task"; }; done
-    for label in 01 02 03 04 05 06 07 08; do
-        same_files "$WORK/reference/sub-$label" "$WORK/out3/sub-$label" \
-            || failed "round $round: sub-$label differs"
+    passed "same maps to the byte, named as singularity's"
+}
+
+section_standalone_recipe() {
+    say "singularity-standalone.def"
+    ALONE=$(store from "$BASE")
+    DOCKER_ROOT=$ROOT
+    ROOT=$(store mount "$ALONE")
+    standalone "$ROOT" "$ALONE"
+    open_way "$ROOT"
+    printf 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n' >"$WORK/alone-base.env"
+    "$BIN/python" tests/container/singularity_environment.py singularity-standalone.def \
+        "$WORK/alone-base.env" 4321 "$ROOT/91.sh" >"$WORK/alone.env"
+    mkdir -p "$WORK/out4"
+    chown 4321:4321 "$WORK/out4"
+    in_image 4321 "$WORK/alone.env" --setenv HOME /home/nobody-here --ro-bind "$WORK/data/raw" /data \
+        --bind "$WORK/out4" /out -- bids_xai /data /out participant --sloppy --nprocs 2 \
+        --output-spaces MNI152NLin2009aSym:res-4 --participant-label 01 02
+    grep -q '"Tag": "bids_xai:' "$WORK/out4/dataset_description.json" || failed "container not named"
+    for label in 01 02; do
+        same_files "$WORK/reference/sub-$label" "$WORK/out4/sub-$label" || failed "other results than Docker's"
     done
-    "$BIN/python" -m json.tool "$WORK/out3/dataset_description.json" >/dev/null
-    if find "$WORK/out3" -name '.*.tmp*' | grep -q .; then failed "half-written files"; fi
-done
-passed "no error, nothing lost or half-written"
+    ROOT=$DOCKER_ROOT
+    store rm "$ALONE" >/dev/null
+    passed "built from its own steps, same maps to the byte"
+}
+
+section_array() {
+    say "eight array tasks into one folder, five times over"
+    for round in 1 2 3 4 5; do
+        rm -rf "$WORK/out3"
+        mkdir "$WORK/out3"
+        chown 1000:1000 "$WORK/out3"
+        jobs=()
+        for label in 01 02 03 04 05 06 07 08; do
+            in_image 1000 "$WORK/docker.env" --ro-bind "$WORK/data/raw" /data --bind "$WORK/out3" /out -- \
+                bids_xai /data /out participant --participant-label $label --sloppy --work-dir \
+                "/out/work-$label" --output-spaces MNI152NLin2009aSym:res-4 >"$WORK/task-$label.log" 2>&1 &
+            jobs+=($!)
+        done
+        for job in "${jobs[@]}"; do wait "$job" || { cat "$WORK"/task-*.log; failed "a task"; }; done
+        for label in 01 02 03 04 05 06 07 08; do
+            same_files "$WORK/reference/sub-$label" "$WORK/out3/sub-$label" \
+                || failed "round $round: sub-$label differs"
+        done
+        "$BIN/python" -m json.tool "$WORK/out3/dataset_description.json" >/dev/null
+        if find "$WORK/out3" -name '.*.tmp*' | grep -q .; then failed "half-written files"; fi
+    done
+    passed "no error, nothing lost or half-written"
+}
+
+for section in ${SECTIONS:-labels docker singularity standalone_recipe array}; do "section_$section"; done
 
 say "container test passed"
