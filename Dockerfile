@@ -14,7 +14,7 @@ ARG TORCH_VERSION=""
 ARG TORCHVISION_VERSION=""
 ARG TORCH_INDEX_URL=""
 WORKDIR /opt/src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 RUN sh /opt/install.sh environment
 COPY bids_xai bids_xai
 RUN sh /opt/install.sh package

@@ -17,7 +17,7 @@ _IGNORED = (
     "*_xfm.txt", "*_xfm.h5", "*_xfm.json", "*_relmap.nii.gz", "*_relmap.json", "*_prediction.tsv",
     "*_prediction.json", "*_regions.tsv", "*_regions.json", "*_qc.tsv", "*_qc.json",
     "*_fitquality.nii.gz", "*_fitquality.json", "*.html", "figures", "logs", "models", "group",
-    "work", "atlas-*_description.json", "group_*",
+    "work", "atlas-*_description.json", "group_*", "viewer",
 )  # fmt: skip
 
 _DESCRIPTIONS = {

@@ -20,6 +20,7 @@ from bids_xai.reports import (
 )
 from bids_xai.reports.page import Items, Section, render
 from bids_xai.reports.study import Study
+from bids_xai.reports.viewers import write_study_viewer
 
 _SECTIONS = (
     group_cohort.summary,
@@ -49,6 +50,7 @@ def write_group_page(output_dir: Path, study: str, problems: Sequence[str] = ())
     Raises :class:`BadDataError` for a table that lacks a column or holds text for a number.
     """
     opened = Study.at(output_dir, study)
+    write_study_viewer(opened)
     lead = "bids_xai group report, made from tables and maps on disk; nothing is loaded from afar."
     top = [Section("Problems", (Items(tuple(problems), "problem"),))] if problems else []
     page = render(f"Study {study}", lead, [*top, *(section(opened) for section in _SECTIONS)])

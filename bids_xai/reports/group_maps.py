@@ -14,6 +14,7 @@ from bids_xai.figures.mosaic import mosaic, strips
 from bids_xai.reports.page import Block, Section, Subheading, Text, embedded
 from bids_xai.reports.study import Study
 from bids_xai.reports.tables import read_object
+from bids_xai.reports.viewer import link, study_page
 from bids_xai.reports.volumes import (
     ZERO_NOTE,
     Floats,
@@ -27,7 +28,7 @@ from bids_xai.reports.volumes import (
 from bids_xai.settings import OutputSpace
 
 MEAN_PERCENTILES = (50.0, 99.5)
-_OUTCOMES = ("TP", "FN", "TN", "FP")
+OUTCOMES = ("TP", "FN", "TN", "FP")
 _SCALED = (
     f"Colours run from the {MEAN_PERCENTILES[0]:g} to the {MEAN_PERCENTILES[1]:g} percentile of "
     "the positive values of"
@@ -36,19 +37,20 @@ _SCALED = (
 
 def mean_heatmaps(study: Study) -> Section:
     """Return the mean heatmaps of classes and outcomes, by configuration."""
-    groups = {name: _means_of(study, name) for name in study.identifiers}
+    groups = {name: group_means(study, name) for name in study.identifiers}
     groups = {name: files for name, files in groups.items() if files}
     if not groups:
         missing = study.missing("means/configuration-<C>_group-<G>_mean.nii.gz", "atlas")
         return Section("Mean heatmaps", (missing,))
-    blocks: list[Block] = []
+    page = study_page(study.output_dir, study.name)
+    blocks: list[Block] = [*link(page, study.output_dir, "Walk through the mean heatmaps")]
     for name, files in groups.items():
         blocks += [Subheading(f"Configuration {name}"), *_configuration_maps(study, name, files)]
         blocks += _other_methods(study, name)
     return Section("Mean heatmaps", tuple(blocks))
 
 
-def _means_of(study: Study, identifier: str) -> dict[str, Path]:
+def group_means(study: Study, identifier: str) -> dict[str, Path]:
     """Group → file: positive class, negative class, then outcomes, as far as they exist."""
     pattern = re.compile(rf"configuration-{re.escape(identifier)}_group-([^_]+)_mean\.nii\.gz")
     found = {}
@@ -58,8 +60,8 @@ def _means_of(study: Study, identifier: str) -> dict[str, Path]:
             found[match.group(1)] = file
 
     def rank(group: str) -> tuple[int, str]:
-        if group in _OUTCOMES:
-            return 2 + _OUTCOMES.index(group), group
+        if group in OUTCOMES:
+            return 2 + OUTCOMES.index(group), group
         return (0 if study.is_positive(group) else 1), group
 
     return {group: found[group] for group in sorted(found, key=rank)}

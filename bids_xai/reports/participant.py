@@ -30,6 +30,8 @@ from bids_xai.reports.quality import Look, quality_file, quality_table, read_qua
 from bids_xai.reports.quality import problems as problems_of
 from bids_xai.reports.session import RELEVANCE_PERCENTILES, quantitative_maps, sidecar_of
 from bids_xai.reports.tables import MISSING, number, percent, read_object
+from bids_xai.reports.viewer import link as viewer_link
+from bids_xai.reports.viewers import session_page
 from bids_xai.reports.volumes import ZERO_NOTE, Folder, ImageFile
 
 _ORDER = (
@@ -142,6 +144,11 @@ def _session(sources: Sources, title: str, path: Path) -> tuple[Section, tuple[s
         *_inputs(folder),
         *quality_table(measures),
         *_relevance(folder),
+        *viewer_link(
+            session_page(sources.output_dir, sources.participant, session),
+            sources.output_dir,
+            "Walk through the heatmaps over the T1w image",
+        ),
         *region_tables(path, sources),
         *(block for look, picture in shown for block in (_heading(look), picture)),
     ]

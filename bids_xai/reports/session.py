@@ -71,13 +71,17 @@ def session_figures(output_dir: Path, entities: Mapping[str, str]) -> list[Path]
 
 def participant_figures(output_dir: Path, participant: str) -> list[Path]:
     """Draw the pictures of every session of a participant found on disk."""
-    home = output_dir / f"sub-{participant}"
-    sessions = [""] if (home / "anat").is_dir() else []
-    sessions += [p.parent.name.removeprefix("ses-") for p in sorted(home.glob("ses-*/anat"))]
     pictures: list[Path] = []
-    for session in sessions:
+    for session in sessions_of(output_dir, participant):
         pictures += session_figures(output_dir, {"sub": participant, "ses": session})
     return pictures
+
+
+def sessions_of(output_dir: Path, participant: str) -> list[str]:
+    """Return the labels of a participant's sessions on disk, empty for images without one."""
+    home = output_dir / f"sub-{participant}"
+    found = [""] if (home / "anat").is_dir() else []
+    return found + [p.parent.name.removeprefix("ses-") for p in sorted(home.glob("ses-*/anat"))]
 
 
 def _brain_masks(folder: Folder) -> list[Drawing]:

@@ -115,9 +115,11 @@ def _write_page(
     """The page, or why there is none: the maps are made, and the other pages are to come."""
     from bids_xai.reports.participant import write_participant_page
     from bids_xai.reports.session import participant_figures
+    from bids_xai.reports.viewers import write_viewers
 
     try:
         participant_figures(output_dir, participant)
+        write_viewers(output_dir, participant)
         return write_participant_page(
             output_dir, participant, problems, bids_dir=bids_dir, model=model
         )

@@ -65,7 +65,7 @@ context() {
     local folder=$WORK/context
     rm -rf "$folder"
     mkdir -p "$folder/templateflow/tpl-Toy"
-    cp -r Dockerfile .dockerignore singularity-standalone.def container bids_xai pyproject.toml \
+    cp -r Dockerfile .dockerignore singularity-standalone.def container bids_xai pyproject.toml hatch_build.py \
         constraints.txt README.md LICENSE "$folder"
     "$BIN/python" - "$folder/templateflow/tpl-Toy/tpl-Toy_res-02_" <<'PY'
 import sys, nibabel

@@ -17,6 +17,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from browser import CHROMIUM, look
 from conftest import EMBEDDED, Run, begin, command, short_group
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,71 @@ def test_ends_well_and_names_its_files(group8: Run) -> None:
             )
     assert list((folder / "means").glob("configuration-A_group-AD_mean.nii.gz"))
     assert not (group8.out / "work").exists()
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+POINT_CLICKED = """
+var marks = document.querySelectorAll("#spray-explorer svg [role=button]");
+marks[2].dispatchEvent(new MouseEvent("click", { bubbles: true }));
+return { points: marks.length, card: document.querySelector("#spray-explorer .card").textContent };
+"""
+WALKED_THROUGH = """
+await until(function () { return document.body.dataset.state === "ready"; });
+var place = function () { return document.getElementById("place").textContent; };
+var slide = function (id, value) {
+  var slider = document.getElementById(id);
+  slider.value = value;
+  slider.dispatchEvent(new Event("input"));
+  return place();
+};
+var found = { state: document.getElementById("state").textContent };
+found.left = slide("x", -25);
+found.right = slide("x", 25);
+found.top = slide("z", 30);
+slide("low", 400);
+found.low = document.getElementById("low-value").textContent;
+var region = document.querySelectorAll("#top button")[0];
+region.click();
+found.region = region.textContent;
+found.at = place();
+found.layers = document.getElementById("layer").options.length;
+return found;
+"""
+
+
+def sound(found: dict[str, object]) -> None:
+    """No error, nothing asked of a network, every picture shown."""
+    assert found["problems"] == []
+    assert found["requests"] == []
+    assert found["blank"] == []
+
+
+def walked(found: dict[str, object]) -> None:
+    """The sliders moved the slices, the window changed, a region was gone to."""
+    sound(found)
+    result = found["result"]
+    assert isinstance(result, dict)
+    assert result["state"] == ""
+    for key, x in (("left", -25), ("right", 25)):
+        shown = re.match(r"x (-?[\d.]+), y", result[key])
+        assert shown is not None
+        assert abs(float(shown[1]) - x) <= 3  # the middle of a voxel
+    assert result["top"] != result["right"]
+    assert result["region"].partition(" (")[0] in result["at"]
+    assert float(result["low"].split()[0]) > 0
+
+
+@needs_chromium
+def test_the_group_page_and_its_viewer_work_in_a_browser(group8: Run) -> None:
+    page = look(group8.out / "group_quick.html", POINT_CLICKED)
+    sound(page)
+    assert page["images"] > 10
+    assert page["result"]["points"] > 3
+    assert re.search(r"Scan: sub-\d+", page["result"]["card"])
+    viewer = look(group8.out / "group_quick_viewer.html", WALKED_THROUGH)
+    walked(viewer)
+    assert viewer["result"]["layers"] == 6  # three configurations, two classes
 
 
 def test_participants_are_never_in_two_sets(group8: Run) -> None:
@@ -153,6 +219,13 @@ def _explained_anew_without_preprocessing(line: tuple[object, ...], folder: Path
     assert len(maps) == 3
     assert [path.stat().st_mtime_ns for path in maps] == before
     assert len(list(folder.glob("*_label-AD_desc-lrpzplus*_relmap.nii.gz"))) == 2
+    if CHROMIUM is not None:
+        out = Path(str(line[1]))
+        page = out / "sub-01.html"
+        sound(look(page))
+        (viewer,) = (out / "sub-01" / "figures").glob("*ses-1_viewer.html")
+        assert f'href="sub-01/figures/{viewer.name}"' in page.read_text()
+        walked(look(viewer, WALKED_THROUGH))
 
 
 @pytest.fixture
