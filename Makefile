@@ -1,6 +1,7 @@
 # make demo   environment, simulated cohort, participant and group level; ends with the report
 # make test   environment, linters, types, layers, docs, tests
 # make experiments  what guidance does with a shortcut: some trainings on simulated cohorts
+# make accessibility  the pages under axe-core, from the npm registry, in Chromium
 # make container-test  the image, built and tried without a Docker engine (as root, on Debian)
 # make slurm-test      a SLURM of one node, and the scripts of docs/hpc on it (as root, on Debian)
 # make presets  every study of the papers, cut short, on small simulated cohorts
@@ -10,7 +11,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 NPROCS ?= 2
 
-.PHONY: demo test lint docs presets experiments container-test slurm-test clean
+.PHONY: demo test lint docs presets experiments accessibility container-test slurm-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +45,10 @@ presets: | $(VENV)/.ready
 
 experiments: | $(VENV)/.ready
 	EXPERIMENTS=1 $(BIN)/python -m pytest tests/e2e/test_cheat.py
+
+accessibility: | $(VENV)/.ready
+	mkdir -p build/axe && cd build/axe && npm pack --silent axe-core && tar xzf axe-core-*.tgz
+	AXE=$(CURDIR)/build/axe/package/axe.min.js $(BIN)/python -m pytest tests/e2e/test_group.py -k axe
 
 container-test: | $(VENV)/.ready
 	tests/container/container_test.sh

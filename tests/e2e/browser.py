@@ -62,14 +62,16 @@ window.addEventListener("load", async function () {
 </script>"""
 
 
-def look(page: Path, script: str = "return null;") -> dict[str, Any]:
+def look(page: Path, script: str = "return null;", library: str = "") -> dict[str, Any]:
     """Open a copy of a page beside it, run a script in it, return what was found.
 
     Keys: ``images`` (number), ``blank`` (those not shown), ``problems`` (errors and warnings),
     ``requests`` (other than of files), ``result`` (what the script returns). In the script,
-    ``await until(test)`` waits for something.
+    ``await until(test)`` waits for something; ``library`` is a script that it needs.
     """
-    text = page.read_text(encoding="utf-8").replace("<head>", "<head>" + _BEFORE, 1)
+    inline = library.replace("</script", "<\\/script")
+    first = f"{_BEFORE}<script>{inline}</script>"
+    text = page.read_text(encoding="utf-8").replace("<head>", f"<head>{first}", 1)
     probe = page.with_name(f"probe-{page.name}")
     probe.write_text(text.replace("</body>", (_AFTER % script) + "</body>", 1), encoding="utf-8")
     try:

@@ -127,6 +127,26 @@ def test_the_group_page_and_its_viewer_work_in_a_browser(group8: Run) -> None:
     assert viewer["result"]["layers"] == 6  # three configurations, two classes
 
 
+AUDITED = """
+await until(function () {
+  return !document.getElementById("view") || document.body.dataset.state === "ready";
+});
+var found = await axe.run(document, { resultTypes: ["violations"] });
+return found.violations.map(function (v) { return v.impact + ": " + v.id; });
+"""
+
+
+@needs_chromium
+@pytest.mark.skipif("AXE" not in os.environ, reason="needs axe-core: run `make accessibility`")
+@pytest.mark.parametrize(
+    "name", ["group_quick.html", "group_quick_viewer.html", "group_qc.html", "sub-01.html"]
+)
+def test_axe_finds_nothing_serious(group8: Run, name: str) -> None:
+    found = look(group8.out / name, AUDITED, Path(os.environ["AXE"]).read_text())
+    sound(found)
+    assert not [one for one in found["result"] if one.startswith(("serious", "critical"))]
+
+
 def test_participants_are_never_in_two_sets(group8: Run) -> None:
     folder = group8.out / "group" / "quick"
     for split in {row["split"] for row in rows(folder / "splits.tsv")}:
