@@ -44,7 +44,7 @@ presets: | $(VENV)/.ready
 	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py -n $(NPROCS) --dist worksteal
 
 experiments: | $(VENV)/.ready
-	EXPERIMENTS=1 $(BIN)/python -m pytest tests/e2e/test_cheat.py
+	EXPERIMENTS=1 $(BIN)/python -m pytest tests/e2e/test_cheat.py tests/e2e/test_strategies.py
 
 accessibility: | $(VENV)/.ready
 	mkdir -p build/axe && cd build/axe && npm pack --silent axe-core && tar xzf axe-core-*.tgz

@@ -20,6 +20,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from leaderboard_cohorts import make_maps, people
@@ -85,6 +86,10 @@ CONFIGURATIONS = {
 
 
 def main() -> None:
+    run_all(parser().parse_args())
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--cohort", nargs="+", choices=list(COHORTS), default=["cheat", "honest"])
@@ -94,7 +99,10 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[5], help="one cohort each")
     parser.add_argument("--figure", type=Path)
-    options = parser.parse_args()
+    return parser
+
+
+def run_all(options: argparse.Namespace) -> None:
     for name in options.cohort:
         for seed in options.seeds:
             folder = make(name, seed, options)
@@ -167,13 +175,7 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 def tell_cheat(folder: Path) -> None:
     """Print scores, groups and verdicts beside who has a marker."""
-    spray = spray_folder(folder)
-    marked_people = set(json.loads((folder / "marked.json").read_text()))
-    clusters = rows(spray / "A_T1w" / "clusters.tsv")
-    marked = [row["participant_id"] in marked_people for row in clusters]
-    verdicts = [row for row in rows(spray / "verdicts.tsv") if row["space"] == "T1w"]
-    suspect = {row["cluster"] for row in verdicts if row["finding"] == "suspicious"}
-    named = [row["cluster"] in suspect for row in clusters]
+    clusters, marked, named, verdicts = judged(folder)
     print(f"== {folder.name}: {len(clusters)} heatmaps, {sum(marked)} with a marker")
     print(f"   balanced accuracy {accuracy(folder, 'A'):.2f}")
     for cluster in sorted({row["cluster"] for row in clusters}):
@@ -184,6 +186,17 @@ def tell_cheat(folder: Path) -> None:
     )
     for row in verdicts:
         print("   " + json.dumps(row))
+
+
+def judged(folder: Path) -> tuple[list[dict[str, str]], list[bool], list[bool], list[Any]]:
+    """Heatmaps, who of them has a marker, who is in a suspicious group, and the verdicts."""
+    spray = spray_folder(folder)
+    marked_people = set(json.loads((folder / "marked.json").read_text()))
+    clusters = rows(spray / "A_T1w" / "clusters.tsv")
+    marked = [row["participant_id"] in marked_people for row in clusters]
+    verdicts = [row for row in rows(spray / "verdicts.tsv") if row["space"] == "T1w"]
+    suspect = {row["cluster"] for row in verdicts if row["finding"] == "suspicious"}
+    return clusters, marked, [row["cluster"] in suspect for row in clusters], verdicts
 
 
 def tell_iron(folder: Path) -> None:
@@ -201,7 +214,7 @@ def tell_iron(folder: Path) -> None:
                   f"{adjusted_rand_score(guess, labels):.2f}")  # fmt: skip
             tested = rows(spray_folder(folder) / f"{configuration}_{space}" / "confounds.tsv")
             for row in tested:
-                if row["kind"] == "expected" or row["covariate"] == VOLUME:
+                if row["kind"] == "expected" or row["covariate"].startswith(VOLUME):
                     print(
                         f"     cluster {row['cluster']}, {row['covariate']}: effect size "
                         f"{row['effect_size']}, q {row['q']}, within diagnosis q {row['q_within']}"

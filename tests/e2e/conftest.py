@@ -29,6 +29,7 @@ FILES = (
     "real_data",
     "presets",
     "cheat",
+    "strategies",
 )
 EMBEDDED = "MNI152NLin2009aSym"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
