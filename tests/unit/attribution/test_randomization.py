@@ -8,7 +8,7 @@ import torch
 from chains import conv_net, maps, scramble
 from torch import nn
 
-from bids_xai.attribution import explain
+from bids_xai.attribution import METHODS, explain
 from bids_xai.attribution.randomization import (
     LIMIT,
     randomised,
@@ -179,9 +179,7 @@ def test_explaining_is_possible_within(nets) -> None:
     assert torch.equal(before, explain("lrp-epsilon", model, volumes))
 
 
-@pytest.mark.parametrize(
-    "method", ["lrp-zplus", "lrp-alphabeta", "lrp-0", "lrp-epsilon", "lrp-gamma"]
-)
+@pytest.mark.parametrize("method", [name for name in METHODS if name.startswith("lrp-")])
 def test_maps_of_a_trained_network_rank_the_cubes(trained, method: str) -> None:
     """Most relevant first lies above random, and random above least relevant first."""
 
