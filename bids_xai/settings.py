@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+LEVELS = ("participant", "group")
 EMBEDDED_TEMPLATE = "MNI152NLin2009aSym"
 DEFAULT_TEMPLATE = "MNI152NLin2009cAsym"
 RELEVANCE_RESOLUTION = 2  # of the template grid relevance is reported on

@@ -10,6 +10,7 @@ from typing import Any
 
 import bids_xai
 from bids_xai import errors
+from bids_xai.settings import LEVELS
 
 _EXIT_CODES = {
     errors.SOME_FAILED: "Some sessions failed; the log names them. The others are finished.",
@@ -85,7 +86,7 @@ def _input(action: argparse.Action) -> dict[str, Any]:
     if action.nargs == "+":
         found |= {"list": True, "min-list-entries": 1}
     if action.dest == "analysis_level":
-        found["value-choices"] = ["participant", "group"]
+        found["value-choices"] = list(LEVELS)
     elif action.choices is not None:
         found["value-choices"] = list(action.choices)
     return found

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_xai import errors
-from bids_xai.cli.parser import LEVELS, parse_settings
+from bids_xai.cli.parser import parse_settings
 from bids_xai.errors import CannotCreateError, UsageError, UserError
-from bids_xai.settings import RunSettings
+from bids_xai.settings import LEVELS, RunSettings
 
 LOG = logging.getLogger("bids_xai")
 INTERRUPTED = 130

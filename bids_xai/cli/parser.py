@@ -15,9 +15,13 @@ from bids_xai.cli.boutiques import PrintDescriptor
 from bids_xai.core.relaxometry import R2STAR_METHODS
 from bids_xai.errors import UsageError
 from bids_xai.group import STEPS
-from bids_xai.settings import DEFAULT_TEMPLATE, EMBEDDED_TEMPLATE, OutputSpace, RunSettings
-
-LEVELS = ("participant", "group")
+from bids_xai.settings import (
+    DEFAULT_TEMPLATE,
+    EMBEDDED_TEMPLATE,
+    LEVELS,
+    OutputSpace,
+    RunSettings,
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("bids_dir", type=Path, help="folder of the raw BIDS dataset")
     parser.add_argument("output_dir", type=Path, help="folder for the derivatives and reports")
-    parser.add_argument("analysis_level", metavar="{participant,group}", help="what to do")
+    parser.add_argument("analysis_level", metavar=f"{{{','.join(LEVELS)}}}", help="what to do")
     _bids_options(parser.add_argument_group("BIDS"))
     _performance_options(parser.add_argument_group("performance"))
     _workflow_options(parser.add_argument_group("workflow (participant level)"))

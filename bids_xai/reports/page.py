@@ -89,6 +89,11 @@ class Section:
 
 def render(title: str, lead: str, sections: Sequence[Section]) -> str:
     """Return a complete HTML page, self-contained but for pictures given as paths."""
+    return filled("page.html", title=title, lead=lead, sections=sections)
+
+
+def filled(template: str, **values: object) -> str:
+    """Return a template of this package with its values; text is escaped unless marked safe."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -98,8 +103,7 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("page.html")
-    return page.render(title=title, lead=lead, sections=sections) + "\n"
+    return environment.get_template(template).render(**values) + "\n"
 
 
 def embedded(image: bytes, alt: str, caption: str) -> Picture:

@@ -25,7 +25,7 @@ from bids_xai.bids.files import nifti_bytes, write_bytes, write_text
 from bids_xai.bids.images import Volume
 from bids_xai.core.inputs import centred_grid, covering_shape, nearest_on_grid, resample_grid
 from bids_xai.figures.scene import grey_window
-from bids_xai.reports.page import Text
+from bids_xai.reports.page import Text, filled
 from bids_xai.reports.volumes import is_signed, on_grid, positive_window
 
 FOLDER = "viewer"
@@ -180,12 +180,5 @@ def _region_volumes(base: Volume, regions: Regions) -> dict[str, Any]:
 
 
 def _page(title: str, content: Mapping[str, Any], source: str) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("bids_xai.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
-    page = environment.get_template("viewer.html")
-    return page.render(title=title, content=data, source=source) + "\n"
+    return filled("viewer.html", title=title, content=data, source=source)

@@ -12,7 +12,7 @@ from bids_xai.reports.group_maps import OUTCOMES, group_means, template_backgrou
 from bids_xai.reports.session import anat_folder, sessions_of, sidecar_of
 from bids_xai.reports.study import Study
 from bids_xai.reports.viewer import Layer, Regions, study_page, write_viewer
-from bids_xai.reports.volumes import Folder, ImageFile, load, template_at_hand
+from bids_xai.reports.volumes import Folder, ImageFile, is_at_hand, load
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.label_tables import read_label_table
 from bids_xai.templates.lookup import load_atlas
@@ -98,7 +98,7 @@ def _template_regions(study: Study) -> Regions | None:
     template = str(study.description.get("template") or "")
     resolution = int(study.description.get("resolution", 2))
     space = OutputSpace(template, resolution) if template else None
-    if space is None or template_at_hand(space) is None:
+    if space is None or not is_at_hand(space):
         return None
     try:
         atlas = load_atlas(space)

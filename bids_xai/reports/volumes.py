@@ -110,13 +110,18 @@ def is_signed(values: Floats) -> bool:
 
 def template_at_hand(space: OutputSpace) -> Template | None:
     """Return a template in RAS order if that needs no network, else ``None``."""
-    if space.template != EMBEDDED_TEMPLATE and not _is_cached(space):
+    if not is_at_hand(space):
         return None
     try:
         template = load_template(space)
     except UserError:
         return None
     return Template(template.name, template.brain.canonical(), template.mask.canonical())
+
+
+def is_at_hand(space: OutputSpace) -> bool:
+    """Whether a template can be had without a network."""
+    return space.template == EMBEDDED_TEMPLATE or _is_cached(space)
 
 
 def _is_cached(space: OutputSpace) -> bool:

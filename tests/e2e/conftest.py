@@ -35,6 +35,15 @@ EMBEDDED = "MNI152NLin2009aSym"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
+def on_demand(variable: str, reason: str) -> list[pytest.MarkDecorator]:
+    """Marks of long tests that run where an environment variable is set."""
+    return [
+        pytest.mark.slow,
+        pytest.mark.timeout(3000),
+        pytest.mark.skipif(variable not in os.environ, reason=reason),
+    ]
+
+
 @dataclass(frozen=True)
 class Finished:
     """A finished command."""

@@ -6,21 +6,15 @@ Six trainings, so it runs on demand: ``make experiments``. The whole figure over
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import on_demand
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(3000),
-    pytest.mark.skipif(
-        "EXPERIMENTS" not in os.environ, reason="trainings on many scans: run `make experiments`"
-    ),
-]
+pytestmark = on_demand("EXPERIMENTS", "trainings on many scans: run `make experiments`")
 
 EFFECTS = (15.0, 60.0)
 STRONG = 5.0  # guidance weight

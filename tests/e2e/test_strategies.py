@@ -6,22 +6,16 @@ with more iron: ``benchmarks/strategies.py``.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import on_demand
 from sklearn.metrics import adjusted_rand_score
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(3000),
-    pytest.mark.skipif(
-        "EXPERIMENTS" not in os.environ, reason="trainings on many scans: run `make experiments`"
-    ),
-]
+pytestmark = on_demand("EXPERIMENTS", "trainings on many scans: run `make experiments`")
 
 
 @pytest.fixture(scope="module")
