@@ -8,7 +8,15 @@ from typing import Any
 from leaderboard_plan import CONFIGURATIONS, GUIDED_BY, PLACES, SIZES, TRAINED, Cohort
 from leaderboard_table import number
 
-from bids_xai.core.ground_truth import HIDDEN, LEAST_POINTING, LESS, NEITHER, NOT_USED, REMOVED
+from bids_xai.core.ground_truth import (
+    HIDDEN,
+    LEAST_POINTING,
+    LESS,
+    NEITHER,
+    NOT_USED,
+    REMOVED,
+    UNTOLD,
+)
 from bids_xai.errors import BadDataError
 
 Row = Mapping[str, str]
@@ -19,8 +27,11 @@ _VERDICTS = {
     NOT_USED: "A loses no accuracy that could be told without markers: there is nothing to remove",
     REMOVED: "stopped using it: it loses less than A, and no loss of its own could be told",
     LESS: "uses it less than A, but still uses it",
-    HIDDEN: "only stopped showing it: it loses as much as A, and shows less",
+    HIDDEN: "only stopped showing it: it loses accuracy without markers, not less than A that "
+    "could be told, and shows less",
     NEITHER: "neither stopped using it nor stopped showing it",
+    UNTOLD: "it cannot be told whether it uses it: neither a loss of its own nor a difference from "
+    "the loss of A could be told",
 }
 
 

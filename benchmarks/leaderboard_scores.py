@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ NETWORK_COLUMNS = {
 }
 HEATMAP_COLUMNS = NETWORK_COLUMNS | {
     "method": "Attribution method",
-    "mass_accuracy": "Share of the positive relevance that lies in the true region",
+    "mass_accuracy": "Share of the positive relevance that lies in the true region; 0 without any",
     "rank_accuracy": "Of the K highest voxels, K being the size of the region, the share in it",
     "pointing_game": "1 where the highest voxel lies in the region or one voxel from it, else 0",
     "density_ratio": "Positive relevance per voxel in the region over the rest of the brain",
@@ -177,19 +178,27 @@ def heatmap_rows(
 
 def one_heatmap(model: nn.Module, card: ModelCard, opened: explaining.OpenScan, name: str,
                 region: Bools, marker: Bools | None) -> dict[str, object]:  # fmt: skip
-    """Explain the patients' class of a scan by a method, and score the heatmap."""
+    """Explain the patients' class of a scan by a method, and score the heatmap.
+
+    A map without positive relevance shows nothing, and so finds nothing: its scores are 0.
+    """
     way = explaining.Request(name, name, OPTIONS.get(name, {}))
     started = time.perf_counter()
     relevance = explaining.explain_scan(model, card, opened, way).relevance
     seconds = time.perf_counter() - started
     found = localize(relevance.data, region, tolerance_mm=TOLERANCE_MM, voxel_mm=relevance.voxel_mm)
-    on_marker = None if marker is None else localize(relevance.data, marker).mass_accuracy
+    on_marker = None if marker is None else scored(localize(relevance.data, marker).mass_accuracy)
     return {
-        "mass_accuracy": found.mass_accuracy, "rank_accuracy": found.rank_accuracy,
-        "pointing_game": found.pointing_game, "chance": found.chance,
+        "mass_accuracy": scored(found.mass_accuracy), "rank_accuracy": scored(found.rank_accuracy),
+        "pointing_game": scored(found.pointing_game), "chance": found.chance,
         "density_ratio": density_ratio(relevance.data, region, opened.mask.data > 0),
         "on_marker": on_marker, "seconds": round(seconds, 4),
     }  # fmt: skip
+
+
+def scored(value: float) -> float:
+    """0 where a map has no positive relevance, for which measures are NaN."""
+    return 0.0 if isnan(value) else value
 
 
 def region_of(network: Network, label: str, name: str, opened: explaining.OpenScan) -> Bools:

@@ -90,8 +90,9 @@ GUIDANCE_COLUMNS = {
     "less_shown_low": "on_marker of A less that of this configuration, 95 % interval, low end",
     "less_shown_high": "High end",
     "verdict": "not used: A loses nothing without markers. removed: this one loses less than A, "
-    "and its own interval holds 0. less: less than A, but something. hidden: it loses as much and "
-    "shows less. neither: it loses as much and shows as much",
+    "and its own interval holds 0. less: less than A, but something. hidden: it loses something, "
+    "not less than A, and shows less. neither: the same, and shows as much. untold: neither a loss "
+    "of its own nor a difference from that of A can be told",
 }
 
 

@@ -5,14 +5,15 @@ hopes for. It is suspicious where it goes with a technical covariate (site, scan
 mask) *beyond* what the diagnosis explains, or where its relevance lies outside the brain.
 
 The unit of a test is the participant (repeated scans are not independent): its cluster is that of
-most of its scans, its numbers are means. Text that differs between scans of a participant is
-tested scan by scan.
+most of its scans, its numbers are means. A participant whose text differs between scans (two
+scanners) is one unit for each value, with the cluster of most of the scans that have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,8 @@ ALPHA = 0.01
 """False-discovery rate up to which a covariate counts."""
 LEAST_V, LEAST_RANK = 0.3, 0.5
 """Least Cramér's V and rank-biserial correlation that count."""
+
+MOST_PERMUTATIONS = 500_000
 
 _FEWEST = 2  # units in a cluster, and outside of it
 _CONFOUNDED = 0.8  # effect size of the class on a covariate from which the two are one
@@ -88,27 +91,24 @@ class _Scans:
     people: Ints
 
     def units(self, covariate: Covariate) -> _Units:
-        """The participants that have a value, or the scans where text differs within participants.
+        """The participants that have a value, each once for every text that its scans have.
 
         Of a participant that several models were tested on, the first split counts: its scans
         there share a stratum.
         """
         known = np.flatnonzero(covariate.known)
         _, first, whose = np.unique(self.people[known], return_index=True, return_inverse=True)
-        if covariate.is_text:
-            values = covariate.values[known]
-            if (values != values[first][whose]).any():
-                return self._of(known, self.labels[known], covariate, values)
-        counted = self.splits[known] == self.splits[known[first]][whose]
-        known, whose = known[counted], whose[counted]
+        known = known[self.splits[known] == self.splits[known[first]][whose]]
+        own = covariate.values[known]
+        codes = _codes(list(own)) if covariate.is_text else np.zeros(own.size, dtype=np.int64)
+        units = self.people[known] * (codes.max() + 1) + codes
+        _, first, whose = np.unique(units, return_index=True, return_inverse=True)
         votes = np.zeros((first.size, int(self.labels.max()) + 1))
         np.add.at(votes, (whose, self.labels[known]), 1)
-        _, first = np.unique(self.people[known], return_index=True)
-        own = covariate.values[known]
+        values = own[first]
         if not covariate.is_text:
-            means = np.bincount(whose, weights=own.astype(np.float64)) / np.bincount(whose)
-            return self._of(known[first], votes.argmax(axis=1), covariate, means)
-        return self._of(known[first], votes.argmax(axis=1), covariate, own[first])
+            values = np.bincount(whose, weights=own.astype(np.float64)) / np.bincount(whose)
+        return self._of(known[first], votes.argmax(axis=1), covariate, values)
 
     def _of(
         self, scans: Ints, clusters: Ints, covariate: Covariate,
@@ -144,13 +144,18 @@ def audit(
         the scans. One model by default
     stability, survives : (k,) of :mod:`bids_xai.core.spray_stability`
     places : cluster → where its relevance lies, in words
+    permutations : at least; more where so many tests are made that a single small p value could
+        not reach a false-discovery rate of :data:`ALPHA` (at most :data:`MOST_PERMUTATIONS`)
     """
     models = _codes(splits if splits is not None else [""] * len(labels))
     scans = _Scans(labels, _codes(classes), models, _codes(participants))
     found: list[tuple[int, Covariate, GroupTest, int]] = []
     n_clusters = int(labels.max()) + 1
     notes: list[str] = []
-    for group in _together(covariates, scans):
+    groups = _together(covariates, scans)
+    tests = n_clusters * sum(map(len, groups))
+    permutations = max(permutations, min(MOST_PERMUTATIONS, ceil(2 * tests / ALPHA)))
+    for group in groups:
         for cluster in range(n_clusters):
             found += _tests(cluster, group, permutations, seed)
         notes += [note for covariate, units in group if (note := _confounded(covariate, units))]
@@ -209,18 +214,22 @@ def _tests(
 
 
 def _confounded(covariate: Covariate, units: _Units) -> str | None:
-    """A remark where a technical covariate and the class are nearly one in the cohort itself."""
+    """A remark where a technical covariate and the class are nearly one in the cohort itself.
+
+    That is, where the effect is large and no chance finding (p up to :data:`ALPHA`).
+    """
     if covariate.kind != SUSPECT or covariate.is_share or np.ptp(units.classes) == 0:
         return None
-    effects = []
+    effects = [0.0]
     for name in np.unique(units.classes):
         inside = units.classes == name
         if covariate.is_text:
-            test = text_test(inside, _codes(list(units.values)), inside * 0, permutations=1)
+            test = text_test(inside, _codes(list(units.values)), inside * 0, permutations=999)
         else:
             values = units.values.astype(np.float64)[:, None]
-            (test,) = rank_tests(inside, values, inside * 0, permutations=1)
-        effects.append(abs(test.effect_size))
+            (test,) = rank_tests(inside, values, inside * 0, permutations=999)
+        if test.p <= ALPHA:
+            effects.append(abs(test.effect_size))
     if max(effects) < _CONFOUNDED:
         return None
     return (
@@ -257,13 +266,13 @@ def _counts(
 ) -> bool:  # fmt: skip
     """Whether a cluster goes with a covariate: surely, strongly, and beyond what explains it."""
     q, q_within = rates
-    if covariate.misplaced:
+    if covariate.is_share:
         own, others = means_of(covariate, scans.labels == cluster, scans.splits)
         share, ratio = covariate.least
         if own < share or not own >= ratio * others:
             return False
-    if covariate.is_share and test.effect_size < 0:
-        return False  # less relevance there than elsewhere is no reproach
+        if test.effect_size < 0:
+            return False  # less relevance there than elsewhere is no reproach
     strong = abs(test.effect_size) >= (LEAST_V if covariate.is_text else LEAST_RANK)
     if covariate.kind == EXPECTED:
         return strong and q <= ALPHA

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bids_xai.core.audit_tests import Bools, Floats, GroupTest, Ints
 
 LEAST_SHARE, LEAST_RATIO = 0.25, 1.5
-"""Least share of relevance at a wrong place that counts, and its ratio to the other clusters'."""
+"""Least share of relevance at a place that counts, and its ratio to the other clusters'."""
 
 EXPECTED, SUSPECT, PERSONAL, MODEL = "expected", "suspect", "personal", "model"
 """What a cluster may go with: the diagnosis; site, scanner, quality or the place of relevance; age
@@ -26,10 +26,11 @@ class Covariate:
 
     values : (n,) text (empty: missing) or numbers (NaN: missing)
     kind : see :data:`EXPECTED`; words : how a sentence calls it
-    is_share : the values are shares of relevance
+    is_share : the values are shares of relevance, computed from the maps that made the clusters:
+        they count from ``least`` on, as some difference is certain
     misplaced : they are shares at a place where none should be: no trait of the person, so that
         they count even where the diagnosis explains them
-    least : share, and ratio to other clusters', from which a misplaced share counts
+    least : share, and ratio to other clusters', from which a share of relevance counts
     cluster : the only cluster (from 0) that the values say something about; None for all
     """
 

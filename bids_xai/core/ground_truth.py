@@ -25,7 +25,8 @@ FEWEST = 5
 LEAST_POINTING = 0.5
 """Share of the participants whose highest voxel must lie in the region."""
 
-NOT_USED, REMOVED, LESS, HIDDEN, NEITHER = "not used", "removed", "less", "hidden", "neither"
+NOT_USED, REMOVED, LESS = "not used", "removed", "less"
+HIDDEN, NEITHER, UNTOLD = "hidden", "neither", "untold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,19 +81,19 @@ def participant_means(values: Sequence[float], participants: Sequence[str]) -> d
     return {name: float(np.mean(mine)) for name, mine in found.items()}
 
 
-def interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """Mean and bootstrap interval of one value a participant."""
+def interval(values: Sequence[float]) -> Interval:
+    """Mean and 95 % interval (Student's t) of one value a participant."""
     data = np.asarray(values, np.float64)
     if data.size < FEWEST:
         mean = float(data.mean()) if data.size else float("nan")
         return Interval(mean=mean, low=float("nan"), high=float("nan"), n=data.size)
-    mean, low, high = (float(part) for part in mean_interval(data, seed))
+    mean, low, high = (float(part) for part in mean_interval(data))
     return Interval(mean=mean, low=low, high=high, n=data.size)
 
 
-def paired(first: Mapping[str, float], second: Mapping[str, float], seed: int = 0) -> Interval:
+def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Interval:
     """First less second, over the participants that both have."""
-    return interval([first[name] - second[name] for name in first if name in second], seed)
+    return interval([first[name] - second[name] for name in first if name in second])
 
 
 def finds(gain: Interval, pointing: float) -> bool:
@@ -126,10 +127,14 @@ def shortcut_verdict(plain: Interval, guided: Interval, less_used: Interval,
     less_shown : relevance on the shortcut, of the plain network less that of the guided one
     Returns ``NOT_USED`` where the plain network loses nothing; ``REMOVED`` where the guided one
     loses less and the interval of its own loss holds 0; ``LESS`` where it loses less, but some;
-    ``HIDDEN`` where it only shows less; ``NEITHER`` else.
+    of those that demonstrably lose something and not less than the plain network, ``HIDDEN`` where
+    it shows less and ``NEITHER`` where not; ``UNTOLD`` where neither its own loss nor a difference
+    from that of the plain network can be told.
     """
     if not plain.above_zero:
         return NOT_USED
     if less_used.above_zero:
         return LESS if guided.above_zero else REMOVED
+    if not guided.above_zero:
+        return UNTOLD
     return HIDDEN if less_shown.above_zero else NEITHER

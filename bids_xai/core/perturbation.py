@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from bids_xai.errors import BadDataError, UsageError
 
@@ -45,7 +47,8 @@ class CubePlan:
         best cube that does not overlap those taken before (so that a small stride makes sense)
     ordering : by the ``sum`` of relevance over a cube, or of its ``absolute`` value
     steps : most steps of a curve (L)
-    per_step : cubes replaced a step; 0 for so many that the steps replace a quarter of all
+    per_step : cubes replaced a step; 0 spreads a quarter of all cubes over the steps as evenly as
+        whole numbers allow (fewer steps where there are fewer cubes to replace)
     """
 
     edge: tuple[int, int, int]
@@ -102,8 +105,7 @@ class Perturbation:
         self.boxes = self._boxes(plan.stride)
         if not len(self.boxes):
             raise BadDataError("The volume is empty", fix="look at the map")
-        quarter = len(self._boxes(plan.edge)) // 4
-        self.per_step = plan.per_step or max(1, quarter // plan.steps)
+        self.sizes = self._sizes()
         self.start: Curves = np.asarray(predict(volume[None])[0], np.float64)
 
     def by_relevance(self, relevance: Floats, order: str) -> Curves:
@@ -136,19 +138,27 @@ class Perturbation:
         boxes = cube_boxes(self.volume.shape, self.plan.edge, stride)
         return boxes[box_sums(self.volume != 0, boxes) > 0.5]
 
-    def _taken(self, order: npt.NDArray[np.intp]) -> Boxes:
-        """The boxes that are replaced, in order; a whole number of steps of them."""
-        wanted = self.plan.steps * self.per_step
+    def _sizes(self) -> list[int]:
+        """Cubes replaced in every step (L,); see :class:`CubePlan`."""
+        if self.plan.per_step:
+            return [self.plan.per_step] * self.plan.steps
+        quarter = ceil(len(self._boxes(self.plan.edge)) / 4)
+        steps = min(self.plan.steps, quarter)
+        return [quarter * (k + 1) // steps - quarter * k // steps for k in range(steps)]
+
+    def _taken(self, order: npt.NDArray[np.intp]) -> list[Boxes]:
+        """The boxes that are replaced, in order, one array a step; whole steps alone."""
+        wanted = sum(self.sizes)
         boxes = self.boxes[order]
         boxes = _apart(boxes, wanted) if self.plan.placement == "greedy" else boxes[:wanted]
-        return boxes[: len(boxes) // self.per_step * self.per_step]
+        ends = np.cumsum(self.sizes)
+        return np.split(boxes, ends[ends <= len(boxes)])[:-1]
 
-    def _drops(self, boxes: Boxes, draw: int) -> Curves:
+    def _drops(self, steps: Sequence[Boxes], draw: int) -> Curves:
         """``f(x_0) - f(x_k)`` (L + 1, n_classes) for k = 0 … L; a few volumes at a time."""
         noise = np.random.default_rng([*self._key, 0, draw]).uniform(
             self._low, self._high, self.volume.shape
         )
-        steps = boxes.reshape(-1, self.per_step, 3, 2)
         at_once = max(1, BATCH_VOXELS // self.volume.size)
         changed = self.volume.copy()
         drops = [np.zeros((1, len(self.start)))]
@@ -168,19 +178,19 @@ def aopc(drops: Curves) -> Curves:
     return means
 
 
-def mean_interval(
-    values: Floats, seed: int = 0, draws: int = 2000
-) -> tuple[Curves, Curves, Curves]:
-    """Mean over the first axis, and its 2.5 and 97.5 percentiles when that axis is drawn again.
+def mean_interval(values: Floats) -> tuple[Curves, Curves, Curves]:
+    """Mean over the first axis and both ends of its 95 % interval by Student's t.
 
-    values : (n, ...), one line a participant; the bootstrap of Efron 1979, percentile interval
+    values : (n, ...), one line a participant; of a single one the ends are NaN
+    A bootstrap of so few participants as are explained here would give too narrow an interval: of
+    six, its lower end lies above a true mean of 0 three times as often as it should.
     """
-    rng = np.random.default_rng(seed)
-    means = np.stack([
-        values[rng.integers(0, len(values), len(values))].mean(axis=0) for _ in range(draws)
-    ])  # fmt: skip
-    low, high = np.percentile(means, (2.5, 97.5), axis=0)
-    return np.asarray(values.mean(axis=0)), np.asarray(low), np.asarray(high)
+    n = len(values)
+    mean = np.asarray(values.mean(axis=0), np.float64)
+    if n < 2:
+        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    half = stats.t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    return mean, np.asarray(mean - half), np.asarray(mean + half)
 
 
 def cube_boxes(

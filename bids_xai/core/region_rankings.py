@@ -27,9 +27,13 @@ def top(values: Floats, n: int = TOP) -> Ints:
 def overlap(first: Sequence[int] | Ints, second: Sequence[int] | Ints, n: int = TOP) -> float:
     """Share (0 to 1) of the ``n`` places that two rankings fill with the same regions.
 
-    The order within them does not count. Source: boehle2019, figure 7; eitel-ritter2019, table 2.
+    The order within them does not count. Of rankings that have fewer, the places are as many as
+    the longer one has; NaN where there are none. Source: boehle2019, figure 7; eitel-ritter2019,
+    table 2.
     """
-    return len(set(map(int, first)) & set(map(int, second))) / n
+    places = min(n, max(len(first), len(second)))
+    both = set(map(int, first[:n])) & set(map(int, second[:n]))
+    return len(both) / places if places else float("nan")
 
 
 def most_different(vectors: Floats, people: Sequence[str]) -> tuple[int, int, float] | None:

@@ -133,7 +133,7 @@ def spray(
         n_components=spectrum.n_components,
         neighbours=neighbours,
         n_neighbors=used,
-        notes=_notes(n, n_neighbors, chosen, spectrum, neighbours),
+        notes=_notes(n, n_neighbors, chosen, max_clusters, spectrum, neighbours),
     )  # fmt: skip
 
 
@@ -164,7 +164,12 @@ def _check(features: Maps, n_neighbors: int, max_clusters: int, n_clusters: int 
 
 
 def _notes(
-    n: int, n_neighbors: int, chosen: int, spectrum: Spectrum, neighbours: Neighbours
+    n: int,
+    n_neighbors: int,
+    chosen: int,
+    max_clusters: int,
+    spectrum: Spectrum,
+    neighbours: Neighbours,
 ) -> tuple[str, ...]:
     notes = []
     if n < n_neighbors:
@@ -175,6 +180,11 @@ def _notes(
         notes.append(
             f"the neighbour graph falls into {spectrum.n_components} unconnected parts: as many "
             "eigenvalues are zero, and the eigengap cannot join the parts"
+        )
+    if spectrum.n_components > max_clusters:
+        notes.append(
+            f"there are more parts than the {max_clusters} clusters that are looked for: the "
+            "eigengap cannot tell their number"
         )
     if spectrum.n_components > chosen > 1:
         notes.append(f"with {chosen} clusters some clusters hold several unconnected parts")

@@ -20,7 +20,9 @@ def _plain(values: Row) -> Row:
 def _sum_normalised(values: Row) -> Row:
     total = float(values.sum(dtype=np.float64))
     size = float(np.abs(values).sum(dtype=np.float64))
-    if abs(total) <= 1e-6 * size or size == 0:
+    if size == 0:
+        return values  # an empty map has no shares, and is like other empty maps
+    if abs(total) <= 1e-6 * size:
         raise BadDataError(
             f"a map whose values sum to {total:.3g} cannot be divided by its sum",
             fix='use spray.features = "plain", or a relevance that does not cancel',

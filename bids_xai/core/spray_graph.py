@@ -144,11 +144,14 @@ def _lanczos(scaled: Any, count: int) -> tuple[Floats, Floats]:
 def largest_gap(gaps: Floats, max_clusters: int) -> int:
     """k in 1..max_clusters with the largest gap between eigenvalues k and k + 1; first of ties.
 
-    Gaps closer than rounding count as ties.
+    Gaps closer than rounding count as ties. Where no gap is larger than 0, as in a graph of more
+    unconnected parts than ``max_clusters``, the largest k that is allowed.
     """
     allowed = gaps[:max_clusters]
     if not allowed.size:
         return 1
+    if allowed.max() <= _TIE:
+        return int(allowed.size)
     return int(np.argmax(allowed >= allowed.max() - _TIE)) + 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from bids_xai.core.comparisons import holm
 from bids_xai.core.permutation import PERMUTATIONS, CorrelationTests, pearson_permutations
 from bids_xai.core.region_names import joined_sums
 from bids_xai.group.atlas_gain import Groups, mean_of
-from bids_xai.group.atlas_values import Bools, Floats, Part, Row, View
+from bids_xai.group.atlas_values import Bools, Floats, Ints, Part, Row, View
 from bids_xai.group.atlas_volumes import Biology
 
 FEWEST = 4  # participants of a correlation
@@ -72,9 +73,8 @@ def biology_rows(
                 if values is None:
                     continue
                 found = _correlated(view.sums, values, members, people, seed)
-                if found is not None:
-                    more = {**about, "measure": measure, "source": source}
-                    yield from _region_rows(view, *found, more)
+                more = {**about, "measure": measure, "source": source}
+                yield from _region_rows(view, found, more)
         yield from _whole_rows(views[0].totals, known, members, people, about)
 
 
@@ -82,39 +82,60 @@ def _of_view(volumes: Floats | None, view: View) -> Floats | None:
     return None if volumes is None else joined_sums(volumes, view.regions)
 
 
-def _correlated(
-    x: Floats, y: Floats, members: Bools, people: Any, seed: int
-) -> tuple[CorrelationTests, Floats, Bools] | None:
-    """Correlate over participants; also the mean of y, and which columns are known of all."""
-    y_all = y if y.ndim == 2 else y[:, None]
+@dataclass(frozen=True)
+class _Correlated:
+    """Columns (m,) whose numbers are known of the same participants, their tests and means of y."""
+
+    columns: Ints
+    tests: CorrelationTests
+    means: Floats
+
+
+def _correlated(x: Floats, y: Floats, members: Bools, people: Any, seed: int) -> list[_Correlated]:
+    """Correlate x and y (n_maps, m or one) over the participants of whom a column is known.
+
+    A column that fewer than :data:`FEWEST` participants have is left out.
+    """
+    y_all = np.broadcast_to(y if y.ndim == 2 else y[:, None], x.shape)
     usable = members & np.isfinite(y_all).any(axis=1)
-    names = np.unique(people[usable])
-    if names.size < FEWEST:
-        return None
-    by_person = [usable & (people == name) for name in names]
+    by_person = [usable & (people == name) for name in np.unique(people[usable])]
+    if not by_person:
+        return []
     first = np.array([mean_of(x[mine]) for mine in by_person])
     second = np.array([mean_of(y_all[mine]) for mine in by_person])
-    known = np.isfinite(first).all(axis=0) & np.isfinite(second).all(axis=0)
-    if not known.any():
-        return None
-    paired = second[:, known] if y.ndim == 2 else second[:, 0]
-    tests = pearson_permutations(first[:, known], paired, permutations=PERMUTATIONS, seed=seed)
-    return tests, np.broadcast_to(second, first.shape)[:, known].mean(axis=0), known
+    known = np.isfinite(first) & np.isfinite(second)
+    found = []
+    patterns, pattern_of = np.unique(known, axis=1, return_inverse=True)
+    for number, those in enumerate(patterns.T):
+        if those.sum() < FEWEST:
+            continue
+        columns = np.flatnonzero(pattern_of.ravel() == number)
+        a, b = first[those][:, columns], second[those][:, columns]
+        tests = pearson_permutations(
+            a, b if y.ndim == 2 else b[:, 0], permutations=PERMUTATIONS, seed=seed
+        )
+        found.append(_Correlated(columns, tests, b.mean(axis=0)))
+    return found
 
 
 def _region_rows(
-    view: View, tests: CorrelationTests, means: Floats, known: Bools, about: Mapping[str, Any]
+    view: View, found: Sequence[_Correlated], about: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    corrected = np.full(tests.p_value.size, np.nan)
-    defined = np.isfinite(tests.p_value)
-    corrected[defined] = holm(tests.p_value[defined])
-    for column, place in enumerate(np.flatnonzero(known)):
-        region = view.regions[place]
+    lines = sorted(
+        (int(place), one, column)
+        for one in found for column, place in enumerate(one.columns)
+    )  # fmt: skip
+    p_values = np.array([one.tests.p_value[column] for _, one, column in lines])
+    corrected = np.full(p_values.size, np.nan)
+    defined = np.isfinite(p_values)
+    corrected[defined] = holm(p_values[defined])
+    for (place, one, column), p_holm in zip(lines, corrected, strict=True):
+        region, tests = view.regions[place], one.tests
         yield {
             **about, "atlas": view.atlas, "index": region.index, "name": region.name,
-            "r": tests.r[column], "p_value": tests.p_value[column], "p_holm": corrected[column],
+            "r": tests.r[column], "p_value": tests.p_value[column], "p_holm": p_holm,
             "n": tests.n, "n_permutations": tests.n_permutations, "exact": tests.exact,
-            "mean": means[column],
+            "mean": one.means[column],
         }  # fmt: skip
 
 
@@ -123,13 +144,12 @@ def _whole_rows(
 ) -> Iterator[dict[str, Any]]:
     """The sum of the whole map with the lesion load, and the share of relevance in lesions."""
     common = {**about, "name": _WHOLE, "source": "lesion mask"}
-    found = _correlated(totals[:, None], known.lesion_load, members, people, about["seed"])
-    if found is not None:
-        tests, means, _ = found
+    for one in _correlated(totals[:, None], known.lesion_load, members, people, about["seed"]):
+        tests = one.tests
         yield {
             **common, "measure": "lesion_load", "r": tests.r[0], "p_value": tests.p_value[0],
             "p_holm": tests.p_value[0], "n": tests.n, "n_permutations": tests.n_permutations,
-            "exact": tests.exact, "mean": means[0],
+            "exact": tests.exact, "mean": one.means[0],
         }  # fmt: skip
     usable = members & np.isfinite(known.lesion_share)
     names = np.unique(people[usable])

@@ -18,6 +18,7 @@ OUTCOMES = ("TP", "FN", "TN", "FP")
 OTHERS = "others"
 FEWEST_REGIONS = 2 * TOP  # with fewer, chance alone fills most of the same leading places
 _NEAR_ZERO = 1e-6  # of the mean relevance of all regions together: the quotient says nothing
+_CANCELLED = 0.01  # of the mean magnitude of a region: likewise
 _QUANTILES = {"025": 0.025, "250": 0.25, "500": 0.5, "750": 0.75, "975": 0.975}
 _OF_A_RANKING = ("configuration", "method", "atlas", "merged", "group", "metric")
 METRICS = ("sum", "abs_sum", "density", "gain")
@@ -114,29 +115,38 @@ class GroupMeans:
     density: Floats
     share: Floats
     gain: Floats
+    gain_ranked: Floats
+    """The gain where the controls' mean is positive: a ratio of negative sums leads nowhere."""
 
     @classmethod
     def of(cls, view: View, members: Bools, controls: Bools) -> GroupMeans:
         """Average a group of scans, and divide by the mean of the controls."""
         own = mean_of(view.sums[members])
+        gain = gain_of(own, view, controls)
         return cls(
             own, mean_of(view.abs_sums[members]), mean_of(view.densities[members]),
-            mean_of(view.shares[members]), gain_of(own, view, controls),
+            mean_of(view.shares[members]), gain,
+            np.where(mean_of(view.sums[controls]) > 0, gain, np.nan),
         )  # fmt: skip
 
     def metric(self, name: str) -> Floats:
-        """One of ``METRICS`` by name."""
-        values: Floats = getattr(self, name)
+        """One of ``METRICS`` by name, as far as it can be ranked."""
+        values: Floats = getattr(self, "gain_ranked" if name == "gain" else name)
         return values
 
 
 def gain_of(means: Floats, view: View, controls: Bools) -> Floats:
     """Mean sums over those of the controls, NaN where these are next to nothing.
 
-    Next to nothing: below a millionth of what all regions together hold in a mean scan.
+    Next to nothing: below a millionth of what all regions together hold in a mean scan, or, of
+    signed relevance, what is left where positive and negative relevance cancel (below a hundredth
+    of the sum of its magnitudes).
     """
     reference = mean_of(view.sums[controls])
-    least = _NEAR_ZERO * float(np.nansum(np.abs(view.sums).mean(axis=0)))
+    least = np.maximum(
+        _NEAR_ZERO * float(np.nansum(np.abs(view.sums).mean(axis=0))),
+        _CANCELLED * mean_of(view.abs_sums[controls]),
+    )
     return divide(means, np.where(np.abs(reference) > least, reference, 0.0))
 
 

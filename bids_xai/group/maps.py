@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -155,3 +156,18 @@ def _with_companions(file: Path, table: Input, template: str) -> MapFiles:
     if mask is None or (template and transform is None):
         return MapFiles(file, mask, transform, "brain mask or transform to the template missing")
     return MapFiles(file, mask, transform)
+
+
+def known_scan(context: GroupContext, scans: Mapping[str, Scan], row: Mapping[str, str]) -> Scan:
+    """The scan, by name, whose heatmap a row of ``predictions.tsv`` names.
+
+    Raises :class:`BadDataError` where it is not among them, as after a change of the cohort.
+    """
+    name = scan_name(Path(row["relevance"]).name)
+    if name not in scans:
+        raise BadDataError(
+            f"the scan {name} is not in the cohort any more",
+            file=context.folder / "predictions.tsv",
+            fix="run the group level again with --steps train explain before this step",
+        )  # fmt: skip
+    return scans[name]

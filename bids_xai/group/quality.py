@@ -14,6 +14,7 @@ import bids_xai
 from bids_xai.bids.stamps import fingerprint
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
 from bids_xai.group.explain import requests
+from bids_xai.group.maps import known_scan
 from bids_xai.group.quality_curves import AOPC_COLUMNS, curve_rows
 from bids_xai.group.quality_randomization import RANDOMIZATION_COLUMNS, randomization_rows
 from bids_xai.group.quality_scans import (
@@ -75,7 +76,7 @@ def run(context: GroupContext) -> list[Path]:
         written += write_table(folder / f"{name}.tsv", found[name], columns)
     summary = [
         *network_verdicts(rows, context.study.target),
-        *aopc_verdicts(found["aopc"], context.settings.random_seed),
+        *aopc_verdicts(found["aopc"]),
         *randomization_verdicts(found["randomization"]),
         *localization_verdicts(found["localization"]),
         *conservation_verdicts(found["conservation"]),
@@ -99,6 +100,8 @@ class _Checks:
         """Check the heatmaps of one configuration."""
         quality, jobs = self.context.study.quality, jobs_of(rows)
         scans = scans_by_name(self.context, rows[0]["configuration"], self._every)
+        for row in rows:
+            known_scan(self.context, scans, row)
         perturbed = chosen(jobs, quality.scans, self.seed, explains_its_prediction)
         explained = chosen(jobs, quality.randomization_scans, self.seed)
         for job in jobs:
@@ -146,7 +149,10 @@ class _Checks:
             return
         template = template_of(self.context, job)
         files = [
-            file for name in job.rows for file in truth_files(root, scans[name], template).values()
+            file
+            for name in job.rows
+            for those in truth_files(root, scans[name], template).values()
+            for file in those
         ]
         if not files:
             LOG.warning("no true region of any scan of configuration %s in %s",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bids_xai.core.perturbation import ORDERS, CubePlan, Perturbation, aopc
 from bids_xai.errors import naming
 from bids_xai.group.quality_scans import (
+    SCAN,
     SCAN_COLUMNS,
     Explained,
     Job,
@@ -29,6 +30,7 @@ AOPC_COLUMNS = SCAN_COLUMNS | {
     "sd": "Standard deviation of aopc over repetitions (random orders, draws of noise); n/a for "
     "one",
     "drop": "Fall in probability of the predicted class at this step, mean over repetitions",
+    **SCAN,
 }
 NOISE_PERCENTILES = (1.0, 99.0)
 """Of the input in the brain: noise is drawn uniformly between them."""

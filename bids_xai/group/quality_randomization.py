@@ -7,7 +7,7 @@ from typing import Any
 
 from bids_xai.attribution.randomization import MODES, randomised, stages
 from bids_xai.core.similarity import compare
-from bids_xai.group.quality_scans import SCAN_COLUMNS, Explained, Job, Progress, about
+from bids_xai.group.quality_scans import SCAN, SCAN_COLUMNS, Explained, Job, Progress, about
 from bids_xai.interfaces.explain import Request
 from bids_xai.models import build
 
@@ -20,6 +20,7 @@ RANDOMIZATION_COLUMNS = SCAN_COLUMNS | {
     "ssim": "Structural similarity with the original map, over voxels whose input is not 0",
     "spearman": "Rank correlation with the original map, over the same voxels",
     "spearman_abs": "Rank correlation of absolute values",
+    **SCAN,
 }
 _SEED_STEP = 7919
 """Keeps the untrained network away from the seeds that trainings start from."""

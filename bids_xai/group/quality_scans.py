@@ -33,6 +33,8 @@ SCAN_COLUMNS = {
     "participant_id": "Participant",
     "session_id": "Session, n/a where the dataset has none",
 }
+SCAN = {"scan": "Scan, with acquisition and run where the dataset has them"}
+"""The last column of the tables: what tells two scans of a session apart."""
 _SAY_EVERY_S = 30.0
 
 
@@ -169,7 +171,9 @@ def part(
 
 def about(row: Row) -> dict[str, str]:
     """The identifying cells of a row."""
-    return {name: row[name] for name in SCAN_COLUMNS}
+    return {name: row[name] for name in SCAN_COLUMNS} | {
+        "scan": scan_name(Path(row["relevance"]).name)
+    }
 
 
 class Progress:

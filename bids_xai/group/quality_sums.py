@@ -9,7 +9,7 @@ import torch
 
 from bids_xai.attribution.lrp import conservation, recipe_of
 from bids_xai.errors import UsageError
-from bids_xai.group.quality_scans import SCAN_COLUMNS, Explained, Job, Row, about
+from bids_xai.group.quality_scans import SCAN, SCAN_COLUMNS, Explained, Job, Row, about
 from bids_xai.interfaces.explain import WHOLE, Request
 from bids_xai.studies.tables import Target
 
@@ -20,6 +20,7 @@ CONSERVATION_COLUMNS = SCAN_COLUMNS | {
     "relevance_sum": "Sum of relevance there",
     "start": "Sum of relevance at the output: 1, a probability or a logit; n/a where not known",
     "share": "relevance_sum / start; n/a where start is not known or nearly 0",
+    **SCAN,
 }
 _NEARLY_ZERO = 1e-6
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,26 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import parse_name
 from bids_xai.core.localization import localize
-from bids_xai.errors import NoInputError, naming
+from bids_xai.errors import BadDataError, NoInputError, naming
 from bids_xai.group.context import GroupContext, Scan
-from bids_xai.group.quality_scans import SCAN_COLUMNS, Job, about
+from bids_xai.group.quality_scans import SCAN, SCAN_COLUMNS, Job, about
 from bids_xai.interfaces import ants_tools
 from bids_xai.interfaces.network_grid import load_region_mask
 
 LOCALIZATION_COLUMNS = SCAN_COLUMNS | {
     "outcome": "TP, FP, TN or FN",
     "region": "True region, by the label or desc of its file",
-    "mass_accuracy": "Share of the positive relevance that lies in the region",
+    "mass_accuracy": "Share of the positive relevance that lies in the region; n/a, like the "
+    "other two measures, of a map without any",
     "rank_accuracy": "Of the K highest voxels, K being the size of the region, the share in it",
     "pointing_game": "1 where the highest voxel lies in the region, else 0",
     "n_voxels": "Size K of the region on the network's grid",
     "chance": "Share of the grid that the region makes up: what a flat map would have",
+    **SCAN,
 }
 TRUTH = "truth"
 _SPACES = ("T1w", "orig")
+_OWN = ("acq", "ce", "rec", "run")
 
 
 def truth_folder(context: GroupContext) -> Path | None:
@@ -42,34 +45,55 @@ def truth_folder(context: GroupContext) -> Path | None:
     return found
 
 
-def truth_files(root: Path, scan: Scan, template: str) -> dict[str, Path]:
-    """Region → mask or label image of a scan; brain masks are no regions.
+def truth_files(root: Path, scan: Scan, template: str) -> dict[str, tuple[Path, ...]]:
+    """Region → masks or label images of a scan that make it up; brain masks are no regions.
 
     Images on the T1w grid count, and images in the template's space for maps that lie there
-    (``template``, empty for maps in T1w space).
+    (``template``, empty for maps in T1w space); not those of another run, acquisition, contrast
+    or reconstruction. Images that differ in ``hemi`` alone are the two sides of one region.
+    Raises :class:`BadDataError` where two others have one name.
     """
     place = root / f"sub-{scan.participant}"
     if scan.session:
         place /= f"ses-{scan.session}"
-    found: dict[str, Path] = {}
+    own = parse_name(f"{scan.name}_x")[0]
+    found: dict[tuple[str, bool], dict[str, Path]] = {}
     files = [f for kind in ("mask", "dseg") for f in sorted(place.glob(f"anat/*_{kind}.nii*"))]
     for file in files:
         entities, suffix, _ = parse_name(file.name)
         name = entities.get("label") or entities.get("desc") or entities.get("atlas") or suffix
         space = entities.get("space", "T1w")
-        if name == "brain" or space not in (*_SPACES, template):
+        other = any(own.get(key, value) != value for key, value in entities.items() if key in _OWN)
+        if name == "brain" or other or space not in (*_SPACES, template):
             continue
-        if name not in found or space == template:
-            found[name] = file
-    return found
+        sides = found.setdefault((name, space == template), {})
+        side = entities.get("hemi", "")
+        if side in sides and suffix == parse_name(sides[side].name)[1]:
+            raise BadDataError(
+                f"{sides[side].name} has the same name for a region ('{name}')", file=file,
+                fix="give them different label- or desc- entities, or remove one",
+            )  # fmt: skip
+        sides.setdefault(side, file)
+    return {
+        name: tuple(found.get((name, True), found.get((name, False), {})).values())
+        for name, _ in found
+    }
 
 
-def region_on_grid(file: Path, like: Volume, scan: Scan, template: str) -> NDArray[np.bool_] | None:
-    """Where a region lies (x, y, z) on the grid of a heatmap; any label of the file counts.
+def region_on_grid(
+    files: Sequence[Path], like: Volume, scan: Scan, template: str
+) -> NDArray[np.bool_] | None:
+    """Where a region lies (x, y, z) on the grid of a heatmap; any label of its files counts.
 
     template : that ``like`` lies in, empty for the space of the T1w image. ``None`` where the way
     from T1w space to it is not known.
     """
+    parts = [_part_on_grid(file, like, scan, template) for file in files]
+    known = [part for part in parts if part is not None]
+    return np.logical_or.reduce(known) if len(known) == len(parts) else None
+
+
+def _part_on_grid(file: Path, like: Volume, scan: Scan, template: str) -> NDArray[np.bool_] | None:
     space = parse_name(file.name)[0].get("space", "T1w")
     if not template or space == template:
         return np.asarray(load_region_mask(file, [], like).data > 0)
@@ -98,8 +122,8 @@ def localization_rows(
             heatmap = read_volume(context.folder / row["relevance"])
             if not regions:  # all heatmaps of a scan have one grid
                 regions = {
-                    region: region_on_grid(file, heatmap, scans[name], template)
-                    for region, file in files.items()
+                    region: region_on_grid(those, heatmap, scans[name], template)
+                    for region, those in files.items()
                 }
             with naming(context.folder / row["relevance"]):
                 rows += _compared(context, row, heatmap, regions)

@@ -75,7 +75,7 @@ def network_verdicts(rows: Iterable[Row], target: Target) -> list[dict[str, Any]
     return found
 
 
-def aopc_verdicts(rows: Iterable[Row], seed: int) -> list[dict[str, Any]]:
+def aopc_verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """Of each method, whether its curve lies above the random one, and that above ``lerf``."""
     found = []
     for (configuration, method), mine in _groups(rows, "configuration", "method").items():
@@ -83,12 +83,15 @@ def aopc_verdicts(rows: Iterable[Row], seed: int) -> list[dict[str, Any]]:
         people = sorted(areas["morf"])
         most, chance, least = (np.array([areas[o][p] for p in people]) for o in areas)
         above, below = (
-            tuple(float(x) for x in mean_interval(difference, seed))
+            tuple(float(x) for x in mean_interval(difference))
             for difference in (most - chance, chance - least)
         )
-        passed = above[1] > 0 and below[0] > 0 if len(people) >= FEWEST else None
+        steps = max(int(row["step"]) for row in mine)
+        enough = len(people) >= FEWEST and steps > 0
+        passed = above[1] > 0 and below[0] > 0 if enough else None
         words = {
-            None: f"only {len(people)} participants, {FEWEST} or more to tell",
+            None: f"only {len(people)} participants, {FEWEST} or more to tell" if steps else
+            "no step was taken: there are fewer cubes than one step replaces",
             True: "passes: most relevant first lies above random, and random above least relevant "
             "first",
             False: "fails: " + " and ".join(filter(None, (
@@ -120,7 +123,7 @@ def final_areas(rows: Iterable[Row], order: str) -> dict[str, float]:
     """Participant → AOPC of the last step, mean over the participant's scans."""
     last: dict[_Key, tuple[int, float]] = {}
     for row in rows:
-        key = (row["participant_id"], row["session_id"], row["split"])
+        key = (row["participant_id"], row["scan"], row["split"])
         if row["order"] == order and int(row["step"]) >= last.get(key, (0, 0.0))[0]:
             last[key] = (int(row["step"]), float(row["aopc"]))
     return _by_person((key[0], area) for key, (_, area) in last.items())
@@ -161,18 +164,23 @@ def localization_verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
     for (configuration, method, region), mine in _groups(rows, *keys).items():
         hits = [row for row in mine if row["outcome"] == "TP"]
         mass, rank, point, chance = (
-            np.array(list(_by_person((row["participant_id"], _number(row[c])) for row in hits)
+            np.array(list(_by_person((row["participant_id"], _or_zero(row[c])) for row in hits)
                           .values()))
             for c in ("mass_accuracy", "rank_accuracy", "pointing_game", "chance")
         )  # fmt: skip
         passed, words = None, "no true positive with this region: it cannot be told"
-        if np.isfinite(point).any():
-            share = float(np.nanmean(point))
+        if point.size:
+            share = float(point.mean())
             numbers = (
                 f"highest voxel in it in {100 * share:.0f} % of true positives, "
-                f"{100 * np.nanmean(mass):.1f} % of the relevance, rank accuracy "
-                f"{np.nanmean(rank):.2f}; the region is {100 * chance.mean():.2f} % of the grid"
+                f"{100 * mass.mean():.1f} % of the relevance, rank accuracy "
+                f"{rank.mean():.2f}; the region is {100 * chance.mean():.2f} % of the grid"
             )
+            empty = sum(row["mass_accuracy"] == "n/a" for row in hits)
+            if empty:
+                numbers += (
+                    f"; {empty} of {len(hits)} maps have no positive relevance and count as 0"
+                )
             if region == MARKER:
                 words = f"a shortcut, not the disease, if the network uses it; {numbers}"
             else:
@@ -189,7 +197,7 @@ def localization_verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 "n": len(mass),
                 "passed": passed,
                 "verdict": words,
-                "value": float(np.nanmean(mass)) if np.isfinite(mass).any() else None,
+                "value": float(mass.mean()) if mass.size else None,
             }
         )
     return found
@@ -232,7 +240,7 @@ def conservation_verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
 def _last_layers(rows: list[Row]) -> list[Row]:
     """Of every scan, the row next to the input (tables go from the output down)."""
     last = {
-        (row["participant_id"], row["session_id"], row["split"]): row
+        (row["scan"], row["split"]): row
         for row in rows
         if row["layer"] != MAP and row["share"] != "n/a"
     }
@@ -256,7 +264,12 @@ def _by_person(values: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 def _interval(values: tuple[float, ...]) -> str:
     mean, low, high = values
-    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _or_zero(text: str) -> float:
+    """A measure of localisation; 0 for a map without positive relevance, which finds nothing."""
+    return 0.0 if text == "n/a" else float(text)
 
 
 def _number(text: str) -> float:

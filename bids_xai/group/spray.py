@@ -31,9 +31,10 @@ from bids_xai.bids.stamps import (
     write_stamp,
 )
 from bids_xai.core.audit import LEAST_SHARE, Audit, Covariate, audit
+from bids_xai.errors import BadDataError
 from bids_xai.figures.cluster_tiles import MOST_TILES, TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
-from bids_xai.group.maps import scans_of
+from bids_xai.group.maps import known_scan, scans_of
 from bids_xai.group.spray_control import Controls, clustered
 from bids_xai.group.spray_covariates import (
     Column,
@@ -136,7 +137,7 @@ def _heatmaps(context: GroupContext) -> list[_Heatmaps]:
         mine = [row for row in rows if row["configuration"] == configuration.id]
         if mine:
             scans = {scan.name: scan for scan in scans_of(context, configuration, every)}
-            own = [scans[Path(row["relevance"]).name.split("_space-")[0]] for row in mine]
+            own = [known_scan(context, scans, row) for row in mine]
             found.append(_Heatmaps(configuration, mine, own))
     return found
 
@@ -160,10 +161,16 @@ def _digest(context: GroupContext, everything: Sequence[_Heatmaps], scans: Seque
 def _configuration(job: _Job, maps: _Heatmaps) -> None:
     """All analyses of one configuration; places of relevance are looked at on the way."""
     places = Places([scan.mask_file for scan in maps.scans])
-    spaces = [
-        space for space in job.context.study.spray.spaces
-        if all(row[_MAP_COLUMN[space]] != "n/a" for row in maps.rows)  # n/a: no template
-    ]  # fmt: skip
+    spaces = []
+    for space in job.context.study.spray.spaces:
+        missing = sum(row[_MAP_COLUMN[space]] == "n/a" for row in maps.rows)
+        if missing:
+            LOG.warning(
+                "spray %s_%s: left out, since %d of %d heatmaps are not there in this space",
+                maps.configuration.id, space, missing, len(maps.rows),
+            )  # fmt: skip
+        else:
+            spaces.append(space)
     if "T1w" not in spaces:
         for number, row in enumerate(maps.rows):
             places(number, read_volume(job.context.folder / row["relevance"]))
@@ -175,7 +182,8 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
     """Cluster, audit and write the heatmaps of one configuration in one space."""
     context, settings = job.context, job.context.study.spray
     name = f"{maps.configuration.id}_{space}"
-    readers = [partial(read_volume, context.folder / row[_MAP_COLUMN[space]]) for row in maps.rows]
+    files = [context.folder / row[_MAP_COLUMN[space]] for row in maps.rows]
+    readers = [partial(read_volume, file) for file in files]
     tiles: list[NDArray[np.uint8]] = []
     slices: list[Slices] = []
     grid = job.grid if space == "template" else None
@@ -189,7 +197,7 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
         if settings.virelay:
             slices.append(middle_slices(volume.canonical().data))
 
-    stack = build_stack(job.work / f"{name}.maps", readers, settings, inside, look)
+    stack = build_stack(job.work / f"{name}.maps", readers, settings, inside, look, files)
     LOG.info("spray %s: %d maps of %d voxels", name, *stack.maps.shape)
     analysis = Analysis(
         maps.configuration.id, space, maps.rows, maps.names, context.study.target.positive_name,
@@ -272,9 +280,13 @@ def _said(analysis: Analysis, found: Audit, places: Places) -> dict[str, Any]:
 def _control(job: _Job, maps: _Heatmaps, space: str, analysis: Analysis) -> list[Slices] | None:
     """Write the clusters of the input maps; return the slices of the heatmaps' inputs, if any."""
     name = f"{maps.configuration.id}_{space}"
-    found = job.controls.of(maps.configuration, maps.scans, space)
+    try:
+        found = job.controls.of(maps.configuration, maps.scans, space)
+        why = "no input maps in this space"
+    except BadDataError as error:  # such as z-scored inputs, which have no sum to be divided by
+        found, why = None, f"input maps: {error.problem}"
     if found is None:
-        job.summary[name]["notes"].append("no input maps in this space: there is no control")
+        job.summary[name]["notes"].append(f"there is no control ({why})")
         return None
     once = Analysis(
         maps.configuration.id, space, [maps.rows[i] for i in found.first],

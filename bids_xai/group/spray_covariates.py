@@ -31,7 +31,8 @@ _RAW = ("MEGRE", "T1w", "FLAIR")  # the first that has a field counts
 _TECHNICAL = {
     "site", "center", "centre", "scanner", "manufacturer", "manufacturers", "vendor", "coil",
     "station", "software", "field", "protocol", "device", "serial", "batch", "date",
-    "institution", "voxel", "resolution", "sequence", "snr", "motion", "run",
+    "institution", "voxel", "resolution", "sequence", "snr", "motion", "run", "acq", "acquisition",
+    "model", "magnet", "tesla", "tr", "te", "bandwidth", "channel", "channels", "slice", "slices",
 }  # fmt: skip
 _NAMES = {"site", "center", "centre", "scanner", "serial", "device", "station", "batch", "id"}
 _OF_THE_PERSON = {"BrainMedian", "BrainMedianR2star", "LesionVolumeMl", "LesionVoxelsFilled"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,15 @@ from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.inputs import centred_grid, covering_shape, nearest_on_grid, resample_grid
 from bids_xai.core.spray_features import feature_row
 from bids_xai.core.spray_neighbours import Maps
-from bids_xai.errors import BadDataError, CannotCreateError
+from bids_xai.errors import BadDataError, CannotCreateError, naming
 from bids_xai.group.explain import Watch
 from bids_xai.studies.tables import Spray
 
 Bools = NDArray[np.bool_]
+
+_LARGEST, _SMALLEST = 60_000.0, 1e-3
+"""Of a map in float16: largest value, and least mean size that keeps three digits of most values.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Stack:
     """Maps of n scans, one a row.
 
     maps : (n, p) on disk; shape, affine : the grid; inside : voxels (x, y, z) that are features
-    scale : the maps are this many times their true values (float16 has no room for small ones)
+    scale : the maps are this many times their true values (float16 has no room for small ones);
+        0 while all maps so far are empty
     """
 
     maps: Maps
@@ -36,13 +42,39 @@ class Stack:
     inside: Bools
     scale: float
 
+    def with_map(self, row: int, volume: Volume, features: str) -> Stack:
+        """The stack with a map written into a row; the first that is not empty sets the scale.
+
+        Raises ``BadDataError`` for another shape, and where float16 has no room for a map.
+        """
+        if volume.data.shape != self.shape:
+            raise BadDataError(
+                f"a map of the shape {volume.data.shape} among maps of {self.shape}",
+                fix="run --steps explain again",
+            )
+        values = feature_row(volume.data[self.inside].astype(np.float32), features)
+        size = float(np.abs(values).mean(dtype=np.float64))
+        if self.maps.dtype != np.float16:
+            self.maps[row] = values
+            return self
+        scale = self.scale or (1.0 / size if size > 0 else 0.0)
+        scaled = values.astype(np.float64) * scale
+        if size > 0 and (np.abs(scaled).max() > _LARGEST or size * scale < _SMALLEST):
+            raise BadDataError(
+                f"float16 has no room for this map beside the others: its mean size is {size:.3g}, "
+                f"that of the first {1 / scale:.3g}",
+                fix='set spray.precision = "float32"',
+            )
+        self.maps[row] = scaled
+        return replace(self, scale=scale)
+
     def mean(self, members: Bools) -> NDArray[np.float32]:
         """Mean map (x, y, z) of some of the scans, in the units of the maps."""
         total = np.zeros(int(self.inside.sum()))
         for row in np.flatnonzero(members):
             total += self.maps[row]
         result = np.zeros(self.shape, np.float32)
-        result[self.inside] = total / (max(1, int(members.sum())) * self.scale)
+        result[self.inside] = total / (max(1, int(members.sum())) * (self.scale or 1.0))
         return result
 
 
@@ -52,6 +84,7 @@ def build_stack(
     settings: Spray,
     inside: Bools | None = None,
     each: Callable[[int, Volume], None] | None = None,
+    files: Sequence[Path] = (),
 ) -> Stack:
     """Read maps one after the other into ``file``; never more than one is in memory.
 
@@ -59,7 +92,9 @@ def build_stack(
     inside : the voxels that count; all by default. Maps finer than ``settings.voxel_mm`` are
         resampled to it first (not where ``inside`` fixes the grid)
     each : is shown every map as it was read
-    Raises ``CannotCreateError`` where the disk is too small, ``BadDataError`` for another shape.
+    files : of the maps, for messages
+    Raises ``CannotCreateError`` where the disk is too small, ``BadDataError`` for another shape,
+    for a map without the features that are asked for, and for maps too different for float16.
     """
     stack: Stack | None = None
     watch = Watch(len(read))
@@ -72,13 +107,8 @@ def build_stack(
         if stack is None:
             chosen = np.ones(volume.data.shape, dtype=bool) if inside is None else inside
             stack = _allocate(file, len(read), volume, chosen, settings.precision)
-        if volume.data.shape != stack.shape:
-            raise BadDataError(
-                f"a map of the shape {volume.data.shape} among maps of {stack.shape}",
-                fix="run --steps explain again",
-            )
-        values = volume.data[stack.inside].astype(np.float32) * np.float32(stack.scale)
-        stack.maps[row] = feature_row(values, settings.features)
+        with naming(files[row]) if files else nullcontext():
+            stack = stack.with_map(row, volume, settings.features)
         watch.step()
     if stack is None:
         raise ValueError("no maps")
@@ -100,8 +130,7 @@ def _allocate(file: Path, n: int, first: Volume, inside: Bools, precision: str) 
             fix="give a larger --work-dir, or use spray.voxel_mm and spray.precision",
         ) from error
     maps = np.memmap(file, dtype=dtype, mode="r+", shape=(n, p))
-    size = float(np.abs(first.data[inside]).mean(dtype=np.float64))
-    scale = 1.0 / size if dtype == np.float16 and size > 0 else 1.0
+    scale = 0.0 if dtype == np.float16 else 1.0
     return Stack(maps, first.data.shape, first.affine, inside, scale)
 
 

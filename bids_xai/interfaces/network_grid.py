@@ -19,6 +19,7 @@ from bids_xai.core.inputs import (
     resample_grid,
     standardise,
 )
+from bids_xai.core.region_lesions import filled_part
 from bids_xai.errors import BadDataError, NoInputError
 
 if TYPE_CHECKING:
@@ -143,14 +144,15 @@ def load_network_input(map_file: Path, mask_file: Path, rule: InputRule) -> tupl
 
 
 def load_region_mask(label_file: Path, indices: Sequence[int], like: Volume) -> Volume:
-    """Return 1 where a label image has one of ``indices`` (any label where there are none).
+    """Return 1 in the voxels at least half of which have a label of ``indices``.
 
+    indices : labels of the region; any label where there are none
     like : a volume of the network's grid, of the same scan
     """
-    labels = read_volume(label_file, np.int32).canonical()
+    labels = read_volume(label_file, np.int32)
     wanted = np.isin(labels.data, indices) if indices else labels.data > 0
-    on_grid = resample_grid(wanted, labels.affine, like.data.shape, like.affine)
-    return Volume((on_grid > 0.5).astype(np.float32), like.affine)
+    filled = filled_part(wanted, labels.affine, like.data.shape, like.affine)
+    return Volume((filled >= 0.5).astype(np.float32), like.affine)
 
 
 def _check_brain_inside(mask: Volume, n_on_grid: float, affine: np.ndarray, file: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -154,6 +154,10 @@ def _rules_of_study(study: Study) -> dict[str, bool]:
         "target.negative and target.positive, or target.classes, must differ":
             len(set(names)) == len(names),
         "target.positive must be one of target.classes": target.positive_name in names,
+        "classes must differ in their letters and digits (file names hold nothing else), and none "
+        "may be TP, FP, TN or FN": _have_files_of_their_own(names, ("TP", "FP", "TN", "FN")),
+        "attribution.methods must differ in their letters and digits":
+            _have_files_of_their_own(study.attribution.methods),
         "configurations and baselines must have different ids of letters and digits":
             len(set(ids)) == len(ids) and all(name.isascii() and name.isalnum() for name in ids),
         "input.suffix must be letters and digits": study.input.suffix.isalnum(),
@@ -197,6 +201,12 @@ def _rules_of_study(study: Study) -> dict[str, bool]:
         f"spray.spaces must be among {', '.join(SPRAY_SPACES)}":
             set(study.spray.spaces) <= set(SPRAY_SPACES),
     }  # fmt: skip
+
+
+def _have_files_of_their_own(names: Sequence[str], taken: Sequence[str] = ()) -> bool:
+    """Whether names still differ, from each other and from ``taken``, as labels of file names."""
+    labels = [re.sub(r"[^A-Za-z0-9]", "", name) for name in names]
+    return all(labels) and len({*labels, *taken}) == len(labels) + len(taken)
 
 
 def _method_of(study: Study, name: str) -> str:

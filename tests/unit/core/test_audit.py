@@ -148,8 +148,66 @@ def test_repeated_scans_count_once() -> None:
     assert not found.suspicious
     visits = Covariate("scanner", np.tile(["X", "Y"], 30), SUSPECT, "scanner")
     found = audit(np.tile([0, 1], 30), [visits], classes=["AD"] * 60, participants=people)
-    assert found.rows[0].n == 60  # differs within participants: scan by scan
+    assert found.rows[0].n == 12  # each of six participants once for either scanner
     assert found.suspicious
+
+
+def test_one_visit_elsewhere_does_not_turn_repeats_into_evidence() -> None:
+    """Forty people in ten splits, clusters and site drawn by person: p values stay honest."""
+    n, repeats = 40, 10
+    people = [f"p{i}" for i in range(n) for _ in range(repeats)]
+    splits = [str(k) for _ in range(n) for k in range(repeats)]
+    low = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat(rng.permutation(n) % 2, repeats)
+        site = np.repeat(np.where(rng.random(n) < 0.5, "A", "B"), repeats)
+        site[0] = "B" if site[0] == "A" else "A"
+        found = audit(
+            labels, [Covariate("site", site, SUSPECT, "site")], classes=["AD"] * len(people),
+            participants=people, splits=splits, permutations=999,
+        )  # fmt: skip
+        assert found.rows[0].n <= n + 1
+        low += found.rows[0].test.p <= 0.05
+    assert low <= 6  # 2 expected; 18 where every scan counts
+
+
+@pytest.mark.parametrize(("clusters", "others"), [(3, 5), (9, 60)])
+def test_one_marker_among_many_tests_is_found(clusters: int, others: int) -> None:
+    """However many covariates are tested beside it."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(20 * clusters) % clusters
+    spot = np.where(labels == 1, 0.05, 0.0005) * rng.uniform(0.9, 1.1, labels.size)
+    known = [
+        Covariate("relevance_spot", spot, SUSPECT, "one small spot", is_share=True,
+                  misplaced=True, least=(0.02, 10.0), cluster=1),
+        *(Covariate(f"x{i}", rng.normal(size=labels.size), SUSPECT, "x") for i in range(others)),
+    ]  # fmt: skip
+    found = audit(
+        labels, known, classes=["AD"] * labels.size,
+        participants=[f"p{i}" for i in range(labels.size)],
+    )  # fmt: skip
+    assert [v.cluster for v in found.suspicious] == [1]
+
+
+def test_a_little_more_at_the_edge_is_no_reproach() -> None:
+    """Clusters differ in what made them; a share at the edge counts from LEAST_SHARE on only."""
+    labels = np.arange(60) % 2
+    people = [f"p{i}" for i in range(60)]
+    for share, suspicious in ((0.10, False), (0.60, True)):
+        edge = np.where(labels == 1, share, share / 2) + np.linspace(0, 0.01, 60)
+        known = [Covariate("relevance_edge", edge, SUSPECT, "relevance at the edge", True)]
+        found = audit(labels, known, classes=["AD"] * 60, participants=people)
+        assert bool(found.suspicious) is suspicious
+
+
+def test_no_remark_on_chance_in_a_small_cohort() -> None:
+    rng = np.random.default_rng(0)
+    known = [Covariate(f"x{i}", rng.normal(size=8), SUSPECT, f"x{i}") for i in range(40)]
+    found = audit(
+        np.arange(8) % 2, known, classes=list("AABBAABB"), participants=[f"p{i}" for i in range(8)]
+    )
+    assert not found.notes
 
 
 def test_what_cannot_be_told_from_the_class_is_said() -> None:

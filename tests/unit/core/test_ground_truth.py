@@ -11,6 +11,7 @@ from bids_xai.core.ground_truth import (
     NEITHER,
     NOT_USED,
     REMOVED,
+    UNTOLD,
     Interval,
     density_ratio,
     finds,
@@ -123,7 +124,9 @@ def test_found_from_needs_all_larger_effects() -> None:
         ((0.2, 0.4), (-0.1, 0.1), (0.1, 0.4), (0.1, 0.2), REMOVED),
         ((0.2, 0.4), (0.05, 0.1), (0.1, 0.4), (0.1, 0.2), LESS),
         ((0.2, 0.4), (0.2, 0.4), (-0.1, 0.1), (0.1, 0.2), HIDDEN),
-        ((0.2, 0.4), (-0.1, 0.3), (-0.1, 0.3), (-0.1, 0.2), NEITHER),
+        ((0.2, 0.4), (0.1, 0.3), (-0.1, 0.3), (-0.1, 0.2), NEITHER),
+        ((0.2, 0.4), (-0.1, 0.3), (-0.1, 0.3), (0.1, 0.2), UNTOLD),  # no evidence either way
+        ((0.2, 0.4), (-0.1, 0.3), (-0.1, 0.3), (-0.1, 0.2), UNTOLD),
     ],
 )
 def test_verdicts_on_guidance(plain, guided, less_used, less_shown, expected) -> None:
