@@ -9,7 +9,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +29,36 @@ def write_bytes(path: Path, content: bytes) -> Path:
 
     Raises :class:`CannotCreateError` naming the file where the folder or disk refuses.
     """
-    try:
+    with replacing(path) as temporary:
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
             return path
+        with temporary.open("xb") as stream:  # unlike tempfile's, with the umask's permissions
+            stream.write(content)
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Within it, a file to write; afterwards it stands at ``path``, or is gone after an error.
+
+    Nothing happens where it was not written. Raises :class:`CannotCreateError` naming the file
+    where the folder or disk refuses.
+    """
+    temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
-            with temporary.open("xb") as stream:  # unlike tempfile's, with the umask's permissions
-                stream.write(content)
-            os.replace(temporary, path)
-        except BaseException:
+            yield temporary
+            if temporary.is_file():
+                os.replace(temporary, path)
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise CannotCreateError(
             f"cannot write the file: {error.strerror or error}",
             file=path,
             fix="check free space and write permission of the folder",
         ) from error
-    return path
 
 
 def remove_if_empty(*folders: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,7 @@ from bids_xai.group.spray_covariates import (
     covariates,
     study_columns,
 )
-from bids_xai.group.spray_export import Slices, middle_slices, write_project
+from bids_xai.group.spray_export import SliceFile, Slices, write_project
 from bids_xai.group.spray_maps import Places, build_stack
 from bids_xai.group.spray_places import cluster_means, places_in_words, spot_covariates
 from bids_xai.group.spray_tables import (
@@ -185,7 +185,7 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
     files = [context.folder / row[_MAP_COLUMN[space]] for row in maps.rows]
     readers = [partial(read_volume, file) for file in files]
     tiles: list[NDArray[np.uint8]] = []
-    slices: list[Slices] = []
+    slices = SliceFile(job.work / f"{name}.slices", len(readers))
     grid = job.grid if space == "template" else None
     inside = None if grid is None else grid.template.mask.data > 0
 
@@ -195,7 +195,7 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
             mask = Volume(np.asarray(brain, np.uint8), volume.affine).canonical().data > 0
             tiles.append(projection_tile(volume.canonical().data, mask))
         if settings.virelay:
-            slices.append(middle_slices(volume.canonical().data))
+            slices.add(number, volume.canonical().data)
 
     stack = build_stack(job.work / f"{name}.maps", readers, settings, inside, look, files)
     LOG.info("spray %s: %d maps of %d voxels", name, *stack.maps.shape)
@@ -225,7 +225,7 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
     if settings.virelay:
         study = context.study
         job.written += write_project(
-            folder / "virelay", analysis, heatmaps=slices, inputs=inputs,
+            folder / "virelay", analysis, heatmaps=slices.slices, inputs=inputs,
             classes=study.target.names, study=study.name, method=study.attribution.methods[0],
         )  # fmt: skip
     del stack
@@ -277,8 +277,10 @@ def _said(analysis: Analysis, found: Audit, places: Places) -> dict[str, Any]:
     }
 
 
-def _control(job: _Job, maps: _Heatmaps, space: str, analysis: Analysis) -> list[Slices] | None:
-    """Write the clusters of the input maps; return the slices of the heatmaps' inputs, if any."""
+def _control(
+    job: _Job, maps: _Heatmaps, space: str, analysis: Analysis
+) -> Callable[[int], Slices] | None:
+    """Write the clusters of the input maps; return what gives the slices of a heatmap's input."""
     name = f"{maps.configuration.id}_{space}"
     try:
         found = job.controls.of(maps.configuration, maps.scans, space)
@@ -295,7 +297,8 @@ def _control(job: _Job, maps: _Heatmaps, space: str, analysis: Analysis) -> list
     job.written += once.write(job.folder / f"{name}_input")
     same = float(adjusted_rand_score(analysis.result.labels, found.labels))
     job.summary[name]["inputs"] = {"n_clusters": found.result.n_clusters, "ari": same}
-    return [found.slices[scan] for scan in found.scan_of] if found.slices else None
+    slices, scan_of = found.slices, found.scan_of
+    return (lambda line: slices[scan_of[line]]) if len(slices) else None
 
 
 def _note(context: GroupContext, summary: Mapping[str, Any]) -> Path:

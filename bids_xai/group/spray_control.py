@@ -13,7 +13,7 @@ from bids_xai.bids.images import Volume
 from bids_xai.core.spray import SprayResult, spray
 from bids_xai.core.spray_stability import Stability, stability
 from bids_xai.group.context import GroupContext, Scan
-from bids_xai.group.spray_export import Slices, middle_slices
+from bids_xai.group.spray_export import SliceFile
 from bids_xai.group.spray_inputs import input_readers
 from bids_xai.group.spray_maps import Stack, build_stack
 from bids_xai.interfaces.explain import TemplateGrid
@@ -39,14 +39,14 @@ class Control:
     """Clusters of input maps, each scan once: copies would be each other's nearest maps.
 
     first : (m,) number of the first heatmap of each scan; scan_of : (n,) scan of each heatmap
-    slices : (m) middle slices where ViRelAy needs them
+    slices : (m, h, w) middle slices where ViRelAy needs them, on disk; else without an item
     """
 
     first: NDArray[np.int64]
     scan_of: NDArray[np.int64]
     result: SprayResult
     stability: Stability
-    slices: list[Slices]
+    slices: NDArray[np.float32]
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -84,11 +84,11 @@ class Controls:
         scan_of: NDArray[np.int64],
     ) -> Control:  # fmt: skip
         settings = self.context.study.spray
-        slices: list[Slices] = []
+        slices = SliceFile(self.work / f"inputs-{len(self._made)}.slices", len(readers))
 
-        def look(_: int, volume: Volume) -> None:
+        def look(row: int, volume: Volume) -> None:
             if settings.virelay:
-                slices.append(middle_slices(volume.canonical().data))
+                slices.add(row, volume.canonical().data)
 
         inside = self.grid.template.mask.data > 0 if self.grid and space == "template" else None
         file = self.work / "inputs.maps"
@@ -96,4 +96,4 @@ class Controls:
         result, sure = clustered(self.context, stack)
         del stack
         file.unlink()
-        return Control(first, scan_of, result, sure, slices)
+        return Control(first, scan_of, result, sure, slices.slices)

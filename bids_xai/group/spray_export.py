@@ -6,16 +6,16 @@ The layout of the files is that of its version 0.6.
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_xai.bids.files import write_bytes, write_text
+from bids_xai.bids.files import replacing, write_text
 from bids_xai.group.spray_tables import Analysis
 
 Slices = NDArray[np.float32]
@@ -36,35 +36,67 @@ def middle_slices(volume: NDArray[Any]) -> Slices:
     return sheet.astype(np.float32)
 
 
+class SliceFile:
+    """Middle slices of n volumes of one shape, kept in a file instead of in memory.
+
+    slices : (n, h, w) on disk; without an item before the first volume
+    """
+
+    def __init__(self, file: Path, n: int) -> None:
+        self._file, self._n = file, n
+        self.slices: NDArray[np.float32] = np.zeros((0, 0, 0), np.float32)
+
+    def add(self, row: int, volume: NDArray[Any]) -> None:
+        """Keep the slices of a volume (x, y, z) in RAS order."""
+        made = middle_slices(volume)
+        if not len(self.slices):
+            shape = (self._n, *made.shape)
+            self.slices = np.memmap(self._file, np.float32, "w+", shape=shape)
+        self.slices[row] = made
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A dataset that is written row by row: shape (n, …), kind of its numbers, and its rows."""
+
+    shape: tuple[int, ...]
+    dtype: type
+    row: Callable[[int], NDArray[Any]]
+
+
 def write_project(
     folder: Path,
     analysis: Analysis,
     *,
-    heatmaps: Sequence[Slices],
-    inputs: Sequence[Slices] | None,
+    heatmaps: NDArray[np.float32],
+    inputs: Callable[[int], Slices] | None,
     classes: Sequence[str],
     study: str,
     method: str,
 ) -> list[Path]:
     """Write ``project.yaml`` and what it names: inputs, heatmaps, analysis, names of classes.
 
-    heatmaps, inputs : (n) slices, one of each per line of ``analysis``; without inputs they are
-        black
+    heatmaps : (n, h, w) slices, one per line of ``analysis``; may lie on disk
+    inputs : from a line to its slices; without it they are black
     """
-    shown = np.stack(heatmaps)
-    seen = np.zeros_like(shown) if inputs is None else np.stack([
-        _fitted(one, (shown.shape[1], shown.shape[2])) for one in inputs
-    ])  # fmt: skip
+    n, height, width = heatmaps.shape
+
+    def seen(line: int) -> NDArray[np.uint8]:
+        made = np.zeros((1, 1), np.float32) if inputs is None else inputs(line)
+        return _grey(_fitted(made, (height, width)))
+
     labels = np.array([list(classes).index(row["true_class"]) for row in analysis.rows], np.uint32)
     name = f"{analysis.configuration}, {analysis.space}"
     names = [
         {"index": i, "word_net_id": f"class-{i}", "name": one} for i, one in enumerate(classes)
     ]
-    content: dict[str, dict[str, NDArray[Any]]] = {
-        "input.h5": {"data": _grey(seen), "label": labels},
+    content: dict[str, dict[str, NDArray[Any] | _Rows]] = {
+        "input.h5": {"data": _Rows((n, 3, height, width), np.uint8, seen), "label": labels},
         "attribution.h5": {
             "index": np.arange(len(labels), dtype=np.uint32),
-            "attribution": np.ascontiguousarray(shown[:, None]),
+            "attribution": _Rows(
+                (n, 1, height, width), np.float32, lambda line: heatmaps[line][None]
+            ),
             "label": labels,
             "prediction": _predictions(analysis, classes),
         },
@@ -81,7 +113,7 @@ def write_project(
         "label_map": "labels.json",
         "dataset": {
             "name": study, "type": "hdf5", "path": "input.h5",
-            "input_width": shown.shape[2], "input_height": shown.shape[1],
+            "input_width": width, "input_height": height,
             "down_sampling_method": "none", "up_sampling_method": "none",
         },
         "attributions": {
@@ -92,31 +124,37 @@ def write_project(
     }  # fmt: skip
     spectrum = analysis.result.eigenvalues
     return [
-        *(write_bytes(folder / file, _hdf5(arrays, spectrum)) for file, arrays in content.items()),
+        *(_write_hdf5(folder / file, arrays, spectrum) for file, arrays in content.items()),
         write_text(folder / "labels.json", json.dumps(names, indent=2) + "\n"),
         # JSON is YAML, too
         write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
     ]
 
 
-def _hdf5(arrays: dict[str, NDArray[Any]], eigenvalues: NDArray[np.float64]) -> bytes:
+def _write_hdf5(
+    path: Path, arrays: Mapping[str, NDArray[Any] | _Rows], eigenvalues: NDArray[np.float64]
+) -> Path:
+    """Write arrays by name, atomically; never more than a row of :class:`_Rows` is in memory."""
     import h5py
 
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for name, values in arrays.items():
-            made = file.create_dataset(name, data=values)
+            if isinstance(values, _Rows):
+                made = file.create_dataset(name, values.shape, values.dtype)
+                for line in range(values.shape[0]):
+                    made[line] = values.row(line)
+            else:
+                made = file.create_dataset(name, data=values)
             if name.endswith("embedding/spectral"):
                 made.attrs["eigenvalue"] = eigenvalues.astype(np.float32)
-    return buffer.getvalue()
+    return path
 
 
-def _grey(slices: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Each picture from its least to its 99.5 percentile as grey (n, 3, h, w)."""
-    low = slices.min(axis=(1, 2), keepdims=True)
-    high = np.percentile(slices, 99.5, axis=(1, 2), keepdims=True)
-    scaled = np.clip((slices - low) / np.maximum(high - low, 1e-12), 0, 1)
-    return np.repeat(np.round(255 * scaled).astype(np.uint8)[:, None], 3, axis=1)
+def _grey(slices: Slices) -> NDArray[np.uint8]:
+    """A picture (h, w) from its least to its 99.5 percentile as grey (3, h, w)."""
+    low, high = slices.min(), np.percentile(slices, 99.5)
+    scaled = np.clip((slices - low) / max(high - low, 1e-12), 0, 1)
+    return np.repeat(np.round(255 * scaled).astype(np.uint8)[None], 3, axis=0)
 
 
 def _fitted(slices: Slices, shape: tuple[int, int]) -> Slices:

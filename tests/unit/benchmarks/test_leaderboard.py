@@ -205,8 +205,8 @@ def test_every_marked_cohort_has_its_twin_before_it(parts) -> None:
 
 def test_chosen_cohorts_bring_their_twins(parts) -> None:
     plan = parts.plan.SIZES["small"]
-    chosen = parts.main.chosen(plan, ["megre-30-marker"])
-    assert [cohort.name for cohort in chosen] == ["megre-30", "megre-30-marker"]
+    chosen = parts.main.chosen(plan, ["megre-100-marker"])
+    assert [cohort.name for cohort in chosen] == ["megre-100", "megre-100-marker"]
     assert parts.main.chosen(plan, []) == plan.cohorts
     with pytest.raises(UsageError, match="no cohort 'megre-31'"):
         parts.main.chosen(plan, ["megre-31"])

@@ -66,6 +66,21 @@ def test_controls_that_cancel_out_are_next_to_nothing() -> None:
     assert np.isnan(found["AD", 300]["gain"])
 
 
+def test_what_is_left_of_signed_relevance_is_next_to_nothing() -> None:
+    """Controls of 30, -29.9, … hold 0.05 on average of magnitudes of 30."""
+    found = gains([[0.5, 1.0], [30.0, 1.0], [-29.9, 1.0]], ["AD", "NC", "NC"])
+    assert np.isnan(found["AD", 300]["gain"])
+    assert found["AD", 301]["gain"] == 1
+
+
+def test_a_quotient_of_negative_sums_leads_nowhere() -> None:
+    """-9 over -1 is 9, but not a region that matters more than one of 3 over 2."""
+    rows = ranking_rows(view([[-9.0, 3.0], [-1.0, 2.0]]), PART, groups(["AD", "NC"]))
+    leading = [r["index"] for r in rows if (r["group"], r["metric"]) == ("AD", "gain")]
+    assert leading == [301]
+    assert gains([[-9.0, 3.0], [-1.0, 2.0]], ["AD", "NC"])["AD", 300]["gain"] == 9
+
+
 def test_one_class_alone_has_no_gain() -> None:
     for name in ("AD", "NC"):
         found = gains([[0.5, 1.0]], [name])

@@ -246,6 +246,22 @@ def test_a_full_disk_and_a_strange_map_are_told(
     with pytest.raises(BadDataError, match=r"shape \(3, 3, 3\)"):
         build_stack(tmp_path / "maps", [lambda v=v: v for v in volumes], Spray())
 
+    summed = dataclasses.replace(Spray(), features="sum-normalised")
+    signed = Volume(np.ones(SHAPE, np.float32), AFFINE)
+    signed.data[::2] = -1
+    with pytest.raises(BadDataError, match=r"cannot be divided by its sum.*"):
+        build_stack(
+            tmp_path / "maps", [lambda: signed], summed, files=[Path("sub-7_relmap.nii.gz")]
+        )
+    half = dataclasses.replace(Spray(), precision="float16")
+    for second in (1e-11, 1e7):
+        sizes = [0.0, 1e-2, second]
+        maps = [Volume(np.full(SHAPE, size, np.float32), AFFINE) for size in sizes]
+        with pytest.raises(BadDataError, match="float16 has no room") as caught:
+            build_stack(tmp_path / "maps", [lambda v=v: v for v in maps], half,
+                        files=[Path(f"sub-{i}") for i in range(3)])  # fmt: skip
+        assert str(caught.value.file) == "sub-2"
+
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
