@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 import nibabel as nib
 import pytest
-from conftest import EMBEDDED, Run, command, simulate
+from conftest import EMBEDDED, Finished, Run, command, simulate
 
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.lookup import load_atlas
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from test_docs import SHOWN, TOML, Shown  # noqa: E402
+from test_docs import SHOWN, TOML, Shown
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +35,15 @@ class Places:
 
     folder: Path
     names: dict[str, Path]
+    done: dict[tuple[str, ...], Finished] = field(default_factory=dict)
+
+    def run(self, program: str, *arguments: str) -> Finished:
+        """Run a command, once: examples of several pages may come to the same."""
+        line = (program, *arguments)
+        if line not in self.done:
+            run = simulate if program == "bids_xai_simulate" else command
+            self.done[line] = run(*arguments)
+        return self.done[line]
 
     def of(self, word: str) -> str:
         """A word of an example with its folder or file, as it is where it has none."""
@@ -80,7 +89,7 @@ def places_of(run: Run, folder: Path) -> Places:
         **dict.fromkeys(("out", "OUTPUT_DIR", "/out"), out),
         "out/models/mine": out / "models" / "quick",
         "/out/models/mine": out / "models" / "quick",
-        "mine.toml": own_study(files),
+        **dict.fromkeys(("mine.toml", "quick"), own_study(files)),
         "digits.toml": files / "digits.toml",
         **{f"/data/aal.{ext}": files / f"aal.{ext}" for ext in ("nii.gz", "tsv")},
         **{f"halves.{ext}": files / f"halves.{ext}" for ext in ("nii.gz", "tsv")},
@@ -98,9 +107,9 @@ def places(group8: Run, tmp_path_factory: pytest.TempPathFactory) -> Places:
 def shortened(shown: Shown, places: Places) -> list[str]:
     """The arguments of an example for seconds instead of hours."""
     program, *shown_words = shown.words
-    words = [places.of(word) for word in shown_words]
     if program == "bids_xai_simulate":
-        return simulated(words, places)
+        return simulated([places.of(shown_words[0]), *shown_words[1:]], places)
+    words = [places.of(word) for word in shown_words]
     words += ["--sloppy", "--nprocs", "1", "--omp-nthreads", "1"]
     if "participant" in words:
         return one_participant(words, places)
@@ -127,7 +136,7 @@ def simulated(words: list[str], places: Places) -> list[str]:
     if out.exists():
         words = [new_folder(places), *words[1:]]
     digits = "digits" in words
-    fewer = {"--n-participants": "40" if digits else "4", "--voxel-mm": "5"}
+    fewer = {"--n-participants": "60" if digits else "2", "--voxel-mm": "5", "--sessions": "1"}
     for option, value in fewer.items():
         if option in words:
             words[words.index(option) + 1] = value
@@ -143,7 +152,6 @@ def order(shown: Shown) -> int:
 
 @pytest.mark.parametrize("shown", sorted(UNIQUE, key=order), ids=str)
 def test_an_example_runs(shown: Shown, places: Places) -> None:
-    run = simulate if shown.words[0] == "bids_xai_simulate" else command
-    done = run(*shortened(shown, places))
+    done = places.run(shown.words[0], *shortened(shown, places))
     assert done.status == 0, done.err
     assert "Traceback" not in done.err
