@@ -27,6 +27,7 @@ FILES = (
     "inputs",
     "messy",
     "real_data",
+    "docs_examples",
     "presets",
     "cheat",
     "strategies",
