@@ -219,13 +219,13 @@ def _model_words(card: ModelCard, network: str) -> str:
         else ""
     )
     stripped = ", multiplied by its brain mask," if card.skull_strip else ""
+    grid = " × ".join(str(n) for n in card.input_shape)
     return (
         f"A trained model predicted the class ({', '.join(card.classes)}): study {card.study}, "
         f"configuration {card.configuration}, split {card.split}, SHA-256 of its weights "
         f"{card.weights_sha256[:16] or 'not known'}. Its network is {card.architecture}{source}, "
         f"trained with seed {card.seed}{f' ({versions})' if versions else ''}. Its input is "
-        f"{card.suffix} in {card.space} space{stripped} on {' × '.join(map(str, card.input_shape))} "
-        f"voxels.{guided}"
+        f"{card.suffix} in {card.space} space{stripped} on {grid} voxels.{guided}"
     )
 
 

@@ -12,9 +12,8 @@ from bids_xai.bids.names import file_name
 from bids_xai.core.masks import dilate
 from bids_xai.errors import UserError
 from bids_xai.reports.group_maps import OUTCOMES, group_means, template_background
-from bids_xai.reports.session import anat_folder, sessions_of, sidecar_of
+from bids_xai.reports.session import anat_folder, relevance_name, sessions_of
 from bids_xai.reports.study import Study
-from bids_xai.reports.tables import read_object
 from bids_xai.reports.viewer import Layer, Regions, study_page, write_viewer
 from bids_xai.reports.volumes import (
     Bools,
@@ -44,16 +43,16 @@ _NO_MASK = (
 )
 
 
-def session_page(output_dir: Path, participant: str, session: str | None) -> Path:
-    """Where the viewer of a session lies, whether it exists or not."""
+def session_page(output_dir: Path, participant: str, session: str) -> Path:
+    """Where the viewer of a session lies, whether it exists or not; session : may be empty."""
     entities = {"sub": participant} | ({"ses": session} if session else {})
     folder = output_dir / f"sub-{participant}" / "figures"
     return folder / file_name(entities, "viewer", ".html")
 
 
-def write_session_viewer(output_dir: Path, participant: str, session: str | None) -> Path | None:
+def write_session_viewer(output_dir: Path, participant: str, session: str) -> Path | None:
     """Write the viewer of a session that has heatmaps on its T1w image; ``None`` for others."""
-    folder = Folder.of(anat_folder(output_dir, {"sub": participant, "ses": session or ""}))
+    folder = Folder.of(anat_folder(output_dir, {"sub": participant, "ses": session}))
     anatomy = folder.first("T1w", space=None, desc="preproc")
     heatmaps = folder.find("relmap", space="T1w")
     page = session_page(output_dir, participant, session)
@@ -110,9 +109,8 @@ def write_viewers(output_dir: Path, participant: str) -> list[Path]:
 
 
 def _heatmap_name(image: ImageFile) -> str:
-    method = read_object(sidecar_of(image.path)).get("Method", image.entities.get("desc", "n/a"))
-    label, model = image.entities.get("label"), image.entities.get("model")
-    return f"{method}{f' for {label}' if label else ''}{f', model {model}' if model else ''}"
+    model = image.entities.get("model")
+    return relevance_name(image) + (f", model {model}" if model else "")
 
 
 def _regions_of(folder: Folder) -> Regions | None:

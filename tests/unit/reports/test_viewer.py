@@ -153,7 +153,10 @@ def test_the_viewer_has_the_convention_of_the_pictures_and_says_so(tmp_path: Pat
     write_viewer(page, tmp_path, "x", head(), [Layer("z+", relevance())], None, notes)
     text = page.read_text()
     options = text[text.index("new niivue.Niivue({") :].partition("});")[0]
-    for option in ("isRadiologicalConvention", "isOrientationTextVisible", "sagittalNoseLeft"):
+    for option in (
+        "isRadiologicalConvention", "isOrientationTextVisible", "showAllOrientationMarkers",
+        "sagittalNoseLeft",
+    ):  # fmt: skip
         assert f"{option}: true" in options
     assert escape(CONVENTION) in text
     assert '<p class="note">no &lt;face&gt;</p>' in text

@@ -74,7 +74,9 @@ def test_no_face_is_in_the_viewer_of_a_session(
     Path(f"{stem}_desc-brain_mask.nii.gz").unlink()
     write_session_viewer(participant_dir, "01", "1")
     assert not written[1]["anatomy"].data.any()
-    assert [layer.name for layer in written[1]["layers"]] == ["lrp-zplus for AD, model A"]
+    assert [layer.name for layer in written[1]["layers"]] == [
+        "Relevance for AD by lrp-zplus, model A"
+    ]
     assert "no brain mask" in " ".join(written[1]["notes"])
 
 
@@ -92,7 +94,7 @@ def test_too_many_heatmaps_are_named_and_the_r2star_map_stays(
     assert len(names) == MOST_LAYERS
     assert names[-1] == "R2* map"
     (note,) = [text for text in shown["notes"] if "maps at most" in text]
-    assert "other10 for AD, model A; other11 for AD, model A." in note
+    assert "for AD by other10, model A; Relevance for AD by other11, model A." in note
     assert "other09" not in note
 
 

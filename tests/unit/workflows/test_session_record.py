@@ -21,7 +21,8 @@ def test_a_job_carries_its_methods_and_settings_without_paths(tmp_path: Path) ->
     atlas.with_name("mine.tsv").write_text("")
     settings = RunSettings(
         Path("/in"), tmp_path / "out", "participant", sloppy=True,
-        derivatives=(("lesions", tmp_path),), atlas=(f"Mine={atlas},{atlas.with_name('mine.tsv')}",),
+        derivatives=(("lesions", tmp_path),),
+        atlas=(f"Mine={atlas},{atlas.with_name('mine.tsv')}",),
         output_spaces=(OutputSpace(EMBEDDED_TEMPLATE),),
     )  # fmt: skip
     job = participant._preprocessing(
