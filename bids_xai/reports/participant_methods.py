@@ -21,8 +21,8 @@ from bids_xai.reports.volumes import Folder, ImageFile
 _STEPS = {"": "preprocessing", "_explanation": "prediction and explanation"}
 _UNKNOWN = (
     "How the images of this session were made was not recorded: an earlier version of bids_xai "
-    "made them. logs/CITATION.md tells the methods of the last run, which may have had other "
-    "options."
+    "made them, or the run did not end. logs/CITATION.md tells the methods of the last run, which "
+    "may have had other options."
 )
 
 

@@ -195,9 +195,9 @@ def _told(table: Any, cohort: Cohort) -> str:
         for name, r in cohort.ranges.items()
     ]
     text = (
-        f"Of {plural(len(usable), 'region')} {' and '.join(counts)}; chance alone would put about "
-        f"{_EITHER_END * len(usable):.1f} outside. The cohort: test scans of all splits of the "
-        "same configuration, by the same method, on the same atlas."
+        f"Of {plural(len(usable), 'region')} there are {' and '.join(counts)}; chance alone would "
+        f"put about {_EITHER_END * len(usable):.1f} outside. The cohort: test scans of all splits "
+        "of the same configuration, by the same method, on the same atlas."
     )
     if min(cohort.scans.values()) < _FEW:
         text += (
