@@ -5,10 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.files import TEMPORARY, write_json
+
+
+@dataclass(frozen=True)
+class StampRecord:
+    """The stamp of a job: its file, the digest it holds, and how its outputs were made.
+
+    about : ``methods`` (text, versions, references) and ``settings``, as JSON can hold them
+    """
+
+    stamp: Path
+    digest: str
+    about: dict[str, Any]
 
 
 def fingerprint(inputs: Iterable[Path], options: Mapping[str, Any]) -> str:
@@ -32,6 +45,15 @@ def is_current(stamp: Path, digest: str, root: Path) -> bool:
         return False
 
 
+def read_stamp(stamp: Path) -> dict[str, Any]:
+    """Return what a stamp holds; nothing where there is none or it cannot be read."""
+    try:
+        content = json.loads(stamp.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def stamped_outputs(stamp: Path, root: Path) -> set[Path]:
     """Return the outputs that a stamp lists; none where it cannot be read."""
     try:
@@ -47,7 +69,12 @@ def remove_leftovers(outputs: Iterable[Path], folders: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_stamp(stamp: Path, digest: str, root: Path, outputs: Iterable[Path]) -> Path:
-    """Record that the outputs (files below ``root``) belong to this digest."""
+def write_stamp(
+    stamp: Path, digest: str, root: Path, outputs: Iterable[Path], **about: Any
+) -> Path:
+    """Record that the outputs (files below ``root``) belong to this digest.
+
+    about : what else is to be known of how they were made, as JSON can hold it
+    """
     sizes = {str(path.relative_to(root)): path.stat().st_size for path in sorted(set(outputs))}
-    return write_json(stamp, {"digest": digest, "outputs": sizes})
+    return write_json(stamp, {"digest": digest, **about, "outputs": sizes})

@@ -334,6 +334,7 @@ class _PublishInput(BaseInterfaceInputSpec):
     output_dir = traits.Str(mandatory=True)
     stamp = traits.Str(mandatory=True)
     digest = traits.Str(mandatory=True)
+    about = traits.Dict(mandatory=True, desc="what the stamp tells of methods and settings")
 
 
 class _PublishOutput(TraitedSpec):
@@ -356,6 +357,6 @@ class Publish(SimpleInterface):
         written = [path for manifest in manifests for path in publish(manifest, root)]
         written += write_quality(manifests, root)
         remove_leftovers(before - set(written), {path.parent for path in written})
-        write_stamp(stamp, self.inputs.digest, root, written)
+        write_stamp(stamp, self.inputs.digest, root, written, **self.inputs.about)
         self._results = {"stamp": str(stamp)}
         return runtime

@@ -1,15 +1,30 @@
-"""The methods text of a run, ready for a paper: ``logs/CITATION.md``."""
+"""Methods texts, ready for a paper: of each session (in its stamp), of a run (``CITATION.md``)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import bids_xai
 from bids_xai.bids.files import write_text
-from bids_xai.settings import EMBEDDED_TEMPLATE, RunSettings
+from bids_xai.settings import EMBEDDED_TEMPLATE, RELEVANCE_RESOLUTION, RunSettings
+
+if TYPE_CHECKING:
+    from bids_xai.models.card import ModelCard
 
 _PACKAGES = ("antspyx", "nibabel", "nipype", "numpy", "pybids", "scipy")
+_MODEL_PACKAGES = ("nibabel", "nipype", "numpy", "torch")
+_NETWORKS = {
+    "graz": "Tinauer et al. 2025",
+    "boehle": "Boehle et al. 2019",
+    "rieke": "Rieke et al. 2018",
+    "sixtyfour": "Eitel et al. 2019",
+    **dict.fromkeys(("vgg-a", "vgg-b", "vgg-a-pif", "vgg-b-pif", "patch"), "Eitel et al. 2021"),
+}
+_GUIDANCE = "Tinauer et al. 2025"
 _ESTIMATORS = {
     "nlls": "by nonlinear least squares on the magnitudes",
     "loglin": "by linear least squares on the log magnitudes, weighted by the squared magnitudes",
@@ -77,22 +92,151 @@ _REFERENCES = {
     "templateflow": "Ciric R et al. (2022). TemplateFlow: FAIR-sharing of multi-scale, "
     "multi-species brain models. Nature Methods 19:1568–1571. doi:10.1038/s41592-022-01681-2",
 }
+# as the table of attribution methods, and that of networks above, name them
+_MODEL_REFERENCES = {
+    "Bach et al. 2015": "Bach S et al. (2015). On pixel-wise explanations for non-linear "
+    "classifier decisions by layer-wise relevance propagation. PLoS ONE 10(7):e0130140. "
+    "doi:10.1371/journal.pone.0130140",
+    "Boehle et al. 2019": "Böhle M et al. (2019). Layer-wise relevance propagation for explaining "
+    "deep neural network decisions in MRI-based Alzheimer's disease classification. Frontiers in "
+    "Aging Neuroscience 11:194. doi:10.3389/fnagi.2019.00194",
+    "Eitel and Ritter 2019": "Eitel F, Ritter K (2019). Testing the robustness of attribution "
+    "methods for convolutional neural networks in MRI-based Alzheimer's disease classification. "
+    "Lecture Notes in Computer Science 11797:3–11. doi:10.1007/978-3-030-33850-3_1",
+    "Eitel et al. 2019": "Eitel F et al. (2019). Uncovering convolutional neural network decisions "
+    "for diagnosing multiple sclerosis on conventional MRI using layer-wise relevance propagation. "
+    "NeuroImage: Clinical 24:102003. doi:10.1016/j.nicl.2019.102003",
+    "Eitel et al. 2021": "Eitel F et al. (2021). Patch individual filter layers in CNNs to harness "
+    "the spatial homogeneity of neuroimaging data. Scientific Reports 11:24447. "
+    "doi:10.1038/s41598-021-03785-9",
+    "Montavon et al. 2017": "Montavon G et al. (2017). Explaining nonlinear classification "
+    "decisions with deep Taylor decomposition. Pattern Recognition 65:211–222. "
+    "doi:10.1016/j.patcog.2016.11.008",
+    "Montavon et al. 2019": "Montavon G et al. (2019). Layer-wise relevance propagation: an "
+    "overview. Lecture Notes in Computer Science 11700:193–209. doi:10.1007/978-3-030-28954-6_10",
+    "Rieke et al. 2018": "Rieke J et al. (2018). Visualizing convolutional networks for MRI-based "
+    "diagnosis of Alzheimer's disease. Lecture Notes in Computer Science 11038:24–31. "
+    "arXiv:1808.02874",
+    "Selvaraju et al. 2017": "Selvaraju RR et al. (2017). Grad-CAM: visual explanations from deep "
+    "networks via gradient-based localization. ICCV 2017:618–626. doi:10.1109/ICCV.2017.74",
+    "Shrikumar et al. 2016": "Shrikumar A et al. (2016). Not just a black box: learning important "
+    "features through propagating activation differences. arXiv:1605.01713",
+    "Simonyan et al. 2014": "Simonyan K et al. (2014). Deep inside convolutional networks: "
+    "visualising image classification models and saliency maps. arXiv:1312.6034",
+    "Smilkov et al. 2017": "Smilkov D et al. (2017). SmoothGrad: removing noise by adding noise. "
+    "arXiv:1706.03825",
+    "Springenberg et al. 2015": "Springenberg JT et al. (2015). Striving for simplicity: the all "
+    "convolutional net. arXiv:1412.6806",
+    "Sundararajan et al. 2017": "Sundararajan M et al. (2017). Axiomatic attribution for deep "
+    "networks. Proceedings of Machine Learning Research 70:3319–3328",
+    "Tinauer et al. 2025": "Tinauer C et al. (2025). Identifying Alzheimer's disease prediction "
+    "strategies of convolutional neural network classifiers using R2* maps and spectral clustering",
+    "Zeiler and Fergus 2014": "Zeiler MD, Fergus R (2014). Visualizing and understanding "
+    "convolutional networks. Lecture Notes in Computer Science 8689:818–833. "
+    "doi:10.1007/978-3-319-10590-1_53",
+    "Zhou et al. 2016": "Zhou B et al. (2016). Learning deep features for discriminative "
+    "localization. CVPR 2016:2921–2929. doi:10.1109/CVPR.2016.319",
+}
 
 
-def write_citation(settings: RunSettings) -> Path:
+@dataclass(frozen=True)
+class Methods:
+    """What was done, in whole sentences; ``versions``: package → version; full references."""
+
+    paragraphs: tuple[str, ...]
+    versions: Mapping[str, str]
+    references: tuple[str, ...]
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The same as JSON holds it, for the stamp of a session."""
+        return asdict(self)
+
+    @classmethod
+    def of_stamp(cls, stamp: Mapping[str, Any]) -> Methods | None:
+        """What the stamp of a session tells of its methods, ``None`` where it tells nothing."""
+        found = stamp.get("methods")
+        if not found:
+            return None
+        return cls(tuple(found["paragraphs"]), found["versions"], tuple(found["references"]))
+
+
+def preprocessing_methods(settings: RunSettings) -> Methods:
+    """Return how a run with these settings preprocesses a session."""
+    return Methods(
+        tuple(_paragraphs(settings)),
+        _versions(_PACKAGES),
+        tuple(_REFERENCES[name] for name in _cited(settings)),
+    )
+
+
+def explanation_methods(settings: RunSettings, card: ModelCard) -> Methods:
+    """Return how a run with these settings predicts and explains with the model of a card."""
+    from bids_xai.attribution import METHODS
+
+    sources = [METHODS[name].source for name in settings.attribution]
+    network = _NETWORKS.get(card.architecture, "")
+    said = " ".join([*sources, network, _GUIDANCE if card.relevance_guided else ""])
+    methods = [f"{n} ({s})" for n, s in zip(settings.attribution, sources, strict=True)]
+    return Methods(
+        (_model_words(card, network), _relevance_words(settings, methods)),
+        _versions(_MODEL_PACKAGES),
+        tuple(text for name, text in _MODEL_REFERENCES.items() if name in said),
+    )
+
+
+def software(versions: Mapping[str, str]) -> str:
+    """The sentence that tells the versions."""
+    return f"Software: {', '.join(f'{name} {number}' for name, number in versions.items())}."
+
+
+def write_citation(settings: RunSettings, card: ModelCard | None = None) -> Path:
     """Write ``<out>/logs/CITATION.md`` for this run and return its path.
 
-    Equal settings and packages give equal bytes.
+    card : of the model that the run uses. Equal settings and packages give equal bytes.
     """
+    parts = [preprocessing_methods(settings)]
+    if card is not None:
+        parts.append(explanation_methods(settings, card))
+    versions = {name: number for part in parts for name, number in part.versions.items()}
     paragraphs = [
         "# Methods",
-        *_paragraphs(settings),
-        f"Software: {_software()}.",
+        *(paragraph for part in parts for paragraph in part.paragraphs),
+        software(versions),
         "# References",
-        *(_REFERENCES[name] for name in _cited(settings)),
+        *(reference for part in parts for reference in part.references),
     ]
     text = "\n\n".join(paragraphs) + "\n"
     return write_text(settings.output_dir / "logs" / "CITATION.md", text)
+
+
+def _model_words(card: ModelCard, network: str) -> str:
+    source = f" ({network})" if network else ""
+    versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
+    guided = (
+        f" Its training rewarded relevance inside the brain mask (relevance guidance, {_GUIDANCE})."
+        if card.relevance_guided
+        else ""
+    )
+    stripped = ", multiplied by its brain mask," if card.skull_strip else ""
+    grid = " × ".join(str(n) for n in card.input_shape)
+    return (
+        f"A trained model predicted the class ({', '.join(card.classes)}): study {card.study}, "
+        f"configuration {card.configuration}, split {card.split}, SHA-256 of its weights "
+        f"{card.weights_sha256[:16] or 'not known'}. Its network is {card.architecture}{source}, "
+        f"trained with seed {card.seed}{f' ({versions})' if versions else ''}. Its input is "
+        f"{card.suffix} in {card.space} space{stripped} on {grid} voxels.{guided}"
+    )
+
+
+def _relevance_words(settings: RunSettings, methods: Iterable[str]) -> str:
+    target = f" for the class {settings.target}" if settings.target else ""
+    scaled = ", then scaled to the sum it had before" if settings.renormalise else ""
+    return (
+        f"Relevance{target} was computed by {'; '.join(methods)}. It was brought to the template "
+        f"{settings.output_spaces[0].template} at {RELEVANCE_RESOLUTION} mm by linear "
+        f"interpolation{scaled}, and summed over the regions of atlases."
+    )
 
 
 def _paragraphs(settings: RunSettings) -> list[str]:
@@ -164,6 +308,5 @@ def _cited(settings: RunSettings) -> list[str]:
     return [name for name in _REFERENCES if wanted.get(name, True)]
 
 
-def _software() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    return f"bids_xai {bids_xai.__version__}, {packages}"
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    return {"bids_xai": bids_xai.__version__, **{name: version(name) for name in packages}}

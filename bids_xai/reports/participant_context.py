@@ -95,11 +95,11 @@ def _read(path: Path, changed: int) -> Any:
     return read_table(path)
 
 
-def true_class(origin: Origin, sources: Sources, session: str | None) -> tuple[str, str] | None:
+def true_class(origin: Origin, sources: Sources, session: str) -> tuple[str, str] | None:
     """Return a scan's true class and the table it is from; ``None`` where it is not known.
 
     Of the study's own dataset from its ``cohort.tsv``, else from the raw dataset's tables, if the
-    study's column is there and names one of its classes.
+    study's column is there and names one of its classes. session : label, empty without one
     """
     person = f"sub-{sources.participant}"
     visit = f"ses-{session}" if session else MISSING
@@ -173,8 +173,8 @@ def calibration_words(origin: Origin, configuration: str, participant: str, p: f
     hits, all_hits = (int((part["true_class"] == positive).sum()) for part in (near, mine))
     return (
         f"Of {about}, {hits} were {positive}; of all {len(mine)} test scans, "
-        f"{all_hits}. A scan that several splits tested counts each time. Where {positive} is "
-        "rarer than in this study, so it is among such scans."
+        f"{all_hits}. A scan that several splits tested counts each time. In a population where "
+        f"{positive} is rarer, {positive} is also rarer among scans with this probability."
     )
 
 

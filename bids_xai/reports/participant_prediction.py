@@ -1,8 +1,9 @@
-"""What a model says of a session: prediction, what is known of the truth, the model itself."""
+"""What models say of a session: prediction, what is known of the truth, the model itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +21,81 @@ from bids_xai.reports.participant_context import (
 from bids_xai.reports.tables import number, percent, read_table
 
 _COLUMNS = ("model", "target", "class", "probability", "predicted")
-_OPINION = "A prediction is the opinion of a research model about a picture. It is no diagnosis."
+OPINION = "A prediction is the opinion of a research model about a picture. It is no diagnosis."
 
 
-def predictions(
-    path: Path, sources: Sources, session: str | None
-) -> tuple[list[Block], tuple[str, ...]]:
-    """Return the tables of a session's predictions, and sentences for the top of the page.
+@dataclass(frozen=True)
+class Said:
+    """What the models say of a session.
 
-    path : the session's ``anat`` folder; session : label, ``None`` where there is none
+    blocks : for the summary; cards : of the models, as far as they are known
+    problems : sentences for the top of the page
+    """
+
+    blocks: tuple[Block, ...] = ()
+    cards: tuple[Mapping[str, Any], ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def predictions(path: Path, sources: Sources, session: str) -> Said:
+    """Return what models say of a session, and what is known of the truth.
+
+    path : the session's ``anat`` folder; session : label, empty where there is none
     """
     blocks: list[Block] = []
-    found: list[str] = []
+    cards: list[Mapping[str, Any]] = []
+    problems: list[str] = []
     for file in sorted(path.glob("*_prediction.tsv")):
         frame = read_table(file, "prediction.tsv")
         if frame is None:
             continue
-        columns = [c for c in _COLUMNS if c in frame.columns]
-        rows = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in frame.iterrows())
-        header = tuple(c.capitalize() for c in columns)
-        blocks.append(Table("What the model says about this session", header, rows))
         card = card_of(path, parse_name(file.name)[0])
-        if card:
-            more, problems = _context(card, frame, sources, session)
-            blocks += [*more, _model_table(card)]
-            found += problems
-    return [*blocks, Text(_OPINION, "note")] if blocks else [], tuple(found)
+        context, found = _context(card, frame, sources, session) if card else ([], [])
+        blocks += [*_sentence(frame), *context, _table(frame)]
+        cards += [card] if card else []
+        problems += found
+    return Said(tuple(blocks), tuple(cards), tuple(problems))
+
+
+def _sentence(frame: Any) -> list[Block]:
+    said = _predicted(frame)
+    if said is None:
+        return []
+    return [Text(
+        f"Predicted: {said['class']}, with a probability of {percent(float(said['probability']))} "
+        f"(model {said['model']})."
+    )]  # fmt: skip
+
+
+def _predicted(frame: Any) -> Any:
+    """The line of the predicted class, ``None`` where there is not exactly one."""
+    if "predicted" not in frame.columns:
+        return None
+    lines = frame[frame["predicted"] == "true"]
+    return lines.iloc[0] if len(lines) == 1 else None
+
+
+def _table(frame: Any) -> Table:
+    columns = [c for c in _COLUMNS if c in frame.columns]
+    rows = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in frame.iterrows())
+    return Table("Probability of each class", tuple(c.capitalize() for c in columns), rows)
 
 
 def _cell(column: str, value: Any) -> str:
+    if column == "predicted":
+        return number(value == "true")
     return percent(float(value)) if column == "probability" else str(value)
 
 
 def _context(
-    card: Mapping[str, Any], frame: Any, sources: Sources, session: str | None
+    card: Mapping[str, Any], frame: Any, sources: Sources, session: str
 ) -> tuple[list[Block], list[str]]:
     origin = origin_of(card, sources)
     if origin is None:
         text = (
-            "The output folder of the study that trained this model is not at hand (it is found "
-            "from --model, where the model still lies in its models/ folder): how other scans "
-            "with such a probability came out cannot be said."
+            "How often such a probability is right is not known here: the output folder of the "
+            "study that trained this model is not at hand. It is found from --model, as long as "
+            "the model lies in the folder models/ of that study."
         )
         return [Text(text, "note")], []
     sentences = [
@@ -70,14 +105,13 @@ def _context(
     return [Text(text) for text in sentences], _trained(origin, card, sources, session)
 
 
-def _outcome(origin: Origin, frame: Any, sources: Sources, session: str | None) -> list[str]:
-    known = true_class(origin, sources, session)
-    said = [str(row["class"]) for _, row in frame.iterrows() if str(row["predicted"]) == "true"]
-    if known is None or len(said) != 1:
+def _outcome(origin: Origin, frame: Any, sources: Sources, session: str) -> list[str]:
+    known, said = true_class(origin, sources, session), _predicted(frame)
+    if known is None or said is None:
         return []
     truth, source = known
     classes, positive = origin.study.names, origin.study.classes[1]
-    words = outcome_words(truth, said[0], classes, positive)
+    words = outcome_words(truth, str(said["class"]), classes, positive)
     return [f"The true class is {truth} ({source}): the prediction is {words}."]
 
 
@@ -91,9 +125,7 @@ def _calibration(
     return [calibration_words(origin, configuration, sources.participant, float(own.iloc[0]))]
 
 
-def _trained(
-    origin: Origin, card: Mapping[str, Any], sources: Sources, session: str | None
-) -> list[str]:
+def _trained(origin: Origin, card: Mapping[str, Any], sources: Sources, session: str) -> list[str]:
     """The remark that this participant is not new to the model."""
     if sources.participant not in origin.trained:
         return []
@@ -112,8 +144,8 @@ def _trained(
     ]
 
 
-def _model_table(card: Mapping[str, Any]) -> Table:
-    """Which training this was, and what the network was given."""
+def model_table(card: Mapping[str, Any]) -> Table:
+    """Return which training this was, and what the network was given."""
     voxel = card.get("voxel_mm")
     grid = " × ".join(str(n) for n in card.get("input_shape", ()))
     size = "as the map" if voxel is None else f"{number(list(voxel))} mm"

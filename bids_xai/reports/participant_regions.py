@@ -39,10 +39,10 @@ class Cohort:
     member: bool
 
 
-def region_tables(path: Path, sources: Sources) -> list[Block]:
+def region_tables(path: Path, sources: Sources, place: str = "") -> list[Block]:
     """Return a table a model, method and atlas of a session; nothing without a model.
 
-    path : the session's ``anat`` folder
+    path : the session's ``anat`` folder; place : what headings begin with
     """
     blocks: list[Block] = []
     for file in sorted(path.glob("*_regions.tsv")):
@@ -52,7 +52,7 @@ def region_tables(path: Path, sources: Sources) -> list[Block]:
             continue
         title = f"Regions of atlas {entities.get('atlas', MISSING)}"
         about = f"model {entities['model']}, method {table['method'].iloc[0]}"
-        blocks.append(Subheading(f"{title}, {about}"))
+        blocks.append(Subheading(f"{place}{title}, {about}"))
         found = _cohort(card_of(path, entities), entities, table, sources)
         if isinstance(found, str):
             blocks += [*_tables(table, None), Text(found, "note")]
@@ -143,13 +143,13 @@ def _tables(table: Any, cohort: Cohort | None) -> list[Block]:
         header += [f"{name}, {plural(n, 'scan')}: 2.5 · 50 · 97.5 %{unit}"
                    for name, n in cohort.scans.items()]  # fmt: skip
     rows = tuple(_row(line, cohort, factor) for _, line in ordered.iterrows())
+    rest = rows[SHOWN:]
+    which = f"The {SHOWN} of {len(rows)} regions with most" if rest else "The regions by their"
     caption = (
-        f"The {len(rows[:SHOWN])} of {len(rows)} regions with most relevance a voxel (density). "
-        "Share: part of the relevance of the whole map; where a map has negative relevance, it "
-        "says little."
+        f"{which} relevance a voxel (density). Share: part of the relevance of the whole map. "
+        "Where a map has negative relevance, the share says little."
     )
     blocks: list[Block] = [Table(caption, tuple(header), rows[:SHOWN])]
-    rest = rows[SHOWN:]
     if rest:
         folded = Table(f"Regions {SHOWN + 1} to {len(rows)}", tuple(header), rest)
         blocks.append(Folded(f"The other {plural(len(rest), 'region')}", folded))
@@ -195,9 +195,9 @@ def _told(table: Any, cohort: Cohort) -> str:
         for name, r in cohort.ranges.items()
     ]
     text = (
-        f"Of {plural(len(usable), 'region')} {' and '.join(counts)}; chance alone would put about "
-        f"{_EITHER_END * len(usable):.1f} outside. The cohort: test scans of all splits of the "
-        "same configuration, by the same method, on the same atlas."
+        f"Of {plural(len(usable), 'region')} there are {' and '.join(counts)}; chance alone would "
+        f"put about {_EITHER_END * len(usable):.1f} outside. The cohort: test scans of all splits "
+        "of the same configuration, by the same method, on the same atlas."
     )
     if min(cohort.scans.values()) < _FEW:
         text += (

@@ -42,6 +42,7 @@ _MARK = (
     '<strong style="background:var(--warn);border-left:4px solid var(--warn-line);'
     'padding:0.1rem 0.45rem;white-space:nowrap">{sign} {text}</strong>'
 )
+_NAMED = '{} <span class="meaning">{}</span>'
 
 
 @dataclass(frozen=True)
@@ -132,29 +133,41 @@ def _truth(cell: str) -> bool:
     return cell == "true"
 
 
-def quality_table(measures: Sequence[Measure]) -> list[Block]:
-    """Return the table of a session, flagged lines first and marked; nothing for no lines."""
+def quality_table(measures: Sequence[Measure], place: str = "") -> list[Block]:
+    """Return the table of a session, flagged lines first and marked; nothing for no lines.
+
+    place : what the caption begins with
+    """
     if not measures:
         return []
     ordered = sorted(measures, key=lambda measure: not measure.flagged)
     out = sum(measure.flagged for measure in measures)
-    caption = f"Quality: {out} of {plural(len(measures), 'metric')} out of the limits"
-    header = ("Metric", "Value", "Limits", "Verdict", "Image", "Meaning")
+    caption = f"{place}{out} of {plural(len(measures), 'metric')} out of the limits"
+    header = ("Metric", "Value", "Limits", "Verdict", "Image")
     return [Table(caption, header, tuple(_line(measure) for measure in ordered))]
 
 
 def _line(measure: Measure) -> tuple[str, ...]:
-    cells = (
-        measure.metric,
+    """The meaning stands under the name: a column of its own would lie outside a phone's screen."""
+    stands_out = mark if measure.flagged else str
+    return (
+        Markup(_NAMED).format(stands_out(measure.metric), measure.meaning),
         value_text(measure),
         measure.limits,
-        measure.verdict,
+        stands_out(measure.verdict),
         kind_of(measure.image),
-        measure.meaning,
     )
-    if not measure.flagged:
-        return cells
-    return (mark(cells[0]), cells[1], cells[2], mark(cells[3]), *cells[4:])
+
+
+def verdict_words(measures: Sequence[Measure]) -> str:
+    """Return the quality of a session in a word, and how many metrics say so."""
+    if not measures:
+        return "Quality: not measured."
+    out, total = sum(measure.flagged for measure in measures), plural(len(measures), "metric")
+    if out:
+        are = "is" if out == 1 else "are"
+        return f"Quality: to be checked. {out} of {total} {are} out of the limits."
+    return f"Quality: within the limits ({total})."
 
 
 def mark(text: str) -> Markup:

@@ -161,7 +161,7 @@ def _maps(folder: Folder) -> list[Drawing]:
             counted,
             label=_label(image),
             counted=what,
-            title=f"{_name(image)} map, {grid}"
+            title=f"{map_name(image.suffix)} map, {grid}"
             + ("" if what == _IN_BRAIN else " (no brain mask: all voxels with signal)"),
         )
         drawings.append((image.entities | {"desc": "histogram"}, image.suffix, picture))
@@ -214,15 +214,23 @@ def _signal(s0: Volume) -> Bools:
     return largest_component(s0.data > _FAINT_SIGNAL * np.percentile(s0.data, 99))
 
 
-def _name(image: ImageFile) -> str:
-    return "R2*" if image.suffix == "R2starmap" else image.suffix.removesuffix("map")
+def map_name(suffix: str) -> str:
+    """Return what an image of a BIDS suffix is called: ``R2*``, ``R1``, ``FLAIR``."""
+    return "R2*" if suffix == "R2starmap" else suffix.removesuffix("map")
 
 
 def _label(image: ImageFile) -> str:
     """``R2* (1/s)``: the unit is that of the sidecar."""
     default = "1/s" if image.suffix == "R2starmap" else "unit unknown"
     units = read_object(sidecar_of(image.path)).get("Units", default)
-    return f"{_name(image)} ({units})"
+    return f"{map_name(image.suffix)} ({units})"
+
+
+def relevance_name(image: ImageFile) -> str:
+    """Return what a relevance map is of, such as ``Relevance for AD by lrp-zplus``."""
+    method = read_object(sidecar_of(image.path)).get("Method", image.entities.get("desc", "n/a"))
+    label = image.entities.get("label", "all")
+    return f"Relevance{'' if label == 'all' else f' for {label}'} by {method}"
 
 
 def sidecar_of(path: Path) -> Path:
@@ -248,7 +256,7 @@ def _registrations(folder: Folder) -> list[Drawing]:
             outlines=[brain, _bright(on_grid(t1w, volume), brain)],
             outline_labels=["T1w brain mask", "edge of the brightest 40 % of T1w"],
             background_window=None if weighted else value_window(volume.data[brain]),
-            title=f"{_name(image)} {'image' if weighted else 'map'} on the T1w grid",
+            title=f"{map_name(image.suffix)} {'image' if weighted else 'map'} on the T1w grid",
             slices=5,
         )
         drawings.append((image.entities | {"desc": "registration"}, image.suffix, picture))
@@ -312,7 +320,6 @@ def _relevance(folder: Folder) -> list[Drawing]:
         what = "magnitudes" if signed else "positive values"
         low, high = RELEVANCE_PERCENTILES
         shown = f"window: {low:g} to {high:g} percentile of the {what} of this map"
-        label = f"{image.entities.get('label', '')} by {image.entities.get('desc', '')}"
         picture = mosaic(
             _background(folder, image, volume),
             volume.voxel_mm,
@@ -321,7 +328,7 @@ def _relevance(folder: Folder) -> list[Drawing]:
             signed=signed,
             origin_mm=_origin(volume) if image.entities.get("res") else None,
             colour_bar_label="relevance (arbitrary units)",
-            title=f"Relevance for {label}; {shown if window else 'no relevance in this map'}",
+            title=f"{relevance_name(image)}; {shown if window else 'no relevance in this map'}",
         )
         drawings.append((image.entities, "relmap", picture))
     return drawings

@@ -24,7 +24,7 @@ from scipy import ndimage
 from bids_xai.bids.files import nifti_bytes, write_bytes, write_text
 from bids_xai.bids.images import Volume
 from bids_xai.core.inputs import centred_grid, covering_shape, nearest_on_grid, resample_grid
-from bids_xai.figures.scene import grey_window
+from bids_xai.figures.scene import CONVENTION, grey_window
 from bids_xai.reports.page import Text, filled
 from bids_xai.reports.volumes import is_signed, on_grid, positive_window
 
@@ -75,11 +75,11 @@ def script() -> Path | None:
 
 def write_viewer(
     page: Path, output_dir: Path, title: str, anatomy: Volume, layers: Sequence[Layer],
-    regions: Regions | None = None,
+    regions: Regions | None = None, notes: Sequence[str] = (),
 ) -> Path | None:  # fmt: skip
     """Write a page and the one copy of NiiVue of an output folder; ``None`` without NiiVue.
 
-    page : inside ``output_dir``; layers : at least one
+    page : inside ``output_dir``; layers : at least one; notes : what the reader must know of them
     """
     source = script()
     if source is None or not layers:
@@ -95,7 +95,7 @@ def write_viewer(
         "regions": None if regions is None else _region_volumes(base, regions),
     }
     up = "../" * len(page.relative_to(output_dir).parent.parts)
-    return write_text(page, _page(title, content, f"{up}{FOLDER}/{source.name}"))
+    return write_text(page, _page(title, content, f"{up}{FOLDER}/{source.name}", notes))
 
 
 def bounded(volume: Volume, most: int = MOST_VOXELS) -> Volume:
@@ -179,6 +179,8 @@ def _region_volumes(base: Volume, regions: Regions) -> dict[str, Any]:
     }
 
 
-def _page(title: str, content: Mapping[str, Any], source: str) -> str:
+def _page(title: str, content: Mapping[str, Any], source: str, notes: Sequence[str]) -> str:
     data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
-    return filled("viewer.html", title=title, content=data, source=source)
+    return filled(
+        "viewer.html", title=title, content=data, source=source, notes=notes, convention=CONVENTION
+    )

@@ -2,50 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from bids_xai.bids.images import Volume
-from bids_xai.bids.layout import read_json
 from bids_xai.bids.names import file_name
+from bids_xai.core.masks import dilate
 from bids_xai.errors import UserError
 from bids_xai.reports.group_maps import OUTCOMES, group_means, template_background
-from bids_xai.reports.session import anat_folder, sessions_of, sidecar_of
+from bids_xai.reports.session import anat_folder, relevance_name, sessions_of
 from bids_xai.reports.study import Study
 from bids_xai.reports.viewer import Layer, Regions, study_page, write_viewer
-from bids_xai.reports.volumes import Folder, ImageFile, is_at_hand, load
+from bids_xai.reports.volumes import (
+    Bools,
+    Folder,
+    ImageFile,
+    is_at_hand,
+    load,
+    mask_on_grid,
+    template_at_hand,
+)
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.label_tables import read_label_table
-from bids_xai.templates.lookup import load_atlas
+from bids_xai.templates.lookup import Atlas, load_atlas, parse_atlas
 
 MOST_LAYERS = 12
 """Of a page; each lies in it."""
+SHOWN_AROUND_MM = 5.0
+"""Of the anatomy, around the brain mask; what lies farther out could show a face."""
+
+_NO_FACE = (
+    f"The T1w image and the R2* map end {SHOWN_AROUND_MM:g} mm outside the brain mask, so that no "
+    "face can be rebuilt from this file. Heatmaps are shown in full."
+)
+_NO_MASK = (
+    "There is no brain mask, so the T1w image and the R2* map are left out: a face could be "
+    "rebuilt from them."
+)
 
 
-def session_page(output_dir: Path, participant: str, session: str | None) -> Path:
-    """Where the viewer of a session lies, whether it exists or not."""
+def session_page(output_dir: Path, participant: str, session: str) -> Path:
+    """Where the viewer of a session lies, whether it exists or not; session : may be empty."""
     entities = {"sub": participant} | ({"ses": session} if session else {})
     folder = output_dir / f"sub-{participant}" / "figures"
     return folder / file_name(entities, "viewer", ".html")
 
 
-def write_session_viewer(output_dir: Path, participant: str, session: str | None) -> Path | None:
+def write_session_viewer(output_dir: Path, participant: str, session: str) -> Path | None:
     """Write the viewer of a session that has heatmaps on its T1w image; ``None`` for others."""
-    folder = Folder.of(anat_folder(output_dir, {"sub": participant, "ses": session or ""}))
+    folder = Folder.of(anat_folder(output_dir, {"sub": participant, "ses": session}))
     anatomy = folder.first("T1w", space=None, desc="preproc")
     heatmaps = folder.find("relmap", space="T1w")
     page = session_page(output_dir, participant, session)
     if anatomy is None or not heatmaps:
         page.unlink(missing_ok=True)
         return None
-    layers = [Layer(_heatmap_name(image), load(image.path)) for image in heatmaps]
+    mask = folder.first("mask", space=None, desc="brain")
+    brain = None if mask is None else load(mask.path)
     r2star = folder.first("R2starmap", space="T1w", desc=None)
-    if r2star is not None:
-        layers.append(Layer("R2* map", load(r2star.path), "1/s"))
+    maps = {} if r2star is None or brain is None else {"R2* map": r2star.path}
+    shown, left_out = _fitting(
+        {_heatmap_name(i): i.path for i in heatmaps}, MOST_LAYERS - len(maps)
+    )
+    layers = [Layer(name, load(path)) for name, path in shown.items()]
+    layers += [Layer(name, near(load(path), brain), "1/s") for name, path in maps.items()]
     visit = f", session {session}" if session else ""
     return write_viewer(
         page, output_dir, f"sub-{participant}{visit}: heatmaps over the T1w image",
-        load(anatomy.path), layers[:MOST_LAYERS], _regions_of(folder),
+        near(load(anatomy.path), brain), layers, _regions_of(folder),
+        [_NO_MASK if brain is None else _NO_FACE, *left_out],
     )  # fmt: skip
+
+
+def near(volume: Volume, brain: Volume | None) -> Volume:
+    """The volume as it is up to :data:`SHOWN_AROUND_MM` outside a brain mask, 0 elsewhere.
+
+    brain : a mask on a grid of its own; without one nothing is left
+    """
+    if brain is None:
+        return Volume(np.zeros_like(volume.data), volume.affine)
+    kept: Bools = dilate(mask_on_grid(brain, volume), SHOWN_AROUND_MM, volume.voxel_mm)
+    return Volume(np.where(kept, volume.data, 0), volume.affine)
+
+
+def _fitting(files: Mapping[str, Path], most: int) -> tuple[dict[str, Path], list[str]]:
+    """The first maps by name, and a sentence on those that are too many."""
+    names = list(files)
+    kept = {name: files[name] for name in names[:most]}
+    if len(names) <= most:
+        return kept, []
+    return kept, [
+        f"A page of the viewer holds {MOST_LAYERS} maps at most. Not in it: "
+        f"{'; '.join(names[most:])}."
+    ]
 
 
 def write_viewers(output_dir: Path, participant: str) -> list[Path]:
@@ -58,10 +109,8 @@ def write_viewers(output_dir: Path, participant: str) -> list[Path]:
 
 
 def _heatmap_name(image: ImageFile) -> str:
-    about = read_json(sidecar_of(image.path)) if sidecar_of(image.path).is_file() else {}
-    method = about.get("Method", image.entities.get("desc", "n/a"))
-    label, model = image.entities.get("label"), image.entities.get("model")
-    return f"{method}{f' for {label}' if label else ''}{f', model {model}' if model else ''}"
+    model = image.entities.get("model")
+    return relevance_name(image) + (f", model {model}" if model else "")
 
 
 def _regions_of(folder: Folder) -> Regions | None:
@@ -84,24 +133,62 @@ def write_study_viewer(study: Study) -> Path | None:
     if not files:
         page.unlink(missing_ok=True)
         return None
-    layers = [Layer(name, load(path)) for name, path in list(files.items())[:MOST_LAYERS]]
+    shown, notes = _fitting(files, MOST_LAYERS)
+    layers = [Layer(name, load(path)) for name, path in shown.items()]
     base = layers[0].volume
-    background, _ = template_background(study, base)
+    regions, remarks = _template_regions(study)
     return write_viewer(
         page, study.output_dir, f"Study {study.name}: mean heatmaps over the template",
-        Volume(background, base.affine), layers, _template_regions(study),
+        _study_anatomy(study, base), layers, regions, [*notes, *remarks],
     )  # fmt: skip
 
 
-def _template_regions(study: Study) -> Regions | None:
-    """The default atlas of the study's template, where that needs no network."""
+def _study_anatomy(study: Study, like: Volume) -> Volume:
+    """The template; where a participant stands in for it, as much as shows no face."""
+    background, _ = template_background(study, like)
+    anatomy, space = Volume(background, like.affine), _space_of(study)
+    if space is None or template_at_hand(space) is not None:
+        return anatomy
+    folders = (Folder.of(path) for path in sorted(study.output_dir.glob("sub-*/**/anat")))
+    found = (folder.first("mask", space=space.template, desc="brain") for folder in folders)
+    mask = next((image for image in found if image is not None), None)
+    return near(anatomy, None if mask is None else load(mask.path))
+
+
+def _space_of(study: Study) -> OutputSpace | None:
     template = str(study.description.get("template") or "")
-    resolution = int(study.description.get("resolution", 2))
-    space = OutputSpace(template, resolution) if template else None
+    return (
+        OutputSpace(template, int(study.description.get("resolution") or 2)) if template else None
+    )
+
+
+def _template_regions(study: Study) -> tuple[Regions | None, list[str]]:
+    """The atlas of the study's tables on its template, where that needs no network.
+
+    Without it there is a sentence that says so.
+    """
+    name, space = study.description.get("atlas"), _space_of(study)
     if space is None or not is_at_hand(space):
-        return None
+        return None, []
+    atlas = _atlas_called(str(name), space) if name else _default_atlas(space)
+    if atlas is not None:
+        return Regions(atlas.volume, dict(atlas.labels)), []
+    return None, [f"The atlas {name} of the study's tables is not at hand."] if name else []
+
+
+def _atlas_called(name: str, space: OutputSpace) -> Atlas | None:
+    """The default atlas if it has this name, else one that TemplateFlow or the package knows."""
+    default = _default_atlas(space)
+    if default is not None and default.name == name:
+        return default
     try:
-        atlas = load_atlas(space)
+        return load_atlas(space, parse_atlas(name))
+    except (UserError, ValueError):
+        return None
+
+
+def _default_atlas(space: OutputSpace) -> Atlas | None:
+    try:
+        return load_atlas(space)
     except UserError:
         return None
-    return None if atlas is None else Regions(atlas.volume, dict(atlas.labels))

@@ -11,7 +11,7 @@ from nipype.pipeline import engine as pe
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import anat_path
 from bids_xai.bids.records import Session
-from bids_xai.bids.stamps import fingerprint
+from bids_xai.bids.stamps import StampRecord, fingerprint
 from bids_xai.errors import UsageError
 from bids_xai.interfaces import nodes
 from bids_xai.models.card import ModelCard, model_files
@@ -102,12 +102,12 @@ def _images(
 
 def explanation_workflow(
     name: str, session: Session, scans: Sequence[ScanFiles], settings: RunSettings, *,
-    stamp: Path, digest: str, device: str,
+    record: StampRecord, device: str,
 ) -> pe.Workflow:  # fmt: skip
     """Return the graph that gives every map of a session its prediction and relevance."""
     workflow = pe.Workflow(name=name)
     found = [_explain(scan, index, settings, device) for index, scan in enumerate(scans)]
-    publish_all(workflow, found, settings.output_dir, stamp, digest)
+    publish_all(workflow, found, settings.output_dir, record)
     return workflow
 
 

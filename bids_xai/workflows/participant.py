@@ -16,10 +16,14 @@ from bids_xai.bids.layout import check_dataset, open_layout, select_participants
 from bids_xai.bids.quality import quality_path
 from bids_xai.bids.query import RAW_INPUTS, collect_sessions, read_filters
 from bids_xai.bids.records import Session
-from bids_xai.bids.stamps import fingerprint
+from bids_xai.bids.stamps import StampRecord, fingerprint
 from bids_xai.core.relaxometry import NOISE_FLOOR_METHODS
 from bids_xai.errors import NothingMatchedError, UsageError, UserError
-from bids_xai.reports.citation import write_citation
+from bids_xai.reports.citation import (
+    explanation_methods,
+    preprocessing_methods,
+    write_citation,
+)
 from bids_xai.reports.quality import finding, read_quality
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
 from bids_xai.templates.lookup import (
@@ -95,6 +99,8 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         write_atlas_description(settings.output_dir, atlas.name, atlas.description)
     if todo:
         _write_dataset_files(settings, raw)
+    if todo or model is not None:
+        write_citation(settings, None if model is None else model.card)
     made = run_jobs(todo, settings, "preprocessing")
     run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | made.failed
     stopped = settings.stop_on_first_crash and bool(made.failed)
@@ -205,10 +211,17 @@ def _preprocessing(session: Session, settings: RunSettings) -> Job:
     inputs = [*session.inputs, *atlas_files(settings.atlas)]
     if settings.brain_mask == "synthstrip" and settings.synthstrip_model is not None:
         inputs.append(settings.synthstrip_model)
-    stamp, digest = _stamp(session, settings), fingerprint(inputs, options)
+    derivatives = [name for name, _ in settings.derivatives]
+    about = {"methods": preprocessing_methods(settings).plain,
+             "settings": _told(options, settings, derivatives=derivatives)}  # fmt: skip
+    record = StampRecord(_stamp(session, settings), fingerprint(inputs, options), about)
+    build = partial(_session_graph, session=session, settings=settings, record=record)
+    return Job(session.label, session.participant, record.stamp, record.digest, build)
 
-    build = partial(_session_graph, session=session, settings=settings, stamp=stamp, digest=digest)
-    return Job(session.label, session.participant, stamp, digest, build)
+
+def _told(options: dict[str, Any], settings: RunSettings, **own: Any) -> dict[str, Any]:
+    """The options for a page that is passed on: names in place of paths."""
+    return options | {"atlases": [parse_atlas(text).label for text in settings.atlas]} | own
 
 
 def _session_graph(name: str, **parts: Any) -> Any:
@@ -219,6 +232,7 @@ def _session_graph(name: str, **parts: Any) -> Any:
 
 def _explanation(session: Session, settings: RunSettings, model: ReadyModel) -> Job | None:
     """The job that explains a session's maps, ``None`` where it has none of the model's kind."""
+    from bids_xai.interfaces.explain import model_label
     from bids_xai.models.card import model_files
     from bids_xai.workflows.explanation import TORCH_GB, scan_files
 
@@ -236,13 +250,14 @@ def _explanation(session: Session, settings: RunSettings, model: ReadyModel) -> 
     }
     inputs = [file for scan in scans for file in scan.files] + atlas_files(settings.atlas)
     digest = fingerprint([*inputs, *model_files(model.path)], options)
-    stamp = _stamp(session, settings, "_explanation")
-
+    about = {"methods": explanation_methods(settings, model.card).plain,
+             "settings": _told(options, settings, model=model_label(model.card))}  # fmt: skip
+    record = StampRecord(_stamp(session, settings, "_explanation"), digest, about)
     build = partial(
-        _explanation_graph, session=session, scans=scans, settings=settings, stamp=stamp,
-        digest=digest, device=model.device,
+        _explanation_graph, session=session, scans=scans, settings=settings, record=record,
+        device=model.device,
     )  # fmt: skip
-    return Job(session.label, session.participant, stamp, digest, build, memory_gb=TORCH_GB)
+    return Job(session.label, session.participant, record.stamp, digest, build, memory_gb=TORCH_GB)
 
 
 def _explanation_graph(name: str, **parts: Any) -> Any:
@@ -259,7 +274,6 @@ def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
 def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:
     others = dict(settings.derivatives)
     write_dataset_files(settings.output_dir, settings.bids_dir, raw, others)
-    write_citation(settings)
 
 
 def _check_options(settings: RunSettings) -> None:

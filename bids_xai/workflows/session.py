@@ -13,7 +13,7 @@ from nipype.pipeline import engine as pe
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import label_of
 from bids_xai.bids.records import EchoSeries, PrecomputedMap, Session, SourceImage
-from bids_xai.bids.stamps import fingerprint
+from bids_xai.bids.stamps import StampRecord, fingerprint
 from bids_xai.interfaces import nodes
 from bids_xai.interfaces.map_stages import MapKind
 from bids_xai.settings import RunSettings
@@ -27,7 +27,7 @@ Source = tuple[Any, str]  # a node and the name of its output
 
 
 def session_workflow(
-    name: str, session: Session, settings: RunSettings, *, stamp: Path, digest: str
+    name: str, session: Session, settings: RunSettings, *, record: StampRecord
 ) -> pe.Workflow:
     """Return the graph that makes all maps, masks and transforms of one session.
 
@@ -44,16 +44,19 @@ def session_workflow(
             _flair(graph, session.flair, anatomy)
         for found in session.maps:
             _precomputed(graph, found, anatomy)
-    publish_all(graph.workflow, graph.manifests, settings.output_dir, stamp, digest)
+    publish_all(graph.workflow, graph.manifests, settings.output_dir, record)
     return graph.workflow
 
 
 def publish_all(
-    workflow: pe.Workflow, manifests: Sequence[pe.Node], output_dir: Path, stamp: Path, digest: str
+    workflow: pe.Workflow, manifests: Sequence[pe.Node], output_dir: Path, record: StampRecord
 ) -> None:
     """Add the last node: products of all ``manifests`` get their final names, then the stamp."""
-    root = str(output_dir.resolve())
-    publish = stage_node(nodes.Publish(output_dir=root, stamp=str(stamp), digest=digest), "publish")
+    interface = nodes.Publish(
+        output_dir=str(output_dir.resolve()), stamp=str(record.stamp), digest=record.digest,
+        about=record.about,
+    )  # fmt: skip
+    publish = stage_node(interface, "publish")
     gather = pe.Node(Merge(len(manifests)), "gather", run_without_submitting=True)
     for index, node in enumerate(manifests):
         workflow.connect(node, "manifest", gather, f"in{index + 1}")

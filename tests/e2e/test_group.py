@@ -69,6 +69,11 @@ var marks = document.querySelectorAll("#spray-explorer svg [role=button]");
 marks[2].dispatchEvent(new MouseEvent("click", { bubbles: true }));
 return { points: marks.length, card: document.querySelector("#spray-explorer .card").textContent };
 """
+STOPS = """
+return Array.from(document.querySelectorAll(".scroll")).filter(function (box) {
+  return box.hasAttribute("tabindex") !== (box.scrollWidth > box.clientWidth);
+}).map(function (box) { return box.textContent.slice(0, 80); });
+"""
 WALKED_THROUGH = """
 await until(function () { return document.body.dataset.state === "ready"; });
 var place = function () { return document.getElementById("place").textContent; };
@@ -242,7 +247,9 @@ def _explained_anew_without_preprocessing(line: tuple[object, ...], folder: Path
     if CHROMIUM is not None:
         out = Path(str(line[1]))
         page = out / "sub-01.html"
-        sound(look(page))
+        seen = look(page, STOPS)
+        sound(seen)
+        assert seen["result"] == []
         (viewer,) = (out / "sub-01" / "figures").glob("*ses-1_viewer.html")
         assert f'href="sub-01/figures/{viewer.name}"' in page.read_text()
         walked(look(viewer, WALKED_THROUGH))

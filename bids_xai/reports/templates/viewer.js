@@ -33,6 +33,7 @@
     nv = new niivue.Niivue({
       dragAndDropEnabled: false, isColorbar: false, show3Dcrosshair: false, crosshairWidth: 0.5, loadingText: "",
       backColor: [0, 0, 0, 1], crosshairColor: [0.3, 0.8, 1, 0.8], multiplanarShowRender: 0,
+      isRadiologicalConvention: true, sagittalNoseLeft: true, isOrientationTextVisible: true, showAllOrientationMarkers: true,
       isNearestInterpolation: false, logLevel: "error"
     });
     await nv.attachToCanvas(byId("view"));

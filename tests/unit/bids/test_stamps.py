@@ -10,6 +10,7 @@ import pytest
 from bids_xai.bids.stamps import (
     fingerprint,
     is_current,
+    read_stamp,
     remove_leftovers,
     stamped_outputs,
     write_stamp,
@@ -117,3 +118,14 @@ def test_leftovers_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     assert not old.exists()
     assert not begun.exists()
     assert stamped_outputs(tmp_path / "none.json", tmp_path) == set()
+
+
+def test_a_stamp_tells_how_its_outputs_were_made(tmp_path: Path) -> None:
+    about = {"methods": {"paragraphs": ["Maps were fitted."]}, "settings": {"sloppy": True}}
+    stamp = write_stamp(tmp_path / "s.json", "d", tmp_path, [], **about)
+    assert is_current(stamp, "d", tmp_path)
+    assert read_stamp(stamp) == {"digest": "d", **about, "outputs": {}}
+    assert read_stamp(tmp_path / "none.json") == {}
+    for text in ("{", "[1]"):
+        stamp.write_text(text)
+        assert read_stamp(stamp) == {}

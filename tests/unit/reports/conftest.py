@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bids_xai.bids.files import write_json, write_nifti, write_text, write_tsv
+from bids_xai.bids.files import write_json, write_nifti, write_tsv
 from bids_xai.bids.quality import QUALITY, QUALITY_COLUMNS
+from bids_xai.bids.stamps import write_stamp
+from bids_xai.reports.citation import preprocessing_methods
 from bids_xai.reports.group import write_group_page
-from bids_xai.settings import EMBEDDED_TEMPLATE
+from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 
 STUDY = "tiny"
 CLASSES = ("NC", "AD")
@@ -63,13 +65,21 @@ def _write_qc() -> Callable[[Path, Sequence[tuple[str, str, float]]], None]:
 
 @pytest.fixture
 def participant_dir(tmp_path: Path) -> Path:
-    """An output folder with two sessions of ``sub-01``."""
-    for session in ("1", "2"):
+    """An output folder with two sessions of ``sub-01``, made in two ways."""
+    for session, method in (("1", "nlls"), ("2", "arlo")):
         _write_session(tmp_path, session)
-    write_text(
-        tmp_path / "logs" / "CITATION.md", "# Methods\n\nMaps were fitted <by> least\nsquares."
-    )
+        _write_stamp(tmp_path, session, r2star_method=method)
     return tmp_path
+
+
+def _write_stamp(out: Path, session: str, **options: Any) -> None:
+    """The stamp of a session as a run with these options leaves it, without outputs."""
+    settings = RunSettings(
+        Path("/in"), out, "participant", output_spaces=(OutputSpace(EMBEDDED_TEMPLATE),), **options
+    )
+    stamp = out / "logs" / "sub-01" / f"sub-01_ses-{session}.json"
+    about = {"methods": preprocessing_methods(settings).plain, "settings": options}
+    write_stamp(stamp, "digest", out, [], **about)
 
 
 def _write_session(out: Path, session: str) -> None:

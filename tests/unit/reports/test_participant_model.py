@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from html.parser import HTMLParser
 from itertools import product
@@ -278,6 +279,9 @@ def test_the_course_over_sessions(tmp_path: Path) -> None:
     assert course[1] == ["Right part 8", "9e-06", "1e-05", "8.75e-06", "-2.5e-07"]
     assert len(course) == 1 + 6
     assert "the steps are equal" in page
+    order = re.findall(r'<h2 id="([^"]+)"', page)
+    assert order == ["problems", "summary", "regions", "course-over-sessions", "how-this-was-made"]
+    assert "Session 10: Regions of atlas X" in page
     raw = tmp_path / "raw"
     (raw / "sub-01").mkdir(parents=True)
     lines = "session_id\tage\nses-1\t72.5\nses-2\t70\nses-10\t71\n"

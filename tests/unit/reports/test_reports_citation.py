@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,25 @@ from typing import Any
 import pytest
 
 import bids_xai
+from bids_xai.attribution import METHODS
 from bids_xai.core.relaxometry import R2STAR_METHODS
-from bids_xai.reports.citation import write_citation
+from bids_xai.models import MODELS
+from bids_xai.models.card import ModelCard
+from bids_xai.reports.citation import (
+    _MODEL_REFERENCES,
+    Methods,
+    explanation_methods,
+    preprocessing_methods,
+    write_citation,
+)
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 
+CARD = ModelCard(
+    architecture="graz", input_shape=(4, 5, 6), voxel_mm=None, suffix="R2starmap", space="T1w",
+    scale=40.0, maximum=None, skull_strip=False, classes=("NC", "AD"), positive="AD", seed=7,
+    study="s", configuration="C", split=2, split_hash="", training_participants=("0815",),
+    relevance_guided=True, metrics={}, versions={"torch": "2.0"}, weights_sha256="abcd" * 16,
+)  # fmt: skip
 EMBEDDED, FETCHED = OutputSpace(EMBEDDED_TEMPLATE), OutputSpace("MNI152NLin6Asym", 1)
 
 
@@ -75,3 +92,56 @@ def test_inputs_and_options_of_the_fit_are_told(tmp_path: Path) -> None:
 def test_equal_settings_give_equal_bytes(tmp_path: Path) -> None:
     first = text(tmp_path / "a", output_spaces=(FETCHED,))
     assert text(tmp_path / "b", output_spaces=(FETCHED,)) == first
+
+
+def of_model(card: ModelCard = CARD, **options: Any) -> Methods:
+    settings = RunSettings(
+        Path("/in"), Path("/out"), "participant", output_spaces=(EMBEDDED,), **options
+    )
+    return explanation_methods(settings, card)
+
+
+def test_a_model_and_its_explanation_are_told() -> None:
+    found = of_model(attribution=("lrp-zplus", "saliency"), target="AD", renormalise=True)
+    said = " ".join(found.paragraphs)
+    for words in (
+        "study s, configuration C, split 2", "SHA-256 of its weights abcdabcdabcdabcd.",
+        "Its network is graz (Tinauer et al. 2025), trained with seed 7 (torch 2.0)",
+        "relevance guidance, Tinauer et al. 2025", "4 × 5 × 6 voxels", "Relevance for the class AD",
+        "saliency (Simonyan et al. 2014; Rieke et al. 2018)", "scaled to the sum it had before",
+    ):  # fmt: skip
+        assert words in said
+    assert "0815" not in said
+    assert found.versions["torch"] == version("torch")
+    assert len(found.references) == 5
+    cited = " ".join(found.references)
+    assert all(name in cited for name in ("Tinauer C", "Simonyan K", "Rieke J", "Bach S"))
+    plain = of_model(replace(CARD, relevance_guided=False, architecture="gap3"))
+    assert "guidance" not in " ".join(plain.paragraphs)
+    assert "Tinauer" not in str(plain)
+
+
+def test_every_method_and_network_has_its_references() -> None:
+    for name, method in METHODS.items():
+        works = re.findall(r"[A-Z]\w+ (?:et al\.|and [A-Z]\w+) \d{4}", method.source)
+        assert len(works) == len(re.findall(r"\d{4}", method.source)) > 0
+        assert set(works) <= set(_MODEL_REFERENCES)
+        assert len(of_model(attribution=(name,)).references) >= len(set(works))
+    for name in MODELS:
+        found = of_model(replace(CARD, architecture=name, relevance_guided=False))
+        assert len(found.references) == 2 + (not name.startswith("gap")), name
+
+
+def test_the_text_of_a_run_with_a_model_has_both(tmp_path: Path) -> None:
+    settings = RunSettings(Path("/in"), tmp_path, "participant", output_spaces=(EMBEDDED,))
+    said = write_citation(settings, CARD).read_text()
+    assert said.count("Software: ") == said.count("nibabel ") == 1
+    assert f"torch {version('torch')}" in said
+    assert "Montavon G et al. (2017)" in said
+    assert "Pei M" not in said
+
+
+def test_methods_come_back_from_a_stamp() -> None:
+    methods = preprocessing_methods(RunSettings(Path("/in"), Path("/out"), "participant"))
+    assert Methods.of_stamp({"digest": "d", "methods": methods.plain}) == methods
+    assert Methods.of_stamp({"digest": "d"}) is None

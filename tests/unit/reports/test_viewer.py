@@ -12,8 +12,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from bids_xai.bids.images import Volume
+from bids_xai.figures.scene import CONVENTION
 from bids_xai.reports import viewer
 from bids_xai.reports.viewer import STEPS, Layer, Regions, bounded, top_regions, write_viewer
 
@@ -143,3 +145,18 @@ def test_without_the_script_there_is_no_page(
     assert write_viewer(page, tmp_path, "x", head(), [Layer("z+", relevance())]) is None
     assert not list(tmp_path.iterdir())
     assert viewer.link(page, tmp_path, "words") == []
+
+
+@pytest.mark.usefixtures("niivue")
+def test_the_viewer_has_the_convention_of_the_pictures_and_says_so(tmp_path: Path) -> None:
+    page, notes = tmp_path / "x.html", ["no <face>"]
+    write_viewer(page, tmp_path, "x", head(), [Layer("z+", relevance())], None, notes)
+    text = page.read_text()
+    options = text[text.index("new niivue.Niivue({") :].partition("});")[0]
+    for option in (
+        "isRadiologicalConvention", "isOrientationTextVisible", "showAllOrientationMarkers",
+        "sagittalNoseLeft",
+    ):  # fmt: skip
+        assert f"{option}: true" in options
+    assert escape(CONVENTION) in text
+    assert '<p class="note">no &lt;face&gt;</p>' in text
