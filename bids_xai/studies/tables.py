@@ -271,8 +271,8 @@ class Quality:
     cube_mm, stride_mm : edge of the cubes, and from one to the next (0: the edge)
     placement : ``grid``, or ``greedy`` for cubes that are sought and do not overlap
     ordering : by ``sum`` of relevance, or of its ``absolute`` value
-    steps : most steps of a curve, of ``cubes_per_step`` cubes each (0: so many that a quarter
-        of all are replaced in the end)
+    steps : most steps of a curve, of ``cubes_per_step`` cubes each (0: a quarter of all cubes is
+        spread over the steps)
     random_orders, noise_draws : repetitions
     randomization_scans : most test scans of a configuration that are explained with random weights;
         0 for none
