@@ -12,6 +12,7 @@ from bids_xai.bids.stamps import (
     is_current,
     remove_leftovers,
     stamped_outputs,
+    what_changed,
     write_stamp,
 )
 
@@ -117,3 +118,17 @@ def test_leftovers_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     assert not old.exists()
     assert not begun.exists()
     assert stamped_outputs(tmp_path / "none.json", tmp_path) == set()
+
+
+def test_a_stamp_says_why_it_is_not_current(stamped: tuple[Path, Path, Path]) -> None:
+    stamp, root, output = stamped
+    assert what_changed(stamp, "digest", root) == ""
+    assert "its options" in what_changed(stamp, "another", root)
+    output.write_text("longer than it was before")
+    assert what_changed(stamp, "digest", root) == f"{output} is of another size"
+    output.unlink()
+    assert what_changed(stamp, "digest", root) == f"{output} is gone"
+    stamp.write_text("no JSON")
+    assert "cannot be read" in what_changed(stamp, "digest", root)
+    stamp.unlink()
+    assert what_changed(stamp, "digest", root) == "it has not been done"
