@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -121,8 +122,9 @@ def test_sessions_are_finished_one_after_the_other(finished: Path) -> None:
 
 def test_progress_comes_with_every_session(finished: Path) -> None:
     said = (finished / "said.txt").read_text()
-    assert all(f"[{number}/5] sub-" in said for number in range(1, 5))
-    assert "[5/5]" not in said
+    assert all(f"[{number}/5] sub-" in said for number in range(1, 6))
+    assert said.count("/5] sub-2 failed") == 1  # who failed has ended, too
+    assert len(re.findall(r"/5\] sub-\d done", said)) == 4
 
 
 def test_nothing_is_left_but_the_failed_session(finished: Path) -> None:
