@@ -142,9 +142,9 @@ def _group(settings: RunSettings, words: Sequence[str]) -> int:
     summary = GroupSummary(settings, words)
     try:
         page = run_group(settings)
-    except UserError:
+    except UserError as error:
         if run_log.log_file() is not None:
-            summary.say_stopped()
+            summary.say_stopped(error)
         raise
     if settings.dry_run:
         LOG.info("dry run: nothing was written")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_xai.bids import run_log
-from bids_xai.errors import UserError
+from bids_xai.errors import InterruptedRunError, UserError
 from bids_xai.group import STEPS
 from bids_xai.group.people import read_participants, read_table
 from bids_xai.settings import RunSettings
@@ -73,10 +73,12 @@ class GroupSummary:
         self._warn()
         LOG.info("next: %s", self._next(page))
 
-    def say_stopped(self) -> None:
+    def say_stopped(self, error: UserError) -> None:
         """What is kept of a run that an error ended, and how to go on; the error comes after."""
         _say_written(self._trainings())
-        LOG.info("next: mend what is named below, and go on with  %s", _command(self.words))
+        interrupted = isinstance(error, InterruptedRunError)
+        first = "" if interrupted else "mend what is named below, and "
+        LOG.info("next: %sgo on with  %s", first, _command(self.words))
 
     def _stamps(self) -> dict[Path, int]:
         """Every finished training of the output folder, and when it was finished."""

@@ -151,7 +151,10 @@ def _warn_of_quality(settings: RunSettings, sessions: Sequence[Session]) -> None
 
 
 def _todo(jobs: Sequence[Job], settings: RunSettings) -> list[Job]:
-    return [job for job in jobs if not job.is_done(settings.output_dir.resolve())]
+    todo = [job for job in jobs if not job.is_done(settings.output_dir.resolve())]
+    for label in sorted({job.label for job in jobs} - {job.label for job in todo}):
+        LOG.debug("%s: nothing has changed", label)
+    return todo
 
 
 def _explain(

@@ -17,7 +17,7 @@ from bids_xai.bids import run_log
 from bids_xai.cli.main import main
 from bids_xai.cli.parser import parse_settings
 from bids_xai.cli.summary import GroupSummary, say_participants
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, InterruptedRunError
 from bids_xai.settings import RunSettings
 
 Said = Callable[[], list[str]]
@@ -200,6 +200,16 @@ def test_suspicious_clusters_and_failed_checks_are_worth_a_look(raw: Path, said:
 
 def test_tables_of_steps_that_did_not_run_are_left_alone(raw: Path, said: Said) -> None:
     assert worth_a_look(raw, said, "--steps", "train") == []
+
+
+def test_there_is_nothing_to_mend_after_a_signal(raw: Path, said: Said) -> None:
+    settings, words = group(raw, "--steps", "train")
+    GroupSummary(settings, words).say_stopped(InterruptedRunError("stopped by SIGTERM"))
+    GroupSummary(settings, words).say_stopped(BadDataError("damaged"))
+    stopped, failed = said()
+    assert stopped.startswith("next: go on with  bids_xai ")
+    assert stopped.endswith("group --steps train")
+    assert failed.startswith("next: mend what is named below, and go on with  bids_xai ")
 
 
 @pytest.fixture

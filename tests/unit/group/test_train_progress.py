@@ -12,6 +12,7 @@ import pytest
 from bids_xai.bids.stamps import write_stamp
 from bids_xai.core.progress import Progress
 from bids_xai.group import train
+from bids_xai.studies.schema import load_study
 from bids_xai.training.records import EpochRecord
 
 
@@ -105,3 +106,35 @@ def test_a_training_that_is_up_to_date_is_skipped_and_any_other_says_why(
     with pytest.raises(InterruptedError):
         train._train_one(job, watch)
     assert "its inputs, its options or the version differ" in said.messages[-1]
+
+
+def test_a_training_that_stops_early_counts_as_a_whole_one(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(*data: Any, progress: Any, **options: Any) -> Any:
+        for epoch in (1, 2):
+            progress(record(epoch))
+        return SimpleNamespace(constant=False)
+
+    def anything(*of: Any, **options: Any) -> Any:
+        return SimpleNamespace(epochs=40, leads=False)
+
+    for name in ("input_rule", "with_statistics", "build", "recipe_of", "current_processes"):
+        monkeypatch.setattr(train, name, anything)
+    monkeypatch.setattr(train, "training_volumes", lambda *of: [])
+    monkeypatch.setattr(train, "_transfer", lambda *of: ())
+    monkeypatch.setattr(train, "train", stops)
+    job = cast(
+        "Any",
+        SimpleNamespace(
+            context=SimpleNamespace(settings=SimpleNamespace(training_threads=1)),
+            configuration=SimpleNamespace(skull_strip=False), shape=(2, 2, 2), cache=tmp_path,
+            of_set=lambda name: [], weight_seed=0, title="A, split 0", device="cpu",
+        ),
+    )  # fmt: skip
+    study = load_study("quick")
+    watch = Progress("trainings", 3, clock=clock, live=False)
+    train._fit(job, study, tmp_path, watch)
+    assert watch.done == 1
+    train._fit(job, study, tmp_path, watch, "draw 1 of 4", 0.25)
+    assert watch.done == 1.25
