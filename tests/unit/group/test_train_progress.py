@@ -127,7 +127,7 @@ def test_a_training_that_stops_early_counts_as_a_whole_one(
     job = cast(
         "Any",
         SimpleNamespace(
-            context=SimpleNamespace(settings=SimpleNamespace(training_threads=1)),
+            context=SimpleNamespace(settings=SimpleNamespace(training_threads=1, tensorboard=False)),
             configuration=SimpleNamespace(skull_strip=False), shape=(2, 2, 2), cache=tmp_path,
             of_set=lambda name: [], weight_seed=0, title="A, split 0", device="cpu",
         ),
