@@ -124,10 +124,11 @@ def test_a_training_that_stops_early_counts_as_a_whole_one(
     monkeypatch.setattr(train, "training_volumes", lambda *of: [])
     monkeypatch.setattr(train, "_transfer", lambda *of: ())
     monkeypatch.setattr(train, "train", stops)
+    settings = SimpleNamespace(training_threads=1, tensorboard=False)
     job = cast(
         "Any",
         SimpleNamespace(
-            context=SimpleNamespace(settings=SimpleNamespace(training_threads=1, tensorboard=False)),
+            context=SimpleNamespace(settings=settings),
             configuration=SimpleNamespace(skull_strip=False), shape=(2, 2, 2), cache=tmp_path,
             of_set=lambda name: [], weight_seed=0, title="A, split 0", device="cpu",
         ),
