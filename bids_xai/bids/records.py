@@ -65,9 +65,14 @@ class Session:
         return f"sub-{self.participant}{tail}"
 
     @property
-    def inputs(self) -> tuple[Path, ...]:
-        """Every file the results depend on."""
+    def images(self) -> tuple[Path, ...]:
+        """Every image that is worked on, and every mask."""
         single = (self.t1w, self.flair, self.brain_mask, self.lesion_mask)
         images = [image.file for image in (*single, *(m.image for m in self.maps)) if image]
         echoes = [file for series in self.megre for file in series.files]
-        return (*images, *echoes, *self.sidecars)
+        return (*images, *echoes)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file the results depend on."""
+        return (*self.images, *self.sidecars)

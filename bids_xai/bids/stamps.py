@@ -35,14 +35,34 @@ def fingerprint(inputs: Iterable[Path], options: Mapping[str, Any]) -> str:
 
 def is_current(stamp: Path, digest: str, root: Path) -> bool:
     """Tell whether the stamp has this digest and all its outputs are there in full."""
+    return not what_changed(stamp, digest, root)
+
+
+def what_changed(stamp: Path, digest: str, root: Path) -> str:
+    """Say in words why a result is not up to date; empty where it is.
+
+    A stamp holds one digest of all inputs and options, so it cannot tell which of them changed.
+    """
     try:
         content = json.loads(stamp.read_text())
-        outputs = content["outputs"].items()
-        return content["digest"] == digest and all(
-            (root / name).stat().st_size == size for name, size in outputs
-        )
+        sizes = {root / name: size for name, size in content["outputs"].items()}
+        same = content["digest"] == digest
+    except FileNotFoundError:
+        return "it has not been done"
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return False
+        return f"its stamp cannot be read [{stamp}]"
+    if not same:
+        return "its inputs, its options or the version differ from those of its stamp"
+    return next((f"{path} is {state}" for path, size in sizes.items()
+                 if (state := _state(path, size))), "")  # fmt: skip
+
+
+def _state(path: Path, size: int) -> str:
+    """``gone`` or ``of another size``, empty where a file is as it was."""
+    try:
+        return "" if path.stat().st_size == size else "of another size"
+    except OSError:
+        return "gone"
 
 
 def read_stamp(stamp: Path) -> dict[str, Any]:

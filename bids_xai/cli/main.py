@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shlex
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_xai import errors
+from bids_xai.bids import run_log
 from bids_xai.cli.parser import parse_settings
 from bids_xai.errors import CannotCreateError, UsageError, UserError
 from bids_xai.settings import LEVELS, RunSettings
@@ -25,9 +25,23 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the app; return the exit status (BIDS execution specification, ``sysexits.h``)."""
     _set_environment()
+    words = sys.argv[1:] if argv is None else argv
+    run_log.start(["bids_xai", *words])
     try:
-        settings = parse_settings(argv)
-        _set_up_log(settings.verbose)
+        return _run(words)
+    except Exception:
+        LOG.log(run_log.TRACE, "ended by a bug", exc_info=True)
+        raise  # keeps its traceback
+    finally:
+        run_log.stop()
+
+
+def _run(words: Sequence[str]) -> int:
+    """Do what the command line asks for; what the user can mend becomes a status."""
+    settings: RunSettings | None = None
+    try:
+        settings = parse_settings(words)
+        run_log.say_more(settings.verbose)
         if settings.analysis_level not in LEVELS:
             LOG.error(
                 "unknown analysis level '%s'. Fix: use %s.",
@@ -36,26 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             return errors.UNKNOWN_LEVEL
         _check_folders(settings)
         return (
-            _participant(settings) if settings.analysis_level == "participant" else _group(settings)
+            _participant(settings, words)
+            if settings.analysis_level == "participant"
+            else _group(settings, words)
         )
     except UserError as error:
-        print(f"bids_xai: error: {error}", file=sys.stderr)
+        LOG.error("error: %s", error, exc_info=True)
         return error.status
     except KeyboardInterrupt:
-        print(
-            "bids_xai: interrupted. What is finished is kept; the same command goes on from there.",
-            file=sys.stderr,
-        )
+        LOG.error("interrupted. What is finished is kept; the same command goes on from there.")
         return INTERRUPTED
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
-            raise  # a bug: keeps its traceback
-        print(
-            f"bids_xai: error: {error.strerror} [{error.filename or settings.output_dir}]. "
-            "Fix: check the disk of the output and work folders; the same command goes on from "
-            "what is finished.",
-            file=sys.stderr,
-        )
+            raise
+        LOG.error(
+            "error: %s [%s]. Fix: check the disk of the output and work folders; the same command "
+            "goes on from what is finished.",
+            error.strerror, error.filename or (settings and settings.output_dir), exc_info=True,
+        )  # fmt: skip
         return errors.FileAccessError.status
 
 
@@ -77,14 +89,6 @@ def _set_home() -> None:
         os.environ["HOME"] = str(spare)
     if "MPLCONFIGDIR" not in os.environ and not os.access(home, os.W_OK):
         os.environ["MPLCONFIGDIR"] = str(spare / "matplotlib")
-
-
-def _set_up_log(verbose: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("bids_xai: %(message)s"))
-    LOG.handlers[:] = [handler]
-    LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
-    LOG.propagate = False
 
 
 def _check_folders(settings: RunSettings) -> None:
@@ -118,39 +122,34 @@ def _check_writable(folder: Path) -> None:
         )
 
 
-def _participant(settings: RunSettings) -> int:
+def _participant(settings: RunSettings, words: Sequence[str]) -> int:
+    from bids_xai.cli.summary import say_participants
     from bids_xai.workflows.participant import run_participants
 
     started = time.monotonic()
     run = run_participants(settings)
     if settings.dry_run:
         LOG.info("dry run: nothing was written")
-        return errors.SOME_FAILED if run.failed else errors.SUCCESS
-    if not settings.reports_only:
-        LOG.info(
-            "%d session(s) done, %d unchanged, %d failed in %.0f s; pages in %s",
-            len(run.done), len(run.unchanged), len(run.failed), time.monotonic() - started,
-            settings.output_dir,
-        )  # fmt: skip
-    _say_what_next(settings, bool(run.failed))
-    for label, message in sorted(run.failed.items()):
-        LOG.error("failed: %s: %s", label, message)
+    else:
+        say_participants(settings, words, run, time.monotonic() - started)
     return errors.SOME_FAILED if run.failed else errors.SUCCESS
 
 
-def _say_what_next(settings: RunSettings, some_failed: bool) -> None:
-    if some_failed:
-        LOG.info("next: mend what is named below; the same command does what is missing, no more")
-    elif settings.model is None and not settings.reports_only:
-        folders = shlex.join([str(settings.bids_dir), str(settings.output_dir)])
-        LOG.info("next: look at the pages, then  bids_xai %s group --study quick", folders)
-
-
-def _group(settings: RunSettings) -> int:
+def _group(settings: RunSettings, words: Sequence[str]) -> int:
+    from bids_xai.cli.summary import GroupSummary
     from bids_xai.group.run import run_group
 
-    page = run_group(settings)
-    LOG.info("dry run: nothing was written" if settings.dry_run else "group level done")
+    summary = GroupSummary(settings, words)
+    try:
+        page = run_group(settings)
+    except UserError as error:
+        if run_log.log_file() is not None:
+            summary.say_stopped(error)
+        raise
+    if settings.dry_run:
+        LOG.info("dry run: nothing was written")
+    elif run_log.log_file() is not None:  # not in the other processes of torchrun
+        summary.say_done(page)
     if page is not None:
         print(page)
     return errors.SUCCESS

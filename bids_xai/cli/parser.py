@@ -211,8 +211,10 @@ def _other_options(group: Any) -> None:
         help="print the Boutiques descriptor of this command line, and stop",
     )  # fmt: skip
     group.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say more (-vv: nipype's own log too)"
-    )
+        "-v", "--verbose", action="count", default=0,
+        help="say also why and with what (-vv: tracebacks of failed steps and nipype's own log, "
+        "too); logs/RUN/run.log of the output folder has it all but the last",
+    )  # fmt: skip
     group.add_argument(
         "-w", "--work-dir", type=Path, metavar="DIR",
         help="folder for intermediate files, kept (default: OUTPUT_DIR/work, removed when done)",

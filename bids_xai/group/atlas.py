@@ -16,6 +16,7 @@ import bids_xai
 from bids_xai.bids.images import read_volume
 from bids_xai.bids.session_times import SessionTimes, session_times, sessions_file
 from bids_xai.bids.stamps import fingerprint, is_current, stamped_outputs, write_stamp
+from bids_xai.core.progress import Progress
 from bids_xai.core.region_similarity import Similarity
 from bids_xai.errors import BadDataError, naming
 from bids_xai.group.atlas_biology import BIOLOGY_COLUMNS, biology_rows
@@ -54,7 +55,6 @@ from bids_xai.group.atlas_values import (
 )
 from bids_xai.group.atlas_volumes import VOLUME_COLUMNS, Biology, gather, source_files
 from bids_xai.group.context import LOG, GroupContext, read_rows, write_table
-from bids_xai.group.explain import Watch
 from bids_xai.interfaces.explain import REGION_COLUMNS, TemplateGrid, load_template_grid
 from bids_xai.templates.lookup import atlas_files
 
@@ -120,7 +120,7 @@ def _read_maps(
     similarity = Similarity(grid.template.mask.data > 0)
     written: list[Path] = []
     overlaps: _Lines = []
-    watch = Watch(len(rows))
+    watch = Progress("heatmaps", len(rows))
     for part in parts:
         means = MeanMaps(compared_groups(context))
         for line in range(part.start, part.stop):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +12,18 @@ import numpy as np
 
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import scan_name
+from bids_xai.core.progress import Progress
 from bids_xai.core.region_lesions import filled_part, lesion_share
 from bids_xai.core.region_names import joined_regions
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.atlas_values import Floats, Row
 from bids_xai.group.baseline_features import lesion_mask
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans
-from bids_xai.group.explain import Watch
 from bids_xai.group.maps import scans_of
 from bids_xai.group.people import read_table, with_prefix
 from bids_xai.templates.lookup import Atlas
 
 USER_VOLUMES = "volumes"  # NAME of --derivatives NAME=PATH for a table of the user's
-_SAY_EVERY_S = 30.0
 
 VOLUME_COLUMNS = {
     "scan": "Scan, as in the names of its files",
@@ -108,8 +106,9 @@ def _warped_volumes(
     known: dict[str, Floats] = {}
     lines: list[dict[str, Any]] = []
     unknown = np.full(len(atlas.labels), np.nan)
-    said = time.monotonic()
+    watch = Progress(f"scans measured on atlas {atlas.name}", len(scans))
     for scan in scans:
+        watch.step()
         if scan is None or scan.name in known:
             continue
         pattern = f"*_space-T1w_atlas-{atlas.name}_dseg.nii.gz"
@@ -120,9 +119,6 @@ def _warped_volumes(
             for (index, name), ml in zip(atlas.labels, known[scan.name], strict=True)
             if files
         ]
-        if time.monotonic() - said > _SAY_EVERY_S:
-            said = time.monotonic()
-            LOG.info("  volumes of %d scans, atlas %s", len(known), atlas.name)
     without = sum(1 for values in known.values() if values is unknown)
     if without:
         LOG.warning(
@@ -224,7 +220,7 @@ def _lesions(
     load, share = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     studies = {c.id: context.study.of(c) for c in context.study.configurations}
 
-    watch = Watch(len(rows))
+    watch = Progress("heatmaps laid over lesions", len(rows))
     for line, (row, scan) in enumerate(zip(rows, scans, strict=True)):
         watch.step()
         if scan is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ def plan(context: GroupContext) -> Plan:
 def run(context: GroupContext) -> list[Path]:
     """Write ``cohort.tsv``, ``splits.tsv`` and, after matching, ``balance.tsv``."""
     made = plan(context)
+    for reason, count in Counter(
+        one.reason for one in made.selection.candidates if one.reason
+    ).items():  # fmt: skip
+        LOG.debug("left out: %d scans, %s", count, reason)
     split_rows = [
         {"participant_id": name, "split": k, "set": chosen}
         for k, split in enumerate(made.splits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import label_of
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
+from bids_xai.core.progress import Progress
 from bids_xai.errors import NoInputError
 from bids_xai.group.baselines import baseline_rows
 from bids_xai.group.context import (
@@ -34,8 +34,6 @@ from bids_xai.interfaces.network_grid import InputRule
 from bids_xai.models.card import ModelCard, load_model
 from bids_xai.settings import RELEVANCE_RESOLUTION
 from bids_xai.studies.tables import Configuration
-
-_SAY_EVERY_S = 30.0
 
 PREDICTION_COLUMNS = {
     "participant_id": "Participant",
@@ -57,24 +55,30 @@ PREDICTION_COLUMNS = {
 }
 
 
+_Test = tuple[Configuration, int, list[Scan]]
+"""A configuration, the number of a split, and its test scans."""
+
+
 def run(context: GroupContext) -> list[Path]:
     """Explain what is not up to date; write heatmaps, predictions, performance, comparisons."""
     every, splits = load_scans(context), load_splits(context)
     torch.set_num_threads(context.settings.training_threads)
     grid = explaining.load_template_grid(context.template) if context.template else None
-    rows: list[dict[str, Any]] = []
+    tests: list[_Test] = []
     for configuration in context.study.configurations:
         scans: list[Scan] = []
         for split, members in enumerate(splits):
             if not (context.model_folder(configuration.id, split) / "model.json").is_file():
                 continue
             scans = scans or scans_of(context, configuration, every)
-            test = test_scans(context, scans, members)
-            rows += _explain_split(context, configuration, split, test, grid)
-    if not rows:
+            tests.append((configuration, split, test_scans(context, scans, members)))
+    if not tests:
         raise NoInputError(
             "no trained model", file=context.output_dir / "models", fix="run --steps train first"
         )
+    n_maps = sum(len(scans) for _, _, scans in tests) * len(requests(context))
+    watch = Progress("heatmaps", n_maps)
+    rows = [row for test in tests for row in _explain_split(context, *test, grid, watch)]
     rows += baseline_rows(context)
     _write_study_json(context, grid)
     columns = PREDICTION_COLUMNS | probability_columns(context)
@@ -94,6 +98,7 @@ def _explain_split(
     split: int,
     scans: list[Scan],
     grid: explaining.TemplateGrid | None,
+    watch: Progress,
 ) -> list[dict[str, Any]]:
     """Return one row a test scan and method; heatmaps that are up to date are not made again."""
     model_folder = context.model_folder(configuration.id, split)
@@ -107,18 +112,19 @@ def _explain_split(
          "renormalise": context.settings.renormalise,
          "classes": {s.name: s.class_name for s in scans}, "template": str(grid and grid.space)},
     )  # fmt: skip
+    ways = requests(context)
     if is_current(stamp, digest, context.folder):
+        watch.skip(len(scans) * len(ways))
         return list(read_rows(table, "explain"))
     model, card = load_model(model_folder)
     rule = InputRule.of_model(card, model_folder)
     device = explaining.choose_device(context.settings.device)
-    ways = requests(context)
     for way in ways:
         way.check(card.classes)
     LOG.info("explaining %d test scans of %s, split %d", len(scans), configuration.id, split)
+    LOG.debug("%s, on %s", ", ".join(way.name for way in ways), device)
     rows: list[dict[str, Any]] = []
     written: list[Path] = []
-    watch = Watch(len(scans) * len(ways))
     for scan in scans:
         opened = explaining.open_scan(model, card, rule, scan.map_file, scan.mask_file, device)
         labels = labels_over(scan, grid)
@@ -135,23 +141,6 @@ def _explain_split(
     written += write_table(table, rows, PREDICTION_COLUMNS | probability_columns(context))
     write_stamp(stamp, digest, context.folder, written)
     return list(read_rows(table, "explain"))
-
-
-class Watch:
-    """Says now and then how many of a number of heatmaps are made, and how long the rest takes."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.started = self.said = time.monotonic()
-
-    def step(self) -> None:
-        """One more is done."""
-        self.done += 1
-        now = time.monotonic()
-        if now - self.said > _SAY_EVERY_S and self.done < self.total:
-            self.said = now
-            left = (now - self.started) / self.done * (self.total - self.done)
-            LOG.info("  %d of %d heatmaps (%.0f s left)", self.done, self.total, left)
 
 
 def labels_over(scan: Scan, grid: explaining.TemplateGrid | None) -> Path | Volume | None:

@@ -12,6 +12,7 @@ import torch
 
 import bids_xai
 from bids_xai.bids.stamps import fingerprint
+from bids_xai.core.progress import Progress
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
 from bids_xai.group.explain import requests
 from bids_xai.group.maps import known_scan
@@ -68,7 +69,7 @@ def run(context: GroupContext) -> list[Path]:
         if row["relevance"] != "n/a"  # baselines have no heatmap
     ]
     torch.set_num_threads(context.settings.training_threads)
-    checks = _Checks(context)
+    checks = _Checks(context, Progress("networks", len(jobs_of(rows))))
     for configuration in dict.fromkeys(row["configuration"] for row in rows):
         checks.add([row for row in rows if row["configuration"] == configuration])
     found, folder, written = checks.tables, context.folder / "quality", list[Path]()
@@ -88,8 +89,9 @@ def run(context: GroupContext) -> list[Path]:
 class _Checks:
     """All checks of one configuration after the other; what is up to date is read, not made."""
 
-    def __init__(self, context: GroupContext) -> None:
+    def __init__(self, context: GroupContext, watch: Progress) -> None:
         self.context, self.seed = context, context.settings.random_seed
+        self._watch = watch
         self.tables: dict[str, list[Row]] = {name: [] for name in _TABLES}
         self._every = load_scans(context)
         self._ways = {way.name: way for way in requests(context)}
@@ -116,6 +118,7 @@ class _Checks:
                 self._random(few, network, scans)
             self._sums(job, few, network, scans)
             self._localize(job, scans)
+            self._watch.step()
 
     def _curves(self, job: Job, network: _Lazily, scans: Mapping[str, Scan]) -> None:
         quality = self.context.study.quality

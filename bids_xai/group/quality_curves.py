@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.core.perturbation import ORDERS, CubePlan, Perturbation, aopc
+from bids_xai.core.progress import Progress
 from bids_xai.errors import naming
 from bids_xai.group.quality_scans import (
     SCAN,
     SCAN_COLUMNS,
     Explained,
     Job,
-    Progress,
     about,
     explains_its_prediction,
 )
@@ -38,7 +38,7 @@ NOISE_PERCENTILES = (1.0, 99.0)
 
 def curve_rows(network: Explained, job: Job, quality: Quality, seed: int) -> list[dict[str, Any]]:
     """Curves of all scans of a job, by every method whose map is about the prediction."""
-    progress = Progress("scans perturbed", len(job.rows))
+    progress = Progress("scans", len(job.rows))
     rows: list[dict[str, Any]] = []
     for name, mine in job.rows.items():
         with naming(network.scans[name].map_file):

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from bids_xai.attribution.randomization import MODES, randomised, stages
+from bids_xai.core.progress import Progress
 from bids_xai.core.similarity import compare
-from bids_xai.group.quality_scans import SCAN, SCAN_COLUMNS, Explained, Job, Progress, about
+from bids_xai.group.quality_scans import SCAN, SCAN_COLUMNS, Explained, Job, about
 from bids_xai.interfaces.explain import Request
 from bids_xai.models import build
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import read_volume
 from bids_xai.bids.names import scan_name
 from bids_xai.bids.stamps import is_current, write_stamp
-from bids_xai.group.context import LOG, GroupContext, Scan, read_rows, write_table
+from bids_xai.group.context import GroupContext, Scan, read_rows, write_table
 from bids_xai.group.explain import labels_over
 from bids_xai.group.maps import scans_of
 from bids_xai.interfaces import explain as explaining
@@ -35,7 +34,6 @@ SCAN_COLUMNS = {
 }
 SCAN = {"scan": "Scan, with acquisition and run where the dataset has them"}
 """The last column of the tables: what tells two scans of a session apart."""
-_SAY_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -174,20 +172,3 @@ def about(row: Row) -> dict[str, str]:
     return {name: row[name] for name in SCAN_COLUMNS} | {
         "scan": scan_name(Path(row["relevance"]).name)
     }
-
-
-class Progress:
-    """Says now and then how much of some work is done, and how long the rest takes."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total, self.done = what, total, 0
-        self.started = self.said = time.monotonic()
-
-    def step(self) -> None:
-        """One more is done."""
-        self.done += 1
-        now = time.monotonic()
-        if now - self.said > _SAY_EVERY_S and self.done < self.total:
-            self.said = now
-            left = (now - self.started) / self.done * (self.total - self.done)
-            LOG.info("  %d of %d %s (%.0f s left)", self.done, self.total, self.what, left)

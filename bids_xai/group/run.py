@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from bids_xai.bids import run_log
 from bids_xai.bids.layout import check_dataset
 from bids_xai.core.memory import keep_memory
 from bids_xai.errors import InterruptedRunError, NoInputError, UsageError, UserError
@@ -41,6 +42,8 @@ def run_group(settings: RunSettings) -> Path | None:
         say_what_would_be_done(context, chosen)
         return None
     _check_processes(chosen)
+    if os.environ.get("RANK", "0") == "0" or "WORLD_SIZE" not in os.environ:  # the one that writes
+        run_log.begin(settings)
     keep_memory()
     written: list[Path] = []
     for name in chosen:

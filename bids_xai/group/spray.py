@@ -31,6 +31,7 @@ from bids_xai.bids.stamps import (
     write_stamp,
 )
 from bids_xai.core.audit import LEAST_SHARE, Audit, Covariate, audit
+from bids_xai.core.progress import Progress
 from bids_xai.errors import BadDataError
 from bids_xai.figures.cluster_tiles import MOST_TILES, TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
@@ -110,8 +111,9 @@ def run(context: GroupContext) -> list[Path]:
         grid = load_template_grid(context.template) if context.template else None
         controls = Controls(context, grid, Path(cache))
         job = _Job(context, grid, study_columns(context, scans), Path(cache), controls)
+        watch = Progress("analyses", sum(len(_spaces(context, maps)) for maps in everything))
         for maps in everything:
-            _configuration(job, maps)
+            _configuration(job, maps, watch)
     remove_if_empty(work, work.parent)
     written = [
         *job.written,
@@ -158,24 +160,30 @@ def _digest(context: GroupContext, everything: Sequence[_Heatmaps], scans: Seque
     return fingerprint([*maps, *own, *tables], options)
 
 
-def _configuration(job: _Job, maps: _Heatmaps) -> None:
+def _spaces(context: GroupContext, maps: _Heatmaps) -> list[str]:
+    """The spaces to analyse; T1w comes first, it shows where the relevance lies."""
+    return sorted(
+        space for space in context.study.spray.spaces
+        if all(row[_MAP_COLUMN[space]] != "n/a" for row in maps.rows)  # n/a: no template
+    )  # fmt: skip
+
+
+def _configuration(job: _Job, maps: _Heatmaps, watch: Progress) -> None:
     """All analyses of one configuration; places of relevance are looked at on the way."""
     places = Places([scan.mask_file for scan in maps.scans])
-    spaces = []
-    for space in job.context.study.spray.spaces:
-        missing = sum(row[_MAP_COLUMN[space]] == "n/a" for row in maps.rows)
-        if missing:
-            LOG.warning(
-                "spray %s_%s: left out, since %d of %d heatmaps are not there in this space",
-                maps.configuration.id, space, missing, len(maps.rows),
-            )  # fmt: skip
-        else:
-            spaces.append(space)
+    spaces = _spaces(job.context, maps)
+    for space in set(job.context.study.spray.spaces) - set(spaces):
+        LOG.warning(
+            "spray %s_%s: left out, since %d of %d heatmaps are not there in this space",
+            maps.configuration.id, space,
+            sum(row[_MAP_COLUMN[space]] == "n/a" for row in maps.rows), len(maps.rows),
+        )  # fmt: skip
     if "T1w" not in spaces:
         for number, row in enumerate(maps.rows):
             places(number, read_volume(job.context.folder / row["relevance"]))
-    for space in sorted(spaces):  # T1w first: it shows where the relevance lies
+    for space in spaces:
         _analysis(job, maps, space, places)
+        watch.step()
 
 
 def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:

@@ -14,10 +14,10 @@ from scipy import ndimage
 
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.inputs import centred_grid, covering_shape, nearest_on_grid, resample_grid
+from bids_xai.core.progress import Progress
 from bids_xai.core.spray_features import feature_row
 from bids_xai.core.spray_neighbours import Maps
 from bids_xai.errors import BadDataError, CannotCreateError, naming
-from bids_xai.group.explain import Watch
 from bids_xai.studies.tables import Spray
 
 Bools = NDArray[np.bool_]
@@ -97,7 +97,7 @@ def build_stack(
     for a map without the features that are asked for, and for maps too different for float16.
     """
     stack: Stack | None = None
-    watch = Watch(len(read))
+    watch = Progress("maps", len(read))
     for row, one in enumerate(read):
         volume = one()
         if each is not None:

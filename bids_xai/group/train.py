@@ -14,7 +14,8 @@ import torch
 
 import bids_xai
 from bids_xai.bids.files import remove_if_empty
-from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
+from bids_xai.bids.stamps import fingerprint, what_changed, write_stamp
+from bids_xai.core.progress import Progress
 from bids_xai.core.splits import check_no_leakage, split_hash
 from bids_xai.errors import NoInputError
 from bids_xai.group.context import (
@@ -84,6 +85,8 @@ class Job:
 def run(context: GroupContext) -> list[Path]:
     """Train what is not up to date; return the model cards."""
     every, splits = load_scans(context), load_splits(context)
+    chosen = context.selected_splits(len(splits))
+    watch = Progress("trainings", len(context.selected_configurations) * len(chosen))
     work = context.settings.work_folder.resolve() / "group"
     work.mkdir(parents=True, exist_ok=True)
     cards: list[Path] = []
@@ -99,10 +102,10 @@ def run(context: GroupContext) -> list[Path]:
             study = context.study.of(configuration)
             scans = scans_of(context, configuration, every)
             shape = common_shape([scan.map_file for scan in scans], study.input.voxel_mm or None)
-            for split in context.selected_splits(len(splits)):
+            for split in chosen:
                 job = Job(context, study, configuration, split, splits[split], scans, shape,
                           Path(cache), device)  # fmt: skip
-                cards.append(_train_one(job))
+                cards.append(_train_one(job, watch))
                 if stop:
                     raise stop.error(cards[-1])
     remove_if_empty(work, work.parent)
@@ -132,19 +135,25 @@ def training_digest(job: Job) -> str:
     )
 
 
-def _train_one(job: Job) -> Path:
+def _train_one(job: Job, watch: Progress) -> Path:
     digest = training_digest(job)
     stamp = job.folder / "stamp.json"
-    if is_current(stamp, digest, job.folder):
+    changed = what_changed(stamp, digest, job.folder)
+    if not changed:
         LOG.info("training %s: up to date", job.title)
+        watch.skip()
         return job.folder / "model.json"
+    LOG.debug("training %s, since %s", job.title, changed)
     participants = [scan.participant for scan in job.scans]
     check_no_leakage(participants, [job.members[name] for name in participants])
     processes = current_processes()
     if processes.leads:
         _forget_other_run(job.folder, digest)
     processes.anywhere(False)  # nobody looks for a checkpoint before that
-    files = _search(job) if job.study.search.draws else _fit(job, job.study, job.folder)[1]
+    if job.study.search.draws:
+        files = _search(job, watch)
+    else:
+        files = _fit(job, job.study, job.folder, watch)[1]
     if processes.leads:
         write_stamp(stamp, digest, job.folder, files)
         (job.folder / _RUN).unlink(missing_ok=True)
@@ -161,13 +170,14 @@ def _forget_other_run(folder: Path, digest: str) -> None:
     marker.write_text(digest)
 
 
-def _search(job: Job) -> list[Path]:
+def _search(job: Job, watch: Progress) -> list[Path]:
     """Train every draw, keep the files of the best by validation."""
     draws: list[Draw] = []
     for number, study in enumerate(draws_of(job.study, (job.weight_seed,))):
         folder = job.folder / f"draw-{number}"
-        LOG.info("training %s: draw %d of %d", job.title, number + 1, study.search.draws)
-        result, files = _fit(job, study, folder)
+        name = f"draw {number + 1} of {study.search.draws}"
+        LOG.info("training %s: %s", job.title, name)
+        result, files = _fit(job, study, folder, watch, name, 1 / study.search.draws)
         draws.append(Draw(study, result, files))
     if not current_processes().leads:
         return []
@@ -177,9 +187,15 @@ def _search(job: Job) -> list[Path]:
     return [*kept, *table]
 
 
-def _fit(job: Job, study: Study, folder: Path) -> tuple[TrainingResult, list[Path]]:
-    """Train one network into a folder; return what came out and the files written."""
+def _fit(
+    job: Job, study: Study, folder: Path, watch: Progress, draw: str = "", whole: float = 1.0
+) -> tuple[TrainingResult, list[Path]]:
+    """Train one network into a folder; return what came out and the files written.
+
+    draw : which draw of a search this is; whole : what it is of one of the trainings counted
+    """
     torch.set_num_threads(job.context.settings.training_threads)
+    LOG.debug("training %s with %d thread(s)", job.title, torch.get_num_threads())
     folder.mkdir(parents=True, exist_ok=True)
     rule = with_statistics(
         input_rule(study, job.configuration.skull_strip, job.shape), job.of_set("train")
@@ -199,11 +215,14 @@ def _fit(job: Job, study: Study, folder: Path) -> tuple[TrainingResult, list[Pat
         len(data["validation"]), "×".join(map(str, job.shape)), job.device,
     )  # fmt: skip
     leads = current_processes().leads
+    title, end = ", ".join(filter(None, (job.title, draw))), watch.done + whole
     with board(folder) if job.context.settings.tensorboard and leads else nullcontext() as curves:
         result = train(
             model, data["train"], data["validation"], recipe,
-            folder=folder, device=job.device, progress=_Progress(recipe.epochs, curves),
+            folder=folder, device=job.device,
+            progress=_Epochs(title, recipe.epochs, whole, watch, curves),
         )  # fmt: skip
+    watch.reach(end)  # it may have stopped early
     if result.constant:
         LOG.warning(
             "training %s: the network gives every validation scan the same answer; it has learnt "
@@ -250,23 +269,37 @@ def recipe_of(study: Study, job: Job) -> Recipe:
     )
 
 
-class _Progress:
-    """Says every tenth epoch how it goes, and tells a board of every one."""
+@dataclass
+class _Epochs:
+    """Says how far all trainings are, and how one goes; with ``-v`` at every epoch.
 
-    def __init__(self, epochs: int, board: Board | None = None) -> None:
-        self.epochs, self.board = epochs, board
+    whole : what this training is of those that ``watch`` counts; less than 1 for a draw of several
+    curves : is told of every epoch, too
+    """
+
+    title: str
+    epochs: int
+    whole: float
+    watch: Progress
+    curves: Board | None
+    begun: bool = False
 
     def __call__(self, record: EpochRecord) -> None:
-        if self.board is not None:
-            self.board(record)
-        if record.epoch % 10 == 0 or record.epoch == self.epochs:
-            share = record.inner_mask_share
-            inside = "" if share != share else f"  inside the mask {100 * share:.0f} %"
-            LOG.info(
-                "  epoch %d/%d  loss %.3f  validation %.3f%s  (%.1f s left)",
-                record.epoch, self.epochs, record.train_loss, record.validation_loss, inside,
-                (self.epochs - record.epoch) * record.seconds,
-            )  # fmt: skip
+        """Take in an epoch that is over."""
+        if self.curves is not None:
+            self.curves(record)
+        share = self.whole / self.epochs
+        if not self.begun:  # those before are of an interrupted run
+            self.begun = True
+            self.watch.skip(share * (record.epoch - 1))
+        inner = record.inner_mask_share
+        inside = "" if inner != inner else f", inside the mask {100 * inner:.0f} %"
+        note = (
+            f"{self.title}: epoch {record.epoch} of {self.epochs}, loss {record.train_loss:.3f}, "
+            f"validation {record.validation_loss:.3f}{inside}"
+        )
+        LOG.debug("  %s", note)
+        self.watch.step(share, note)
 
 
 def _start_folder(job: Job) -> Path | None:

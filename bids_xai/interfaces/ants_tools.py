@@ -6,6 +6,7 @@ All functions are deterministic for a seed: one ITK thread and a fixed seed.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dilate
 from bids_xai.errors import BadDataError, UsageError
 
+LOG = logging.getLogger("bids_xai")
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -191,6 +193,8 @@ def register_linear(
     Returns ``output`` (ITK text or ``.mat`` file) for use with
     ``apply_transforms(fixed, moving, [output])``.
     """
+    shapes = fixed.data.shape, moving.data.shape
+    LOG.debug("ANTs %s, voxels %s and %s, seed %d", kind, *shapes, seed)
     with _scratch() as folder:
         if initial is None:
             initial = folder / "identity.mat"
@@ -238,6 +242,8 @@ def register_deformable(
     initial : the file of a linear transform, which becomes part of the composites
     """
     small, other, mask = working_pair(ants, fixed, moving, fixed_mask)
+    LOG.debug("ANTs SyN of voxels %s and %s, seed %d: %s",
+              small.data.shape, other.data.shape, seed, recipe)  # fmt: skip
     fixed_image, moving_image = to_ants(ants, small), to_ants(ants, other)
     reach = fixed_image.new_image_like(dilate(mask, 8.0, small.voxel_mm).astype(np.float32))
     with _scratch() as folder:

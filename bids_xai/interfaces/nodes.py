@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from nipype.interfaces.base import (
 )
 
 import bids_xai
+from bids_xai.bids import run_log
 from bids_xai.bids.manifest import publish
 from bids_xai.bids.quality import write_quality
 from bids_xai.bids.stamps import remove_leftovers, stamped_outputs, write_stamp
@@ -25,6 +27,8 @@ from bids_xai.interfaces import anatomy_stages, map_stages
 from bids_xai.interfaces.map_stages import FitOptions, MapKind
 from bids_xai.interfaces.products import Made, Origin
 from bids_xai.settings import OutputSpace
+
+LOG = logging.getLogger("bids_xai")
 
 
 class _StageInput(BaseInterfaceInputSpec):
@@ -48,6 +52,8 @@ class _Stage(SimpleInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         origin = Origin(dict(self.inputs.entities), tuple(self.inputs.sources))
+        run_log.join()  # nipype's own processes have not yet
+        LOG.debug("step %s of %s", type(self).__name__, origin.sources[0])
         with naming(origin.sources[0]):
             made = self._make(Path(runtime.cwd), origin)
         self._results = {name: str(path) for name, path in made.items()}

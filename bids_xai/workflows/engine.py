@@ -8,17 +8,17 @@ import os
 import pickle
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bids_xai.bids import run_log
 from bids_xai.bids.files import remove_if_empty, write_text
-from bids_xai.bids.stamps import is_current
+from bids_xai.bids.stamps import is_current, what_changed
+from bids_xai.core.progress import Progress
 from bids_xai.settings import RunSettings, to_toml
 from bids_xai.workflows.crashes import failures_from_crashes
 from bids_xai.workflows.plugin import read_plugin
@@ -60,6 +60,10 @@ class Job:
         """Tell whether the outputs are there and up to date."""
         return is_current(self.stamp, self.digest, root)
 
+    def why(self, root: Path) -> str:
+        """Why it is to be done; empty where it is done."""
+        return what_changed(self.stamp, self.digest, root)
+
 
 @dataclass
 class Outcome:
@@ -84,11 +88,14 @@ def run_jobs(
     outcome = Outcome()
     if not jobs:
         return outcome
-    run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S_") + uuid.uuid4().hex[:8]
+    run_log.begin(settings)
+    run_id = run_log.run_id()
     root = settings.output_dir.resolve()
     log_folders = {job.name: root / "logs" / f"sub-{job.participant}" / run_id for job in jobs}
     for folder in set(log_folders.values()):
-        write_text(folder / "settings.toml", to_toml(settings.as_plain()))
+        write_text(folder / run_log.SETTINGS, to_toml(settings.as_plain()))
+    for job in jobs:
+        LOG.debug("%s: %s, since %s", what, job.label, job.why(root))
     crashes = settings.work_folder.resolve() / f"crashes_{run_id}"
     _configure_nipype(settings, crashes)
     workers = 1 if one_by_one else _workers(jobs, settings)
@@ -100,7 +107,11 @@ def run_jobs(
         else:
             LOG.info("%s: %d session(s) with %d process(es)", what, len(jobs), settings.nprocs)
             run = _run_here if workers == 1 else _run_in_processes
-        problems = _told(run(jobs, own, workers, crashes), jobs, settings)
+        # a plugin tells of all sessions when the last has ended
+        at_once = workers if settings.use_plugin is None else len(jobs)
+        watch = Progress("sessions", len(jobs), at_once=at_once)
+        problems = _told(run(jobs, own, workers, crashes), watch, settings)
+        _keep_crashes(crashes)
         failed = failures_from_crashes(crashes, log_folders)
     finally:
         shutil.rmtree(crashes, ignore_errors=True)
@@ -130,20 +141,27 @@ def _workers(jobs: Sequence[Job], settings: RunSettings) -> int:
     return max(1, min(settings.nprocs, len(jobs), fitting))
 
 
-def _told(results: Results, jobs: Sequence[Job], settings: RunSettings) -> dict[str, Problem]:
-    """Go through the results, say how many are done, and return what went wrong by label."""
+def _told(results: Results, watch: Progress, settings: RunSettings) -> dict[str, Problem]:
+    """Go through the results, say how many have ended, and return what went wrong by label."""
     root = settings.output_dir.resolve()
     problems: dict[str, Problem] = {}
-    finished = 0
-    for job, problem in results:
-        if job.is_done(root):
-            finished += 1
-            LOG.info("[%d/%d] %s done", finished, len(jobs), job.label)
-            continue
-        problems[job.label] = problem
-        if settings.stop_on_first_crash:
-            break
+    for number, (job, problem) in enumerate(results, start=1):
+        watch.reach(number)
+        done = job.is_done(root)
+        left = f", {watch.time_left}" if watch.time_left else ""
+        LOG.info("[%d/%d] %s %s%s", number, watch.total, job.label,
+                 "done" if done else "failed", left)  # fmt: skip
+        if not done:
+            problems[job.label] = problem
+            if settings.stop_on_first_crash:
+                break
     return problems
+
+
+def _keep_crashes(folder: Path) -> None:
+    """Put the tracebacks of failed steps into the run's log; stderr has one line a session."""
+    for crash in sorted(folder.glob("crash-*.txt")):
+        LOG.log(run_log.TRACE, "%s\n%s", crash.name, crash.read_text(errors="replace"))
 
 
 def _run_here(jobs: Sequence[Job], settings: RunSettings, workers: int, crashes: Path) -> Results:
@@ -197,7 +215,7 @@ def _run_in_processes(
     while left:
         pool = ProcessPoolExecutor(
             workers, mp_context=multiprocessing.get_context("forkserver"),
-            initializer=_begin_worker, initargs=(settings, crashes),
+            initializer=_begin_worker, initargs=(settings, crashes, run_log.place_of_workers()),
         )  # fmt: skip
         futures = {pool.submit(_run_graph, job, settings): job for job in left}
         try:
@@ -215,8 +233,9 @@ def _run_in_processes(
             _end_pool(pool, at_once=not all(future.done() for future in futures))
 
 
-def _begin_worker(settings: RunSettings, crashes: Path) -> None:
+def _begin_worker(settings: RunSettings, crashes: Path, log: str) -> None:
     end_with_parent()
+    run_log.join(log)
     _configure_nipype(settings, crashes)
 
 

@@ -7,13 +7,15 @@ later still say so.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from bids_xai.bids import run_log
 from bids_xai.bids.files import write_json
 from bids_xai.bids.layout import read_json
+from bids_xai.core.progress import Progress
 from bids_xai.errors import NothingMatchedError
 
 
@@ -29,11 +31,16 @@ def write_pages(
     problems = {p: _problems(p, failed) for p in participants}
     write = partial(_write_page, output_dir, bids_dir, model)
     if nprocs == 1 or len(participants) < 3:
-        results = [write(p, problems[p]) for p in participants]
+        results = _counted(map(write, problems.keys(), problems.values()), len(problems))
     else:
+        workers = min(nprocs, len(participants))
         context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(min(nprocs, len(participants)), mp_context=context) as pool:
-            results = list(pool.map(write, problems.keys(), problems.values()))
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=run_log.join,
+            initargs=(run_log.place_of_workers(),),
+        ) as pool:  # fmt: skip
+            written = pool.map(write, problems.keys(), problems.values())
+            results = _counted(written, len(problems), workers)
     pages = [result for result in results if isinstance(result, Path)]
     undrawn = {
         f"sub-{participant}": result
@@ -41,6 +48,16 @@ def write_pages(
         if isinstance(result, str)
     }
     return pages, undrawn
+
+
+def _counted(results: Iterable[Path | str], total: int, at_once: int = 1) -> list[Path | str]:
+    """The results as they come, with a word on how many there are."""
+    watch = Progress("pages", total, at_once=at_once)
+    found = []
+    for result in results:
+        found.append(result)
+        watch.step()
+    return found
 
 
 def remember(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bids_xai
+from bids_xai.bids import run_log
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.layout import check_dataset, open_layout, select_participants
@@ -114,6 +116,8 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     changed = {label.partition("_")[0].removeprefix("sub-") for label in (*touched, *run.failed)}
     missing = {p for p in participants if not (settings.output_dir / f"sub-{p}.html").exists()}
     to_draw = sorted(changed | missing)
+    if to_draw:
+        run_log.begin(settings)
     known = remember(settings.output_dir, participants, run.failed, [*run.done, *run.unchanged])
     run.pages, undrawn = write_pages(
         settings.output_dir, to_draw, known, settings.nprocs,
@@ -130,6 +134,7 @@ def _only_pages(settings: RunSettings) -> ParticipantRun:
     if settings.dry_run:
         LOG.info("would draw the pages of %d participant(s)", len(participants))
         return ParticipantRun()
+    run_log.begin(settings)
     known: dict[str, str] = {}
     for participant in participants:
         known |= read_problems(output_dir, participant)
@@ -152,7 +157,10 @@ def _warn_of_quality(settings: RunSettings, sessions: Sequence[Session]) -> None
 
 
 def _todo(jobs: Sequence[Job], settings: RunSettings) -> list[Job]:
-    return [job for job in jobs if not job.is_done(settings.output_dir.resolve())]
+    todo = [job for job in jobs if not job.is_done(settings.output_dir.resolve())]
+    for label in sorted({job.label for job in jobs} - {job.label for job in todo}):
+        LOG.debug("%s: nothing has changed", label)
+    return todo
 
 
 def _explain(
@@ -185,6 +193,8 @@ def _collect(
     for session in sessions:
         for note in session.notes:
             LOG.warning("%s: %s", session.label, note)
+        images = [os.path.relpath(file, settings.bids_dir) for file in session.images]
+        LOG.debug("%s: the images are %s", session.label, ", ".join(images))
     if not sessions and (len(errors) == 1 or _all_unmatched(errors)):
         raise errors[0]  # one cause for all: its own exit status says more than "some failed"
     return sessions
@@ -376,4 +386,5 @@ def _check_model(settings: RunSettings) -> ReadyModel | None:
     check_request(card, settings.attribution, settings.target)
     # where a batch system runs the graph, its nodes look for a device themselves
     device = settings.device if settings.use_plugin else choose_device(settings.device)
+    LOG.debug("model %s explains on %s", settings.model, device)
     return ReadyModel(settings.model, card, device)

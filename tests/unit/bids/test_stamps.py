@@ -13,6 +13,7 @@ from bids_xai.bids.stamps import (
     read_stamp,
     remove_leftovers,
     stamped_outputs,
+    what_changed,
     write_stamp,
 )
 
@@ -129,3 +130,17 @@ def test_a_stamp_tells_how_its_outputs_were_made(tmp_path: Path) -> None:
     for text in ("{", "[1]"):
         stamp.write_text(text)
         assert read_stamp(stamp) == {}
+
+
+def test_a_stamp_says_why_it_is_not_current(stamped: tuple[Path, Path, Path]) -> None:
+    stamp, root, output = stamped
+    assert what_changed(stamp, "digest", root) == ""
+    assert "its options" in what_changed(stamp, "another", root)
+    output.write_text("longer than it was before")
+    assert what_changed(stamp, "digest", root) == f"{output} is of another size"
+    output.unlink()
+    assert what_changed(stamp, "digest", root) == f"{output} is gone"
+    stamp.write_text("no JSON")
+    assert "cannot be read" in what_changed(stamp, "digest", root)
+    stamp.unlink()
+    assert what_changed(stamp, "digest", root) == "it has not been done"

@@ -276,6 +276,18 @@ def test_what_is_up_to_date_is_not_made_again(own: Case, monkeypatch: pytest.Mon
     assert read(case, "regions") != before
 
 
+def test_maps_are_counted_as_they_are_read(
+    own: Case, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    caplog.set_level("INFO", "bids_xai")
+    atlas.run(own.context)
+    n = len(own.rows)
+    said = [text.strip() for text in caplog.messages]
+    assert any(text.startswith(f"{n - 1} of {n} heatmaps done, about ") for text in said)
+    assert any("scans measured on atlas" in text for text in said)
+
+
 def test_outputs_of_groups_that_are_gone_are_removed(own: Case) -> None:
     case = own
     atlas.run(case.context)

@@ -216,6 +216,24 @@ def test_again_makes_nothing_and_goes_on_where_it_was_stopped(
     assert max(int(row["step"]) for row in table(copy, "aopc.tsv")) == 4
 
 
+def test_heatmaps_and_networks_are_counted_over_all_splits(
+    copy: GroupContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    caplog.set_level("INFO", "bids_xai")
+    maps = [row for row in table(copy, "../predictions.tsv") if row["relevance"] != "n/a"]
+    second = sum(row["split"] == "1" for row in maps)
+    (copy.folder / "relevance/configuration-A/split-1/stamp.json").unlink()
+    explain(copy)
+    said = [text.strip() for text in caplog.messages if "heatmaps done" in text]
+    n_before = len(maps) - second  # up to date
+    assert [text.partition(",")[0] for text in said] == [
+        f"{n_before + done} of {len(maps)} heatmaps done" for done in range(1, second)
+    ]
+    quality.run(copy)
+    assert any(text.strip().startswith("1 of 2 networks done") for text in caplog.messages)
+
+
 def test_a_dead_network_is_flagged_although_its_maps_sum_to_one(copy: GroupContext) -> None:
     for split in (0, 1):
         folder = copy.model_folder("A", split)

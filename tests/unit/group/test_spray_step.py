@@ -203,6 +203,22 @@ def test_nothing_is_done_twice(study: GroupContext, caplog: pytest.LogCaptureFix
     assert any(row["site"] == "D" for row in rows(study.folder / "spray" / "covariates.tsv"))
 
 
+def test_maps_and_analyses_are_counted(
+    study: GroupContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    caplog.set_level("INFO", "bids_xai")
+    table = study.folder / "predictions.tsv"
+    header, *lines = table.read_text().splitlines()
+    twice = [line.replace("\tA\t", "\tB\t", 1) for line in lines]
+    table.write_text("\n".join([header, *lines, *twice]) + "\n")
+    step.run(study)
+    said = [text.strip() for text in caplog.messages]
+    n = len(lines)
+    assert any(text.startswith(f"{n - 1} of {n} maps done, about ") for text in said)
+    assert any(text.startswith("1 of 2 analyses done, about ") for text in said)
+
+
 def test_half_precision_finds_the_same(study: GroupContext) -> None:
     step.run(study)
     path = study.folder / "spray" / "A_T1w" / "clusters.tsv"

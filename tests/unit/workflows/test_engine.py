@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,9 +86,9 @@ if __name__ == "__main__":
 """
 
 
-def run(folder: Path, nprocs: int, mode: str = "go", *plugin: Path) -> str:
+def run(folder: Path, nprocs: int, mode: str = "go", *plugin: Path, code: str = _RUN) -> str:
     script = folder / "run.py"
-    script.write_text(_RUN)
+    script.write_text(code)
     out = folder / "out"
     out.mkdir()
     done = subprocess.run(
@@ -121,8 +122,9 @@ def test_sessions_are_finished_one_after_the_other(finished: Path) -> None:
 
 def test_progress_comes_with_every_session(finished: Path) -> None:
     said = (finished / "said.txt").read_text()
-    assert all(f"[{number}/5] sub-" in said for number in range(1, 5))
-    assert "[5/5]" not in said
+    assert all(f"[{number}/5] sub-" in said for number in range(1, 6))
+    assert said.count("/5] sub-2 failed") == 1  # who failed has ended, too
+    assert len(re.findall(r"/5\] sub-\d done", said)) == 4
 
 
 def test_nothing_is_left_but_the_failed_session(finished: Path) -> None:
@@ -163,3 +165,25 @@ def test_a_plugin_of_the_user_runs_all_sessions(tmp_path: Path, name: str) -> No
     assert "FAILED {'sub-2': 'the image is damaged [x.nii.gz]" in said
     left = [path.name for path in (tmp_path / "out" / "work" / "participant").iterdir()]
     assert left == ["sub-2"]
+
+
+@pytest.mark.parametrize("nprocs", [1, 2])
+def test_the_log_of_the_run_has_reasons_and_tracebacks_of_all_processes(
+    tmp_path: Path, nprocs: int
+) -> None:
+    plain = 'logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)'
+    logged = 'from bids_xai.bids import run_log; run_log.start(["bids_xai"])'
+    assert plain in _RUN
+    run(tmp_path, nprocs, code=_RUN.replace(plain, logged))
+    (file,) = (tmp_path / "out" / "logs").glob("2*/run.log")
+    text = file.read_text()
+    assert "working: sub-2, since it has not been done" in text
+    assert "Traceback of Node" in text or "Traceback (most recent call last)" in text
+    assert "BadDataError: the image is damaged" in text
+    (told,) = [line for line in text.splitlines() if "nipype ended with" in line]  # by the worker
+    own = text.splitlines()[0].partition("[")[2].partition("]")[0]
+    assert (f"[{own}]" in told) == (nprocs == 1)
+    (settings,) = (tmp_path / "out" / "logs").glob("2*/settings.toml")
+    assert settings.parent == file.parent
+    participant = tmp_path / "out" / "logs" / "sub-2" / file.parent.name
+    assert {path.name[:5] for path in participant.iterdir()} == {"setti", "crash"}

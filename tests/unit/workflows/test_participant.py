@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bids_xai.bids import run_log
 from bids_xai.errors import NothingMatchedError, UsageError
 from bids_xai.settings import OutputSpace, RunSettings
 from bids_xai.workflows.pages import read_problems, remember, write_pages, written_participants
@@ -106,3 +108,27 @@ def test_pages_alone_are_drawn_for_those_that_have_files_or_failed(tmp_path: Pat
     assert [page.name for page in run.pages] == ["sub-01.html", "sub-02.html"]
     assert run.failed == {}
     assert "unreadable" in (tmp_path / "sub-02.html").read_text()
+
+
+def test_pages_alone_leave_a_log_and_a_dry_run_none(tmp_path: Path) -> None:
+    (tmp_path / "sub-01" / "anat").mkdir(parents=True)
+    only = RunSettings(tmp_path / "gone", tmp_path, "participant", reports_only=True, nprocs=1)
+    try:
+        run_log.start(["bids_xai"])
+        run_participants(dataclasses.replace(only, dry_run=True))
+        assert not (tmp_path / "logs").exists()
+        run_participants(only)
+    finally:
+        run_log.stop()
+    (file,) = tmp_path.glob("logs/*/run.log")
+    assert "1 page(s) written" in file.read_text()
+
+
+def test_pages_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    caplog.set_level("INFO", "bids_xai")
+    write_pages(tmp_path, ["01", "02"], {}, 1)
+    (said,) = caplog.messages
+    assert said.strip().startswith("1 of 2 pages done, about ")

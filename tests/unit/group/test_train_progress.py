@@ -1,0 +1,141 @@
+"""What trainings say of their progress: all of them together, by time."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bids_xai.bids.stamps import write_stamp
+from bids_xai.core.progress import Progress
+from bids_xai.group import train
+from bids_xai.studies.schema import load_study
+from bids_xai.training.records import EpochRecord
+
+
+def record(epoch: int, **numbers: float) -> EpochRecord:
+    values = dict.fromkeys(EpochRecord.__dataclass_fields__, 0.5) | numbers
+    return EpochRecord(**values | {"epoch": epoch})  # type: ignore[arg-type]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "bids_xai")
+    return caplog
+
+
+def test_epochs_count_towards_all_trainings(clock: Clock, said: pytest.LogCaptureFixture) -> None:
+    watch = Progress("trainings", 6, clock=clock, live=False)
+    watch.skip()  # up to date
+    epochs = train._Epochs("A, split 1", 10, 1.0, watch, None)
+    for epoch in range(1, 6):
+        clock.now += 120.0
+        epochs(record(epoch, train_loss=0.25, inner_mask_share=0.4))
+    first, second, *_, last = (text.strip() for text in said.messages)
+    assert first == (
+        "1 of 6 trainings done, about 1 h 40 min left; A, split 1: epoch 1 of 10, loss 0.250, "
+        "validation 0.500, inside the mask 40 %"
+    )
+    assert "epoch 2 of 10" in second
+    assert "epoch 5 of 10" in last
+    assert not any("epoch 4 of 10" in text for text in said.messages)  # pauses grow
+
+
+def test_what_an_interrupted_run_trained_does_not_count_for_the_pace(
+    clock: Clock, said: pytest.LogCaptureFixture
+) -> None:
+    watch = Progress("trainings", 1, clock=clock, live=False)
+    epochs = train._Epochs("A, split 0", 45, 1.0, watch, None)
+    clock.now += 60.0
+    epochs(record(40))
+    assert "about 5 min left" in said.messages[0]
+
+
+def test_draws_of_a_search_are_parts_of_a_training(clock: Clock) -> None:
+    watch = Progress("trainings", 2, clock=clock, live=False)
+    for _ in range(4):
+        epochs = train._Epochs("A, split 0", 5, 0.25, watch, None)
+        for epoch in range(1, 6):
+            epochs(record(epoch))
+    assert watch.done == pytest.approx(1)
+
+
+def test_a_board_hears_of_every_epoch(clock: Clock) -> None:
+    heard: list[int] = []
+    board = cast("Any", lambda record: heard.append(record.epoch))
+    epochs = train._Epochs("A", 3, 1.0, Progress("trainings", 1, clock=clock), board)
+    for epoch in (1, 2, 3):
+        epochs(record(epoch))
+    assert heard == [1, 2, 3]
+
+
+def test_a_training_that_is_up_to_date_is_skipped_and_any_other_says_why(
+    tmp_path: Path, clock: Clock, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = cast("Any", SimpleNamespace(folder=tmp_path, title="A, split 0", scans=[]))
+    monkeypatch.setattr(train, "training_digest", lambda job: "digest")
+    write_stamp(tmp_path / "stamp.json", "digest", tmp_path, [])
+    watch = Progress("trainings", 2, clock=clock, live=False)
+    assert train._train_one(job, watch) == tmp_path / "model.json"
+    assert watch.done == 1
+    assert watch.time_left == ""  # nothing was worked on
+    assert said.messages == ["training A, split 0: up to date"]
+
+    def stop(*arguments: object) -> None:
+        raise InterruptedError
+
+    said.set_level(logging.DEBUG, "bids_xai")
+    monkeypatch.setattr(train, "training_digest", lambda job: "another")
+    monkeypatch.setattr(train, "check_no_leakage", stop)
+    with pytest.raises(InterruptedError):
+        train._train_one(job, watch)
+    assert "its inputs, its options or the version differ" in said.messages[-1]
+
+
+def test_a_training_that_stops_early_counts_as_a_whole_one(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(*data: Any, progress: Any, **options: Any) -> Any:
+        for epoch in (1, 2):
+            progress(record(epoch))
+        return SimpleNamespace(constant=False)
+
+    def anything(*of: Any, **options: Any) -> Any:
+        return SimpleNamespace(epochs=40, leads=False)
+
+    for name in ("input_rule", "with_statistics", "build", "recipe_of", "current_processes"):
+        monkeypatch.setattr(train, name, anything)
+    monkeypatch.setattr(train, "training_volumes", lambda *of: [])
+    monkeypatch.setattr(train, "_transfer", lambda *of: ())
+    monkeypatch.setattr(train, "train", stops)
+    settings = SimpleNamespace(training_threads=1, tensorboard=False)
+    job = cast(
+        "Any",
+        SimpleNamespace(
+            context=SimpleNamespace(settings=settings),
+            configuration=SimpleNamespace(skull_strip=False), shape=(2, 2, 2), cache=tmp_path,
+            of_set=lambda name: [], weight_seed=0, title="A, split 0", device="cpu",
+        ),
+    )  # fmt: skip
+    study = load_study("quick")
+    watch = Progress("trainings", 3, clock=clock, live=False)
+    train._fit(job, study, tmp_path, watch)
+    assert watch.done == 1
+    train._fit(job, study, tmp_path, watch, "draw 1 of 4", 0.25)
+    assert watch.done == 1.25
