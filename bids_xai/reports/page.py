@@ -7,6 +7,10 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from markupsafe import Markup
 
 _PNG = b"\x89PNG"
 
@@ -71,7 +75,29 @@ class Subheading:
     kind: str = "subheading"
 
 
-Block = Text | Items | Table | Folded | Picture | Subheading
+@dataclass(frozen=True)
+class Html:
+    """Elements from a template of this package."""
+
+    text: Markup
+    kind: str = "html"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks behind a line that opens them: for what is not needed at first sight."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+    kind: str = "html"
+
+    @property
+    def text(self) -> Markup:
+        """The elements, as those of :class:`Html`."""
+        return Markup(filled("details.html", summary=self.summary, blocks=self.blocks))
+
+
+Block = Text | Items | Table | Folded | Picture | Subheading | Html | Details
 
 
 @dataclass(frozen=True)
@@ -94,16 +120,21 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 def filled(template: str, **values: object) -> str:
     """Return a template of this package with its values; text is escaped unless marked safe."""
+    text: str = _templates().get_template(template).render(**values)
+    return text + "\n"
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("bids_xai.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values) + "\n"
 
 
 def embedded(image: bytes, alt: str, caption: str) -> Picture:
