@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 _PNG = b"\x89PNG"
+_PX_PER_PT = 4 / 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Folded:
 class Picture:
     """An image with its description; ``source`` is a data URI or a relative path.
 
-    Width and height are in pixels; 0 = not known (a drawing that scales).
+    Width and height are in pixels, so that room is kept before it is loaded; 0 = not known.
     """
 
     source: str
@@ -141,9 +142,20 @@ def embedded(image: bytes, alt: str, caption: str) -> Picture:
     """Return PNG or SVG bytes as a picture that needs no file."""
     is_png = image.startswith(_PNG)
     kind = "png" if is_png else "svg+xml"
-    width, height = png_size(image) if is_png else (0, 0)
+    width, height = png_size(image) if is_png else svg_size(image)
     source = f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
     return Picture(source, alt, caption, width, height)
+
+
+def svg_size(image: bytes) -> tuple[int, int]:
+    """Return width and height in pixels from the points of a drawing; (0, 0) where it has none."""
+    head = re.search(rb"<svg\b[^>]*>", image)
+    sizes = [
+        re.search(rb'\b%s="([\d.]+)pt"' % side, head[0]) if head else None
+        for side in (b"width", b"height")
+    ]
+    width, height = (round(float(size[1]) * _PX_PER_PT) if size else 0 for size in sizes)
+    return width, height
 
 
 def png_size(image: bytes) -> tuple[int, int]:

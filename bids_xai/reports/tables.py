@@ -209,12 +209,6 @@ def _read_text(path: Path, wanted: Kind) -> Any:
             file=path,
             fix=f"run the step {wanted.step} again",
         )
-    if frame.isna().any(axis=None):
-        raise BadDataError(
-            "the table has a line that is too short",
-            file=path,
-            fix=f"run the step {wanted.step} again",
-        )
     return frame if len(frame) else None
 
 
