@@ -1,7 +1,7 @@
 """How large the group page of a study is, and how soon a browser shows it.
 
     python benchmarks/pages.py [--scans 450] [--configurations 3] [--methods 3] [--clusters 6] \
-        [--keep FOLDER]
+        [--keep FOLDER | --page FILE]
 
 Writes the tables and maps of a made-up study as the group steps would (numbers and smooth maps at
 random; nothing is trained), draws its page, prints its bytes and what they are, and opens it from
@@ -14,6 +14,7 @@ contentful paint).
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import statistics
@@ -37,7 +38,7 @@ from bids_xai.group.performance import write_performance
 from bids_xai.reports.group import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.studies.schema import load_study
-from bids_xai.studies.tables import Attribution, Configuration, Study
+from bids_xai.studies.tables import Attribution, Configuration
 from bids_xai.templates.lookup import load_template
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "e2e"))
@@ -79,11 +80,9 @@ class Made:
         self.methods = METHODS[: chosen.methods]
         self.template = load_template(OutputSpace(EMBEDDED_TEMPLATE, 2))
         self.brain = self.template.mask.data > 0
-        study: Study = load_study("quick")
-        self.study = type(study)(
-            **{**{f: getattr(study, f) for f in study.__dataclass_fields__}, "name": NAME,
-               "configurations": tuple(Configuration(i) for i in self.ids),
-               "attribution": Attribution(methods=self.methods)}
+        self.study = dataclasses.replace(
+            load_study("quick"), name=NAME, attribution=Attribution(methods=self.methods),
+            configurations=tuple(Configuration(i) for i in self.ids),
         )  # fmt: skip
         self.context = GroupContext(RunSettings(out / "raw", out, "group"), self.study, "")
         self.folder = self.context.folder

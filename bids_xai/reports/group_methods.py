@@ -59,6 +59,8 @@ _STARTS = {
     "logit": "the logit of one class",
 }
 
+_AXES = ("left to right", "back to front", "down to up")
+
 Settings = Mapping[str, Any]
 
 
@@ -97,7 +99,7 @@ def _target(study: Study) -> str:
     after = _STUDIES.get(study.name)
     others = [name for name in study.names if name != study.classes[1]]
     parts = [
-        f"The study {study.name}{f' (settings of {after})' if after else ''} trained networks to "
+        f"The study {study.name}{f' (after {after})' if after else ''} trained networks to "
         f"tell {study.classes[1]} (positive class) from {_listed(others)}, by the column {column} "
         f"of {table}.tsv. Input: {made['suffix']} maps in {SPACES.get(made['space'])}",
         f", resampled to {_n(made['voxel_mm'])} mm voxels." if made["voxel_mm"] else ".",
@@ -120,19 +122,17 @@ def _cohort(study: Study) -> str:
     if made["exclude_failed_qc"]:
         found.append("Scans with quality figures outside their limits were left out.")
     if made["match"]:
-        within = (
-            f", within {_n(made['caliper'])} standard deviations of the logit"
-            if made["caliper"]
-            else ""
-        )
+        caliper = f", within {_n(made['caliper'])} standard deviations of the logit"
+        within = caliper if made["caliper"] else ""
         found.append(
             f"The classes were matched 1:1 by propensity score on {_listed(made['match'])}{within}."
         )
     under = made["undersample"]
     if under:
+        within = under["sex"] if under["equalise"] == "classes" else "class"
         found.append(
             f"Participants were drawn so that {under['equalise']} are equally frequent in every "
-            f"band of {_n(under['bin_years'])} years of {under['age']}."
+            f"band of {_n(under['bin_years'])} years of {under['age']}, within each {within}."
         )
     return " ".join(found)
 
@@ -196,7 +196,8 @@ def _changes(made: Settings) -> str:
     """Augmentation and transfer, where the study has them."""
     text, changes = "", made["augmentation"]
     if changes["flip_axes"]:
-        text += f" Training maps were mirrored by chance along axes {_n(changes['flip_axes'])}."
+        directions = _listed([_AXES[axis] for axis in changes["flip_axes"]])
+        text += f" Training maps were mirrored by chance {directions}."
     if changes["shift_voxels"]:
         text += f" Training maps were moved by up to {changes['shift_voxels']} voxels."
     if made["transfer"]:

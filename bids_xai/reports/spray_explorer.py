@@ -30,42 +30,58 @@ def explorer(study: Study, folders: Mapping[str, Path]) -> list[Html]:
 
     folders : name of the analysis in words → its folder
     """
-    analyses: list[dict[str, Any]] = []
-    sheets: list[str] = []
-    notes: list[str] = []
-    left = MOST_BYTES
+    shown = _Shown(study)
     for name, folder in folders.items():
-        points = _points(folder)
-        if not points:
-            continue
-        about, sheet = _sheet(study, folder)
-        if about is not None and len(sheet) > left:
-            notes.append(_too_large(study, name, folder))
-            about, sheet = None, b""
-        left -= len(sheet)
-        if about is not None:
-            about["image"] = len(sheets)
-            sheets.append(base64.b64encode(sheet).decode("ascii"))
-        if len(points) > MOST_POINTS:
-            notes.append(f"{name}: the first {MOST_POINTS} of {len(points)} heatmaps are shown.")
-        analyses.append({"name": name, "points": points[:MOST_POINTS], "sheet": about})
-    if not analyses:
+        shown.add(name, folder)
+    if not shown.analyses:
         return []
     columns, scans = _scans(study)
     data = {
-        "analyses": analyses, "facts": _FACTS, "columns": columns, "scans": scans,
+        "analyses": shown.analyses, "facts": _FACTS, "columns": columns, "scans": scans,
         "palette": PALETTE, "negative": NEGATIVE, "positive": POSITIVE,
     }  # fmt: skip
-    text = filled("spray_explorer.html", data=_safe(data), sheets=sheets, notes=notes)
+    text = filled("spray_explorer.html", data=_safe(data), sheets=shown.sheets, notes=shown.notes)
     return [Html(Markup(text))]
 
 
-def _too_large(study: Study, name: str, folder: Path) -> str:
-    place = (folder / _SHEET).relative_to(study.output_dir).as_posix()
-    return (
-        f"{name}: the drawing shows no pictures of these heatmaps, to keep the page small. "
-        f"They are in {place}."
-    )
+class _Shown:
+    """The analyses of a drawing, the pictures that fit into it, and words for what does not."""
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.left = study, MOST_BYTES
+        self.analyses: list[dict[str, Any]] = []
+        self.sheets: list[str] = []
+        self.notes: list[str] = []
+
+    def add(self, name: str, folder: Path) -> None:
+        """Add an analysis that has points."""
+        points = _points(folder)
+        if not points:
+            return
+        if len(points) > MOST_POINTS:
+            self.notes.append(
+                f"{name}: the first {MOST_POINTS} of {len(points)} heatmaps are shown."
+            )
+        sheet = self._sheet(name, folder)
+        self.analyses.append({"name": name, "points": points[:MOST_POINTS], "sheet": sheet})
+
+    def _sheet(self, name: str, folder: Path) -> dict[str, Any] | None:
+        """Where the pictures of the heatmaps lie in their sheet, and the number of that sheet."""
+        file = folder / _SHEET
+        tile = self.study.description.get("spray", {}).get(folder.name, {}).get("tile")
+        if tile is None or not file.is_file():
+            return None
+        size = file.stat().st_size
+        if size > self.left:
+            place = file.relative_to(self.study.output_dir).as_posix()
+            self.notes.append(
+                f"{name}: the drawing shows no pictures of these heatmaps, to keep the page small. "
+                f"They are in {place}."
+            )
+            return None
+        self.left -= size
+        self.sheets.append(base64.b64encode(file.read_bytes()).decode("ascii"))
+        return {**tile, "columns": _COLUMNS, "image": len(self.sheets) - 1}
 
 
 def _points(folder: Path) -> list[dict[str, Any]]:
@@ -99,15 +115,6 @@ def _facts(row: Mapping[str, str]) -> list[str]:
 
 def _rounded(text: str) -> str:
     return text if text == "n/a" else f"{float(text):.3f}"
-
-
-def _sheet(study: Study, folder: Path) -> tuple[dict[str, Any] | None, bytes]:
-    """Where the pictures of the heatmaps lie in their sheet, and the sheet as PNG."""
-    file = folder / _SHEET
-    tile = study.description.get("spray", {}).get(folder.name, {}).get("tile")
-    if tile is None or not file.is_file():
-        return None, b""
-    return {**tile, "columns": _COLUMNS}, file.read_bytes()
 
 
 def _scans(study: Study) -> tuple[list[str], dict[str, list[str]]]:
