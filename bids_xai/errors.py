@@ -105,3 +105,19 @@ class InterruptedRunError(UserError):
     """A signal stopped the run; the same command goes on from there (exit status 75)."""
 
     status = 75
+
+
+def told(error: Exception) -> str:
+    """Return what went wrong and what to do about it, also for what is no :class:`UserError`."""
+    if isinstance(error, UserError):
+        return str(error)
+    said = " ".join(str(error).split()) or "no more is known"
+    name = type(error).__name__
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":  # the second is torch's
+        return f"out of memory ({said}). Fix: take a smaller batch, larger voxels or more memory."
+    if isinstance(error, OSError):
+        return f"{said}. Fix: check free space and permissions, and give the same command again."
+    return (
+        f"{name}: {said}. This looks like a bug. Fix: give the same command again; where it fails "
+        "again, report it with the traceback of the terminal."
+    )

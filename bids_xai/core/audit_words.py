@@ -122,7 +122,9 @@ def verdict_on(
     )  # fmt: skip
     because = by_kind.get(kind, [])
     if member.all():
-        text = f"All {member.size} scans form one group ({_composition(classes, member)}): there is"
+        text = (
+            f"All {member.size} scans form one cluster ({_composition(classes, member)}): there is"
+        )
         return Verdict(cluster, "none", 0.0, f"{text} nothing to compare.", _examples([], member))
     text = f"{_heading(cluster, member, stability)} {_OPENING[finding]}"
     if because:

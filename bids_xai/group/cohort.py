@@ -27,6 +27,7 @@ from bids_xai.group.selection import (
     balance_rows,
     select_scans,
 )
+from bids_xai.group.study_file import write_study
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def plan(context: GroupContext) -> Plan:
 
 
 def run(context: GroupContext) -> list[Path]:
-    """Write ``cohort.tsv``, ``splits.tsv`` and, after matching, ``balance.tsv``."""
+    """Write ``study.json``, ``cohort.tsv``, ``splits.tsv`` and, after matching, ``balance.tsv``."""
     made = plan(context)
     for reason, count in Counter(
         one.reason for one in made.selection.candidates if one.reason
@@ -74,6 +75,7 @@ def run(context: GroupContext) -> list[Path]:
     ]
     rows, columns = _cohort_rows(context, made.people, made.selection)
     written = [
+        write_study(context),
         *write_table(context.folder / "cohort.tsv", rows, columns),
         *write_table(context.folder / "splits.tsv", split_rows, SPLIT_COLUMNS),
     ]

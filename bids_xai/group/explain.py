@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from bids_xai.group.context import (
 from bids_xai.group.maps import scans_of
 from bids_xai.group.outcomes import prediction_row, probability_columns, test_scans
 from bids_xai.group.performance import write_performance
+from bids_xai.group.study_file import add_to_study
 from bids_xai.interfaces import explain as explaining
 from bids_xai.interfaces.network_grid import InputRule
 from bids_xai.models.card import ModelCard, load_model
@@ -80,7 +80,12 @@ def run(context: GroupContext) -> list[Path]:
     watch = Progress("heatmaps", n_maps)
     rows = [row for test in tests for row in _explain_split(context, *test, grid, watch)]
     rows += baseline_rows(context)
-    _write_study_json(context, grid)
+    add_to_study(
+        context,
+        resolution=grid.space.resolution if grid else None,
+        atlas=grid.atlas.name if grid and grid.atlas else None,
+        versions={"bids_xai": bids_xai.__version__, "torch": torch.__version__},
+    )
     columns = PREDICTION_COLUMNS | probability_columns(context)
     table = write_table(context.folder / "predictions.tsv", rows, columns)
     return [*table, *write_performance(context, rows)]
@@ -203,23 +208,3 @@ def _sidecar(
         "SumAfterWarp": row.get("warped_sum"),
         "InnerMaskShare": row["inner_mask_share"],
     }
-
-
-def _write_study_json(context: GroupContext, grid: explaining.TemplateGrid | None) -> None:
-    study = context.study
-    write_json(
-        context.folder / "study.json",
-        {
-            "study": study.name,
-            "template": context.template,
-            "resolution": grid.space.resolution if grid else None,
-            "atlas": grid.atlas.name if grid and grid.atlas else None,
-            "classes": list(study.target.names),
-            "positive": study.target.positive_name,
-            "method": study.attribution.methods[0],
-            "configurations": [asdict(c) for c in study.configurations],
-            "seed": context.settings.random_seed,
-            "versions": {"bids_xai": bids_xai.__version__, "torch": torch.__version__},
-            "settings": study.as_plain(),
-        },
-    )

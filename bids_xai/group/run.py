@@ -12,11 +12,12 @@ from typing import cast
 from bids_xai.bids import run_log
 from bids_xai.bids.layout import check_dataset
 from bids_xai.core.memory import keep_memory
-from bids_xai.errors import InterruptedRunError, NoInputError, UsageError, UserError
+from bids_xai.errors import NoInputError, UsageError
 from bids_xai.group import STEPS
 from bids_xai.group.coarse import coarsened
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.dry_run import say_what_would_be_done
+from bids_xai.group.failures import forget, report_failure
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.shortened import shortened
@@ -53,10 +54,11 @@ def run_group(settings: RunSettings) -> Path | None:
                     getattr(import_module(module), function))  # fmt: skip
         try:
             written = step(context)
-        except UserError as error:
+        except Exception as error:
             if name != "report":
-                _report_failure(context, name, error)
+                report_failure(context, name, error)
             raise
+        forget(context, name)
         LOG.info("step %s: %.1f s", name, time.monotonic() - started)
     return written[-1] if "report" in chosen else None
 
@@ -69,21 +71,6 @@ def _chosen(settings: RunSettings) -> list[str]:
             )
         return ["report"]
     return [name for name in STEPS if not settings.steps or name in settings.steps]
-
-
-def _report_failure(context: GroupContext, step: str, error: UserError) -> None:
-    """Write the page of what is there, with what failed on top; the error itself comes first."""
-    if isinstance(error, InterruptedRunError) or not context.folder.is_dir():
-        return
-    from bids_xai.reports.group import write_group_page
-
-    problem = f"The step {step} failed, and those after it have not been done: {error}"
-    try:
-        page = write_group_page(context.output_dir, context.study.name, [problem])
-    except Exception as trouble:  # the page is an extra here
-        LOG.debug("no page of what is there: %s", trouble)
-    else:
-        LOG.info("what is there is shown in %s", page)
 
 
 def _check_processes(steps: list[str]) -> None:

@@ -7,7 +7,6 @@ control.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -52,6 +51,7 @@ from bids_xai.group.spray_tables import (
     Analysis,
     write_covariates,
 )
+from bids_xai.group.study_file import add_to_study
 from bids_xai.interfaces.explain import TemplateGrid, load_template_grid
 from bids_xai.studies.tables import Configuration
 
@@ -103,7 +103,7 @@ def run(context: GroupContext) -> list[Path]:
     stamp, digest = folder / "stamp.json", _digest(context, everything, scans)
     if is_current(stamp, digest, context.folder):
         LOG.info("spray: heatmaps and options have not changed")
-        return [_note(context, read_json(folder / "summary.json"))]
+        return [add_to_study(context, spray=read_json(folder / "summary.json"))]
     remove_leftovers(stamped_outputs(stamp, context.folder), [folder])
     work = context.settings.work_folder.resolve() / "group"
     work.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def run(context: GroupContext) -> list[Path]:
         write_json(folder / "summary.json", job.summary),
     ]
     write_stamp(stamp, digest, context.folder, written)
-    return [*written, _note(context, job.summary)]
+    return [*written, add_to_study(context, spray=job.summary)]
 
 
 def _heatmaps(context: GroupContext) -> list[_Heatmaps]:
@@ -307,10 +307,3 @@ def _control(
     job.summary[name]["inputs"] = {"n_clusters": found.result.n_clusters, "ari": same}
     slices, scan_of = found.slices, found.scan_of
     return (lambda line: slices[scan_of[line]]) if len(slices) else None
-
-
-def _note(context: GroupContext, summary: Mapping[str, Any]) -> Path:
-    """Add what was found to ``study.json``."""
-    path = context.folder / "study.json"
-    content = json.loads(path.read_text()) if path.is_file() else {}
-    return write_json(path, {**content, "spray": summary})

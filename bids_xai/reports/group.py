@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from markupsafe import Markup
 
 from bids_xai.bids.files import write_text
+from bids_xai.bids.problems import read_problems
+from bids_xai.errors import told
 from bids_xai.reports import (
     group_agreement,
     group_biology,
     group_cohort,
     group_comparisons,
     group_maps,
+    group_methods,
     group_performance,
     group_quality,
     group_regions,
     group_spray,
     group_training,
 )
-from bids_xai.reports.page import Items, Section, render
-from bids_xai.reports.study import Study
+from bids_xai.reports.page import Items, Section, Text, render
+from bids_xai.reports.study import SectionMaker, Study, problems_file
 from bids_xai.reports.viewers import write_study_viewer
+
+LOG = logging.getLogger("bids_xai")
+Made = TypeVar("Made")
 
 _SECTIONS = (
     group_cohort.summary,
@@ -37,21 +47,79 @@ _SECTIONS = (
     group_quality.trust,
     group_spray.spectral,
     group_cohort.limits,
-    group_cohort.settings,
+    group_methods.methods,
+    group_methods.settings,
 )
+_LEAD = "bids_xai group report, made from tables and maps on disk. It works offline."
 
 
-def write_group_page(output_dir: Path, study: str, problems: Sequence[str] = ()) -> Path:
+def write_group_page(output_dir: Path, study: str) -> Path:
     """Write ``<out>/group_<study>.html``, self-contained, and return its path.
 
-    problems : shown on top; one sentence each
-
-    A table that is missing leaves a remark in its section that names the step that makes it.
-    Raises :class:`BadDataError` for a table that lacks a column or holds text for a number.
+    What steps left in ``problems.json`` stands on top. A table that is missing leaves a remark in
+    its section that names the step that makes it. A section that cannot be drawn says why, and
+    the others are drawn.
+    Raises, after the page is written, the first error that a section or the viewer met.
     """
-    opened = Study.at(output_dir, study)
-    write_study_viewer(opened)
-    lead = "bids_xai group report, made from tables and maps on disk; nothing is loaded from afar."
-    top = [Section("Problems", (Items(tuple(problems), "problem"),))] if problems else []
-    page = render(f"Study {study}", lead, [*top, *(section(opened) for section in _SECTIONS)])
-    return write_text(output_dir / f"group_{study}.html", page)
+    page, errors = draw_group_page(output_dir, study)
+    if errors:
+        LOG.warning("%s is written, with what failed", page)
+        raise errors[0]
+    return page
+
+
+def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]]:
+    """Write the page as :func:`write_group_page`; return its path and what could not be drawn."""
+    drawing = _Drawing()
+    empty = Study(output_dir, study, {})
+    opened = drawing.attempt("", lambda: Study.at(output_dir, study), lambda _: empty)
+    kept = drawing.attempt("", lambda: read_problems(problems_file(output_dir, study)), _nothing)
+    drawing.attempt("Viewer of the mean heatmaps: ", lambda: write_study_viewer(opened), _no_viewer)
+    sections = [drawing.section(make, opened) for make in _SECTIONS]
+    failed = [
+        f"The step {step} failed, and it has not succeeded since: {message}"
+        for step, message in kept.items()
+    ]
+    problems = (*failed, *drawing.problems)
+    top = [Section("Problems", (Items(problems, "problem"),))] if problems else []
+    page = render(f"Study {study}", _LEAD, [*top, *sections])
+    return write_text(output_dir / f"group_{study}.html", page), drawing.errors
+
+
+class _Drawing:
+    """Collects what fails while a page is drawn, so that the rest of it still is."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.problems: list[str] = []
+
+    def attempt(
+        self,
+        what: str | Markup,
+        make: Callable[[], Made],
+        otherwise: Callable[[Exception], Made],
+    ) -> Made:
+        """What ``make`` returns; where it fails, note it after ``what``, and take the other."""
+        try:
+            return make()
+        except Exception as error:
+            self.errors.append(error)
+            self.problems.append(Markup("{}{}").format(what, told(error)))
+            return otherwise(error)
+
+    def section(self, make: SectionMaker, study: Study) -> Section:
+        """Return a section, or one of the same title that says why there is no more of it."""
+        link = Markup('<a href="#{}">{}</a>: ').format(make.anchor, make.title)
+
+        def failed(error: Exception) -> Section:
+            return Section(make.title, (Text(f"Not drawn: {told(error)}", "problem"),))
+
+        return self.attempt(link, lambda: make(study), failed)
+
+
+def _nothing(_: Exception) -> dict[str, str]:
+    return {}
+
+
+def _no_viewer(_: Exception) -> None:
+    return None

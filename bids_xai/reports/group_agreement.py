@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from bids_xai.figures.regions import agreement_matrices
-from bids_xai.reports.page import Block, Picture, Section, Subheading, Table, Text, embedded
-from bids_xai.reports.study import Study, natural
+from bids_xai.reports.page import Block, Picture, Subheading, Table, Text, embedded
+from bids_xai.reports.study import Study, natural, section
 from bids_xai.reports.tables import MISSING, number, percent
 
-_TITLE = "Agreement of heatmaps"
 _TOPS = {
     "top10_sum": "by sum",
     "top10_density": "by density",
@@ -36,11 +35,12 @@ _KINDS = {
 _GROUPS = ("TP", "TN")
 
 
-def agreement(study: Study) -> Section:
+@section("Agreement of heatmaps", "atlas")
+def agreement(study: Study) -> list[Block]:
     """Return which regions and voxels methods, configurations and splits have in common."""
     table = study.table("atlas/overlap.tsv")
     if table is None:
-        return Section(_TITLE, (study.missing("atlas/overlap.tsv"),))
+        return [study.missing("atlas/overlap.tsv")]
     blocks: list[Block] = []
     for kind, (title, key, words) in _KINDS.items():
         mine = table[table["comparison"] == kind]
@@ -51,7 +51,7 @@ def agreement(study: Study) -> Section:
     splits = table[table["comparison"] == "splits"]
     if len(splits):
         blocks += [Subheading("Splits"), *_over_splits(study, splits)]
-    return Section(_TITLE, tuple(blocks or [Text("There is nothing to compare.", "note")]))
+    return blocks or [Text("There is nothing to compare.", "note")]
 
 
 def _matrices(study: Study, table: Any, key: str, words: str) -> Iterator[Block]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from bids_xai.reports.page import Block, Section, Subheading, Table, Text
-from bids_xai.reports.study import Study
+from bids_xai.reports.page import Block, Subheading, Table, Text
+from bids_xai.reports.study import Study, section
 from bids_xai.reports.tables import MISSING, count, number, percent
 
-_TITLE = "Relevance and biology"
 _SHOWN = 10
 _MEASURES = {"volume": "volume of the region", "lesion_load": "lesion load"}
 
 
-def biology(study: Study) -> Section:
+@section("Relevance and biology", "atlas")
+def biology(study: Study) -> list[Block]:
     """Return the strongest correlations of relevance with volumes and lesion load."""
     table = study.table("atlas/biology.tsv")
     if table is None:
@@ -21,7 +21,7 @@ def biology(study: Study) -> Section:
             "Nothing to compare with: no atlas on the T1w images, no lesion masks and no table of "
             "volumes, or too few participants. The step “atlas” makes this table (--steps atlas)."
         )
-        return Section(_TITLE, (Text(text, "note"),))
+        return [Text(text, "note")]
     blocks: list[Block] = []
     for measure, words in _MEASURES.items():
         mine = table[(table["measure"] == measure) & (table["group"] == study.classes[1])]
@@ -30,9 +30,7 @@ def biology(study: Study) -> Section:
     shares = table[table["measure"] == "lesion_share"]
     if len(shares):
         blocks += [Subheading("Relevance in lesions"), _lesion_shares(shares)]
-    if not blocks:
-        blocks = [Text(f"Too few participants of {study.classes[1]}.", "note")]
-    return Section(_TITLE, tuple(blocks))
+    return blocks or [Text(f"Too few participants of {study.classes[1]}.", "note")]
 
 
 def _correlations(study: Study, table: Any, words: str) -> Table:

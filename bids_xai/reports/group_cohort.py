@@ -7,12 +7,16 @@ import re
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from bids_xai.errors import BadDataError
 from bids_xai.figures.curves import balance_dots
 from bids_xai.reports.group_performance import baselines, split_words
-from bids_xai.reports.page import Block, Items, Section, Subheading, Table, Text, embedded
-from bids_xai.reports.study import SETS, Study, natural
-from bids_xai.reports.tables import MISSING, mean_sd, number, percent, plural
+from bids_xai.reports.group_quality import CHECKS, trust
+from bids_xai.reports.group_spray import SUSPICIOUS, VERDICTS, spectral
+from bids_xai.reports.page import Block, Items, Subheading, Table, Text, embedded
+from bids_xai.reports.study import SETS, Study, natural, section
+from bids_xai.reports.tables import MISSING, mean_sd, number, percent, plural, read_rows
 
 _SMALL_TEST = 30
 _FEW_SPLITS = 5
@@ -21,14 +25,15 @@ _MOST_REASONS = 6
 _GROUPS = ("treated", "control")  # as the matching calls the positive class and the others
 
 
-def summary(study: Study) -> Section:
+@section("Summary")
+def summary(study: Study) -> list[Block]:
     """Return what was done and found, in a few sentences."""
-    blocks = [Text(text) for text in (_who(study), _best(study)) if text]
+    blocks: list[Block] = [Text(_who(study)), Text(_best(study)), *_warnings(study)]
     note = (
         "A heatmap shows which voxels a model used. It does not show by itself that the model is "
-        "right, nor that these voxels are ill."
+        "right, or that these voxels are ill."
     )
-    return Section("Summary", (*blocks, Text(note, "note")))
+    return [*blocks, Text(note, "note")]
 
 
 def _who(study: Study) -> str:
@@ -37,14 +42,55 @@ def _who(study: Study) -> str:
     if scans is None:
         return f"Study {study.name}: the cohort has not been selected yet."
     counts = scans["class"].value_counts()
-    sizes = " and ".join(f"{int(counts.get(name, 0))} of {name}" for name in _positive_first(study))
+    names = sorted(class_names(study, scans), key=lambda name: not study.is_positive(name))
+    sizes = " and ".join(f"{int(counts.get(name, 0))} of {name}" for name in names)
     tail = _left_out(left_out)
     people = plural(int(scans["participant_id"].nunique()), "participant")
-    return (
+    aim = (
         f"Study {study.name} separates {positive} (positive class) from {negative}"
         f"{' (negative class)' if len(study.names) == 2 else ''}. It uses "
-        f"{plural(len(scans), 'scan')} of {people}: {sizes}.{tail}"
+        if study.knows_classes
+        else f"Study {study.name} uses "
     )
+    return f"{aim}{plural(len(scans), 'scan')} of {people}: {sizes}.{tail}"
+
+
+def class_names(study: Study, scans: Any) -> tuple[str, ...]:
+    """The study's classes; those of its scans where no file says more."""
+    return study.names if study.knows_classes else tuple(sorted(scans["class"].unique()))
+
+
+def _warnings(study: Study) -> list[Block]:
+    """How many findings speak against the heatmaps, with links to them; nothing before the audit.
+
+    A table that cannot be read is told by the section that shows it.
+    """
+    found = [
+        (trust, "check failed", "checks failed", _n_lines(study, CHECKS, "passed", "false")),
+        (
+            spectral, "suspicious cluster", "suspicious clusters",
+            _n_lines(study, VERDICTS, "finding", SUSPICIOUS),
+        ),
+    ]  # fmt: skip
+    said = [
+        Markup('{} <a href="#{}">{}</a>').format(n, made.anchor, one if n == 1 else many)
+        for made, one, many, n in found
+        if n is not None
+    ]
+    if not said:
+        return []
+    alarm = any(n for *_, n in found)
+    text = Markup("What speaks against the heatmaps: {}.").format(Markup(" and ").join(said))
+    return [Text(text, "problem" if alarm else "plain")]
+
+
+def _n_lines(study: Study, table: str, column: str, value: str) -> int | None:
+    """Lines of a table with a value, ``None`` where there is no table."""
+    try:
+        rows = read_rows(study.folder / table)
+    except BadDataError:
+        return None
+    return sum(row[column] == value for row in rows) if rows else None
 
 
 def _left_out(rows: Any) -> str:
@@ -57,10 +103,6 @@ def _left_out(rows: Any) -> str:
 def _n_scans(rows: Any) -> int:
     """Lines of the cohort that are scans: the others are participants without any."""
     return int((rows["map"] != MISSING).sum()) if "map" in rows.columns else len(rows)
-
-
-def _positive_first(study: Study) -> list[str]:
-    return sorted(study.names, key=lambda name: not study.is_positive(name))
 
 
 def _best(study: Study) -> str:
@@ -81,24 +123,31 @@ def _best(study: Study) -> str:
     parts = [plural(int(n), kind) for kind, n in kinds.items() if n]
     compared = f"Of {' and '.join(parts)}, " if len(table) > 1 else ""
     kind = "baseline " if best["configuration"] in others else ""
+    chosen = (
+        " The best was chosen by its test scans, so its score is optimistic: new scans are likely "
+        "to give less."
+        if len(table) > 1
+        else ""
+    )
     return (
         f"{compared}{kind}{best['configuration']} has the highest mean balanced accuracy: "
         f"{percent(best['mean'])}{spread} {many}; {100 / len(study.names):.0f} % would be chance."
+        f"{chosen}"
     )
 
 
-def cohort(study: Study) -> Section:
+@section("Cohort")
+def cohort(study: Study) -> list[Block]:
     """Return who was left out and why, counts, age and sex of the classes, balance and sets."""
     scans, left_out = study.included(), study.excluded()
     if scans is None:
-        return Section("Cohort", (study.missing("cohort.tsv"),))
-    blocks: list[Block] = [
+        return [study.missing("cohort.tsv")]
+    return [
         _flow(study, left_out) if len(left_out) else Text("No scan was left out."),
         _by_class(study, scans),
         *_balance(study),
         _sets(study),
     ]
-    return Section("Cohort", tuple(blocks))
 
 
 def _flow(study: Study, left_out: Any) -> Table:
@@ -209,7 +258,8 @@ def _signed(value: float) -> str:
 
 
 def _by_class(study: Study, scans: Any) -> Table:
-    groups = [scans[scans["class"] == name] for name in study.names]
+    names = class_names(study, scans)
+    groups = [scans[scans["class"] == name] for name in names]
     rows = [
         ("Participants", *(str(g["participant_id"].nunique()) for g in groups)),
         ("Scans", *(str(len(g)) for g in groups)),
@@ -218,7 +268,7 @@ def _by_class(study: Study, scans: Any) -> Table:
         rows.append(("Age (years, mean ± sd over scans)", *(mean_sd(g["age"]) for g in groups)))
     if "sex" in scans.columns:
         rows.append(("Sex (participants)", *(_sexes(g) for g in groups)))
-    return Table("Scans that were used, by class", ("", *study.names), tuple(rows))
+    return Table("Scans that were used, by class", ("", *names), tuple(rows))
 
 
 def _sexes(scans: Any) -> str:
@@ -245,7 +295,8 @@ def _sets(study: Study) -> Block:
     return Table(f"Participants in each set ({checked})", header, rows)
 
 
-def limits(study: Study) -> Section:
+@section("Limits")
+def limits(study: Study) -> list[Block]:
     """Return what the numbers of this very study do not allow to conclude."""
     found = [
         *_cohort_limits(study),
@@ -255,7 +306,7 @@ def limits(study: Study) -> Section:
         "The 2.5 and 97.5 percentiles describe the spread over splits of one data set. "
         "Splits share participants, so this is no confidence interval for new patients.",
     ]
-    return Section("Limits", (Items(tuple(found)),))
+    return [Items(tuple(found))]
 
 
 def _cohort_limits(study: Study) -> list[str]:
@@ -269,7 +320,7 @@ def _cohort_limits(study: Study) -> list[str]:
             f"{len(scans)} scans come from {people} participants: scans of one participant are "
             "not independent, and counts by scan look more certain than they are."
         )
-    sizes = [int(counts.get(name, 0)) for name in study.names]
+    sizes = [int(counts.get(name, 0)) for name in class_names(study, scans)]
     if min(sizes) < max(sizes) / 2:
         found.append(
             f"The classes are unequal ({' and '.join(map(str, sizes))} scans): plain accuracy "
@@ -294,20 +345,3 @@ def _test_limits(study: Study) -> list[str]:
             f"{_SMALL_TEST}: one scan more or less is {percent(1 / max(smallest, 1))} of accuracy."
         )
     return found
-
-
-def settings(study: Study) -> Section:
-    """Return the settings and versions that the study file on disk records."""
-    if not study.description:
-        return Section("Settings and versions", (study.missing("study.json", "explain"),))
-    shown = ("template", "resolution", "method", "atlas", "seed")
-    rows = [(key.capitalize(), number(study.description.get(key))) for key in shown]
-    versions = study.description.get("versions", {})
-    if not isinstance(versions, dict):
-        versions = {"bids_xai": versions}
-    blocks: list[Block] = [Table("Settings", ("Setting", "Value"), tuple(rows))]
-    if versions:
-        lines = tuple((str(k), f"v{v}" if str(v)[:1].isdigit() else str(v))
-                      for k, v in versions.items())  # fmt: skip
-        blocks.append(Table("Versions", ("Software", "Version"), lines))
-    return Section("Settings and versions", tuple(blocks))

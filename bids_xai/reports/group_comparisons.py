@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 
 from bids_xai.reports.group_performance import titles_of
-from bids_xai.reports.page import Block, Items, Section, Table, Text
-from bids_xai.reports.study import Study
+from bids_xai.reports.page import Block, Items, Table, Text
+from bids_xai.reports.study import Study, section
 from bids_xai.reports.tables import MISSING, count, plural
 
 _FEW_PAIRS = 8  # up to so many splits the smallest possible p of Wilcoxon's test is worth saying
 
 
-def comparisons(study: Study) -> Section:
+@section("Comparisons")
+def comparisons(study: Study) -> list[Block]:
     """Return the pairwise tests between configurations, and with the baselines."""
     if len(titles_of(study)) < 2:
-        return Section("Comparisons", (Text("Only one configuration: nothing to compare."),))
+        return [Text("Only one configuration: nothing to compare.")]
     table = study.table("comparisons.tsv")
     if table is None:
-        return Section("Comparisons", (study.missing("comparisons.tsv"),))
+        return [study.missing("comparisons.tsv")]
     blocks: list[Block] = [_mcnemar(table)]
     notes = ["A large p does not show that two of them are equally good."]
     if "p_wilcoxon" in table.columns and table["p_wilcoxon"].notna().any():
@@ -28,7 +29,7 @@ def comparisons(study: Study) -> Section:
         notes += _wilcoxon_notes(table)
     elif "p_wilcoxon" in table.columns:
         notes.append("Wilcoxon's test compares splits: it needs two that both were tested in.")
-    return Section("Comparisons", (*blocks, Items(tuple(notes))))
+    return [*blocks, Items(tuple(notes))]
 
 
 def _mcnemar(table: Any) -> Table:

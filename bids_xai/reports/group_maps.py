@@ -11,9 +11,9 @@ import numpy as np
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import label_of
 from bids_xai.figures.mosaic import mosaic, strips
-from bids_xai.reports.page import Block, Section, Subheading, Text, embedded
-from bids_xai.reports.study import Study
-from bids_xai.reports.tables import read_object
+from bids_xai.reports.page import Block, Details, Subheading, Text, embedded
+from bids_xai.reports.study import Study, section
+from bids_xai.reports.tables import plural, read_object
 from bids_xai.reports.viewer import link, study_page
 from bids_xai.reports.volumes import (
     ZERO_NOTE,
@@ -25,29 +25,30 @@ from bids_xai.reports.volumes import (
     positive_window,
     template_at_hand,
 )
-from bids_xai.settings import OutputSpace
+from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
 
 MEAN_PERCENTILES = (50.0, 99.5)
 OUTCOMES = ("TP", "FN", "TN", "FP")
-_SCALED = (
-    f"Colours run from the {MEAN_PERCENTILES[0]:g} to the {MEAN_PERCENTILES[1]:g} percentile of "
-    "the positive values of"
-)
 
 
-def mean_heatmaps(study: Study) -> Section:
+@section("Mean heatmaps", "means")
+def mean_heatmaps(study: Study) -> list[Block]:
     """Return the mean heatmaps of classes and outcomes, by configuration."""
     groups = {name: group_means(study, name) for name in study.identifiers}
     groups = {name: files for name, files in groups.items() if files}
     if not groups:
-        missing = study.missing("means/configuration-<C>_group-<G>_mean.nii.gz", "atlas")
-        return Section("Mean heatmaps", (missing,))
+        return [study.missing("means/configuration-<C>_group-<G>_mean.nii.gz", "atlas")]
     page = study_page(study.output_dir, study.name)
     blocks: list[Block] = [*link(page, study.output_dir, "Walk through the mean heatmaps")]
     for name, files in groups.items():
         blocks += [Subheading(f"Configuration {name}"), *_configuration_maps(study, name, files)]
-        blocks += _other_methods(study, name)
-    return Section("Mean heatmaps", tuple(blocks))
+    # after the maps of all configurations: what comes last is left out first
+    for name in groups:
+        strips_of = _other_methods(study, name)
+        if strips_of:
+            n = plural(len(strips_of), "further method")
+            blocks.append(Details(f"Configuration {name}: {n}", tuple(strips_of)))
+    return blocks
 
 
 def group_means(study: Study, identifier: str) -> dict[str, Path]:
@@ -98,15 +99,10 @@ def _method_strip(study: Study, identifier: str, method: str, mean: Volume) -> B
         colour_bar_label="mean relevance",
         origin_mm=tuple(float(v) for v in mean.affine[:3, 3]),
     )
-    values = "the magnitudes" if signed else "the positive values"
-    low, high = MEAN_PERCENTILES
     caption = (
-        f"Method {method}. Colours run from the {low:g} to the {high:g} percentile of {values} of "
-        f"this map ({window[0]:.3g} to {window[1]:.3g}), so they cannot be compared with those of "
-        f"another method; {what}. {ZERO_NOTE}"
+        f"Method {method}; {what}. {window_words(window, signed, 'this map')} They cannot be "
+        "compared with the colours of another method."
     )
-    if signed:
-        caption += " Red is positive, blue negative, white zero."
     described = f"Mean heatmap of {positive} by {method}, configuration {identifier}"
     return embedded(image, described, caption)
 
@@ -137,10 +133,8 @@ def _configuration_maps(study: Study, identifier: str, files: dict[str, Path]) -
     small = strips(
         background, base.voxel_mm, lines, title=f"Configuration {identifier}: groups", **shared
     )
-    caption = (
-        f"{_SCALED} the mean map of {reference} ({window[0]:.3g} to {window[1]:.3g}); {what}. "
-        f"{ZERO_NOTE}"
-    )
+    words = window_words(window, signed, f"the mean map of {reference}")
+    caption = f"{words} {what[0].upper()}{what[1:]}."
     return [
         embedded(large, f"Mean heatmap of {reference}, configuration {identifier}", caption),
         embedded(
@@ -151,15 +145,29 @@ def _configuration_maps(study: Study, identifier: str, files: dict[str, Path]) -
     ]
 
 
+def window_words(window: tuple[float, float], signed: bool, of: str) -> str:
+    """Say what the colours of a map mean.
+
+    window : the values at their ends; signed : whether they stand for magnitudes of both signs;
+    of : the maps whose percentiles they are
+    """
+    low, high = MEAN_PERCENTILES
+    values = "the magnitudes" if signed else "the positive values"
+    signs = " Red is positive, blue negative, white zero." if signed else ""
+    return (
+        f"Colours run from the {low:g} to the {high:g} percentile of {values} of {of} "
+        f"({window[0]:.3g} to {window[1]:.3g}).{signs} {ZERO_NOTE}"
+    )
+
+
 def template_background(study: Study, like: Volume) -> tuple[Floats, str]:
     """Return the template's T1w image on a grid and words for it.
 
     Where the template is not at hand: the first participant's T1w image in its space, else black.
     """
     name = str(study.description.get("template", ""))
-    resolution = study.description.get("resolution", 2)
-    space = OutputSpace(name, int(resolution))
-    template = template_at_hand(space) if name else None
+    resolution = int(study.description.get("resolution") or RELEVANCE_RESOLUTION)
+    template = template_at_hand(OutputSpace(name, resolution)) if name else None
     if template is not None:
         return on_grid(template.brain, like), f"background: T1w template {name}"
     for folder in sorted(study.output_dir.glob("sub-*/**/anat")):

@@ -17,8 +17,8 @@ from bids_xai.figures.curves import (
     roc_bands,
     roc_curves,
 )
-from bids_xai.reports.page import Block, Items, Section, Subheading, Table, embedded
-from bids_xai.reports.study import Study
+from bids_xai.reports.page import Block, Items, Subheading, Table, embedded
+from bids_xai.reports.study import Study, section
 from bids_xai.reports.tables import (
     MISSING,
     count,
@@ -60,7 +60,7 @@ def baselines(study: Study) -> dict[str, Mapping[str, Any]]:
 
 def split_words(study: Study, n: int) -> str:
     """``10 random splits``, ``5 folds``, ``50 trainings on random splits, 5 on each``."""
-    splits = study.description.get("settings", {}).get("splits", {})
+    splits = study.settings("splits")
     kind = _SCHEMES.get(str(splits.get("scheme", "random")), "splits")
     each = int(splits.get("repetitions", 1))
     return f"{n} trainings on {kind}, {each} on each" if each > 1 else f"{n} {kind}"
@@ -72,7 +72,8 @@ def titles_of(study: Study) -> dict[str, str]:
     return titles | {name: f"Baseline {name}" for name in baselines(study)}
 
 
-def performance(study: Study) -> Section:
+@section("Performance")
+def performance(study: Study) -> list[Block]:
     """Return the table of scores, what is taken for what, and whether probabilities come true."""
     table = study.table("performance_summary.tsv")
     if table is None:
@@ -81,8 +82,7 @@ def performance(study: Study) -> Section:
         blocks = [_scores_table(study, table), *_baseline_notes(study)]
     if len(study.names) > 2:
         blocks += [Subheading("What is taken for what"), *_confusion(study)]
-    blocks += [Subheading("Calibration"), *_calibration(study)]
-    return Section("Performance", tuple(blocks))
+    return [*blocks, Subheading("Calibration"), *_calibration(study)]
 
 
 def _scores_table(study: Study, table: Any) -> Table:
@@ -248,11 +248,11 @@ def _calibration(study: Study) -> list[Block]:
     return [embedded(image, described, caption), Table(about, header, tuple(rows))]
 
 
-def roc(study: Study) -> Section:
+@section("ROC curves")
+def roc(study: Study) -> list[Block]:
     """Return the ROC curves of all test sets."""
     table = study.table("roc.tsv")
-    block = _roc_of_splits(study) if table is None else _roc_with_bands(study, table)
-    return Section("ROC curves", (block,))
+    return [_roc_of_splits(study) if table is None else _roc_with_bands(study, table)]
 
 
 def _roc_with_bands(study: Study, table: Any) -> Block:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from bids_xai.attribution.randomization import LIMIT
 from bids_xai.core.perturbation import mean_interval
-from bids_xai.errors import BadDataError
 from bids_xai.figures.style import Floats
 from bids_xai.figures.trust import Band, LayerLikeness, perturbation_curves, randomization_curves
-from bids_xai.reports.page import Block, Section, Subheading, Table, Text, embedded
-from bids_xai.reports.study import Study
-from bids_xai.reports.tables import MISSING, number, percent
+from bids_xai.reports.page import Block, Subheading, Table, Text, embedded
+from bids_xai.reports.study import Study, section
+from bids_xai.reports.tables import MISSING, number, percent, read_rows, value_of
 
 Row = Mapping[str, str]
 
-_TITLE = "Can the heatmaps be trusted?"
+CHECKS = "quality/summary.tsv"
 _CHECKS = {
     "network": "Network",
     "aopc": "Perturbation",
@@ -28,59 +26,33 @@ _CHECKS = {
     "localization": "Truth",
     "conservation": "Conservation",
 }
-_NEEDS = {
-    "summary.tsv": ("configuration", "split", "method", "check", "region", "passed", "verdict"),
-    "aopc.tsv": ("configuration", "method", "participant_id", "order", "step", "aopc"),
-    "randomization.tsv": (
-        "configuration", "method", "mode", "layer", "ssim", "spearman", "spearman_abs",
-    ),
-    "localization.tsv": (
-        "configuration", "method", "region", "outcome", "mass_accuracy", "rank_accuracy",
-        "pointing_game", "chance",
-    ),
-}  # fmt: skip
 _ORDERS = ("morf", "random", "lerf")
 _MEASURES = ("ssim", "spearman", "spearman_abs")
 _MARKS = {"true": "✓", "false": "✗", MISSING: "–"}
 _NO_PROOF = (
-    "A method that passes is not thereby right: perturbed scans are unlike any that the network "
-    "was trained on, and a map that depends on the weights may still lie elsewhere than what "
-    "they use. A method that fails should not be interpreted."
+    "A method that passes can still be wrong: perturbed scans are unlike any that the network was "
+    "trained on, and a map that depends on the weights may lie elsewhere than what they use. Do "
+    "not interpret a method that fails."
 )
 
 
-def trust(study: Study) -> Section:
+@section("Can the heatmaps be trusted?", "quality")
+def trust(study: Study) -> list[Block]:
     """Return verdicts in words, perturbation curves, the randomisation check, and localisation."""
-    summary = _rows(study, "summary.tsv")
+    summary = read_rows(study.folder / CHECKS)
     if not summary:
-        return Section(_TITLE, (study.missing("quality/summary.tsv", "quality"),))
+        return [study.missing(CHECKS, "quality")]
     blocks: list[Block] = [*_verdicts(study, summary), Text(_NO_PROOF, "note")]
     blocks += _perturbation(study, _rows(study, "aopc.tsv"))
     blocks += _randomization(study, _rows(study, "randomization.tsv"))
-    blocks += _localization(study, _rows(study, "localization.tsv"))
-    return Section(_TITLE, tuple(blocks))
+    return [*blocks, *_localization(study, _rows(study, "localization.tsv"))]
 
 
-def _rows(study: Study, name: str) -> list[Row]:
-    """The lines of a table of the folder ``quality``, none where it is missing.
-
-    Raises :class:`BadDataError` for a table that lacks a column.
-    """
-    path = study.folder / "quality" / name
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows: list[Row] = list(csv.DictReader(stream, delimiter="\t"))
-    absent = [column for column in _NEEDS[name] if rows and column not in rows[0]]
-    if absent:
-        raise BadDataError(
-            f"the table lacks the columns {', '.join(absent)}", file=path,
-            fix="run the step quality again",
-        )  # fmt: skip
-    return rows
+def _rows(study: Study, name: str) -> list[dict[str, str]]:
+    return read_rows(study.folder / "quality" / name)
 
 
-def _verdicts(study: Study, summary: list[Row]) -> list[Block]:
+def _verdicts(study: Study, summary: Sequence[Row]) -> list[Block]:
     """One line a check; networks that are not constant are counted only."""
     networks = [row for row in summary if row["check"] == "network"]
     good = [row for row in networks if row["passed"] == "true"]
@@ -113,12 +85,12 @@ def _place(study: Study, row: Row) -> tuple[int, str, int]:
     )
 
 
-def _perturbation(study: Study, rows: list[Row]) -> list[Block]:
+def _perturbation(study: Study, rows: Sequence[Row]) -> list[Block]:
     blocks: list[Block] = [Subheading("Perturbation curves")]
     if not rows:
         note = "No curves: no scan is predicted as the class that its heatmap explains, or the "
         return [*blocks, Text(note + "study asks for none (quality.scans).", "note")]
-    settings = study.description.get("settings", {}).get("quality", {})
+    settings = study.settings("quality")
     cubes = f"cubes of {number(settings['cube_mm'])} mm" if "cube_mm" in settings else "cubes"
     for name, mine in _by(rows, "configuration", study.identifiers).items():
         panels = {method: _bands(part) for method, part in _by(mine, "method").items()}
@@ -134,14 +106,14 @@ def _perturbation(study: Study, rows: list[Row]) -> list[Block]:
     return blocks
 
 
-def _bands(rows: list[Row]) -> dict[str, Band]:
+def _bands(rows: Sequence[Row]) -> dict[str, Band]:
     """Order → mean over participants and its interval at every step that all scans have."""
     found = {}
     for order in _ORDERS:
         scans: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         for row in rows:
             if row["order"] == order:
-                scans[row["participant_id"]][int(row["step"])].append(_number(row["aopc"]))
+                scans[row["participant_id"]][int(row["step"])].append(value_of(row["aopc"]))
         n_steps = min(map(len, scans.values()))
         people = np.array([
             [np.mean(steps[step]) for step in range(n_steps)] for _, steps in sorted(scans.items())
@@ -150,7 +122,7 @@ def _bands(rows: list[Row]) -> dict[str, Band]:
     return found
 
 
-def _randomization(study: Study, rows: list[Row]) -> list[Block]:
+def _randomization(study: Study, rows: Sequence[Row]) -> list[Block]:
     blocks: list[Block] = [Subheading("Random weights")]
     if not rows:
         return [*blocks, Text("Not done (quality.randomization_scans is 0).", "note")]
@@ -168,21 +140,21 @@ def _randomization(study: Study, rows: list[Row]) -> list[Block]:
     return blocks
 
 
-def _likeness(rows: list[Row]) -> LayerLikeness:
+def _likeness(rows: Sequence[Row]) -> LayerLikeness:
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     modes: dict[str, dict[str, Floats]] = {}
     for mode in ("cascading", "independent"):
         mine = _by([row for row in rows if row["mode"] == mode], "layer")
         modes[mode] = {
             measure: np.array([
-                _median(_number(row[measure]) for row in mine.get(layer, ())) for layer in layers
+                _median(value_of(row[measure]) for row in mine.get(layer, ())) for layer in layers
             ])
             for measure in _MEASURES
         }  # fmt: skip
     return LayerLikeness(layers, modes["cascading"], modes["independent"])
 
 
-def _localization(study: Study, rows: list[Row]) -> list[Block]:
+def _localization(study: Study, rows: Sequence[Row]) -> list[Block]:
     if not rows:
         return []
     lines = []
@@ -190,7 +162,7 @@ def _localization(study: Study, rows: list[Row]) -> list[Block]:
         for (method, region), part in _pairs(mine).items():
             hits = [row for row in part if row["outcome"] == "TP"]
             values = [
-                _mean(_number(row[column]) for row in hits)
+                _mean(value_of(row[column]) for row in hits)
                 for column in ("mass_accuracy", "rank_accuracy", "pointing_game", "chance")
             ]
             people = len({row["participant_id"] for row in hits})
@@ -219,10 +191,6 @@ def _pairs(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
     for row in rows:
         found[row["method"], row["region"]].append(row)
     return found
-
-
-def _number(text: str) -> float:
-    return math.nan if text == MISSING else float(text)
 
 
 def _mean(values: Iterable[float]) -> float:

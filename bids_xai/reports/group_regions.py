@@ -8,8 +8,8 @@ import numpy as np
 
 from bids_xai.core.region_names import joined_regions, single_regions
 from bids_xai.figures.regions import RegionDensity, RegionValues, region_bars, region_violins
-from bids_xai.reports.page import Block, Picture, Section, Subheading, Table, Text, embedded
-from bids_xai.reports.study import Study
+from bids_xai.reports.page import Block, Picture, Subheading, Table, Text, embedded
+from bids_xai.reports.study import Study, section
 from bids_xai.reports.tables import MISSING, count, number, percent, plural
 
 _TOP = 10
@@ -19,14 +19,15 @@ _LINES = 200_000  # of regions.tsv read at a time
 _CELLS = ["participant_id", "session_id", "split", "true_class"]
 
 
-def regions(study: Study) -> Section:
+@section("Regions", "atlas")
+def regions(study: Study) -> list[Block]:
     """Return the regions with most relevance: by density, with their spread, by share."""
     table = study.table("atlas/gain.tsv")
     if table is None:
-        return Section("Regions", (study.missing("atlas/gain.tsv"),))
+        return [study.missing("atlas/gain.tsv")]
     if not table["group"].isin(study.classes[1:]).any():
         text = f"No scan of the class {study.classes[1]} has region values."
-        return Section("Regions", (Text(text, "note"),))
+        return [Text(text, "note")]
     blocks: list[Block] = _no_gain(table)
     first = _first_method(study, table)
     values = _scan_values(study, first)
@@ -44,7 +45,7 @@ def regions(study: Study) -> Section:
             blocks += _spreads(study, single, values[values["atlas"] == atlas])
         blocks += [_region_table(study, name, top) for name, top in tops.items()]
         blocks.append(_shares(study, joined if len(joined) else single))
-    return Section("Regions", tuple(blocks))
+    return blocks
 
 
 def _first_method(study: Study, table: Any) -> str:

@@ -1,8 +1,7 @@
-"""Spectral relevance analysis: how the heatmaps group, and who is in the groups."""
+"""Spectral relevance analysis: which clusters the heatmaps form, and who is in them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,36 +17,45 @@ from bids_xai.figures.clusters import (
     eigenvalue_panels,
     embedding_panels,
 )
-from bids_xai.reports.group_maps import MEAN_PERCENTILES, template_background
-from bids_xai.reports.page import Block, Items, Section, Subheading, Table, Text, embedded
-from bids_xai.reports.spray_explorer import explorer, read_rows
-from bids_xai.reports.study import Study, natural
-from bids_xai.reports.tables import MISSING, number, percent, plural, read_table
-from bids_xai.reports.volumes import ZERO_NOTE, is_signed, load, on_grid, positive_window
+from bids_xai.reports.group_maps import MEAN_PERCENTILES, template_background, window_words
+from bids_xai.reports.page import Block, Details, Items, Subheading, Table, Text, embedded
+from bids_xai.reports.spray_explorer import explorer
+from bids_xai.reports.study import Study, natural, section
+from bids_xai.reports.tables import (
+    MISSING,
+    number,
+    percent,
+    plural,
+    read_rows,
+    read_table,
+    value_of,
+)
+from bids_xai.reports.volumes import is_signed, load, on_grid, positive_window
 
+VERDICTS, SUSPICIOUS = "spray/verdicts.tsv", "suspicious"
 SPACES = {"T1w": "subject space", "template": "template space"}
-_TITLE = "Spectral relevance analysis (SpRAy)"
-_VERDICT = ("configuration", "space", "finding", "verdict", "examples")
-_CONFOUND = ("cluster", "covariate", "test", "effect_size", "p", "q", "q_within", "n", "counts")
+_EMBEDDINGS = {"tsne": "t-SNE", "umap": "UMAP"}
 _MOST_TESTS = 12
 _READING = (
-    "A group that goes with the diagnosis alone is what one hopes for. A suspicious one goes with "
-    "something technical beyond the diagnosis, or its relevance lies outside the brain. This is a "
-    "reason to look, no proof; and no finding is no proof of honesty: what the tables do not "
-    "hold cannot be found."
+    "A cluster that goes with the diagnosis alone is what one hopes for. A suspicious cluster goes "
+    "with something technical beyond the diagnosis, or its relevance lies outside the brain. This "
+    "is a reason to look; it proves nothing. No finding does not prove that the model is honest: "
+    "the audit cannot find what the tables do not hold."
 )
 
 
-def spectral(study: Study) -> Section:
+@section("Spectral relevance analysis (SpRAy)", "spray")
+def spectral(study: Study) -> list[Block]:
     """Return verdicts, embeddings, eigenvalues, tables and mean maps of all analyses."""
     folders = _folders(study)
     if not folders:
-        missing = study.missing("spray/<configuration>_<space>/clusters.tsv", "spray")
-        return Section(_TITLE, (missing,))
+        return [study.missing("spray/<configuration>_<space>/clusters.tsv", "spray")]
     blocks: list[Block] = [*verdicts(study, folders), *_embeddings(study, folders)]
     blocks += explorer(study, {_words(*key): folder for key, folder in folders.items()})
-    for space in SPACES:
-        blocks += _eigenvalues(study, space, folders)
+    spectra = [block for space in SPACES for block in _eigenvalues(study, space, folders)]
+    if spectra:
+        title = "Eigenvalues: how the number of clusters was chosen"
+        blocks.append(Details(title, tuple(spectra)))
     for (identifier, space), folder in folders.items():
         blocks += [
             Subheading(_words(identifier, space)),
@@ -57,7 +65,13 @@ def spectral(study: Study) -> Section:
             *_confounds(folder),
             *_cluster_maps(study, identifier, space, folder),
         ]
-    return Section(_TITLE, tuple(blocks))
+    return blocks
+
+
+def embedding_name(study: Study) -> str:
+    """``t-SNE`` or ``UMAP``, as the study's settings say."""
+    chosen = study.settings("spray").get("embedding", "tsne")
+    return _EMBEDDINGS.get(str(chosen), str(chosen))
 
 
 def _words(identifier: str, space: str) -> str:
@@ -66,25 +80,25 @@ def _words(identifier: str, space: str) -> str:
 
 def verdicts(study: Study, folders: Mapping[tuple[str, str], Path]) -> list[Block]:
     """Return what the audit found: suspicious clusters as a warning, then every analysis."""
-    rows = read_rows(study.folder / "spray" / "verdicts.tsv", _VERDICT)
+    rows = read_rows(study.folder / VERDICTS)
     if not rows:
-        return [study.missing("spray/verdicts.tsv", "spray")]
+        return [study.missing(VERDICTS, "spray")]
     blocks: list[Block] = []
-    alarms = [row for row in rows if row["finding"] == "suspicious"]
+    alarms = [row for row in rows if row["finding"] == SUSPICIOUS]
     if alarms:
         lines = tuple(
             f"{_words(row['configuration'], row['space'])}: {row['verdict']} "
             f"Look at: {row['examples'].replace(',', ', ')}."
             for row in alarms
         )
-        blocks.append(Text("Suspicious groups of heatmaps, which may show a shortcut:"))
+        blocks.append(Text("Suspicious clusters of heatmaps, which may show a shortcut:"))
         blocks.append(Items(lines, "problem"))
     else:
-        blocks.append(Text("No suspicious group of heatmaps was found."))
+        blocks.append(Text("No suspicious cluster of heatmaps was found."))
     for key in folders:
         own = [row for row in rows if (row["configuration"], row["space"]) == key]
-        quiet = [row["verdict"] for row in own if row["finding"] != "suspicious"]
-        lead = f"{_words(*key)}: {plural(len(own), 'group')}, {len(own) - len(quiet)} suspicious."
+        quiet = [row["verdict"] for row in own if row["finding"] != SUSPICIOUS]
+        lead = f"{_words(*key)}: {plural(len(own), 'cluster')}, {len(own) - len(quiet)} suspicious."
         blocks.append(Text(lead))
         if quiet:
             blocks.append(Items(tuple(quiet)))
@@ -110,12 +124,13 @@ def _embeddings(study: Study, folders: dict[tuple[str, str], Path]) -> list[Bloc
                 )
     if not panels:
         return [study.missing("spray/<configuration>_<space>/embedding.tsv")]
-    described = "t-SNE embedding of the heatmaps by configuration and space, marked by outcome"
+    name = embedding_name(study)
+    described = f"{name} embedding of the heatmaps by configuration and space, marked by outcome"
     caption = (
-        "Each mark is one heatmap of a test scan; near marks are similar heatmaps. Colour is the "
-        "true class, hollow marks are wrong predictions, numbers stand at the middle of each "
-        "cluster, with a question mark where it does not survive resampling. Distances between "
-        "far groups mean nothing in t-SNE."
+        f"{name}: each mark is one heatmap of a test scan, and near marks are similar heatmaps. "
+        "Colour is the true class; hollow marks are wrong predictions. Numbers stand at the middle "
+        "of each cluster, with a question mark where it does not survive resampling. Distances "
+        f"between clusters that lie far apart mean nothing in {name}."
     )
     return [embedded(embedding_panels(panels, study.classes), described, caption)]
 
@@ -132,7 +147,7 @@ def _eigenvalues(study: Study, space: str, folders: dict[tuple[str, str], Path])
     described = f"Smallest eigenvalues of the Laplacian and their gaps, {SPACES[space]}"
     caption = (
         f"{SPACES[space].capitalize()}: eigenvalues of the normalised Laplacian and the gap after "
-        "each. The filled bar is the number of clusters that was taken."
+        "each. The filled bar is at the number of clusters that was taken."
     )
     return [embedded(eigenvalue_panels(panels), described, caption)]
 
@@ -152,12 +167,9 @@ def _notes(study: Study, name: str) -> list[Block]:
 
 def _unstable(folder: Path) -> frozenset[str]:
     rows = read_rows(folder / "clusters.tsv")
-    return frozenset(row["cluster"] for row in rows if _number(row, "stability") < SURVIVES_FROM)
-
-
-def _number(row: Mapping[str, str], key: str) -> float:
-    text = row.get(key, MISSING)
-    return math.nan if text == MISSING else float(text)
+    return frozenset(
+        row["cluster"] for row in rows if value_of(row.get("stability", MISSING)) < SURVIVES_FROM
+    )
 
 
 def _sureness(study: Study, name: str) -> list[Block]:
@@ -167,17 +179,17 @@ def _sureness(study: Study, name: str) -> list[Block]:
     if not found:
         return []
     text = (
-        "Adjusted Rand index with the same analysis under other seeds "
-        f"{_two(found['seed'])}, other numbers of neighbours {_two(found['neighbours'])}, "
-        f"bootstrap samples {_two(found['bootstrap'])}; {percent(said.get('same_number'), 0)} of "
-        "the samples give as many clusters."
+        "How sure the clusters are, as adjusted Rand index (1: the same clusters) with other runs "
+        f"of the analysis: other seeds {_two(found['seed'])}, other numbers of neighbours "
+        f"{_two(found['neighbours'])}, bootstrap samples {_two(found['bootstrap'])}. "
+        f"{percent(said.get('same_number'), 0)} of the samples give as many clusters."
     )
     inputs = said.get("inputs")
     if inputs:
         text += (
             f" Control: the input maps of the same scans form "
-            f"{plural(inputs['n_clusters'], 'group')}, adjusted Rand index with the groups of "
-            f"heatmaps {_two(inputs['ari'])}."
+            f"{plural(inputs['n_clusters'], 'cluster')}; the adjusted Rand index with the clusters "
+            f"of heatmaps is {_two(inputs['ari'])}."
         )
     return [Text(text)]
 
@@ -218,14 +230,14 @@ def _stability(text: str) -> str:
 
 def _confounds(folder: Path) -> list[Block]:
     """The strongest findings of the audit: those that count, then the surest."""
-    rows = read_rows(folder / "confounds.tsv", _CONFOUND)
+    rows = read_rows(folder / "confounds.tsv")
     if not rows:
         return []
     order = sorted(rows, key=lambda row: (row["counts"] != "true", float(row["p"])))
     lines = tuple(
         (f"Cluster {row['cluster']}", row["covariate"], row["test"],
-         number(_number(row, "effect_size"), 2), number(_number(row, "p"), 2),
-         number(_number(row, "q"), 2), number(_number(row, "q_within"), 2), row["n"],
+         number(value_of(row["effect_size"]), 2), number(value_of(row["p"]), 2),
+         number(value_of(row["q"]), 2), number(value_of(row["q_within"]), 2), row["n"],
          "yes" if row["counts"] == "true" else "no")
         for row in order[:_MOST_TESTS]
     )  # fmt: skip
@@ -262,11 +274,8 @@ def _cluster_maps(study: Study, identifier: str, space: str, folder: Path) -> li
         signed=signed,
         title=f"{_words(identifier, space)}: mean heatmap of each cluster",
     )
-    low, high = MEAN_PERCENTILES
-    caption = (
-        f"Same slices and colours for all clusters: {low:g} to {high:g} percentile of the positive "
-        f"values of these maps together ({window[0]:.3g} to {window[1]:.3g}); {what}. {ZERO_NOTE}"
-    )
+    words = window_words(window, signed, "these maps together")
+    caption = f"The same slices and the same colours for all clusters; {what}. {words}"
     described = f"Mean heatmaps of {len(maps)} clusters, configuration {identifier}, {space}"
     return [embedded(image, described, caption)]
 

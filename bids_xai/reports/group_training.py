@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 from bids_xai.figures.curves import share_curves, training_curves
-from bids_xai.reports.page import Block, Section, Table, Text, embedded
-from bids_xai.reports.study import Study, natural
+from bids_xai.reports.page import Block, Table, Text, embedded
+from bids_xai.reports.study import Study, natural, section
 from bids_xai.reports.tables import MISSING, count, mean_sd, percent, read_table
 
 _TOGETHER = "\N{NO-BREAK SPACE}"
 _RUN = ("epoch", "train_ce", "validation_ce", "validation_balanced_accuracy")
 
 
-def training(study: Study) -> Section:
+@section("Training")
+def training(study: Study) -> list[Block]:
     """Return the training curves of all configurations, how long it took, and random searches."""
-    blocks = [_training_curves(study), *_convergence(study), *_searches(study)]
-    return Section("Training", tuple(blocks))
+    return [_training_curves(study), *_convergence(study), *_searches(study)]
 
 
 def _training_curves(study: Study) -> Block:
@@ -113,7 +113,8 @@ def _search(table: Any) -> tuple[str, ...]:
     )
 
 
-def mask_share(study: Study) -> Section:
+@section("Relevance inside the mask")
+def mask_share(study: Study) -> list[Block]:
     """Return how much of the relevance lies inside the mask, during training and on test scans."""
     blocks: list[Block] = []
     runs = study.training()
@@ -134,7 +135,7 @@ def mask_share(study: Study) -> Section:
         blocks.append(Text("The share was not recorded during training.", "note"))
     else:
         blocks.append(_no_training(study))
-    return Section("Relevance inside the mask", (*blocks, _test_share(study)))
+    return [*blocks, _test_share(study)]
 
 
 def _test_share(study: Study) -> Block:

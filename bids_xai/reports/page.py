@@ -7,8 +7,13 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from markupsafe import Markup
 
 _PNG = b"\x89PNG"
+_PX_PER_PT = 4 / 3
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Folded:
 class Picture:
     """An image with its description; ``source`` is a data URI or a relative path.
 
-    Width and height are in pixels; 0 = not known (a drawing that scales).
+    Width and height are in pixels, so that room is kept before it is loaded; 0 = not known.
     """
 
     source: str
@@ -71,7 +76,29 @@ class Subheading:
     kind: str = "subheading"
 
 
-Block = Text | Items | Table | Folded | Picture | Subheading
+@dataclass(frozen=True)
+class Html:
+    """Elements from a template of this package."""
+
+    text: Markup
+    kind: str = "html"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks behind a line that opens them: for what is not needed at first sight."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+    kind: str = "html"
+
+    @property
+    def text(self) -> Markup:
+        """The elements, as those of :class:`Html`."""
+        return Markup(filled("details.html", summary=self.summary, blocks=self.blocks))
+
+
+Block = Text | Items | Table | Folded | Picture | Subheading | Html | Details
 
 
 @dataclass(frozen=True)
@@ -94,25 +121,41 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 def filled(template: str, **values: object) -> str:
     """Return a template of this package with its values; text is escaped unless marked safe."""
+    text: str = _templates().get_template(template).render(**values)
+    return text + "\n"
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("bids_xai.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values) + "\n"
 
 
 def embedded(image: bytes, alt: str, caption: str) -> Picture:
     """Return PNG or SVG bytes as a picture that needs no file."""
     is_png = image.startswith(_PNG)
     kind = "png" if is_png else "svg+xml"
-    width, height = png_size(image) if is_png else (0, 0)
+    width, height = png_size(image) if is_png else svg_size(image)
     source = f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
     return Picture(source, alt, caption, width, height)
+
+
+def svg_size(image: bytes) -> tuple[int, int]:
+    """Return width and height in pixels from the points of a drawing; (0, 0) where it has none."""
+    head = re.search(rb"<svg\b[^>]*>", image)
+    sizes = [
+        re.search(rb'\b%s="([\d.]+)pt"' % side, head[0]) if head else None
+        for side in (b"width", b"height")
+    ]
+    width, height = (round(float(size[1]) * _PX_PER_PT) if size else 0 for size in sizes)
+    return width, height
 
 
 def png_size(image: bytes) -> tuple[int, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bids_xai.bids import problems
 from bids_xai.bids.names import label_of
-from bids_xai.reports.page import Text
+from bids_xai.reports.bounds import bounded
+from bids_xai.reports.page import Block, Section, Text
 from bids_xai.reports.tables import KINDS, read_object, read_table
 
 SETS = ("train", "validation", "test")
@@ -39,10 +42,15 @@ class Study:
         return self.output_dir / "models" / self.name
 
     @property
+    def knows_classes(self) -> bool:
+        """Whether ``study.json`` names the classes."""
+        return len(self.description.get("classes", [])) >= 2
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of all classes, in the order of the network's outputs."""
         names = tuple(str(c) for c in self.description.get("classes", []))
-        return names if len(names) >= 2 else ("negative", "positive")
+        return names if self.knows_classes else ("negative", "positive")
 
     @property
     def classes(self) -> tuple[str, str]:
@@ -50,6 +58,11 @@ class Study:
         positive = str(self.description.get("positive") or self.names[-1])
         others = [name for name in self.names if name != positive]
         return (others[0] if len(others) == 1 else "others", positive)
+
+    def settings(self, table: str) -> dict[str, Any]:
+        """A table of the study's settings, empty where they are not recorded."""
+        found = self.description.get("settings", {}).get(table)
+        return dict(found) if isinstance(found, dict) else {}
 
     @property
     def configurations(self) -> list[dict[str, Any]]:
@@ -107,6 +120,40 @@ class Study:
     def is_positive(self, group: str) -> bool:
         """Whether a name is that of the positive class, as such or as a BIDS label."""
         return group in (self.classes[1], label_of(self.classes[1]))
+
+
+@dataclass(frozen=True)
+class SectionMaker:
+    """A section of the group page: its title is known before, and without, what it shows.
+
+    folder : of the study's folder, where the files lie that it shows
+    """
+
+    title: str
+    folder: str
+    blocks: Callable[[Study], Iterable[Block]]
+
+    @property
+    def anchor(self) -> str:
+        """The id that links lead to."""
+        return Section(self.title, ()).anchor
+
+    def __call__(self, study: Study) -> Section:
+        """Return the section of a study, bounded; raises what the reading of its files raises."""
+        where = "/".join(part for part in ("group", study.name, self.folder) if part)
+        return Section(self.title, tuple(bounded(self.blocks(study), where)))
+
+
+def section(
+    title: str, folder: str = ""
+) -> Callable[[Callable[[Study], Iterable[Block]]], SectionMaker]:
+    """Make a function that returns blocks a :class:`SectionMaker`; a decorator."""
+    return lambda blocks: SectionMaker(title, folder, blocks)
+
+
+def problems_file(output_dir: Path, study: str) -> Path:
+    """Where the steps of a study keep what failed."""
+    return output_dir / "group" / study / problems.NAME
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:

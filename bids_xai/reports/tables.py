@@ -120,6 +120,35 @@ KINDS: Mapping[str, Kind] = {
         ("n",),
         ("r", "p_value", "p_holm", "n_permutations", "mean"),
     ),
+    "summary.tsv": Kind(
+        "quality", ("configuration", "split", "method", "check", "region", "passed", "verdict")
+    ),
+    "aopc.tsv": Kind(
+        "quality", ("configuration", "method", "participant_id", "order", "step", "aopc")
+    ),
+    "randomization.tsv": Kind(
+        "quality",
+        (
+            *("configuration", "method", "participant_id", "mode", "layer"),
+            *("ssim", "spearman", "spearman_abs"),
+        ),
+    ),
+    "localization.tsv": Kind(
+        "quality",
+        (
+            *("configuration", "method", "participant_id", "region", "outcome"),
+            *("mass_accuracy", "rank_accuracy", "pointing_game", "chance"),
+        ),
+    ),
+    "verdicts.tsv": Kind("spray", ("configuration", "space", "finding", "verdict", "examples")),
+    "confounds.tsv": Kind(
+        "spray",
+        (
+            *("cluster", "covariate", "test", "effect_size"),
+            *("p", "q", "q_within", "n", "counts"),
+        ),
+    ),
+    "covariates.tsv": Kind("spray", ("scan",)),
     "eigenvalues.tsv": Kind("spray", ("index",), ("eigenvalue", "gap")),
     "clusters.tsv": Kind("spray", (*_SCAN, "split", "cluster", "true_class", "outcome")),
     "embedding.tsv": Kind("spray", (*_SCAN, "cluster", "outcome"), ("x", "y")),
@@ -137,6 +166,32 @@ def read_table(path: Path, kind: str | None = None) -> Any:
         in number columns ``n/a`` becomes NaN.
     Raises :class:`BadDataError` naming the file and the column that is missing or no number.
     """
+    wanted = KINDS[kind or path.name]
+    frame = _read_text(path, wanted)
+    if frame is None:
+        return None
+    for column in (*wanted.numbers, *wanted.optional_numbers):
+        if column in frame.columns:
+            frame[column] = _numbers(frame[column], path, column)
+    return frame
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a table as text, none where there is no file.
+
+    Raises :class:`BadDataError` as :func:`read_table`, for columns by the file name.
+    """
+    frame = _read_text(path, KINDS[path.name])
+    return [] if frame is None else frame.to_dict("records")
+
+
+def value_of(text: str) -> float:
+    """Return the number of a cell, NaN for ``n/a``."""
+    return math.nan if text == MISSING else float(text)
+
+
+def _read_text(path: Path, wanted: Kind) -> Any:
+    """The table as text with its columns checked, ``None`` where there is no file or no line."""
     import pandas as pd
 
     if not path.is_file():
@@ -147,7 +202,6 @@ def read_table(path: Path, kind: str | None = None) -> Any:
         raise BadDataError(
             f"cannot read the table ({error})", file=path, fix="make the table again"
         ) from error
-    wanted = KINDS[kind or path.name]
     absent = [c for c in (*wanted.text, *wanted.numbers) if c not in frame.columns]
     if absent:
         raise BadDataError(
@@ -155,9 +209,6 @@ def read_table(path: Path, kind: str | None = None) -> Any:
             file=path,
             fix=f"run the step {wanted.step} again",
         )
-    for column in (*wanted.numbers, *wanted.optional_numbers):
-        if column in frame.columns:
-            frame[column] = _numbers(frame[column], path, column)
     return frame if len(frame) else None
 
 

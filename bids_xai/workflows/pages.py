@@ -12,9 +12,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from bids_xai.bids import problems as kept_problems
 from bids_xai.bids import run_log
-from bids_xai.bids.files import write_json
-from bids_xai.bids.layout import read_json
 from bids_xai.core.progress import Progress
 from bids_xai.errors import NothingMatchedError
 
@@ -75,23 +74,19 @@ def remember(
         before = read_problems(output_dir, participant)
         begun = {own} if mine or any(label.partition("_")[0] == own for label in mended) else set()
         kept = {label: text for label, text in before.items() if label not in begun | {*mended}}
-        if now := kept | mine:
-            found |= now
-            if now != before:
-                write_json(file, now)
-        elif before:
-            file.unlink()
+        now = kept | mine
+        kept_problems.keep_problems(file, before, now)
+        found |= now
     return found
 
 
 def read_problems(output_dir: Path, participant: str) -> dict[str, str]:
     """What failed of a participant and is not mended yet: label → message."""
-    file = _problems_file(output_dir, participant)
-    return read_json(file) if file.is_file() else {}
+    return kept_problems.read_problems(_problems_file(output_dir, participant))
 
 
 def _problems_file(output_dir: Path, participant: str) -> Path:
-    return output_dir / "logs" / f"sub-{participant}" / "problems.json"
+    return output_dir / "logs" / f"sub-{participant}" / kept_problems.NAME
 
 
 def written_participants(output_dir: Path, labels: Sequence[str]) -> list[str]:
@@ -101,7 +96,7 @@ def written_participants(output_dir: Path, labels: Sequence[str]) -> list[str]:
     """
     found = {path.name.removeprefix("sub-") for path in output_dir.glob("sub-*") if path.is_dir()}
     found |= {path.parent.name.removeprefix("sub-") for path in output_dir.glob(
-        "logs/sub-*/problems.json")}  # fmt: skip
+        f"logs/sub-*/{kept_problems.NAME}")}  # fmt: skip
     wanted = {label.removeprefix("sub-") for label in labels}
     if unknown := sorted(wanted - found):
         raise NothingMatchedError(

@@ -3,6 +3,7 @@
   var NS = "http://www.w3.org/2000/svg";
   var root = document.getElementById("spray-explorer");
   var data = JSON.parse(document.getElementById("spray-data").textContent);
+  document.head.appendChild(document.getElementById("spray-look").content.cloneNode(true));
   var svg = root.querySelector("svg"), card = root.querySelector(".card");
   var which = root.querySelector(".which"), tint = root.querySelector(".tint");
   var SIZE = 420, EDGE = 22, SHAPES = { TN: "circle", FN: "diamond", TP: "triangle", FP: "square" };
@@ -103,7 +104,8 @@
     card.appendChild(tile);
     if (!analysis.image) {
       analysis.image = new Image();
-      analysis.image.src = sheet.image;
+      analysis.image.src =
+        "data:image/png;base64," + document.getElementById("spray-sheet-" + sheet.image).textContent;
     }
     analysis.image.decode().then(function () {
       var brush = tile.getContext("2d");

@@ -246,7 +246,7 @@ def test_little_is_tested_and_missing_values_are_left_out() -> None:
     alone = audit(labels * 0, known, classes=["AD"] * 21, participants=list(names))
     assert alone.rows == ()
     assert [v.text for v in alone.verdicts] == [
-        "All 21 scans form one group (21 AD): there is nothing to compare."
+        "All 21 scans form one cluster (21 AD): there is nothing to compare."
     ]
 
 

@@ -46,7 +46,8 @@ def test_everybody_is_listed_with_a_reason(derivatives: Any) -> None:
     )  # fmt: skip
     context = derivatives.context()
     written = cohort.run(context)
-    assert [p.name for p in written] == ["cohort.tsv", "cohort.json", "splits.tsv", "splits.json"]
+    names = ["study.json", "cohort.tsv", "cohort.json", "splits.tsv", "splits.json"]
+    assert [p.name for p in written] == names
     assert all(p.is_file() for p in written)
     rows = rows_of(context)
     assert {r["participant_id"]: r["reason"] for r in rows if r["included"] == "false"} == {

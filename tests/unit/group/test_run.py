@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,9 @@ import pytest
 from bids_xai.cli.main import main
 from bids_xai.errors import BadDataError, InterruptedRunError, UsageError
 from bids_xai.group import STEPS
-from bids_xai.group.run import _chosen, _report_failure
+from bids_xai.group.failures import forget, report_failure
+from bids_xai.group.run import _chosen, run_group
+from bids_xai.reports.group import write_group_page
 from bids_xai.settings import RunSettings
 
 
@@ -28,24 +31,27 @@ def test_steps_keep_their_order_and_pages_alone_are_one_step() -> None:
         _chosen(settings(reports_only=True, steps=("train",)))
 
 
-def context(output_dir: Path) -> Any:
+def context(output_dir: Path, **options: Any) -> Any:
     folder = output_dir / "group" / "quick"
+    study = SimpleNamespace(name="quick")
+    chosen = RunSettings(Path("/in"), output_dir, "group", **options)
     return cast(
         "Any",
-        SimpleNamespace(output_dir=output_dir, folder=folder, study=SimpleNamespace(name="quick")),
+        SimpleNamespace(output_dir=output_dir, folder=folder, study=study, settings=chosen),
     )
+
+
+def page_of(output_dir: Path) -> str:
+    return (output_dir / "group_quick.html").read_text()
 
 
 def test_a_failed_step_leaves_a_page_that_says_so(tmp_path: Path) -> None:
     error = BadDataError("the loss is not a number", file="a.tsv", fix="lower the rate")
     here = context(tmp_path)
-    _report_failure(here, "train", error)
-    assert not list(tmp_path.iterdir())  # nothing was there to be shown
-    here.folder.mkdir(parents=True)
-    _report_failure(here, "train", InterruptedRunError("stopped"))
+    report_failure(here, "train", InterruptedRunError("stopped"))
     assert not list(tmp_path.glob("*.html"))  # stopped is not failed
-    _report_failure(here, "train", error)
-    page = (tmp_path / "group_quick.html").read_text()
+    report_failure(here, "train", error)  # nothing else is there to be shown
+    page = page_of(tmp_path)
     assert "The step train failed" in page
     assert "the loss is not a number [a.tsv]. Fix: lower the rate." in page
     assert page.index("The step train failed") < page.index("cohort.tsv")
@@ -92,3 +98,67 @@ def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     monkeypatch.setenv("RANK", "1")  # of torchrun, whose first process alone writes
     assert main(command) == 0
     assert len(list(derivatives.out.glob("logs/*/run.log"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("odd shape"), "ValueError: odd shape. This looks like a bug. Fix: "),
+        (OSError(28, "No space left on device", "/x"), "No space left on device"),
+        (MemoryError(), "out of memory (no more is known). Fix: take a smaller batch"),
+    ],
+)
+def test_what_failed_is_said_until_the_step_succeeds(
+    tmp_path: Path, error: Exception, words: str
+) -> None:
+    here = context(tmp_path)
+    report_failure(here, "explain", error)
+    assert words in page_of(tmp_path)
+    write_group_page(tmp_path, "quick")  # as --reports-only does
+    assert words in page_of(tmp_path)
+    forget(here, "cohort")
+    assert words in write_group_page(tmp_path, "quick").read_text()
+    forget(here, "explain")
+    assert words not in write_group_page(tmp_path, "quick").read_text()
+    assert not list(tmp_path.rglob("problems.json"))
+
+
+def test_a_part_of_the_trainings_mends_that_part_alone(tmp_path: Path) -> None:
+    one, other = (context(tmp_path, configuration=("A",), split=(k,)) for k in (0, 1))
+    report_failure(one, "train", BadDataError("first"))
+    report_failure(other, "train", BadDataError("second"))
+    forget(one, "train")
+    file = tmp_path / "group" / "quick" / "problems.json"
+    assert json.loads(file.read_text()) == {"train --configuration A --split 1": "second."}
+    forget(context(tmp_path), "train")
+    assert not file.exists()
+
+
+def test_any_error_of_a_step_is_shown_and_raised(
+    derivatives: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in the training, in a run from its beginning: the page has the true numbers."""
+    derivatives.people("participant_id\tdiagnosis\n" + "".join(
+        f"sub-{i:02d}\t{('NC', 'AD')[i % 2]}\n" for i in range(12)))  # fmt: skip
+    for i in range(12):
+        derivatives.scan(f"{i:02d}")
+
+    def broken(_: object) -> list[Path]:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("bids_xai.group.train.run", broken)
+    chosen = RunSettings(
+        derivatives.raw, derivatives.out, "group", study="quick", steps=("cohort", "train"),
+        skip_bids_validation=True,
+    )  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        run_group(chosen)
+    page = page_of(derivatives.out)
+    assert "The step train failed" in page
+    assert "ZeroDivisionError: a bug" in page
+    assert "12 scans of 12 participants: 6 of AD and 6 of NC." in page
+    monkeypatch.setattr("bids_xai.group.cohort.plan", broken)
+    (derivatives.out / "group_quick.html").unlink()
+    with pytest.raises(ZeroDivisionError):
+        run_group(dataclasses.replace(chosen, steps=("cohort",)))
+    assert "The step cohort failed" in page_of(derivatives.out)

@@ -10,7 +10,7 @@ import pytest
 
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.reports import group_maps
-from bids_xai.reports.page import Picture, Text
+from bids_xai.reports.page import Details, Picture, Text
 from bids_xai.reports.study import Study
 
 SHAPE = (6, 7, 8)
@@ -51,6 +51,9 @@ def test_every_method_has_a_strip_on_its_own_scale(
     assert method["signed"]
     assert method["window"] == pytest.approx(np.percentile(abs(second), (50, 99.5)), rel=1e-5)
     np.testing.assert_allclose(next(iter(method["maps"].values())), second, rtol=1e-6)
+    methods = next(b for b in blocks if isinstance(b, Details))
+    assert methods.summary == "Configuration A: 2 further methods"
+    blocks = (*(b for b in blocks if b is not methods), *methods.blocks)
     pictures = [b for b in blocks if isinstance(b, Picture)]
     assert len(pictures) == 3
     assert "Method beta-half" in pictures[2].caption

@@ -28,7 +28,8 @@ SECTIONS = [
     "Summary", "Cohort", "Performance", "ROC curves", "Comparisons", "Training",
     "Relevance inside the mask", "Mean heatmaps", "Regions", "Agreement of heatmaps",
     "Relevance and biology", "Can the heatmaps be trusted?",
-    "Spectral relevance analysis (SpRAy)", "Limits", "Settings and versions",
+    "Spectral relevance analysis (SpRAy)", "Limits", "Methods",
+    "Settings and versions",
 ]  # fmt: skip
 PARTICIPANT_SECTIONS = [
     "Problems", "Summary", "Input map", "Heatmaps", "Quality", "How this was made",

@@ -17,7 +17,7 @@ from bids_xai.errors import BadDataError
 from bids_xai.figures.cluster_tiles import TILE_PX, projection_tile, tile_sheet
 from bids_xai.figures.clusters import cluster_maps
 from bids_xai.reports import group_spray, spray_explorer
-from bids_xai.reports.page import Items, Text, render
+from bids_xai.reports.page import Html, Items, Section, Text, render
 from bids_xai.reports.spray_explorer import explorer
 from bids_xai.reports.study import Study
 
@@ -32,7 +32,7 @@ def study(study_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     return Study.at(study_dir, STUDY)
 
 
-def data_of(block: Text) -> dict[str, object]:
+def data_of(block: Html) -> dict[str, object]:
     found = re.search(r'id="spray-data">(.*?)</script>', block.text, re.DOTALL)
     assert found is not None
     loaded: dict[str, object] = json.loads(found.group(1))
@@ -49,7 +49,7 @@ def test_verdicts_come_first(study: Study) -> None:
         "Configuration A, subject space: Cluster <x> (suspicious). Look at: sub-01, sub-03.",
     )
     texts = [block.text for block in blocks if isinstance(block, Text)]
-    assert "Configuration A, subject space: 2 groups, 1 suspicious." in texts
+    assert "Configuration A, subject space: 2 clusters, 1 suspicious." in texts
     (study.folder / "spray" / "verdicts.tsv").unlink()
     first = group_spray.spectral(study).blocks[0]
     assert isinstance(first, Text)
@@ -149,14 +149,14 @@ def test_a_browser_shows_the_scan_of_a_point(study: Study, tmp_path: Path) -> No
     study.description["spray"] = {"A_T1w": {"tile": {"height": 54, "width": 168, "tiles": 24}}}
     blocks = tuple(explorer(study, {"first": folder, "second": folder}))
     page = tmp_path / "page.html"
-    page.write_text(render("x", "y", [group_spray.Section("SpRAy", blocks)]))
+    page.write_text(render("x", "y", [Section("SpRAy", blocks)]))
     write_json(tmp_path / "unused.json", {})
     shown = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
          f"--user-data-dir={tmp_path / 'profile'}", f"{page.as_uri()}#spray-1-5"],
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
-    card = unescape(shown.split('class="card"')[1].split("</span></span></span>")[0])
+    card = unescape(shown.split('class="card"')[1].split("</div>")[0])
     assert "sub-02_ses-2" in card
     assert "<canvas" in card
     assert shown.count('role="button"') == 24
