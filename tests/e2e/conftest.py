@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,16 +118,25 @@ def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
 def cohort8(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Eight participants at the default 2 mm, through the participant level. Not to be changed."""
     folder = shared_folder(tmp_path_factory, "cohort8")
-    raw, out, told = folder / "raw", folder / "out", folder / "finished.json"
+    raw, out = folder / "raw", folder / "out"
+
+    def make() -> Finished:
+        made = simulate(raw, "--n-participants", 8, "--seed", 1)
+        assert made.status == 0, made.err
+        return command(
+            raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-2", "--nprocs", 2
+        )
+
+    return Run(raw, out, once(folder, make))
+
+
+def once(folder: Path, make: Callable[[], Finished]) -> Finished:
+    """What a command said that is run by the first process that asks for it."""
+    told = folder / "finished.json"
     with FileLock(folder / "lock"):
         if not told.exists():
-            made = simulate(raw, "--n-participants", 8, "--seed", 1)
-            assert made.status == 0, made.err
-            finished = command(
-                raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-2", "--nprocs", 2
-            )
-            told.write_text(json.dumps(asdict(finished)))
-    return Run(raw, out, Finished(**json.loads(told.read_text())))
+            told.write_text(json.dumps(asdict(make())))
+    return Finished(**json.loads(told.read_text()))
 
 
 def short_group(run: Run) -> tuple[object, ...]:
@@ -142,8 +152,11 @@ def group8(cohort8: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     What full trainings find is looked at in test_learning.py.
     """
     assert cohort8.finished.status == 0, cohort8.finished.err
-    out = tmp_path_factory.mktemp("group8") / "out"
-    shutil.copytree(cohort8.out, out)
-    run = Run(cohort8.raw, out, cohort8.finished)
-    finished = command(*short_group(run), "--nprocs", 2)
-    return Run(run.raw, out, finished)
+    folder = shared_folder(tmp_path_factory, "group8")
+    run = Run(cohort8.raw, folder / "out", cohort8.finished)
+
+    def make() -> Finished:
+        shutil.copytree(cohort8.out, run.out)
+        return command(*short_group(run), "--nprocs", 2)
+
+    return Run(run.raw, run.out, once(folder, make))

@@ -17,6 +17,7 @@ import nibabel as nib
 import pytest
 from conftest import EMBEDDED, Finished, Run, command, simulate
 
+from bids_xai.bids.files import TEMPORARY
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.lookup import load_atlas
 
@@ -78,7 +79,8 @@ def own_atlas(folder: Path, name: str) -> None:
 def places_of(run: Run, folder: Path) -> Places:
     """Stand-ins below ``folder`` for a finished run, which stays as it is."""
     out, files = folder / "out", folder / "files"
-    shutil.copytree(run.out, out)
+    unfinished = shutil.ignore_patterns(f"{TEMPORARY}*")  # test_group.py may be at work there
+    shutil.copytree(run.out, out, ignore=unfinished)
     files.mkdir()
     for name in ("aal", "halves"):
         own_atlas(files, name)
