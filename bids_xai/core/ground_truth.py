@@ -20,8 +20,6 @@ from bids_xai.errors import BadDataError
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
-FEWEST = 5
-"""Participants below which an interval is not given."""
 LEAST_POINTING = 0.5
 """Share of the participants whose highest voxel must lie in the region."""
 
@@ -31,7 +29,7 @@ HIDDEN, NEITHER, UNTOLD = "hidden", "neither", "untold"
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Mean over ``n`` participants and its 95 % interval, NaN below :data:`FEWEST` of them."""
+    """Mean over ``n`` participants and its 95 % interval, NaN for few: see ``mean_interval``."""
 
     mean: float
     low: float
@@ -84,9 +82,8 @@ def participant_means(values: Sequence[float], participants: Sequence[str]) -> d
 def interval(values: Sequence[float]) -> Interval:
     """Mean and 95 % interval (Student's t) of one value a participant."""
     data = np.asarray(values, np.float64)
-    if data.size < FEWEST:
-        mean = float(data.mean()) if data.size else float("nan")
-        return Interval(mean=mean, low=float("nan"), high=float("nan"), n=data.size)
+    if not data.size:
+        return Interval(mean=float("nan"), low=float("nan"), high=float("nan"), n=0)
     mean, low, high = (float(part) for part in mean_interval(data))
     return Interval(mean=mean, low=low, high=high, n=data.size)
 

@@ -178,16 +178,20 @@ def aopc(drops: Curves) -> Curves:
     return means
 
 
+FEWEST = 5
+"""Participants from which an interval is given."""
+
+
 def mean_interval(values: Floats) -> tuple[Curves, Curves, Curves]:
     """Mean over the first axis and both ends of its 95 % interval by Student's t.
 
-    values : (n, ...), one line a participant; of a single one the ends are NaN
+    values : (n, ...), one line a participant; below :data:`FEWEST` of them the ends are NaN
     A bootstrap of so few participants as are explained here would give too narrow an interval: of
     six, its lower end lies above a true mean of 0 three times as often as it should.
     """
     n = len(values)
     mean = np.asarray(values.mean(axis=0), np.float64)
-    if n < 2:
+    if n < FEWEST:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     half = stats.t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
     return mean, np.asarray(mean - half), np.asarray(mean + half)

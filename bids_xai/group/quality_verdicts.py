@@ -11,7 +11,7 @@ import numpy as np
 
 from bids_xai.attribution.randomization import verdict as depends_on_weights
 from bids_xai.bids.names import scan_name
-from bids_xai.core.perturbation import mean_interval
+from bids_xai.core.perturbation import FEWEST, mean_interval
 from bids_xai.group.quality_scans import Row
 from bids_xai.group.quality_sums import MAP
 from bids_xai.studies.tables import Target
@@ -31,8 +31,6 @@ SUMMARY_COLUMNS = {
 }
 LEAST_RANGE = 0.05
 """Networks whose probabilities differ less over all test scans count as constant."""
-FEWEST = 5
-"""Participants from which an interval is given."""
 TOLERANCE = 1e-3
 """Largest loss of relevance of a method that conserves it."""
 MARKER = "marker"

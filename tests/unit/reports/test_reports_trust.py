@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_json, write_text, write_tsv
@@ -88,15 +89,18 @@ def test_section_shows_verdicts_figures_and_localisation(study: Study) -> None:
 def test_bands_are_of_participants_and_steps_that_all_have(study: Study) -> None:
     rows = [
         {"participant_id": p, "session_id": s, "order": o, "step": str(k), "aopc": str(v + k)}
-        for p, v in (("a", 1.0), ("b", 3.0))
+        for p, v in zip("abcde", (1.0, 2.0, 3.0, 4.0, 5.0), strict=True)
         for s in ("1", "2")
         for o in ("morf", "random", "lerf")
         for k in range(3 if p == "a" else 4)
     ]
     band = group_quality._bands(rows)["morf"]
-    assert band.mean.tolist() == [2.0, 3.0, 4.0]
-    assert band.low[0] == 1.0
-    assert band.high[0] == 3.0
+    assert band.mean.tolist() == [3.0, 4.0, 5.0]
+    half = 2.776445 * np.sqrt(2.5 / 5)  # Student's t with 4 degrees of freedom
+    np.testing.assert_allclose((band.low[0], band.high[0]), (3 - half, 3 + half), atol=1e-5)
+    few = group_quality._bands([row for row in rows if row["participant_id"] in "abcd"])["morf"]
+    assert few.mean[0] == 2.5
+    assert np.isnan([few.low, few.high]).all()
 
 
 @pytest.mark.parametrize("name", ["aopc", "randomization", "localization"])

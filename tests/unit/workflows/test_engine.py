@@ -61,7 +61,9 @@ def graph(name, stamp):
     )
     last = pe.Node(Function(function=publish, output_names=["out"]), "publish")
     for node in (first, second):
-        node.inputs.wait, node.inputs.log = 0.01, str(OUT / "order.txt")
+        # where the failure of one session ends the run, the others last until it is known
+        node.inputs.wait = 1.0 if sys.argv[3] == "stop" else 0.01
+        node.inputs.log = str(OUT / "order.txt")
         node.inputs.mode = sys.argv[3]
     first.inputs.name = name
     last.inputs.stamp, last.inputs.root = str(stamp), str(OUT)
