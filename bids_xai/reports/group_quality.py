@@ -98,8 +98,8 @@ def _perturbation(study: Study, rows: Sequence[Row]) -> list[Block]:
         caption = (
             f"Configuration {name}, {people} participants. AOPC: mean fall in probability of the "
             f"predicted class over the steps so far, while {cubes} become noise. Bands: 95 % "
-            "intervals over participants, from five on. A map that shows what the network uses has its "
-            "curve (most relevant first) above the random one, and least relevant first below."
+            "intervals over participants, from five on. A map that shows what the network uses has "
+            "its curve (most relevant first) above the random one, and least relevant first below."
         )
         described = f"Perturbation curves of configuration {name}, by method and order"
         blocks.append(embedded(perturbation_curves(panels), described, caption))
