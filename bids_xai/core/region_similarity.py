@@ -130,8 +130,8 @@ class Similarity:
 def top_sets(relevance: Floats, shares: Sequence[float]) -> list[Bools]:
     """The smallest sets of voxels with these shares of the positive relevance, (n,) each.
 
-    Of equal voxels the first count. Empty where nothing is positive. One sort for all shares;
-    otherwise as :func:`bids_xai.core.similarity.top_set`.
+    relevance : (n,); shares : 0 < share <= 1. Of equal voxels the first count. Empty where nothing
+    is positive.
     """
     falling = np.sort(relevance[relevance > 0])[::-1]
     if not falling.size:

@@ -151,33 +151,6 @@ def spearman(a: Floats, b: Floats) -> float:
     return float(x @ y / size) if size > 0 else float("nan")
 
 
-def top_set(map: Floats, p: float) -> Bools:
-    """The smallest set of voxels that holds the share ``p`` of the positive relevance.
-
-    map : any shape; returns truth values of that shape, none true without positive relevance. Of
-    equal voxels at the border of the set, the first ones are in it.
-    Raises ``UsageError`` for a share outside 0 < p <= 1.
-    """
-    if not 0 < p <= 1:
-        raise UsageError(f"A share of {p} makes no sense", fix="give a number above 0, up to 1")
-    flat = map.ravel()
-    chosen = np.zeros(flat.size, dtype=bool)
-    positive = np.flatnonzero(flat > 0)
-    if positive.size:
-        order = positive[np.argsort(-flat[positive], kind="stable")]
-        held = np.cumsum(flat[order], dtype=np.float64)
-        needed = np.searchsorted(held, p * held[-1] * (1 - 1e-12)) + 1
-        chosen[order[:needed]] = True
-    return chosen.reshape(map.shape)
-
-
-def iou(a: Bools, b: Bools) -> float:
-    """Size of the intersection over size of the union of two sets; NaN where both are empty."""
-    _check_shapes(a, b)
-    either = int(np.count_nonzero(a | b))
-    return int(np.count_nonzero(a & b)) / either if either else float("nan")
-
-
 def _check_shapes(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
     if a.shape != b.shape:
         raise BadDataError(

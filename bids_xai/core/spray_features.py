@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_xai.core.region_similarity import top_sets
 from bids_xai.errors import BadDataError, UsageError
 
 Row = npt.NDArray[np.floating[Any]]
@@ -32,7 +33,8 @@ def _sum_normalised(values: Row) -> Row:
 
 def _top(share: float) -> Callable[[Row], Row]:
     def keep(values: Row) -> Row:
-        return np.where(top_set(values, share), values, values.dtype.type(0))
+        (chosen,) = top_sets(values, (share,))
+        return np.where(chosen, values, values.dtype.type(0))
 
     return keep
 
@@ -44,21 +46,6 @@ FEATURES: Mapping[str, Callable[[Row], Row]] = {
     "top-0.1": _top(0.1),
 }
 """Name → what is done with a map (p,). ``top-p`` keeps the values of the top-p set, 0 elsewhere."""
-
-
-def top_set(values: Row, share: float) -> npt.NDArray[np.bool_]:
-    """The smallest set of voxels that holds ``share`` of the positive values; ties by position.
-
-    values : (p,); the result is empty where no value is positive
-    """
-    positive = np.maximum(values, 0).astype(np.float64)
-    chosen = np.zeros(positive.size, dtype=bool)
-    total = positive.sum()
-    if total > 0:
-        order = np.argsort(-positive, kind="stable")
-        held = np.cumsum(positive[order])
-        chosen[order[: int(np.searchsorted(held, share * total * (1 - 1e-12))) + 1]] = True
-    return chosen
 
 
 def feature_row(values: Row, kind: str) -> Row:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from bids_xai.core.region_similarity import TOP_SHARES, Similarity, top_sets
-from bids_xai.core.similarity import compare, top_set
+from bids_xai.core.similarity import compare
 
 SHAPE = (12, 11, 13)
 
@@ -90,8 +90,15 @@ def test_top_sets_are_the_smallest_and_count_equal_voxels_in_order() -> None:
     sets = top_sets(values, shares)
     chosen = [np.flatnonzero(s).tolist() for s in sets]
     assert chosen == [[1], [1, 4], [1, 3, 4], [1, 3, 4, 5, 6]]
-    for share, one in zip(shares, sets, strict=True):
-        np.testing.assert_array_equal(one, top_set(values, share))
+    assert [set(one) for one in chosen] == [_slow_top_set(values, share) for share in shares]
+    rng = np.random.default_rng(4)
+    for share in (0.1, 0.4, 0.5, 0.93, 1.0):
+        a = rng.normal(size=60)
+        (one,) = top_sets(a, (share,))
+        positive = np.sort(a[a > 0])[::-1]
+        n = next(k for k in range(1, 61) if positive[:k].sum() >= share * positive.sum() - 1e-12)
+        assert one.sum() == n
+        assert a[one].min() >= a[~one].max()
     assert [s.sum() for s in top_sets(np.zeros(4), (0.1, 0.5))] == [0, 0]
     equal = top_sets(np.full(1000, 0.1), (0.1, 0.5))
     assert [np.flatnonzero(s).tolist() for s in equal] == [list(range(100)), list(range(500))]

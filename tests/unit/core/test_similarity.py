@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from bids_xai.core.similarity import compare, iou, scaled, spearman, ssim3d, top_set
+from bids_xai.core.similarity import compare, scaled, spearman, ssim3d
 from bids_xai.errors import BadDataError, UsageError
 
 
@@ -120,26 +120,3 @@ def test_scaled_clips_the_peak() -> None:
     assert found[0] == pytest.approx(1.0)
     assert found.min() == -1.0
     assert not scaled(np.zeros((3, 3, 3))).any()
-
-
-def test_top_set_is_the_smallest_that_holds_the_share() -> None:
-    rng = np.random.default_rng(4)
-    for p in (0.1, 0.4, 0.5, 0.93, 1.0):
-        a = rng.normal(size=(5, 4, 3))
-        found = top_set(a, p)
-        positive = np.sort(a[a > 0])[::-1]
-        n = next(k for k in range(1, 61) if positive[:k].sum() >= p * positive.sum() - 1e-12)
-        assert found.sum() == n
-        assert a[found].min() >= a[~found].max()
-    assert not top_set(-np.ones((2, 2, 2)), 0.5).any()
-    assert top_set(np.full((2, 2, 2), 0.125), 0.5).sum() == 4
-    with pytest.raises(UsageError, match="share"):
-        top_set(a, 0.0)
-
-
-def test_iou_counts_voxels() -> None:
-    a, b = np.zeros((2, 4, 4, 4), bool)
-    a[:2], b[1:3] = True, True
-    assert iou(a, b) == pytest.approx(1 / 3)
-    assert iou(a, a) == 1.0
-    assert np.isnan(iou(a & ~a, b & ~b))
