@@ -245,7 +245,7 @@ def _signed(cell: str) -> str:
 
 
 def _percent(cell: str) -> str:
-    return "–" if cell == _FLAT else f"{100 * number(cell):.0f} %"
+    return "–" if cell == _FLAT else f"{100 * number(cell):.1f} %"
 
 
 def _table(header: Sequence[Any], lines: Iterable[Sequence[str]]) -> str:
