@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.bids.images import read_header
+from bids_xai.bids.layout import read_json
 from bids_xai.bids.records import EchoSeries
 from bids_xai.errors import BadDataError
 
@@ -93,19 +94,28 @@ def _echo_time_s(file: Any) -> float:
         seconds = float(value)
     except (TypeError, ValueError) as error:
         raise BadDataError(
-            f"EchoTime is not a number: {value!r}", file=file.path, fix="write it in seconds"
+            f"EchoTime is not a number: {value!r}", file=_said_by(file), fix="write it in seconds"
         ) from error
     if seconds > _LONGEST_PLAUSIBLE_ECHO_S:
         raise BadDataError(
             f"EchoTime {seconds:g} is in milliseconds",
-            file=file.path,
-            fix=f"write it in seconds, as BIDS asks: {seconds / 1000:g}",
+            file=_said_by(file),
+            fix=f"write it in seconds, as BIDS asks: {seconds / 1000:g}; look at the other echoes, "
+            "too",
         )
     if not seconds > 0:
         raise BadDataError(
-            f"EchoTime {seconds:g} is not positive", file=file.path, fix="write it in seconds"
+            f"EchoTime {seconds:g} is not positive", file=_said_by(file), fix="write it in seconds"
         )
     return seconds
+
+
+def _said_by(file: Any) -> str:
+    """The sidecar beside an image that gives its EchoTime, else the image."""
+    name = str(file.path).removesuffix(".gz").removesuffix(".nii") + ".json"
+    beside = Path(name)
+    own = beside.is_file() and "EchoTime" in read_json(beside)
+    return name if own else str(file.path)
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:

@@ -33,10 +33,14 @@ def check_dataset(root: Path, skip_validation: bool = False) -> dict[str, Any]:
         return {}
     path = root / "dataset_description.json"
     if not path.is_file():
+        above = next((one for one in root.resolve().parents if (one / path.name).is_file()), None)
         raise InvalidBidsError(
             "not a BIDS dataset: dataset_description.json is missing",
             file=root,
-            fix='add it with at least {"Name": "…", "BIDSVersion": "1.11.0"}',
+            fix=f"give the folder of the whole dataset, {above}, and --participant-label for one "
+            "participant"
+            if above
+            else 'add it with at least {"Name": "…", "BIDSVersion": "1.11.0"}',
         )
     description = read_json(path, InvalidBidsError)
     if "BIDSVersion" not in description:

@@ -78,6 +78,14 @@ def test_echo_times_that_cannot_be_are_refused(raw: Any, value: Any, text: str) 
     raw.session("01", echo_times_s=(0.01, value))
     error = refused(raw, BadDataError, text)
     assert error.status == 65
+    ending = "nii.gz" if value in (None, 0.01) else "json"  # who says it, where somebody does
+    assert error.file == str(raw.root / f"sub-01/anat/sub-01_echo-2_MEGRE.{ending}")
+
+
+def test_an_inherited_echo_time_is_told_of_the_image(raw: Any) -> None:
+    raw.session("01", echo_times_s=(0.01, None))
+    (raw.root / "echo-2_MEGRE.json").write_text('{"EchoTime": 20}')
+    error = refused(raw, BadDataError, "EchoTime 20 is in milliseconds")
     assert error.file == str(raw.root / "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz")
 
 

@@ -71,6 +71,13 @@ def test_the_description_of_the_dataset_is_checked(raw: Any, tmp_path: Path) -> 
     assert missing.value.status == 66
 
 
+def test_a_folder_inside_a_dataset_is_told_from_one_without_description(raw: Any) -> None:
+    raw.session("01")
+    with pytest.raises(InvalidBidsError, match="give the folder of the whole dataset") as caught:
+        check_dataset(raw.root / "sub-01")
+    assert str(raw.root) in str(caught.value)
+
+
 def test_a_description_with_a_byte_order_mark_is_read(raw: Any) -> None:
     path = raw.root / "dataset_description.json"
     path.write_text("\ufeff" + json.dumps({"BIDSVersion": "1.10.0"}), encoding="utf-8")
