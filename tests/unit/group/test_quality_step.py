@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage
 
 from bids_xai.bids.files import write_json, write_nifti
-from bids_xai.errors import NoInputError
+from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group import quality, quality_scans
 from bids_xai.group.cohort import run as cohort
 from bids_xai.group.context import GroupContext, read_rows
@@ -270,6 +270,16 @@ def test_mistakes_are_named(copy: GroupContext, tmp_path: Path) -> None:
         quality.run(dataclasses.replace(copy, settings=gone))
     (copy.folder / "predictions.tsv").unlink()
     with pytest.raises(NoInputError, match="earlier step"):
+        quality.run(copy)
+
+
+def test_a_cohort_that_changed_since_is_told(copy: GroupContext) -> None:
+    """A scan of the heatmaps is not in the cohort any more."""
+    file = copy.folder / "cohort.tsv"
+    first = table(copy, "aopc.tsv")[0]["participant_id"]
+    lines = [line for line in file.read_text().splitlines() if not line.startswith(first)]
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(BadDataError, match=r"not in the cohort any more.*--steps train explain"):
         quality.run(copy)
 
 
