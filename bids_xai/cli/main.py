@@ -123,13 +123,14 @@ def _check_writable(folder: Path) -> None:
 
 
 def _participant(settings: RunSettings, words: Sequence[str]) -> int:
-    from bids_xai.cli.summary import say_participants
+    from bids_xai.cli.summary import say_failed, say_participants
     from bids_xai.workflows.participant import run_participants
 
     started = time.monotonic()
     run = run_participants(settings)
     if settings.dry_run:
         LOG.info("dry run: nothing was written")
+        say_failed(run)
     else:
         say_participants(settings, words, run, time.monotonic() - started)
     return errors.SOME_FAILED if run.failed else errors.SUCCESS

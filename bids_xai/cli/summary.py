@@ -53,6 +53,11 @@ def say_participants(
         LOG.info("next: look at the pages")
     else:
         LOG.info("next: look at the pages, then  %s", _group_command(settings))
+    say_failed(run)
+
+
+def say_failed(run: ParticipantRun) -> None:
+    """Say which sessions failed, or in a dry run would fail, and why."""
     for label, message in sorted(run.failed.items()):
         LOG.error("failed: %s: %s", label, message)
 

@@ -252,3 +252,14 @@ def test_the_page_is_the_last_line_and_only_stdout_has_it(
     monkeypatch.setattr("bids_xai.group.run.run_group", lambda settings: page)
     assert main([str(dataset), str(dataset.parent / "out"), "group"]) == 0
     assert capsys.readouterr().out == f"{page}\n"
+
+
+def test_a_dry_run_names_what_would_fail(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raw / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    found = finished(failed={"sub-02": "EchoTime 4.92 is in milliseconds"})
+    monkeypatch.setattr("bids_xai.workflows.participant.run_participants", lambda _: found)
+    monkeypatch.setattr("bids_xai.cli.main._set_environment", lambda: None)
+    assert main([str(raw), str(raw.parent / "out"), "participant", "--dry-run"]) == 1
+    assert "failed: sub-02: EchoTime 4.92" in capsys.readouterr().err
