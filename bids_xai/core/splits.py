@@ -60,13 +60,16 @@ def random_splits(
         )
     members = _members_of_classes(participants, classes)
     stratum_of = _stratum_of(participants, strata)
-    for name, group in members.items():
-        if len(group) < len(fractions):
-            raise BadDataError(
-                f"Class '{name}' has {len(group)} participants; every one of the sets "
-                f"{', '.join(fractions)} needs one, so {len(fractions)} are needed",
-                fix=f"add {len(fractions) - len(group)} participants to class '{name}'",
-            )
+    small = {name: len(group) for name, group in members.items() if len(group) < len(fractions)}
+    if small:
+        told = " and ".join(f"class '{name}' has {n} participants" for name, n in small.items())
+        raise BadDataError(
+            f"{told[0].upper()}{told[1:].replace(' has 1 participants', ' has 1 participant')}; "
+            f"every one of the sets {', '.join(fractions)} needs one of each class, so "
+            f"{len(fractions)} are needed",
+            fix="add "
+            + " and ".join(f"{len(fractions) - n} to class '{name}'" for name, n in small.items()),
+        )
     return [
         _one_split(members, fractions, stratum_of, np.random.default_rng((seed, repeat)))
         for repeat in range(repeats)

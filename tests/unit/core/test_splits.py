@@ -58,6 +58,12 @@ def test_participants_land_in_test_as_often_as_they_should() -> None:
     np.testing.assert_allclose(share, 0.15, atol=0.06)
 
 
+def test_all_classes_that_are_too_small_are_told_at_once() -> None:
+    people = [f"sub-{i}" for i in range(3)]
+    with pytest.raises(BadDataError, match="Class 'AD' has 1 participant and class 'NC' has 2"):
+        random_splits(people, ["AD", "NC", "NC"])
+
+
 def test_too_few_participants_says_how_many_are_needed() -> None:
     names, classes = _cohort(2, 10)
     with pytest.raises(BadDataError, match=r"'AD' has 2 .* 3 are needed.*add 1"):
