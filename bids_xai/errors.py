@@ -6,7 +6,8 @@ specification and ``sysexits.h``). A bug is any other exception and keeps its tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 
@@ -105,6 +106,12 @@ class InterruptedRunError(UserError):
     """A signal stopped the run; the same command goes on from there (exit status 75)."""
 
     status = 75
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean quick`` where one of the ``known`` words is near, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}" if near and near[0] != word else ""
 
 
 def told(error: Exception) -> str:

@@ -30,7 +30,9 @@ def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries
     if not magnitude:
         raise _no_magnitude(files)
     _check_not_4d(magnitude)
-    timed = sorted((_echo_time_s(f), str(f.path)) for f in magnitude)
+    timed = sorted(
+        (time, str(f.path)) for time, f in zip(_echo_times_s(magnitude), magnitude, strict=True)
+    )
     if len(timed) < 2:
         raise BadDataError(
             "R2* needs at least two echoes, found one",
@@ -82,27 +84,40 @@ def _check_not_4d(files: Sequence[Any]) -> None:
         )
 
 
-def _echo_time_s(file: Any) -> float:
-    value = file.get_metadata().get("EchoTime")
-    if value is None:
+def _echo_times_s(files: Sequence[Any]) -> list[float]:
+    """Echo times as the sidecars say them; echoes with the same fault are told at once."""
+    missing = [f for f in files if f.get_metadata().get("EchoTime") is None]
+    if missing:
         raise BadDataError(
-            "EchoTime is missing",
-            file=file.path,
+            f"EchoTime is missing{_and_others(missing)}",
+            file=missing[0].path,
             fix="add EchoTime in seconds to the JSON sidecar beside the image or above it",
         )
+    times = [_echo_time_s(f) for f in files]
+    wrong = [(t, f) for t, f in zip(times, files, strict=True) if t > _LONGEST_PLAUSIBLE_ECHO_S]
+    if wrong:
+        time, first = wrong[0]
+        rest = f"; divide it by 1000 in the sidecars of all {len(wrong)}" if len(wrong) > 1 else ""
+        raise BadDataError(
+            f"EchoTime {time:g} is in milliseconds{_and_others(wrong)}",
+            file=_said_by(first),
+            fix=f"write it in seconds, as BIDS asks: {time / 1000:g}{rest}",
+        )
+    return times
+
+
+def _and_others(wrong: Sequence[object]) -> str:
+    return f", here and in {len(wrong) - 1} more of the series" if len(wrong) > 1 else ""
+
+
+def _echo_time_s(file: Any) -> float:
+    value = file.get_metadata()["EchoTime"]
     try:
         seconds = float(value)
     except (TypeError, ValueError) as error:
         raise BadDataError(
             f"EchoTime is not a number: {value!r}", file=_said_by(file), fix="write it in seconds"
         ) from error
-    if seconds > _LONGEST_PLAUSIBLE_ECHO_S:
-        raise BadDataError(
-            f"EchoTime {seconds:g} is in milliseconds",
-            file=_said_by(file),
-            fix=f"write it in seconds, as BIDS asks: {seconds / 1000:g}; look at the other echoes, "
-            "too",
-        )
     if not seconds > 0:
         raise BadDataError(
             f"EchoTime {seconds:g} is not positive", file=_said_by(file), fix="write it in seconds"

@@ -24,6 +24,20 @@ class StampRecord:
     about: dict[str, Any]
 
 
+def session_stamp(output_dir: Path, label: str, ending: str = "") -> Path:
+    """Return where the stamp of a session lies.
+
+    label : ``sub-X`` or ``sub-X_ses-Y``; ending : ``_explanation`` for the second job
+    """
+    return output_dir / "logs" / label.partition("_")[0] / f"{label}{ending}.json"
+
+
+def was_sloppy(output_dir: Path, label: str) -> bool:
+    """Whether the derivatives of a session were made with ``--sloppy``, as far as is recorded."""
+    settings = read_stamp(session_stamp(output_dir, label)).get("settings", {})
+    return isinstance(settings, dict) and bool(settings.get("sloppy"))
+
+
 def fingerprint(inputs: Iterable[Path], options: Mapping[str, Any]) -> str:
     """Return a digest of the options and of every input's name, size and time of change."""
     digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())

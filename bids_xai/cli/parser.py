@@ -13,7 +13,7 @@ import bids_xai
 from bids_xai.attribution import METHODS
 from bids_xai.cli.boutiques import PrintDescriptor
 from bids_xai.core.relaxometry import R2STAR_METHODS
-from bids_xai.errors import UsageError
+from bids_xai.errors import UsageError, did_you_mean
 from bids_xai.group import STEPS
 from bids_xai.settings import (
     DEFAULT_TEMPLATE,
@@ -28,7 +28,15 @@ class _Parser(argparse.ArgumentParser):
     """argparse whose errors are :class:`UsageError` (exit status 64)."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, fix=f"see {self.prog} --help")
+        raise UsageError(message + self._nearest(message), fix=f"see {self.prog} --help")
+
+    def _nearest(self, message: str) -> str:
+        """The option or choice that a misspelt one may mean."""
+        if option := re.search(r"unrecognized arguments:.*?(--[^\s=]+)", message):
+            return did_you_mean(option[1], self._option_string_actions)
+        if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            return did_you_mean(choice[1], re.findall(r"[^\s',]+", choice[2]))
+        return ""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,7 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="bids_xai",
         description="A BIDS App that makes image classifiers of brain disease explain themselves.",
-        epilog="Example: bids_xai /data /out participant, then bids_xai /data /out group",
+        epilog="Example: bids_xai /data /out participant, then bids_xai /data /out group. Without "
+        f"network: add --output-spaces {EMBEDDED_TEMPLATE}, the template that is embedded.",
     )
     parser.add_argument("bids_dir", type=Path, help="folder of the raw BIDS dataset")
     parser.add_argument("output_dir", type=Path, help="folder for the derivatives and reports")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from bids_xai import __version__
@@ -110,11 +112,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bids_xai.simulation.write import simulate_cohort
 
     try:
-        simulate_cohort(options.pop("out"), **options, progress=_say)
+        out, kind = options.pop("out"), options["kind"]
+        simulate_cohort(out, **options, progress=_say)
     except UserError as error:
         _say(f"bids_xai_simulate: {error}")
         return error.status
+    _say(f"written: {out}; next:  {_next(out, kind)}")
     return SUCCESS
+
+
+def _next(out: str, kind: str) -> str:
+    """The app's command line for a cohort of this kind; digits are ready for the group level."""
+    raw, derivatives = Path(out), Path(out) / "derivatives"
+    if kind == "digits":
+        done, truth = derivatives / "digits", f"truth={derivatives / 'truth'}"
+        return shlex.join(["bids_xai", out, str(done), "group", "--study", "cam-lrp-digits",
+                           "-d", truth])  # fmt: skip
+    inputs = {"t1w": ["--inputs", "T1w"], "flair": ["--inputs", "FLAIR"]}.get(kind, [])
+    return shlex.join(["bids_xai", out, f"{raw}_out", "participant", *inputs])
 
 
 def _say(line: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bids_xai.bids.stamps import was_sloppy
 from bids_xai.core.splits import check_no_leakage
 from bids_xai.errors import BadDataError
 from bids_xai.group.assignment import assign
@@ -29,6 +31,8 @@ from bids_xai.group.selection import (
 )
 from bids_xai.group.study_file import write_study
 
+_NO_MAP = "no input map among the derivatives"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -49,33 +53,55 @@ def plan(context: GroupContext) -> Plan:
     people = read_participants(context.settings.bids_dir, needed)
     selection = select_scans(context, people, find_maps(context, context.study.input))
     included = selection.included
+    _say_selection(context, people, selection)
     _check_classes(context, selection)
     splits = assign(context, included)
     names = [one.participant for one in included]
     for split in splits:
         check_no_leakage(names, [split[name] for name in names])
-    LOG.info(
-        "cohort: %d scans of %d participants included, %d scans left out",
-        len(included), len(set(names)), len(selection.candidates) - len(included),
-    )  # fmt: skip
     return Plan(people, selection, splits)
+
+
+def _was_sloppy(context: GroupContext, one: Candidate) -> bool:
+    label = f"{one.participant}_{one.session}" if one.session else one.participant
+    return was_sloppy(context.output_dir, label)
+
+
+def _say_selection(context: GroupContext, people: People, selection: Selection) -> None:
+    """Who is in, before anything is asked of them; who is not and why, on demand."""
+    included, classes = selection.included, context.study.target.names
+    count = Counter(one.class_name for one in included)
+    LOG.info(
+        "cohort: %d scans of %d participants included (%s), %d scans left out",
+        len(included), len({one.participant for one in included}),
+        ", ".join(f"{count[name]} of {name}" for name in classes),
+        len(selection.candidates) - len(included),
+    )  # fmt: skip
+    level = logging.INFO if context.settings.dry_run else logging.DEBUG
+    for reason, n in Counter(one.reason for one in selection.candidates).most_common():
+        if reason:
+            LOG.log(level, "left out: %d scans, %s", n, reason)
+    without = len({*people} - {one.participant for one in selection.candidates})
+    if without:
+        LOG.log(level, "left out: %d participants, %s", without, _NO_MAP)
 
 
 def run(context: GroupContext) -> list[Path]:
     """Write ``study.json``, ``cohort.tsv``, ``splits.tsv`` and, after matching, ``balance.tsv``."""
     made = plan(context)
-    for reason, count in Counter(
-        one.reason for one in made.selection.candidates if one.reason
-    ).items():  # fmt: skip
-        LOG.debug("left out: %d scans, %s", count, reason)
     split_rows = [
         {"participant_id": name, "split": k, "set": chosen}
         for k, split in enumerate(made.splits)
         for name, chosen in split.items()
     ]
     rows, columns = _cohort_rows(context, made.people, made.selection)
+    sloppy = sum(_was_sloppy(context, one) for one in made.selection.included)
+    if sloppy:
+        LOG.warning(
+            "%d of the scans were preprocessed with --sloppy, which is for tests only", sloppy
+        )
     written = [
-        write_study(context),
+        write_study(context, sloppy_scans=sloppy),
         *write_table(context.folder / "cohort.tsv", rows, columns),
         *write_table(context.folder / "splits.tsv", split_rows, SPLIT_COLUMNS),
     ]
@@ -102,7 +128,7 @@ def _cohort_rows(
             "participant_id": name,
             "class": row.get(target.column),
             "included": False,
-            "reason": "no input map among the derivatives",
+            "reason": _NO_MAP,
             **{n: row.get(n) for n in extra},
         }
         for name, row in people.items()

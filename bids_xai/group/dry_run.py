@@ -21,7 +21,11 @@ _STATES = 4  # weights, gradients and the two moments of Adam
 def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
     """Log the cohort, the splits, the trainings and an estimate of their memory."""
     made = plan(context)
-    _say_cohort(context, made)
+    sizes = Counter(made.splits[0].values())
+    LOG.info(
+        "%d split(s); the first has %s", len(made.splits),
+        ", ".join(f"{sizes[name]} participants in {name}" for name in SETS),
+    )  # fmt: skip
     chosen = context.selected_splits(len(made.splits))
     for configuration in context.study.configurations:
         if configuration.id in context.selected_configurations:
@@ -31,23 +35,6 @@ def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
     LOG.info(
         "would run %s: %d training(s)%s", ", ".join(steps), trainings,
         f", {draws} draws each" if draws > 1 else "",
-    )  # fmt: skip
-
-
-def _say_cohort(context: GroupContext, made: Plan) -> None:
-    included = made.selection.included
-    classes = Counter(one.class_name for one in included)
-    LOG.info(
-        "classes: %s", ", ".join(f"{classes[n]} scans of {n}" for n in context.study.target.names)
-    )
-    for reason, count in Counter(
-        one.reason for one in made.selection.candidates if one.reason
-    ).most_common():  # fmt: skip
-        LOG.info("left out: %d scans, %s", count, reason)
-    sizes = Counter(made.splits[0].values())
-    LOG.info(
-        "%d split(s); the first has %s", len(made.splits),
-        ", ".join(f"{sizes[name]} participants in {name}" for name in SETS),
     )  # fmt: skip
 
 

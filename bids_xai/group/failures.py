@@ -31,7 +31,8 @@ def report_failure(context: GroupContext, step: str, error: Exception) -> None:
     except Exception as trouble:  # the page is an extra here
         LOG.warning("no page of what is there: %s", told(trouble))
     else:
-        LOG.info("what is there is shown in %s", page)
+        if (context.folder / "cohort.tsv").is_file():
+            LOG.info("what is there is shown in %s", page)
 
 
 def _label(context: GroupContext, step: str) -> str:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from bids_xai.bids.files import write_text, write_tsv
 from bids_xai.bids.names import parse_name
 from bids_xai.bids.quality import QUALITY
+from bids_xai.bids.stamps import was_sloppy
 from bids_xai.core.outliers import (
     LARGEST_Z,
     LEAST_VALUES,
@@ -30,12 +31,16 @@ from bids_xai.core.outliers import (
 )
 from bids_xai.figures.quality import Strip, metric_strips
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.reports.page import Block, Section, Subheading, Table, Text, embedded, render
+from bids_xai.reports.page import Block, Items, Section, Subheading, Table, Text, embedded, render
 from bids_xai.reports.quality import SUFFIX, Measure, kind_of, mark, read_quality, value_text
 from bids_xai.reports.tables import MISSING, number, plural
 
 MOST_LINES = 500  # sessions on the page; the table holds all
 _NONE = "none"
+_SLOPPY = (
+    "{} had coarse masks and registrations, since the participant level ran with --sloppy, which "
+    "is for tests only."
+)
 
 GROUP_QC_COLUMNS = {
     "participant_id": "Participant",
@@ -201,7 +206,7 @@ def _page(
     rows: Sequence[dict[str, Any]],
 ) -> str:  # fmt: skip
     sections = [
-        _summary(sessions, columns, rows),
+        _summary(output_dir, sessions, columns, rows),
         _worst(output_dir, sessions, columns, rows),
         Section("Metrics", (_metrics(columns),)),
         Section("Distributions", tuple(_pictures(sessions, columns))),
@@ -211,8 +216,9 @@ def _page(
 
 
 def _summary(
-    sessions: Sequence[SessionQuality], columns: Sequence[Column], rows: Sequence[dict[str, Any]]
-) -> Section:
+    output_dir: Path, sessions: Sequence[SessionQuality], columns: Sequence[Column],
+    rows: Sequence[dict[str, Any]],
+) -> Section:  # fmt: skip
     people = plural(len({session.participant for session in sessions}), "participant")
     flagged = sum(row["n_flagged"] > 0 for row in rows)
     out = sum((row["n_outliers"] or 0) > 0 for row in rows)
@@ -222,6 +228,8 @@ def _summary(
     )
     few = [column.name for column in columns if not column.tested]
     blocks: list[Block] = [Text(text)]
+    if sloppy := sum(was_sloppy(output_dir, session.name) for session in sessions):
+        blocks.insert(0, Items((_SLOPPY.format(plural(sloppy, "session")),), "problem"))
     if few:
         which = "any metric" if len(few) == len(columns) else ", ".join(few)
         blocks.append(Text(f"Outliers were not looked for in {which}: fewer than {LEAST_VALUES} "

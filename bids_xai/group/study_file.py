@@ -13,8 +13,11 @@ from bids_xai.errors import BadDataError
 from bids_xai.group.context import GroupContext
 
 
-def write_study(context: GroupContext) -> Path:
-    """Write classes, configurations and all settings; what later steps added stays."""
+def write_study(context: GroupContext, **known: Any) -> Path:
+    """Write classes, configurations, all settings and what is ``known`` of the cohort.
+
+    What later steps added stays.
+    """
     study = context.study
     return add_to_study(
         context,
@@ -28,6 +31,7 @@ def write_study(context: GroupContext) -> Path:
         sloppy=context.settings.sloppy,
         versions=_read(context).get("versions", {}) | {"bids_xai": bids_xai.__version__},
         settings=study.as_plain(),
+        **known,
     )
 
 

@@ -27,6 +27,7 @@ from bids_xai.reports import (
 )
 from bids_xai.reports.page import Items, Section, Text, render
 from bids_xai.reports.study import SectionMaker, Study, problems_file
+from bids_xai.reports.tables import plural
 from bids_xai.reports.viewers import write_study_viewer
 
 LOG = logging.getLogger("bids_xai")
@@ -49,6 +50,18 @@ _SECTIONS = (
     group_cohort.limits,
     group_methods.methods,
     group_methods.settings,
+)
+_SLOPPY = (
+    "Made with --sloppy: few epochs and splits, coarse voxels. Use nothing of it as a result; give "
+    "the same command without --sloppy."
+)
+_SLOPPY_SCANS = (
+    "{} had coarse masks and registrations, since the participant level ran with --sloppy. Run it "
+    "again without, then the group level."
+)
+_NOTHING_YET = (
+    "The study did not begin, so there are no results to show. Mend what is named above and give "
+    "the same command again."
 )
 _LEAD = "bids_xai group report, made from tables and maps on disk. It works offline."
 
@@ -75,15 +88,25 @@ def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]
     opened = drawing.attempt("", lambda: Study.at(output_dir, study), lambda _: empty)
     kept = drawing.attempt("", lambda: read_problems(problems_file(output_dir, study)), _nothing)
     drawing.attempt("Viewer of the mean heatmaps: ", lambda: write_study_viewer(opened), _no_viewer)
-    sections = [drawing.section(make, opened) for make in _SECTIONS]
-    failed = [
+    refused = "cohort" in kept and not (opened.folder / "cohort.tsv").is_file()
+    sections = [] if refused else [drawing.section(make, opened) for make in _SECTIONS]
+    failed = _sloppy(opened)
+    failed += [
         f"The step {step} failed, and it has not succeeded since: {message}"
         for step, message in kept.items()
     ]
     problems = (*failed, *drawing.problems)
-    top = [Section("Problems", (Items(problems, "problem"),))] if problems else []
+    blocks = (Items(problems, "problem"), *((Text(_NOTHING_YET, "note"),) if refused else ()))
+    top = [Section("Problems", blocks)] if problems else []
     page = render(f"Study {study}", _LEAD, [*top, *sections])
     return write_text(output_dir / f"group_{study}.html", page), drawing.errors
+
+
+def _sloppy(study: Study) -> list[str]:
+    """What not to take for a result."""
+    scans = study.description.get("sloppy_scans")
+    said = [_SLOPPY] if study.description.get("sloppy") else []
+    return said + ([_SLOPPY_SCANS.format(plural(scans, "scan"))] if scans else [])
 
 
 class _Drawing:

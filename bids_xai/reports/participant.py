@@ -30,6 +30,10 @@ from bids_xai.reports.viewers import session_page
 from bids_xai.reports.volumes import Folder
 
 _NO_MODEL = "No model was applied to this session, so there is no prediction."
+_SLOPPY = (
+    "Made with --sloppy: coarse masks and registrations, for tests only. Give the same command "
+    "without --sloppy before you use any of it."
+)
 _NOTHING = "No derivative of this session was found."
 
 
@@ -41,6 +45,7 @@ class _Visit:
     path: Path
     folder: Folder
     said: Said
+    made: Made
     measures: tuple[Measure, ...]
     shown: tuple[Shown, ...]
 
@@ -92,6 +97,7 @@ def _visit(sources: Sources, label: str) -> _Visit:
         path=path,
         folder=Folder.of(path),
         said=predictions(path, sources, label),
+        made=Made.of(sources.output_dir, sources.participant, label),
         measures=read_quality(table) if table else (),
         shown=tuple(pictures(sources.output_dir, sources.participant, label)),
     )
@@ -100,7 +106,8 @@ def _visit(sources: Sources, label: str) -> _Visit:
 def _remarks(visit: _Visit) -> tuple[str, ...]:
     """What to say of a session on top of the page."""
     looks = [shown.look for shown in visit.shown]
-    return (*visit.said.problems, *problems_of(visit.measures, looks, visit.label))
+    sloppy = (f"{visit.place}{_SLOPPY}",) if visit.made.sloppy else ()
+    return (*sloppy, *visit.said.problems, *problems_of(visit.measures, looks, visit.label))
 
 
 def _status(problems: Sequence[str]) -> Section:
@@ -111,10 +118,7 @@ def _status(problems: Sequence[str]) -> Section:
 
 def _sections(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
     """Everything below the problems; a section without content is left out."""
-    made = [
-        (v.title, v.folder, Made.of(sources.output_dir, sources.participant, v.label))
-        for v in visits
-    ]
+    made = [(v.title, v.folder, v.made) for v in visits]
     regions = [b for v in visits for b in region_tables(v.path, sources, v.place)]
     sections = [
         Section("Summary", tuple(_summary(visits))),

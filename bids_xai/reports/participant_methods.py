@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.images import read_header
-from bids_xai.bids.stamps import read_stamp
+from bids_xai.bids.stamps import read_stamp, session_stamp
 from bids_xai.errors import UserError
 from bids_xai.reports.citation import Methods, software
 from bids_xai.reports.page import Block, Folded, Items, Section, Subheading, Table, Text
@@ -37,13 +37,19 @@ class Made:
     def of(cls, output_dir: Path, participant: str, session: str) -> Made:
         """Read the stamps of a session; session : label, empty where there is none."""
         name = f"sub-{participant}" + (f"_ses-{session}" if session else "")
-        folder = output_dir / "logs" / f"sub-{participant}"
-        stamps = {step: read_stamp(folder / f"{name}{tail}.json") for tail, step in _STEPS.items()}
+        stamps = {
+            step: read_stamp(session_stamp(output_dir, name, tail)) for tail, step in _STEPS.items()
+        }
         methods = {step: Methods.of_stamp(stamp) for step, stamp in stamps.items()}
         settings = {
             step: stamp["settings"] for step, stamp in stamps.items() if "settings" in stamp
         }
         return cls({step: found for step, found in methods.items() if found}, settings)
+
+    @property
+    def sloppy(self) -> bool:
+        """Whether its registrations were only for a test."""
+        return any(bool(values.get("sloppy")) for values in self.settings.values())
 
     def blocks(self) -> list[Block]:
         """Text, versions and settings."""

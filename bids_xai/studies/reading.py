@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, did_you_mean
 
 _KIND_NAMES: dict[Any, str] = {
     tuple[float, ...]: "a list of numbers",
@@ -37,7 +37,10 @@ def read_table(cls: Any, content: Any, where: str, file: Path) -> Any:
         if key not in allowed:
             name = _dotted(where, key)
             raise refusal(
-                f"unknown key '{name}'", f"allowed here: {', '.join(allowed)}", name, file
+                f"unknown key '{name}'",
+                f"allowed here: {', '.join(allowed)}{did_you_mean(key, allowed)}",
+                name,
+                file,
             )
     values = {
         key: _value(hints[key], value, _dotted(where, key), file) for key, value in content.items()

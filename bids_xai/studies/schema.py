@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.attribution import METHODS
-from bids_xai.errors import BadDataError, NoInputError
+from bids_xai.errors import BadDataError, NoInputError, did_you_mean
 from bids_xai.models import MODELS
 from bids_xai.studies.reading import check_changes, read_table
 from bids_xai.studies.tables import SPRAY_SPACES, Configuration, Study
@@ -74,7 +74,7 @@ def load_study(name_or_file: str) -> Study:
         file = Path(name_or_file)
     if not file.is_file():
         raise NoInputError(
-            f"no study '{name_or_file}'",
+            f"no study '{name_or_file}'{did_you_mean(name_or_file, preset_names())}",
             fix=f"use a preset ({', '.join(preset_names())}) or the path of a study file",
         )
     try:

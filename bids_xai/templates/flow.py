@@ -7,14 +7,13 @@ is, so a read-only or hand-made folder and a machine without a network work.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.names import parse_name
-from bids_xai.errors import NoInputError, UsageError
+from bids_xai.errors import NoInputError, UsageError, did_you_mean
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 
 # file name key → TemplateFlow's name of it; "tpl" and "space" are treated on their own
@@ -160,8 +159,7 @@ def _ls(space: OutputSpace, *, template: str | None, **query: Any) -> list[Path]
     except Exception as error:  # an unwritable home fails at import, a broken one while indexing
         raise missing(f"TemplateFlow cannot deliver {space}", space, error) from error
     if template is not None and known and template not in known:
-        near = difflib.get_close_matches(template, known, n=1, cutoff=0.6)
-        hint = f"; did you mean {near[0]}" if near else ""
+        hint = did_you_mean(template, known)
         raise missing(f"TemplateFlow has no template {template}{hint}", space)
     return found
 

@@ -18,7 +18,7 @@ from bids_xai.bids.layout import check_dataset, open_layout, select_participants
 from bids_xai.bids.quality import quality_path
 from bids_xai.bids.query import RAW_INPUTS, collect_sessions, read_filters
 from bids_xai.bids.records import Session
-from bids_xai.bids.stamps import StampRecord, fingerprint
+from bids_xai.bids.stamps import StampRecord, fingerprint, session_stamp
 from bids_xai.core.relaxometry import NOISE_FLOOR_METHODS
 from bids_xai.errors import NothingMatchedError, UsageError, UserError
 from bids_xai.reports.citation import (
@@ -83,6 +83,10 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     if settings.reports_only:
         return _only_pages(settings)
     raw = check_dataset(settings.bids_dir, settings.skip_bids_validation)
+    if settings.sloppy:
+        LOG.warning(
+            "--sloppy: coarse masks and registrations, to try things out; never for results"
+        )
     _check_options(settings)
     if settings.use_plugin is not None:
         read_plugin(settings.use_plugin)
@@ -277,8 +281,7 @@ def _explanation_graph(name: str, **parts: Any) -> Any:
 
 
 def _stamp(session: Session, settings: RunSettings, ending: str = "") -> Path:
-    folder = settings.output_dir.resolve() / "logs" / f"sub-{session.participant}"
-    return folder / f"{session.label}{ending}.json"
+    return session_stamp(settings.output_dir.resolve(), session.label, ending)
 
 
 def _write_dataset_files(settings: RunSettings, raw: dict[str, Any]) -> None:

@@ -369,7 +369,7 @@ def test_two_processes_under_torchrun_train_the_network_that_one_trains(
 def test_a_dry_run_tells_and_writes_nothing(copied: Run) -> None:
     done = command(*short_group(copied), "--dry-run")
     assert done.status == 0, done.err
-    assert "classes: " in done.err
+    assert " of NC, " in done.err
     assert "would run cohort, qc, train" in done.err
     assert "6 training(s)" in done.err
     assert not (copied.out / "models").exists()

@@ -82,6 +82,25 @@ def test_echo_times_that_cannot_be_are_refused(raw: Any, value: Any, text: str) 
     assert error.file == str(raw.root / f"sub-01/anat/sub-01_echo-2_MEGRE.{ending}")
 
 
+@pytest.mark.parametrize(
+    ("times", "text"),
+    [
+        (
+            (4.92, 9.84, 14.8),
+            r"EchoTime 4\.92 is in milliseconds, here and in 2 more of the series"
+            r".*echo-1_MEGRE\.json.*0\.00492; divide it by 1000 in the sidecars of all 3",
+        ),
+        ((None, None), r"EchoTime is missing, here and in 1 more of the series.*echo-1_MEGRE"),
+        ((0.004, 9.84, 14.8), r"EchoTime 9\.84 .*here and in 1 more.*echo-2_MEGRE.*all 2"),
+    ],
+)
+def test_the_same_fault_of_several_echoes_is_told_at_once(
+    raw: Any, times: tuple[float | None, ...], text: str
+) -> None:
+    raw.session("01", echo_times_s=times)
+    refused(raw, BadDataError, text)
+
+
 def test_an_inherited_echo_time_is_told_of_the_image(raw: Any) -> None:
     raw.session("01", echo_times_s=(0.01, None))
     (raw.root / "echo-2_MEGRE.json").write_text('{"EchoTime": 20}')

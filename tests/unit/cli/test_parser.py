@@ -122,6 +122,27 @@ def test_bad_options_are_usage_errors(options: list[str]) -> None:
     assert any(word.lstrip("-").split(":")[0] in str(caught.value) for word in options)
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("--partcipant-label 01", "did you mean --participant-label"),
+        ("--slopy", "did you mean --sloppy"),
+        ("--steps trian", "did you mean train"),
+        ("--attribution lrp-zplus lrp-epsilom", "did you mean lrp-epsilon"),
+        ("--r2star-method nls", "did you mean nlls"),
+    ],
+)
+def test_a_misspelt_option_or_choice_is_recognised(words: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=meant):
+        parse_settings([*MINIMAL, *words.split()])
+
+
+def test_what_is_like_nothing_gets_no_suggestion() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_settings([*MINIMAL, "--zzzzzz"])
+    assert "did you mean" not in str(caught.value)
+
+
 def run_python(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True

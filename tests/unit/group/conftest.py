@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,10 +43,10 @@ class Derivatives:
             (folder / f"{stem}_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5").touch()
         (folder / f"{stem}_from-T1w_to-Other_mode-image_xfm.h5").touch()
 
-    def context(self, seed: int = 0, repeats: int = 2) -> GroupContext:
+    def context(self, seed: int = 0, repeats: int = 2, **options: Any) -> GroupContext:
         study = load_study("quick")
         splits = dataclasses.replace(study.splits, repeats=repeats)
-        settings = RunSettings(self.raw, self.out, "group", random_seed=seed)
+        settings = RunSettings(self.raw, self.out, "group", random_seed=seed, **options)
         return GroupContext(
             settings, dataclasses.replace(study, splits=splits), "MNI152NLin2009aSym"
         )

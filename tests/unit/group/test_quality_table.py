@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bids_xai.bids.files import write_text, write_tsv
+from bids_xai.bids.files import write_json, write_text, write_tsv
 from bids_xai.bids.quality import QUALITY, QUALITY_COLUMNS
+from bids_xai.bids.stamps import session_stamp
 from bids_xai.errors import BadDataError
 from bids_xai.group import quality_table
 from bids_xai.group.quality_table import collect_quality, worst_first, write_group_quality
@@ -168,6 +169,16 @@ def test_a_long_list_is_cut_and_says_so(out: Path, monkeypatch: pytest.MonkeyPat
     assert "9 more, which are better, are in group_qc.tsv" in text
     assert len(re.findall(r'<th scope="row">sub-', text)) == 3
     assert len(table(out)) == 12
+
+
+def test_sessions_that_were_made_for_a_test_are_counted_on_the_page(out: Path) -> None:
+    page = out / "group_qc.html"
+    write_group_quality(out)
+    assert "sloppy" not in page.read_text()
+    label = collect_quality(out)[0].name
+    write_json(session_stamp(out, label), {"settings": {"sloppy": True}})
+    write_group_quality(out)
+    assert "1 session had coarse masks" in page.read_text()
 
 
 def test_without_any_table_nothing_is_written(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from bids_xai.bids.files import write_json
 from bids_xai.cli.main import main
 from bids_xai.errors import BadDataError, InterruptedRunError, UsageError
 from bids_xai.group import STEPS
@@ -57,6 +58,41 @@ def test_a_failed_step_leaves_a_page_that_says_so(tmp_path: Path) -> None:
     assert page.index("The step train failed") < page.index("cohort.tsv")
 
 
+def test_a_study_that_was_refused_shows_why_and_no_empty_sections(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    here = context(tmp_path)
+    report_failure(here, "cohort", BadDataError("fewer than two classes", fix="add controls"))
+    page = page_of(tmp_path)
+    assert "fewer than two classes. Fix: add controls." in page
+    assert "The study did not begin" in page
+    assert page.count("<h2") == 1
+    assert "is shown in" not in caplog.text
+    here.folder.mkdir(parents=True, exist_ok=True)
+    (here.folder / "cohort.tsv").write_text("participant_id\tincluded\n")
+    report_failure(here, "cohort", BadDataError("fewer than two classes", fix="add controls"))
+    page = page_of(tmp_path)  # what an earlier run left is still shown
+    assert "The study did not begin" not in page
+    assert page.count("<h2") > 5
+    assert "is shown in" in caplog.text
+
+
+def test_what_was_sloppy_is_said_on_the_page(tmp_path: Path) -> None:
+    study = tmp_path / "group" / "quick" / "study.json"
+    study.parent.mkdir(parents=True)
+    for content, said in (
+        ({}, []),
+        ({"sloppy": False, "sloppy_scans": 0}, []),
+        ({"sloppy": True}, ["Made with --sloppy"]),
+        ({"sloppy_scans": 12}, ["12 scans had coarse masks"]),
+    ):
+        study.write_text(json.dumps(content))
+        page = page_of(write_group_page(tmp_path, "quick").parent)
+        assert ("sloppy" in page) == bool(said)
+        assert all(text in page for text in said)
+
+
 def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     derivatives: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +114,8 @@ def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     assert main([*command, "--dry-run"]) == 0
     assert not (derivatives.out / "logs").exists()
 
+    stamp = derivatives.out / "logs" / "sub-AD0" / "sub-AD0.json"
+    write_json(stamp, {"settings": {"sloppy": True}})
     before = sorted(path for path in derivatives.raw.rglob("*"))
     assert main(command) == 0
     (file,) = derivatives.out.glob("logs/*/run.log")
@@ -89,6 +127,9 @@ def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     assert (file.parent / "settings.toml").is_file()
     shown = capsys.readouterr().err
     assert "left out: 1 scans" not in shown
+    assert "1 of the scans were preprocessed with --sloppy" in shown
+    description = json.loads((derivatives.out / "group" / "quick" / "study.json").read_text())
+    assert description["sloppy_scans"] == 1
     assert f"log in {file}" in shown
     assert main(command) == 0
     assert len(list(derivatives.out.glob("logs/*/run.log"))) == 2  # a folder a command

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_xai.errors import NoInputError
+from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.context import Scan
 from bids_xai.group.dry_run import network_size
 from bids_xai.group.search import Draw, best_draw, draws_of
@@ -209,6 +209,20 @@ def test_the_size_of_a_network_is_counted_without_running_it() -> None:
     assert maps == pytest.approx(by_hand, rel=0.01)
 
 
+def test_a_dry_run_says_who_is_in_before_a_class_is_missed(
+    derivatives: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from bids_xai.group import dry_run
+
+    derivatives.people("participant_id\tdiagnosis\nsub-01\tNC\nsub-02\tMCI\n")
+    for label in ("01", "02"):
+        derivatives.scan(label)
+    with caplog.at_level(logging.INFO, "bids_xai"), pytest.raises(BadDataError, match="AD"):
+        dry_run.say_what_would_be_done(derivatives.context(dry_run=True), ["train"])
+    assert "included (1 of NC, 0 of AD), 1 scans left out" in caplog.text
+    assert "left out: 1 scans, diagnosis is MCI" in caplog.text
+
+
 def test_a_dry_run_says_who_and_how_much(
     derivatives: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,9 +236,10 @@ def test_a_dry_run_says_who_and_how_much(
         derivatives.scan(f"{i:02d}")
     monkeypatch.setattr(dry_run, "common_shape", lambda *_: (40, 48, 40))
     with caplog.at_level(logging.INFO, "bids_xai"):
-        dry_run.say_what_would_be_done(derivatives.context(), ["train"])
+        dry_run.say_what_would_be_done(derivatives.context(dry_run=True), ["train"])
     said = caplog.text
-    assert "classes: 4 scans of NC, 5 scans of AD" in said
+    assert "9 scans of 9 participants included (4 of NC, 5 of AD), 0 scans left out" in said
+    assert "left out: 1 participants, no input map among the derivatives" in said
     assert "2 split(s)" in said
     assert "configuration C: graz on 40×48×40 voxels" in said
     assert "would run train: 6 training(s)" in said

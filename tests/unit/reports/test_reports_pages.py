@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -260,6 +261,12 @@ def test_every_session_has_its_own_methods(participant_dir: Path) -> None:
     part = parts_of(write_participant_page(participant_dir, "01", []))["How this was made"]
     assert "<h3>Session 1 and Session 2</h3>" in part
     assert part.count("nonlinear least squares") == 1
+    changed = json.loads(same)
+    changed["settings"]["sloppy"] = True
+    (stamps / "sub-01_ses-2.json").write_text(json.dumps(changed))
+    part = parts_of(write_participant_page(participant_dir, "01", []))["Problems"]
+    assert "Session 2: Made with --sloppy" in part
+    assert "Session 1: Made with --sloppy" not in part
     (stamps / "sub-01_ses-2.json").write_text('{"digest": "of an earlier version"}')
     part = parts_of(write_participant_page(participant_dir, "01", []))["How this was made"]
     assert "was not recorded" in part.split("<h3>Session 2</h3>")[1]

@@ -37,7 +37,8 @@ def test_options_arrive(tmp_path, capsys) -> None:
     words += ["--seed", "3", "--snr", "40", "--effect", "10"]
     assert simulate.main([str(out), *words]) == 0
     printed = capsys.readouterr()
-    assert printed.err == "1/1 sub-01 AD 1 session\n"
+    assert printed.err.startswith("1/1 sub-01 AD 1 session\n")
+    assert printed.err.endswith(f"next:  bids_xai {out} {out}_out participant\n")
     assert printed.out == ""
     readme = (out / "README").read_text()
     for text in ("n_participants=1", "voxel_mm=8.0", "max_sessions=1", "seed=3", "snr=40.0"):
