@@ -74,7 +74,7 @@ class GroupSummary:
 
     def say_done(self, page: Path | None) -> None:
         """What was written, what is worth a look, and the next command."""
-        _say_written([*self._trainings(), *([f"the page {page}"] if page else [])])
+        _say_written([*self._trainings(), *self._pages(page)])
         self._warn()
         LOG.info("next: %s", self._next(page))
 
@@ -106,6 +106,11 @@ class GroupSummary:
         unchanged = sum(self._before.get(file) == time for file, time in mine)
         made = len(mine) - unchanged
         return [f"{made} training(s) made, {unchanged} unchanged"] if mine else []
+
+    def _pages(self, page: Path | None) -> list[str]:
+        quality = self.settings.output_dir.resolve() / "group_qc.html"
+        found = [quality] if "qc" in _steps(self.settings) and quality.is_file() else []
+        return [f"the page {path}" for path in (*found, *([page] if page else []))]
 
     def _warn(self) -> None:
         """Name what the tables of the study say against its heatmaps."""

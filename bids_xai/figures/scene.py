@@ -303,8 +303,13 @@ def _draw_slice(
 def _letters(axes: Axes, scene: Scene, plane: str, index: int, box: Box) -> None:
     left, right, bottom, top = box
     sides = ("A", "P") if plane == "sagittal" else ("R", "L")
-    dark = [withStroke(linewidth=2.0, foreground="black")]
-    style: dict[str, Any] = {"color": "white", "fontsize": 8, "path_effects": dark}
+    dark = [withStroke(linewidth=3.0, foreground="black")]
+    style: dict[str, Any] = {
+        "color": "white",
+        "fontsize": 9,
+        "fontweight": "bold",
+        "path_effects": dark,
+    }
     axes.text(left + 0.04, top - 0.04, sides[0], ha="left", va="top", **style)
     axes.text(right - 0.04, top - 0.04, sides[1], ha="right", va="top", **style)
     if scene.origin_mm:

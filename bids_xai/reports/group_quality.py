@@ -60,8 +60,7 @@ def _verdicts(study: Study, summary: Sequence[Row]) -> list[Block]:
     rows = sorted(rest, key=lambda row: _place(study, row))
     lines = tuple(
         (
-            row["configuration"] + ("" if row["split"] == MISSING else f", split {row['split']}"),
-            "" if row["method"] == MISSING else row["method"],
+            _whose(row),
             _CHECKS.get(row["check"], row["check"])
             + ("" if row["region"] == MISSING else f": {row['region']}"),
             f"{_MARKS.get(row['passed'], '')} {row['verdict']}",
@@ -69,9 +68,15 @@ def _verdicts(study: Study, summary: Sequence[Row]) -> list[Block]:
         for row in rows
     )
     said = f"{len(good)} of {len(networks)} networks tell scans apart."
-    header = ("Configuration", "Method", "Check", "Verdict")
+    header = ("Configuration, method", "Check", "Verdict")
     caption = "Verdicts with their thresholds; ✓ passes, ✗ fails, – cannot be told"
     return [Text(said), Table(caption, header, lines)]
+
+
+def _whose(row: Row) -> str:
+    split = MISSING if row["split"] == MISSING else f"split {row['split']}"
+    parts = (row["configuration"], split, row["method"])
+    return ", ".join(part for part in parts if part != MISSING)
 
 
 def _place(study: Study, row: Row) -> tuple[int, str, int]:

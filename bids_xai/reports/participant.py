@@ -139,8 +139,8 @@ def _summary(visits: Sequence[_Visit]) -> list[Block]:
         if not visit.folder.images and not visit.said.blocks:
             blocks.append(Text(_NOTHING, "note"))
             continue
-        blocks += visit.said.blocks or [Text(_NO_MODEL)]
-        blocks.append(Text(verdict_words(visit.measures)))
+        quality = Text(verdict_words(visit.measures))
+        blocks += [*visit.said.blocks, quality] if visit.said.blocks else [quality, Text(_NO_MODEL)]
     return [*blocks, Text(OPINION, "note")] if any(v.said.blocks for v in visits) else blocks
 
 

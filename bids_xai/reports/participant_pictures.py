@@ -43,8 +43,9 @@ _CAPTIONS = {
     ),
     "registration": (
         "on the T1w grid with outlines from the T1w image",
-        "Both outlines come from the T1w image; brain surface and ventricles of this image "
-        "should lie on them.",
+        "Both outlines come from the T1w image: its brain mask, and what is bright in it, which "
+        "is about the white matter and leaves the ventricles out. Brain surface, white matter and "
+        "ventricles of this image should lie on them.",
     ),
     "residual": (
         "Residuals of the R2* fit over S0",

@@ -143,18 +143,19 @@ def quality_table(measures: Sequence[Measure], place: str = "") -> list[Block]:
     ordered = sorted(measures, key=lambda measure: not measure.flagged)
     out = sum(measure.flagged for measure in measures)
     caption = f"{place}{out} of {plural(len(measures), 'metric')} out of the limits"
-    header = ("Metric", "Value", "Limits", "Verdict", "Image")
+    header = ("Metric", "Verdict", "Value", "Limits", "Image")
     return [Table(caption, header, tuple(_line(measure) for measure in ordered))]
 
 
 def _line(measure: Measure) -> tuple[str, ...]:
-    """The meaning stands under the name: a column of its own would lie outside a phone's screen."""
+    """The verdict comes early, and the meaning stands under the name: on a phone the last columns
+    lie outside the screen."""
     stands_out = mark if measure.flagged else str
     return (
         Markup(_NAMED).format(stands_out(measure.metric), measure.meaning),
+        stands_out(measure.verdict),
         value_text(measure),
         measure.limits,
-        stands_out(measure.verdict),
         kind_of(measure.image),
     )
 

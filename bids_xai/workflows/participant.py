@@ -107,6 +107,10 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         _write_dataset_files(settings, raw)
     if todo or model is not None:
         write_citation(settings, None if model is None else model.card)
+    if run.failed:
+        LOG.warning(
+            "%d participant(s) cannot be worked on; why is said at the end", len(run.failed)
+        )
     made = run_jobs(todo, settings, "preprocessing")
     run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | made.failed
     stopped = settings.stop_on_first_crash and bool(made.failed)

@@ -147,6 +147,15 @@ def test_the_group_level_tells_of_trainings_page_and_next_command(raw: Path, sai
     parse_settings(command)
 
 
+def test_the_group_level_names_the_page_of_quality(raw: Path, said: Said) -> None:
+    settings, words = group(raw, "--steps", "qc")
+    page = settings.output_dir / "group_qc.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("")
+    GroupSummary(settings, words).say_done(None)
+    assert f"written: the page {page}" in said()
+
+
 def test_a_model_of_other_images_is_given_those(raw: Path, said: Said) -> None:
     settings, words = group(raw)
     trained(settings.output_dir, "quick", "A", 0, "T1w")

@@ -96,7 +96,7 @@ def test_flagged_lines_come_first_and_are_marked() -> None:
     assert "1 of 2 metrics" in table.caption  # type: ignore[union-attr]
     first, second = table.rows  # type: ignore[union-attr]
     assert "<strong" in first[0]
-    assert "below 0.9" in first[3]
+    assert "below 0.9" in first[1]
     assert "<strong" not in "".join(second)
     assert "overlap &lt;of&gt; masks" in second[0]  # a phone shows the first column
     assert quality_table([]) == []
