@@ -38,10 +38,7 @@ LOOK_AT: Mapping[str, tuple[str, ...]] = {
 }
 
 _WARNING = "\N{WARNING SIGN}\N{VARIATION SELECTOR-15}"
-_MARK = (
-    '<strong style="background:var(--warn);border-left:4px solid var(--warn-line);'
-    'padding:0.1rem 0.45rem;white-space:nowrap">{sign} {text}</strong>'
-)
+_MARK = '<strong class="mark">{sign} {text}</strong>'
 _NAMED = '{} <span class="meaning">{}</span>'
 
 
