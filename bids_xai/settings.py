@@ -16,11 +16,23 @@ DEFAULT_TEMPLATE = "MNI152NLin2009cAsym"
 RELEVANCE_RESOLUTION = 2  # of the template grid relevance is reported on
 
 
+_GRANTED = ("SLURM_CPUS_PER_TASK", "NSLOTS", "PBS_NP", "NCPUS")  # SLURM, SGE, PBS
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "200000 100000" is two processors, "max 100000" no bound
+
+
 def available_cpus() -> int:
-    """Return the number of processors this process may use (not the number the machine has)."""
-    allowed = len(os.sched_getaffinity(0))
-    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return min(allowed, int(granted)) if granted.isdigit() and int(granted) else allowed
+    """Return the number of processors this process may use (not the number the machine has).
+
+    By its affinity, what the batch system granted, and the quota of its container.
+    """
+    granted = [os.environ.get(name, "") for name in _GRANTED]
+    counts = [int(text) for text in granted if text.isdigit() and int(text)]
+    try:
+        quota, period = _QUOTA.read_text().split()
+        counts += [max(1, int(quota) // int(period))]
+    except (OSError, ValueError, ZeroDivisionError):
+        pass  # no such bound
+    return min([len(os.sched_getaffinity(0)), *counts])
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from bids_xai import errors
 from bids_xai.bids import run_log
@@ -18,7 +22,7 @@ from bids_xai.errors import CannotCreateError, UsageError, UserError
 from bids_xai.settings import LEVELS, RunSettings
 
 LOG = logging.getLogger("bids_xai")
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143  # by SIGINT, by SIGTERM
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
@@ -28,12 +32,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     run_log.start(["bids_xai", *words])
     try:
-        return _run(words)
+        with _hearing_sigterm():
+            return _run(words)
     except Exception:
         LOG.log(run_log.TRACE, "ended by a bug", exc_info=True)
         raise  # keeps its traceback
     finally:
         run_log.stop()
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _hearing_sigterm() -> Iterator[None]:
+    """Within it SIGTERM (``docker stop``, ``scancel``) ends the run as Ctrl-C does.
+
+    Its workers end with it and its working files are removed; process 1 of a container would not
+    hear the signal at all. Training listens for itself while it lasts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if former is None else former)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -57,9 +87,9 @@ def _run(words: Sequence[str]) -> int:
     except UserError as error:
         LOG.error("error: %s", error, exc_info=True)
         return error.status
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         LOG.error("interrupted. What is finished is kept; the same command goes on from there.")
-        return INTERRUPTED
+        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise

@@ -13,6 +13,7 @@ from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import label_of
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
+from bids_xai.core.device import choose_device
 from bids_xai.core.progress import Progress
 from bids_xai.errors import NoInputError
 from bids_xai.group.baselines import baseline_rows
@@ -123,11 +124,17 @@ def _explain_split(
         return list(read_rows(table, "explain"))
     model, card = load_model(model_folder)
     rule = InputRule.of_model(card, model_folder)
-    device = explaining.choose_device(context.settings.device)
+    device = choose_device(context.settings.device)
     for way in ways:
         way.check(card.classes)
-    LOG.info("explaining %d test scans of %s, split %d", len(scans), configuration.id, split)
-    LOG.debug("%s, on %s", ", ".join(way.name for way in ways), device)
+    LOG.info(
+        "explaining %d test scans of %s, split %d, on %s",
+        len(scans),
+        configuration.id,
+        split,
+        device,
+    )
+    LOG.debug("by %s", ", ".join(way.name for way in ways))
     rows: list[dict[str, Any]] = []
     written: list[Path] = []
     for scan in scans:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import read_volume
 from bids_xai.bids.names import scan_name
 from bids_xai.bids.stamps import is_current, write_stamp
+from bids_xai.core.device import choose_device
 from bids_xai.group.context import GroupContext, Scan, read_rows, write_table
 from bids_xai.group.explain import labels_over
 from bids_xai.group.maps import scans_of
@@ -106,7 +107,7 @@ class Explained:
     ) -> None:  # fmt: skip
         folder = context.model_folder(configuration, split)
         self.context, self.scans, self._grid = context, scans, grid
-        self.device = explaining.choose_device(context.settings.device)
+        self.device = choose_device(context.settings.device)
         self.model, self.card = load_model(folder)
         self.model.to(self.device)
         self._rule = InputRule.of_model(self.card, folder)

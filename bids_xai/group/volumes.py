@@ -17,6 +17,7 @@ from bids_xai.errors import NoInputError
 from bids_xai.group.context import Scan
 from bids_xai.interfaces.network_grid import InputRule, load_network_input, load_region_mask
 from bids_xai.studies.tables import Study
+from bids_xai.training.signals import stop_requests
 from bids_xai.training.volumes import VolumeFile, VolumeFiles, save_array
 
 
@@ -47,6 +48,8 @@ def training_volumes(
 ) -> VolumeFiles:
     """Return the scans as the training loop reads them; what is in ``cache`` is not made again.
 
+    A signal that asks a training to stop ends it after a scan, by an :class:`InterruptedRunError`.
+
     The mask of a volume is where guidance wants relevance: ``training.guidance_mask``.
     """
     training = study.training
@@ -57,13 +60,16 @@ def training_volumes(
         key.update(part.tobytes())
     folder = cache / key.hexdigest()[:16]
     entries = []
-    for scan in scans:
-        files = (folder / f"{scan.name}_input.npy", folder / f"{scan.name}_mask.npy")
-        if not all(file.is_file() for file in files):
-            volume, brain = load_network_input(scan.map_file, scan.mask_file, rule)
-            save_array(files[0], volume.data)
-            save_array(files[1], guidance_mask(study, scan, brain).data.astype(np.uint8))
-        entries.append(VolumeFile(*files, study.target.names.index(scan.class_name)))
+    with stop_requests() as stop:
+        for scan in scans:
+            files = (folder / f"{scan.name}_input.npy", folder / f"{scan.name}_mask.npy")
+            if not all(file.is_file() for file in files):
+                volume, brain = load_network_input(scan.map_file, scan.mask_file, rule)
+                save_array(files[0], volume.data)
+                save_array(files[1], guidance_mask(study, scan, brain).data.astype(np.uint8))
+            entries.append(VolumeFile(*files, study.target.names.index(scan.class_name)))
+            if stop:
+                raise stop.error()
     return VolumeFiles(entries)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bids_xai.attribution import METHODS, check_options, explain, method_label, method_options
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import label_of
+from bids_xai.core.device import saying_memory_is_short
 from bids_xai.core.inputs import nearest_on_grid, resample_grid
 from bids_xai.core.region_names import hemisphere_of
 from bids_xai.core.regions import region_relevance
@@ -131,25 +132,6 @@ class Explanation:
     inner_share: float
 
 
-def choose_device(wanted: str) -> str:
-    """Return ``cpu``, ``cuda`` or ``cuda:i``; ``auto`` takes CUDA where it is usable.
-
-    Raises :class:`UsageError` for a CUDA device that is not there.
-    """
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda"):
-        index = int(wanted.partition(":")[2] or 0)
-        if not torch.cuda.is_available() or index >= torch.cuda.device_count():
-            raise UsageError(
-                f"device {wanted} is not usable here",
-                fix="use --device cpu, or give the container its GPU (--gpus all, --nv)",
-            )
-    return wanted
-
-
 def model_label(card: ModelCard) -> str:
     """Return the BIDS label of a model: study, configuration and split in one word."""
     return label_of(f"{card.study}{card.configuration}{card.split}")
@@ -160,12 +142,12 @@ def open_scan(
 ) -> OpenScan:
     """Return a scan as the network sees it, and what the network says of it.
 
-    Raises the errors of :func:`load_network_input`.
+    Raises the errors of :func:`load_network_input`; :class:`BadDataError` where memory is short.
     """
     import torch
 
     volume, mask = load_network_input(map_file, mask_file, rule)
-    with torch.no_grad():
+    with torch.no_grad(), saying_memory_is_short(1, device):
         logits = model.to(device).eval()(_batch(volume, device))
     return OpenScan(volume, mask, torch.softmax(logits, dim=1)[0].double().cpu().numpy())
 
@@ -186,7 +168,8 @@ def explain_scan(
     labels : label image over the scan, or its file, for methods that work region by region
 
     Raises :class:`UsageError` for a class the model does not know, or a network that the method
-    does not fit, and :class:`NoInputError` where labels are needed and missing.
+    does not fit, :class:`NoInputError` where labels are needed and missing, and
+    :class:`BadDataError` where memory is short.
     """
     index = class_index(card, request.target, scan.probabilities, true_class)
     options = dict(request.options)
@@ -195,9 +178,10 @@ def explain_scan(
         options["atlas"] = _labels_on_grid(labels, scan.volume)
     if "mask" in accepted and "mask" not in options and card.skull_strip:
         options["mask"] = scan.mask.data > 0
-    batch = _batch(scan.volume, device)
-    found = explain(request.method, model.to(device), batch, target=index, **options)
-    relevance = found[0, 0].cpu().numpy()
+    with saying_memory_is_short(1, device):
+        batch = _batch(scan.volume, device)
+        found = explain(request.method, model.to(device), batch, target=index, **options)
+        relevance = found[0, 0].cpu().numpy()
     size = np.abs(relevance).sum(dtype=np.float64)
     inner = np.abs(relevance[scan.mask.data > 0]).sum(dtype=np.float64)
     return Explanation(

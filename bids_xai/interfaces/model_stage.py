@@ -12,6 +12,7 @@ from bids_xai.bids.files import column_descriptions, nifti_bytes, tsv_text
 from bids_xai.bids.images import Volume
 from bids_xai.bids.manifest import Product, save_manifest
 from bids_xai.bids.names import label_of
+from bids_xai.core.device import choose_device
 from bids_xai.errors import UsageError
 from bids_xai.interfaces import explain as explaining
 from bids_xai.interfaces.network_grid import InputRule
@@ -37,7 +38,7 @@ def model_products(
     atlases : as on the command line; relevance is summed over the regions of each
     """
     model, card = load_model(model_path)
-    device = explaining.choose_device(device)
+    device = choose_device(device)
     rule = InputRule.of_model(card, model_path)
     grid = explaining.load_template_grid(template, atlases)
     files = sorted(map_file.parent.glob("*_space-T1w_atlas-*_dseg.nii.gz"))

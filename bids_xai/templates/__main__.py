@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from bids_xai.errors import SUCCESS, UserError
 from bids_xai.settings import OutputSpace
+from bids_xai.templates.flow import complete_index
 from bids_xai.templates.lookup import load_atlas, load_head, load_template, parse_atlas
 
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("space", nargs="*", type=OutputSpace.parse, help="NAME[:cohort-C][:res-N]")
     parser.add_argument("--atlas", nargs="+", default=(), help="as --atlas of bids_xai")
     asked = parser.parse_args(argv)
+    if asked.space:
+        complete_index()
     try:
         for space in asked.space:
             print(f"{space}: {', '.join(fill(space, asked.atlas))}", flush=True)

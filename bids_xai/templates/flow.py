@@ -7,6 +7,7 @@ is, so a read-only or hand-made folder and a machine without a network work.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from bids_xai.errors import NoInputError, UsageError, did_you_mean
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 
 # file name key → TemplateFlow's name of it; "tpl" and "space" are treated on their own
+LOG = logging.getLogger("bids_xai")
 _ENTITIES = {
     "cohort": "cohort", "res": "resolution", "den": "density", "atlas": "atlas",
     "seg": "segmentation", "scale": "scale", "roi": "roi", "label": "label", "desc": "desc",
@@ -122,22 +124,33 @@ def missing(problem: str, space: OutputSpace, error: Exception | None = None) ->
     return NoInputError(
         problem + reason(error),
         file=os.environ.get("TEMPLATEFLOW_HOME"),
-        fix=f"either {fetch_command(space, suffix=['T1w', 'mask'])}, or use the embedded "
+        fix=f"either {fetch_command(space)}, or use the embedded "
         f"template, --output-spaces {EMBEDDED_TEMPLATE}:res-2",
     )
 
 
-def fetch_command(space: OutputSpace, **query: Any) -> str:
+def fetch_command(space: OutputSpace, atlas: str = "") -> str:
     """Return in words how to fill ``TEMPLATEFLOW_HOME`` beforehand."""
     home = os.environ.get("TEMPLATEFLOW_HOME") or "FOLDER"
-    if cohort_of(space):
-        query = {"cohort": _as_number(cohort_of(space)), **query}
-    terms = ", ".join([repr(space.template), *(f"{key}={value!r}" for key, value in query.items())])
+    words = f"{space} --atlas {atlas}" if atlas else str(space)
     return (
-        f"fetch it beforehand where there is a network, TEMPLATEFLOW_HOME={home} python -c "
-        f'"from templateflow import api; api.get({terms})", and set TEMPLATEFLOW_HOME to that '
-        "folder"
+        f"fetch it beforehand where there is a network, TEMPLATEFLOW_HOME={home} python -m "
+        f"bids_xai.templates {words}, and set TEMPLATEFLOW_HOME to that folder"
     )
+
+
+def complete_index() -> None:
+    """Let TemplateFlow know all its files also in a folder that holds a few of them.
+
+    It writes its list of names (as empty files) into an empty folder alone, and takes what is not
+    listed for nonexistent. What is there stays. Nothing where the folder cannot be written.
+    """
+    try:
+        from templateflow import conf
+
+        conf.update(local=True, overwrite=False, silent=True)
+    except Exception as error:  # read-only: what is there must do
+        LOG.debug("TemplateFlow's list of files cannot be completed: %s", error)
 
 
 def reason(error: Exception | None) -> str:

@@ -102,7 +102,7 @@ def _inherited(tables: Sequence[Path], about: dict[str, str]) -> list[Path]:
 
 def _no_flow_atlas(problem: str, spec: AtlasSpec, space: OutputSpace) -> NoInputError:
     error = flow.missing(problem, space)
-    command = flow.fetch_command(space, atlas=spec.name, suffix="dseg")
+    command = flow.fetch_command(space, atlas=spec.name)
     return NoInputError(
         problem,
         file=error.file,

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
+from bids_xai.core.device import saying_memory_is_short
 from bids_xai.core.memory import keep_memory
 from bids_xai.training.batches import Scans
 from bids_xai.training.checkpoint import CHECKPOINT, restore
 from bids_xai.training.checks import check_training, n_classes
 from bids_xai.training.epoch import Run, run_epoch
 from bids_xai.training.losses import balanced_weights
-from bids_xai.training.memory import saying_memory_is_short
 from bids_xai.training.parameters import build_optimizer, frozen, penalties
 from bids_xai.training.predict import predict
 from bids_xai.training.processes import Processes, current_processes

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from bids_xai.core.device import saying_memory_is_short
 from bids_xai.errors import BadDataError
 from bids_xai.training.batches import Scans, batches
-from bids_xai.training.memory import saying_memory_is_short
 
 
 @torch.no_grad()

@@ -27,13 +27,13 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.name is not None
 
-    def error(self, checkpoint: Path) -> TrainingInterrupted:
-        """What to raise once the checkpoint is written."""
+    def error(self, checkpoint: Path | None = None) -> TrainingInterrupted:
+        """What to raise once the checkpoint is written, or where there is none yet."""
         by = self.name or "a signal to another process"
         return TrainingInterrupted(
             f"Training was stopped by {by}; nothing is lost",
             file=checkpoint,
-            fix="start the same command again, it goes on from the checkpoint",
+            fix="start the same command again, it goes on from there",
         )
 
 

@@ -376,7 +376,7 @@ def _check_model(settings: RunSettings) -> ReadyModel | None:
     """Read the model once, so that one clear message comes before the graph."""
     if settings.model is None:
         return None
-    from bids_xai.interfaces.explain import choose_device
+    from bids_xai.core.device import choose_device
     from bids_xai.interfaces.model_stage import check_request
     from bids_xai.models.card import load_model
     from bids_xai.workflows.explanation import model_space
@@ -393,5 +393,5 @@ def _check_model(settings: RunSettings) -> ReadyModel | None:
     check_request(card, settings.attribution, settings.target)
     # where a batch system runs the graph, its nodes look for a device themselves
     device = settings.device if settings.use_plugin else choose_device(settings.device)
-    LOG.debug("model %s explains on %s", settings.model, device)
+    LOG.info("the model predicts and explains on %s", device)
     return ReadyModel(settings.model, card, device)

@@ -8,5 +8,10 @@
 #   sbatch --dependency=afterok:JOB group.sh
 set -euo pipefail
 
+# --cleanenv drops which GPU is whose
+if [ -n "${CUDA_VISIBLE_DEVICES+x}" ]; then
+    export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES
+fi
+
 # shellcheck disable=SC2086
 exec $BIDS_XAI "$RAW" "$OUT" group --nprocs "$SLURM_CPUS_PER_TASK" $OPTIONS

@@ -9,11 +9,19 @@
 #   export RAW=/path/to/raw OUT=/path/to/derivatives SCRATCH=/path/to/scratch
 #   export OPTIONS="--output-spaces MNI152NLin2009aSym"
 #   sbatch --array=1-$(($(grep -c . "$RAW/participants.tsv") - 1)) participant.sh
+# Many clusters take no array index above 1000 (MaxArraySize). The participants from 1001 to 2000:
+#   OFFSET=1000 sbatch --array=1-1000 participant.sh
 set -euo pipefail
 
-LABEL=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$RAW/participants.tsv" | cut -f 1)
+ROW=$((SLURM_ARRAY_TASK_ID + ${OFFSET:-0}))
+LABEL=$(sed -n "$((ROW + 1))p" "$RAW/participants.tsv" | cut -f 1)
 LABEL=${LABEL#sub-}
-[ -n "$LABEL" ] || { echo "no participant $SLURM_ARRAY_TASK_ID in $RAW/participants.tsv" >&2; exit 1; }
+[ -n "$LABEL" ] || { echo "no participant $ROW in $RAW/participants.tsv" >&2; exit 1; }
+
+# --cleanenv drops which GPU is whose
+if [ -n "${CUDA_VISIBLE_DEVICES+x}" ]; then
+    export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES
+fi
 
 # BIDS_XAI and OPTIONS are several words each
 # shellcheck disable=SC2086

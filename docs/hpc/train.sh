@@ -1,7 +1,7 @@
 #!/bin/bash
 #SBATCH --job-name=train
 #SBATCH --cpus-per-task=4
-#SBATCH --mem=16G
+#SBATCH --mem=48G
 #SBATCH --time=24:00:00
 #SBATCH --requeue
 #SBATCH --open-mode=append
@@ -11,6 +11,7 @@
 # then, for three configurations and ten splits (add --gres=gpu:1 for a GPU):
 #   export CONFIGURATIONS="A B C" OPTIONS="--study tinauer2025"
 #   sbatch --array=0-29 train.sh
+# 48 GB are for guided trainings on 1 mm (group --dry-run tells the memory of yours).
 # Two minutes before its time is over a training writes its state and ends with status 75; the task
 # puts itself back into the queue and goes on from there. So it does where SLURM preempts it
 # (PreemptMode=REQUEUE) or a node fails.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_xai import settings
 from bids_xai.settings import OutputSpace, RunSettings, to_toml
 
 
@@ -27,11 +28,42 @@ def test_broken_output_space(text: str) -> None:
         OutputSpace.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("variables", "quota", "count"),
+    [
+        ({}, None, 8),
+        ({"SLURM_CPUS_PER_TASK": "3"}, None, 3),
+        ({"NSLOTS": "2"}, None, 2),
+        ({"PBS_NP": "4", "NCPUS": "6"}, None, 4),
+        ({"NSLOTS": "none"}, None, 8),
+        ({"NSLOTS": "0"}, None, 8),
+        ({"NSLOTS": "64"}, None, 8),
+        ({}, "200000 100000\n", 2),
+        ({}, "50000 100000\n", 1),
+        ({}, "max 100000\n", 8),
+        ({"NSLOTS": "3"}, "200000 100000\n", 2),
+    ],
+)
+def test_no_more_processors_are_taken_than_were_granted(
+    variables: dict[str, str], quota: str | None, count: int,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    for name in settings._GRANTED:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(settings, "_QUOTA", tmp_path / "cpu.max")
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota)
+    assert settings.available_cpus() == count
+
+
 def test_the_log_can_be_read_back() -> None:
-    settings = RunSettings(Path("/a"), Path('/b "c"\\d'), "participant", split=(1, 2), sloppy=True)
+    chosen = RunSettings(Path("/a"), Path('/b "c"\\d'), "participant", split=(1, 2), sloppy=True)
     control = "".join(map(chr, range(33))) + "\x7f"
     assert tomllib.loads(to_toml({"a": [control, 0.5]})) == {"a": [control, 0.5]}
-    read = tomllib.loads(to_toml(settings.as_plain()))
+    read = tomllib.loads(to_toml(chosen.as_plain()))
     assert read["output_dir"] == '/b "c"\\d'
     assert read["split"] == [1, 2]
     assert read["sloppy"] is True
@@ -39,7 +71,7 @@ def test_the_log_can_be_read_back() -> None:
 
 
 def test_work_folder_and_threads() -> None:
-    settings = RunSettings(Path("/a"), Path("/b"), "group", nprocs=3)
-    assert settings.work_folder == Path("/b/work")
-    assert settings.training_threads == 3
+    chosen = RunSettings(Path("/a"), Path("/b"), "group", nprocs=3)
+    assert chosen.work_folder == Path("/b/work")
+    assert chosen.training_threads == 3
     assert RunSettings(Path("/a"), Path("/b"), "group", omp_nthreads=2).training_threads == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -141,6 +142,31 @@ def test_what_is_like_nothing_gets_no_suggestion() -> None:
     with pytest.raises(UsageError) as caught:
         parse_settings([*MINIMAL, "--zzzzzz"])
     assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
+)
+def test_a_signal_ends_a_run_with_its_status_and_the_handler_is_put_back(
+    number: signal.Signals, status: int, dataset: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    former = signal.getsignal(signal.SIGTERM)
+    cleaned: list[bool] = []
+
+    def work(*of: object) -> int:
+        try:
+            signal.raise_signal(number)
+        finally:
+            cleaned.append(True)
+        return 0
+
+    monkeypatch.setattr("bids_xai.cli.main._participant", work)
+    words = [str(dataset), str(tmp_path / "out"), "participant"]
+    assert main(words) == status
+    assert cleaned == [True]
+    assert "interrupted. What is finished is kept" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is former
 
 
 def run_python(code: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_xai.errors import BadDataError, NoInputError
+from bids_xai.errors import BadDataError, InterruptedRunError, NoInputError
 from bids_xai.group.context import Scan
 from bids_xai.group.dry_run import network_size
 from bids_xai.group.search import Draw, best_draw, draws_of
@@ -144,6 +145,24 @@ def test_volumes_are_made_once_for_each_rule(scans: list[Scan], tmp_path: Path) 
     assert {f: f.stat().st_mtime_ns for f in cache.rglob("*.npy")} == stamps
     training_volumes(study(), dataclasses.replace(rule, skull_strip=True), scans, cache)
     assert len(list(cache.rglob("*.npy"))) == 2 * len(stamps)
+
+
+def test_a_signal_while_volumes_are_made_stops_after_a_scan(
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def load(map_file: Path, *of: Any) -> Any:
+        made.append(map_file.name)
+        signal.raise_signal(signal.SIGUSR1)
+        return load_network_input(map_file, *of)
+
+    monkeypatch.setattr("bids_xai.group.volumes.load_network_input", load)
+    rule = input_rule(study(), False, SHAPE)
+    with pytest.raises(InterruptedRunError, match="SIGUSR1") as caught:
+        training_volumes(study(), rule, scans, tmp_path / "cache")
+    assert caught.value.status == 75
+    assert len(made) == 1
 
 
 def searched() -> Study:

@@ -36,7 +36,8 @@ def use_home(_client: Any, monkeypatch: pytest.MonkeyPatch) -> UseHome:
 
     def use(home: Path, server: str = NOWHERE) -> None:
         client = _client(root=home, autoupdate=False, s3_root=server, timeout=5)
-        monkeypatch.setitem(sys.modules, "templateflow", SimpleNamespace(api=client))
+        conf = SimpleNamespace(update=client.cache.update)
+        monkeypatch.setitem(sys.modules, "templateflow", SimpleNamespace(api=client, conf=conf))
         monkeypatch.setenv("TEMPLATEFLOW_HOME", str(home))
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.setenv(name, "127.0.0.1")

@@ -34,6 +34,19 @@ def test_what_cannot_be_had_is_named_with_the_status_of_the_app(
     assert "no brain mask of Toy:res-9 (it has res-2)" in told.err
 
 
+def test_what_a_folder_of_a_few_files_lacks_is_asked_for(
+    tmp_path: Path, use_home: UseHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A T1w image alone was put there: its mask is to be downloaded, not taken for nonexistent."""
+    own = tmp_path / "tpl-MNI152NLin6Asym" / "tpl-MNI152NLin6Asym_res-02_T1w.nii.gz"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    use_home(tmp_path)
+    assert main(["MNI152NLin6Asym:res-2"]) == 66
+    assert "cannot deliver tpl-MNI152NLin6Asym_res-02_desc-brain" in capsys.readouterr().err
+    assert own.read_bytes() == b"mine"
+
+
 def test_nothing_asked_nothing_done(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert capsys.readouterr().out == ""

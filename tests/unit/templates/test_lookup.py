@@ -29,7 +29,8 @@ TOY = OutputSpace("Toy", 2)
 
 def both_ways_out(error: UserError | str, space: str, home: Path) -> None:
     text = str(error)
-    for part in (space, str(home), "TEMPLATEFLOW_HOME=", "api.get(", "--output-spaces MNI152NLin2"):
+    command = "-m bids_xai.templates "
+    for part in (space, str(home), "TEMPLATEFLOW_HOME=", command, "--output-spaces MNI152NLin2"):
         assert part in text
     assert "\n" not in text
 
@@ -149,7 +150,7 @@ def test_a_cohort_is_chosen_and_never_guessed(tmp_path: Path, use_home: UseHome)
     assert load_template(InCohort("Child", 1, "1")).brain.data.max() == 100
     with pytest.raises(UsageError, match=r"cohorts 1, 3, 10; .*Child:cohort-1:res-1"):
         load_template(OutputSpace("Child", 1))
-    with pytest.raises(NoInputError, match=r"no cohort 4 \(it has 1, 3, 10\).*cohort=4"):
+    with pytest.raises(NoInputError, match=r"no cohort 4 \(it has 1, 3, 10\).*Child:cohort-4"):
         load_template(InCohort("Child", 1, "4"))
     with pytest.raises(NoInputError, match=r"no cohort 2 \(it has no cohorts\)"):
         load_template(InCohort("Toy", 2, "2"))
@@ -258,8 +259,8 @@ def test_a_head_that_is_listed_but_not_there_is_no_template_without_a_head(
 
 
 def test_the_command_an_error_offers_names_template_and_cohort() -> None:
-    command = flow.fetch_command(InCohort("Child", 1, "3"), suffix=["T1w", "mask"])
-    assert "api.get('Child', cohort=3, suffix=['T1w', 'mask'])" in command
+    command = flow.fetch_command(OutputSpace("Child", 1, "3"), "HOSPA")
+    assert "python -m bids_xai.templates Child:cohort-3:res-1 --atlas HOSPA," in command
 
 
 # TemplateFlow reads its environment when it is imported: the real one in a process of its own

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from training_cases import Tiny, make_recipe, make_scans
 
+from bids_xai.core.device import saying_memory_is_short
 from bids_xai.errors import BadDataError
 from bids_xai.training.loop import predict, train
-from bids_xai.training.memory import saying_memory_is_short
 
 CPU = "[enforce fail at alloc_cpu.cpp:115] err == 0. DefaultCPUAllocator: can't allocate memory: x"
 
@@ -25,6 +25,15 @@ def test_shortage_names_the_way_out(error: Exception) -> None:
     with pytest.raises(BadDataError, match=fix) as caught, saying_memory_is_short(6, "cuda:0"):
         raise error
     assert caught.value.__cause__ is error
+
+
+def test_of_one_scan_there_can_be_no_fewer() -> None:
+    with (
+        pytest.raises(BadDataError, match=r"for one scan.*--device cpu.*voxel_mm") as caught,
+        saying_memory_is_short(1, "cuda:0"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert "batch_size" not in str(caught.value)
 
 
 def test_torch_itself_says_so() -> None:
