@@ -42,7 +42,9 @@ from bids_xai.interfaces.brain import extract_brain
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 from bids_xai.templates.lookup import Template, load_atlas, load_head, load_template
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("BIDS_XAI_DATA", _BESIDE))
+"""Real heads, templates and atlases, which are not part of the repository: docs/registration.md."""
 LPS = np.array([-1.0, -1.0, 1.0])
 NUCLEI = range(1, 7)
 RECIPES = ("none", "linear", "mattes", "ants", "greedy")

@@ -89,16 +89,26 @@ class _Scans:
     classes: Ints
     splits: Ints
     people: Ints
+    turns: Floats
+    """Of a participant's splits the one with the least number comes first (drawn by lot)."""
+
+    @classmethod
+    def of(cls, labels: Ints, classes: Ints, splits: Ints, people: Ints, seed: int) -> _Scans:
+        """Draw by participant and split, whatever the order of the scans."""
+        shape = int(people.max()) + 1, int(splits.max()) + 1
+        turns = np.random.default_rng(seed).random(shape)[people, splits]
+        return cls(labels, classes, splits, people, turns)
 
     def units(self, covariate: Covariate) -> _Units:
         """The participants that have a value, each once for every text that its scans have.
 
-        Of a participant that several models were tested on, the first split counts: its scans
-        there share a stratum.
+        Of a participant that several models were tested on, one split counts, drawn by lot: its
+        scans there share a stratum, and every model has its participants.
         """
         known = np.flatnonzero(covariate.known)
+        known = known[np.argsort(self.turns[known], kind="stable")]
         _, first, whose = np.unique(self.people[known], return_index=True, return_inverse=True)
-        known = known[self.splits[known] == self.splits[known[first]][whose]]
+        known = np.sort(known[self.splits[known] == self.splits[known[first]][whose]])
         own = covariate.values[known]
         codes = _codes(list(own)) if covariate.is_text else np.zeros(own.size, dtype=np.int64)
         units = self.people[known] * (codes.max() + 1) + codes
@@ -148,7 +158,7 @@ def audit(
         not reach a false-discovery rate of :data:`ALPHA` (at most :data:`MOST_PERMUTATIONS`)
     """
     models = _codes(splits if splits is not None else [""] * len(labels))
-    scans = _Scans(labels, _codes(classes), models, _codes(participants))
+    scans = _Scans.of(labels, _codes(classes), models, _codes(participants), seed)
     found: list[tuple[int, Covariate, GroupTest, int]] = []
     n_clusters = int(labels.max()) + 1
     notes: list[str] = []
@@ -161,11 +171,19 @@ def audit(
         notes += [note for covariate, units in group if (note := _confounded(covariate, units))]
     rows = _with_rates(found, scans)
     verdicts = [
-        verdict_on(cluster, rows, labels, models, classes, stability, survives, places or {})
+        verdict_on(
+            cluster, rows, labels, models, scans.people, classes, stability, survives, places or {}
+        )
         for cluster in range(n_clusters)
     ]
     order = {"suspicious": 0, "model": 1, "personal": 2, "diagnosis": 3, "none": 4}
-    verdicts.sort(key=lambda v: (order[v.finding], -v.strength, v.cluster))
+    whole = [0.0] * n_clusters  # where effects within strata are equal, those over all decide
+    for row in rows:
+        if row.counts:
+            whole[row.cluster] = max(whole[row.cluster], abs(row.test.effect_size))
+    verdicts.sort(
+        key=lambda v: (order[v.finding], -round(v.strength, 6), -whole[v.cluster], v.cluster)
+    )
     return Audit(tuple(rows), tuple(verdicts), tuple(notes))
 
 
@@ -255,7 +273,8 @@ def _with_rates(
             rates[i] = float(q[i]), float(within[i]) if i in within else None
     return [
         AuditRow(cluster, covariate, test, n, *rates[i],
-                 counts=_counts(cluster, covariate, test, rates[i], scans))
+                 counts=_counts(cluster, covariate, test, rates[i], scans),
+                 inseparable=_inseparable(covariate, test, rates[i][0]))
         for i, (cluster, covariate, test, n) in enumerate(found)
     ]  # fmt: skip
 
@@ -271,9 +290,21 @@ def _counts(
         share, ratio = covariate.least
         if own < share or not own >= ratio * others:
             return False
-        if test.effect_size < 0:
+        if (test.effect_within or 0.0) < 0:
             return False  # less relevance there than elsewhere is no reproach
-    strong = abs(test.effect_size) >= (LEAST_V if covariate.is_text else LEAST_RANK)
     if covariate.kind == EXPECTED:
-        return strong and q <= ALPHA
-    return strong and q_within is not None and q_within <= ALPHA
+        return _is_strong(covariate, test.effect_size) and q <= ALPHA
+    if q_within is None or test.effect_within is None:
+        return False
+    return _is_strong(covariate, test.effect_within) and q_within <= ALPHA
+
+
+def _is_strong(covariate: Covariate, effect: float) -> bool:
+    return abs(effect) >= (LEAST_V if covariate.is_text else LEAST_RANK)
+
+
+def _inseparable(covariate: Covariate, test: GroupTest, q: float) -> bool:
+    """Whether a cluster surely and strongly goes with what cannot be told from the class."""
+    of_interest = covariate.kind in (SUSPECT, PERSONAL) and not covariate.is_share
+    unknown = test.p_within is None
+    return of_interest and unknown and q <= ALPHA and _is_strong(covariate, test.effect_size)

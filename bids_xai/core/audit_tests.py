@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from math import comb, sqrt
 
 import numpy as np
@@ -39,6 +39,7 @@ class GroupTest:
         the group has higher values)
     p : of the group as such; p_within : within strata, None where no stratum has both members and
         others with different values
+    effect_within : as ``effect_size``, from comparisons within strata alone; None as ``p_within``
     """
 
     test: str
@@ -46,6 +47,7 @@ class GroupTest:
     effect_size: float
     p: float
     p_within: float | None
+    effect_within: float | None
 
 
 def benjamini_hochberg(p_values: npt.ArrayLike) -> Floats:
@@ -70,9 +72,8 @@ def text_test(
     n_codes = int(codes.max()) + 1
     table = np.stack([np.bincount(codes[member == side], minlength=n_codes)
                       for side in (True, False)])  # fmt: skip
-    expected = table.sum(axis=1)[:, None] * table.sum(axis=0) / table.sum()
-    chi2 = float(((table - expected) ** 2 / np.where(expected > 0, expected, 1)).sum())
-    effect = sqrt(chi2 / table.sum())
+    chi2 = _chi_squared(member, codes, np.zeros_like(codes))
+    effect = sqrt(chi2 / member.size)
     rng = np.random.default_rng(seed)
     if n_codes == 2:
         a, b, c, d = (table + 0.5).ravel()
@@ -81,9 +82,32 @@ def text_test(
     else:
         name, statistic = "chi-squared, permutations", chi2
         p = _table_p(member, codes, np.zeros_like(codes), permutations, rng) or 1.0
-    return GroupTest(
-        name, statistic, effect, p, _table_p(member, codes, strata, permutations, rng)
+    p_within = _table_p(member, codes, strata, permutations, rng)
+    free = _in_mixed_strata(member, strata)
+    effect_within = None if p_within is None else sqrt(
+        _chi_squared(member[free], codes[free], strata[free]) / free.sum()
     )  # fmt: skip
+    return GroupTest(name, statistic, effect, p, p_within, effect_within)
+
+
+def _chi_squared(member: Bools, codes: Ints, strata: Ints) -> float:
+    """χ² of the table members and others × codes, its expectations summed over strata."""
+    table, expected = np.zeros((2, codes.max() + 1)), np.zeros((2, codes.max() + 1))
+    for stratum in np.unique(strata):
+        inside = strata == stratum
+        own = np.stack([np.bincount(codes[inside & (member == side)], minlength=table.shape[1])
+                        for side in (True, False)])  # fmt: skip
+        table += own
+        expected += own.sum(axis=1)[:, None] * own.sum(axis=0) / own.sum()
+    return float(((table - expected) ** 2 / np.where(expected > 0, expected, 1)).sum())
+
+
+def _in_mixed_strata(member: Bools, strata: Ints) -> Bools:
+    """Which units (n,) are of a stratum that has members and others."""
+    _, codes = np.unique(strata, return_inverse=True)
+    share = np.bincount(codes, weights=member) / np.bincount(codes)
+    mixed: Bools = ((share > 0) & (share < 1))[codes]
+    return mixed
 
 
 def _table_p(
@@ -94,22 +118,30 @@ def _table_p(
     Members of a stratum are drawn from it without replacement, all at once as a table.
     """
     n_codes = int(codes.max()) + 1
-    seen, drawn = np.zeros(n_codes), np.zeros((permutations, n_codes))
-    expected, free = np.zeros(n_codes), False
+    seen, expected, free = np.zeros(n_codes), np.zeros(n_codes), False
+    draws: list[tuple[Ints, int]] = []
     for stratum in np.unique(strata):
         inside = strata == stratum
         counts = np.bincount(codes[inside], minlength=n_codes)
         size = int(member[inside].sum())
         free = free or bool(0 < size < inside.sum() and np.count_nonzero(counts) > 1)
         seen += np.bincount(codes[inside & member], minlength=n_codes)
-        drawn += rng.multivariate_hypergeometric(counts, size, size=permutations)
+        draws.append((counts, size))
         expected += counts * size / inside.sum()
     if not free:
         return None
     weight = 1 / np.where(expected > 0, expected, 1)
     truth = float(((seen - expected) ** 2 * weight).sum())
-    others = ((drawn - expected) ** 2 * weight).sum(axis=1)
-    return float((1 + np.count_nonzero(others >= truth - _ROUNDING)) / (1 + permutations))
+    hits, left = 0, permutations
+    while left:
+        now = min(left, max(1, _CHUNK // n_codes))
+        drawn = np.zeros((now, n_codes))
+        for counts, size in draws:
+            drawn += rng.multivariate_hypergeometric(counts, size, size=now)
+        others = ((drawn - expected) ** 2 * weight).sum(axis=1)
+        hits += int(np.count_nonzero(others >= truth - _ROUNDING))
+        left -= now
+    return (1 + hits) / (1 + permutations)
 
 
 def rank_tests(
@@ -134,13 +166,28 @@ def rank_tests(
     p = _rank_p(member, ranks, np.zeros_like(strata), permutations, rng)
     scores, free = _scores_within(member, values, strata)
     within = _rank_p(member, scores, strata, permutations, rng)
+    effects_within = _effects_within(member, values, strata)
     return [
         GroupTest(
             "Mann-Whitney, permutations", float(above[i]), float(effects[i]), float(p[i]),
-            float(within[i]) if free[i] else None,
+            float(within[i]) if free[i] else None, float(effects_within[i]) if free[i] else None,
         )
         for i in range(values.shape[1])
     ]  # fmt: skip
+
+
+def _effects_within(member: Bools, values: Floats, strata: Ints) -> Floats:
+    """Rank-biserial correlations (q,) over the pairs of a member and another of one stratum."""
+    above, pairs = np.zeros(values.shape[1]), 0
+    for stratum in np.unique(strata):
+        inside = strata == stratum
+        own = member[inside]
+        size, others = int(own.sum()), int((~own).sum())
+        sums = rankdata(values[inside], axis=0)[own].sum(axis=0)
+        above += sums - size * (size + 1) / 2
+        pairs += size * others
+    effects: Floats = 2 * above / max(pairs, 1) - 1
+    return effects
 
 
 def _scores_within(member: Bools, values: Floats, strata: Ints) -> tuple[Floats, Bools]:
@@ -183,8 +230,11 @@ def _sums(
 ) -> Iterator[Floats]:  # fmt: skip
     """Sums (m, q) of the scores of groups chosen at random, or of every possible group."""
     if every:
-        ways = combinations(range(member.size), int(member.sum()))
-        yield scores[np.array(list(ways), dtype=np.int64)].sum(axis=1)
+        size = int(member.sum())
+        ways = combinations(range(member.size), size)
+        step = max(1, _CHUNK // (size * scores.shape[1]))
+        while batch := list(islice(ways, step)):
+            yield scores[np.array(batch, dtype=np.int64)].sum(axis=1)
         return
     places = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     left = permutations

@@ -66,6 +66,14 @@ class AuditRow:
     q_within: float | None
     counts: bool
     """Whether the effect is large and sure enough to say that the cluster goes with it."""
+    inseparable: bool
+    """Whether it is, but nothing can be told within the classes (and splits)."""
+
+    @property
+    def effect(self) -> float:
+        """The effect size that a finding rests on: within strata, but for the diagnosis."""
+        within = None if self.covariate.kind == EXPECTED else self.test.effect_within
+        return self.test.effect_size if within is None else within
 
 
 @dataclass(frozen=True)
@@ -104,15 +112,17 @@ def means_of(covariate: Covariate, member: Bools, splits: Ints) -> tuple[float, 
 
 
 def verdict_on(
-    cluster: int, rows: Sequence[AuditRow], labels: Ints, splits: Ints,
+    cluster: int, rows: Sequence[AuditRow], labels: Ints, splits: Ints, people: Ints,
     classes: Sequence[str], stability: Floats | None, survives: Bools | None,
     places: Mapping[int, str],
 ) -> Verdict:  # fmt: skip
-    member = labels == cluster
-    behind = sorted(
-        (row for row in rows if row.cluster == cluster and row.counts),
-        key=lambda row: -abs(row.test.effect_size),
-    )
+    """Say what the tests of a cluster (from 0) come to.
+
+    labels, splits, people : (n,) of each heatmap, as numbers
+    """
+    member, own = labels == cluster, [row for row in rows if row.cluster == cluster]
+    noun = "heatmap" if splits.max() else "scan"  # of several models a scan may have several
+    behind = sorted((row for row in own if row.counts), key=lambda row: -abs(row.effect))
     by_kind = {kind: [row for row in behind if row.covariate.kind == kind]
                for kind in (SUSPECT, MODEL, PERSONAL, EXPECTED)}  # fmt: skip
     finding, kind = next(
@@ -123,49 +133,61 @@ def verdict_on(
     because = by_kind.get(kind, [])
     if member.all():
         text = (
-            f"All {member.size} scans form one cluster ({_composition(classes, member)}): there is"
+            f"All {member.size} {noun}s form one cluster ({_composition(classes, member)}): there "
+            "is nothing to compare."
         )
-        return Verdict(cluster, "none", 0.0, f"{text} nothing to compare.", _examples([], member))
-    text = f"{_heading(cluster, member, stability)} {_OPENING[finding]}"
+        return Verdict(cluster, "none", 0.0, text, _examples([], member, people))
+    opening = _OPENING[finding] if own else _NOT_TESTED
+    text = f"{_heading(cluster, member, stability, noun)} {opening}"
     if because:
-        text += ": " + "; ".join(_sentence(row, member, splits) for row in because[:4])
+        text += ": " + "; ".join(_sentence(row, member, splits, noun) for row in because[:4])
+    if blurred := [row for row in own if row.inseparable]:
+        text += ". It also goes with what cannot be told from the class here: " + ", ".join(
+            f"{row.covariate.words} ({_size(row)})" for row in blurred[:4]
+        )
     text += f". Classes: {_composition(classes, member)}."
     if cluster in places:
         text += f" {places[cluster]}"
     if survives is not None and not survives[cluster]:
         text += " It does not survive resampling: do not read much into it."
-    strength = max((abs(row.test.effect_size) for row in because), default=0.0)
-    return Verdict(cluster, finding, strength, text, _examples(because, member))
+    strength = max((abs(row.effect) for row in because), default=0.0)
+    return Verdict(cluster, finding, strength, text, _examples(because, member, people))
 
 
 _OPENING = {
     "suspicious": "is suspicious",
     "model": "follows the model that made the heatmaps",
     "personal": "goes with a trait of the participants beyond the diagnosis",
-    "diagnosis": "goes with the diagnosis and with nothing else that was looked at",
-    "none": "goes with nothing that was looked at",
+    "diagnosis": "goes with the diagnosis, and beyond it with nothing that could be tested",
+    "none": "goes with nothing that could be tested",
 }
+_NOT_TESTED = "was not tested: too few participants, or nothing that differs between them"
 
 
-def _heading(cluster: int, member: Bools, stability: Floats | None) -> str:
+def _heading(cluster: int, member: Bools, stability: Floats | None, noun: str) -> str:
     n = int(member.sum())
     sure = "" if stability is None else f", stability {stability[cluster]:.2f}"
-    return f"Cluster {cluster + 1} ({n} {'scan' if n == 1 else 'scans'}{sure})"
+    return f"Cluster {cluster + 1} ({n} {noun if n == 1 else f'{noun}s'}{sure})"
 
 
-def _sentence(row: AuditRow, member: Bools, splits: Ints) -> str:
+def _size(row: AuditRow) -> str:
+    name = "Cramér's V" if row.covariate.is_text else "rank-biserial r"
+    return f"{name} {row.effect:.2f}"
+
+
+def _sentence(row: AuditRow, member: Bools, splits: Ints, noun: str) -> str:
     """What stands behind a finding: ``holds 14 of the 15 scans with site B (…)``."""
     covariate, q = row.covariate, row.q if row.q_within is None else row.q_within
     sure = f"q {q:.2g}"
     if covariate.is_text:
         value, own, total = _leading(covariate, member)
-        return (f"it holds {own} of the {total} scans with {covariate.words} {value} "
-                f"(Cramér's V {row.test.effect_size:.2f}, {sure})")  # fmt: skip
+        return (f"it holds {own} of the {total} {noun}s with {covariate.words} {value} "
+                f"({_size(row)}, {sure})")  # fmt: skip
     own_mean, others = means_of(covariate, member, splits)
     if covariate.is_share:
         return f"{covariate.words} {_percent(own_mean)} (others {_percent(others)}, {sure})"
     return (f"{covariate.words} {own_mean:.3g} on average (others {others:.3g}, "
-            f"rank-biserial r {row.test.effect_size:.2f}, {sure})")  # fmt: skip
+            f"{_size(row)}, {sure})")  # fmt: skip
 
 
 def _percent(share: float) -> str:
@@ -189,17 +211,26 @@ def _composition(classes: Sequence[str], member: Bools) -> str:
     return ", ".join(f"{counts[i]} {names[i]}" for i in order)
 
 
-def _examples(because: Sequence[AuditRow], member: Bools) -> tuple[int, ...]:
-    """Members that show a finding most clearly: of the leading value, or with extreme numbers."""
+def _examples(because: Sequence[AuditRow], member: Bools, people: Ints) -> tuple[int, ...]:
+    """Members that show a finding most clearly, of different people.
+
+    Of the leading value, or with extreme numbers.
+    """
     inside = np.flatnonzero(member)
     if not because:
-        return tuple(int(i) for i in inside[:_EXAMPLES])
+        return _different(inside, people)
     row = because[0]
     if row.covariate.is_text:
         value = _leading(row.covariate, member)[0]
         key = (row.covariate.values[inside] != value).astype(np.float64)
     else:
-        sign = -1.0 if row.test.effect_size > 0 else 1.0
+        sign = -1.0 if row.effect > 0 else 1.0
         values = sign * row.covariate.values[inside].astype(np.float64)
         key = np.where(np.isfinite(values), values, np.inf)
-    return tuple(int(i) for i in inside[np.argsort(key, kind="stable")[:_EXAMPLES]])
+    return _different(inside[np.argsort(key, kind="stable")], people)
+
+
+def _different(ordered: Ints, people: Ints) -> tuple[int, ...]:
+    """The first few whose people differ."""
+    _, first = np.unique(people[ordered], return_index=True)
+    return tuple(int(i) for i in ordered[np.sort(first)[:_EXAMPLES]])

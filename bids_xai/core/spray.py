@@ -15,7 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from bids_xai.core.spray_embedding import FEWEST, picture, wanted_neighbours
+from bids_xai.core.spray_embedding import (
+    FEWEST,
+    check_embedding,
+    picture,
+    wanted_neighbours,
+)
 from bids_xai.core.spray_features import feature_row
 from bids_xai.core.spray_graph import (
     Floats,
@@ -49,7 +54,7 @@ APPROXIMATE_FROM = 20_000
 
 LEAST_RECALL = 0.95
 
-_SAME = 1e-12  # of the largest squared distance: nearer maps are copies
+_GLANCE = 1024  # voxels that are compared first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,7 @@ def spray(
     Raises ``BadDataError`` for no or undefined maps, ``UsageError`` for impossible numbers.
     """
     n = _check(features, n_neighbors, max_clusters, n_clusters)
+    check_embedding(embedding)
     if kind != "plain":
         features = np.stack([feature_row(row, kind) for row in features])
     used = min(n_neighbors, n)
@@ -133,7 +139,9 @@ def spray(
         n_components=spectrum.n_components,
         neighbours=neighbours,
         n_neighbors=used,
-        notes=_notes(n, n_neighbors, chosen, max_clusters, spectrum, neighbours),
+        notes=_notes(
+            n, n_neighbors, chosen, max_clusters, spectrum, neighbours, copies(features, neighbours)
+        ),
     )  # fmt: skip
 
 
@@ -144,6 +152,18 @@ def find_neighbours(
     if len(features) < approximate_from:
         return exact_neighbours(features, count, memory_mb=memory_mb)
     return approximate_neighbours(features, count, memory_mb=memory_mb, seed=seed)
+
+
+def copies(features: Maps, neighbours: Neighbours) -> int:
+    """How many maps (n, p) are equal to their nearest, voxel by voxel."""
+    if neighbours.indices.shape[1] < 2:
+        return 0
+    nearest = neighbours.indices[:, 1]
+    alike = [
+        row for row, other in enumerate(nearest)
+        if np.array_equal(features[row, :_GLANCE], features[other, :_GLANCE])
+    ]  # fmt: skip
+    return sum(np.array_equal(features[row], features[nearest[row]]) for row in alike)
 
 
 def _check(features: Maps, n_neighbors: int, max_clusters: int, n_clusters: int | None) -> int:
@@ -170,6 +190,7 @@ def _notes(
     max_clusters: int,
     spectrum: Spectrum,
     neighbours: Neighbours,
+    n_copies: int,
 ) -> tuple[str, ...]:
     notes = []
     if n < n_neighbors:
@@ -188,10 +209,8 @@ def _notes(
         )
     if spectrum.n_components > chosen > 1:
         notes.append(f"with {chosen} clusters some clusters hold several unconnected parts")
-    nearest = neighbours.squared[:, 1:2]
-    copies = int(np.count_nonzero(nearest <= _SAME * neighbours.squared.max()))
-    if copies:
-        notes.append(f"{copies} maps have an exact copy among the others")
+    if n_copies:
+        notes.append(f"{n_copies} maps have an exact copy among the others")
     if n < FEWEST:
         notes.append(f"only {n} maps: the picture shows eigenvectors, not t-SNE")
     if neighbours.recall is not None:

@@ -35,6 +35,16 @@ def wanted_neighbours(n: int, n_neighbors: int) -> int:
     return min(n, max(2 * n_neighbors, int(3 * PERPLEXITY) + 2))
 
 
+def check_embedding(kind: str) -> None:
+    """Raise ``UsageError`` for another kind of picture, and for UMAP where it is not installed."""
+    if kind not in EMBEDDINGS:
+        raise UsageError(f"no embedding '{kind}'", fix=f"choose one of {', '.join(EMBEDDINGS)}")
+    if kind == "umap" and find_spec("umap") is None:
+        raise UsageError(
+            "UMAP is not installed", fix="pip install 'bids_xai[umap]', or use embedding = \"tsne\""
+        )
+
+
 def picture(
     kind: str, affinity: Any, vectors: Floats, neighbours: Neighbours, *, k: int, seed: int
 ) -> Floats:
@@ -42,17 +52,12 @@ def picture(
 
     kind : ``tsne`` or ``umap``; affinity : sparse (n, n); vectors : (n, m) of the Laplacian
     k : neighbours of the graph
-    Raises ``UsageError`` for another kind, and for UMAP where it is not installed.
+    Raises what :func:`check_embedding` raises.
     """
+    check_embedding(kind)
     n = affinity.shape[0]
     start = np.zeros((n, 2))
     start[:, : max(0, min(vectors.shape[1] - 1, 2))] = vectors[:, 1:3]
-    if kind not in EMBEDDINGS:
-        raise UsageError(f"no embedding '{kind}'", fix=f"choose one of {', '.join(EMBEDDINGS)}")
-    if kind == "umap" and find_spec("umap") is None:
-        raise UsageError(
-            "UMAP is not installed", fix="pip install 'bids_xai[umap]', or use embedding = \"tsne\""
-        )
     if n < FEWEST:
         return start
     return _umap(start, neighbours, k, seed) if kind == "umap" else _tsne(

@@ -52,8 +52,15 @@ def feature_row(values: Row, kind: str) -> Row:
     """Return the features (p,) of one map (p,).
 
     kind : a key of :data:`FEATURES`
-    Raises ``UsageError`` for another, ``BadDataError`` for a map that sums to nothing.
+    float16 becomes float32, which has room for the sum of a map.
+    Raises ``UsageError`` for another, ``BadDataError`` for a map that is not finite or sums to
+    nothing.
     """
     if kind not in FEATURES:
         raise UsageError(f"no features '{kind}'", fix=f"choose one of {', '.join(FEATURES)}")
-    return FEATURES[kind](values)
+    if not np.isfinite(values).all():
+        raise BadDataError(
+            "a map to cluster must be finite, and one is not",
+            fix="look for NaN and infinite values in the maps",
+        )
+    return FEATURES[kind](values.astype(np.float32) if values.dtype == np.float16 else values)

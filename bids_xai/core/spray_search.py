@@ -66,7 +66,7 @@ def approximate_neighbours(
         found = _by_library(small, wanted, seed)
     else:
         found = exact_neighbours(small, wanted, memory_mb=memory_mb).indices
-    nearest = _in_true_order(centred, found, count)
+    nearest = _in_true_order(centred, found, count, memory_mb)
     return Neighbours(*nearest, recall=_recall(centred, nearest[0], memory_mb, seed))
 
 
@@ -103,22 +103,31 @@ def _by_library(small: Maps, count: int, seed: int) -> Ints:
     return np.where(found < 0, itself[:, None], found)  # -1: none was found
 
 
-def _in_true_order(centred: Centred, found: Ints, count: int) -> tuple[Ints, npt.NDArray[Any]]:
+def _in_true_order(
+    centred: Centred, found: Ints, count: int, memory_mb: float
+) -> tuple[Ints, npt.NDArray[Any]]:
     """The nearest ``count`` of each map's candidates (n, m) by true distance, and its square."""
-    n = len(found)
+    n, width = len(found), max(256, int(memory_mb * 2**20 / 16 / found.shape[1]))
     indices, squared = np.zeros((n, count), np.int64), np.zeros((n, count))
     for row in range(n):
         others = np.unique(found[row])
-        difference = centred.maps[others].astype(np.float32) - centred.maps[row]
-        distances = np.einsum("ij,ij->i", difference, difference, dtype=np.float32)
-        distances = distances.astype(np.float64)
-        distances[others == row] = -1.0
         if len(others) < count:  # the library found the same map twice
             others = np.append(others, np.setdiff1d(np.arange(n), others)[: count - len(others)])
-            distances = np.append(distances, np.full(len(others) - len(distances), np.inf))
+        distances = _distances_to(centred.maps, row, others, width)
+        distances[others == row] = -1.0
         nearest = smallest_columns(distances[None], count)[0]
         indices[row], squared[row] = others[nearest], np.maximum(distances[nearest], 0.0)
     return indices, squared
+
+
+def _distances_to(maps: Maps, row: int, others: Ints, width: int) -> npt.NDArray[Any]:
+    """Squared distances (m,) of one map to others, ``width`` voxels at a time."""
+    distances = np.zeros(len(others))
+    for start in range(0, maps.shape[1], width):
+        part = slice(start, start + width)
+        difference = maps[others, part].astype(np.float32) - maps[row, part]
+        distances += np.einsum("ij,ij->i", difference, difference, dtype=np.float32)
+    return distances
 
 
 def _recall(centred: Centred, indices: Ints, memory_mb: float, seed: int) -> float:

@@ -31,6 +31,7 @@ from bids_xai.bids.stamps import (
 )
 from bids_xai.core.audit import LEAST_SHARE, Audit, Covariate, audit
 from bids_xai.core.progress import Progress
+from bids_xai.core.spray_embedding import check_embedding
 from bids_xai.errors import BadDataError
 from bids_xai.figures.cluster_tiles import MOST_TILES, TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
@@ -97,6 +98,7 @@ def run(context: GroupContext) -> list[Path]:
 
     Nothing is done where heatmaps, covariates and options are those of the last run.
     """
+    check_embedding(context.study.spray.embedding)
     everything = _heatmaps(context)
     scans = list({s.name: s for maps in everything for s in maps.scans}.values())
     folder = context.folder / "spray"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,10 @@ _TECHNICAL = {
     "station", "software", "field", "protocol", "device", "serial", "batch", "date",
     "institution", "voxel", "resolution", "sequence", "snr", "motion", "run", "acq", "acquisition",
     "model", "magnet", "tesla", "tr", "te", "bandwidth", "channel", "channels", "slice", "slices",
+    "dataset", "cohort", "study", "hospital", "clinic", "location", "machine", "mri", "mr",
 }  # fmt: skip
+_BEGIN, _END = ("site", "scanner", "hospital", "vendor"), ("scanner", "fieldstrength")
+_OF_A_PERSON_STILL = {"birth", "visual"}  # birth date, visual field
 _NAMES = {"site", "center", "centre", "scanner", "serial", "device", "station", "batch", "id"}
 _OF_THE_PERSON = {"BrainMedian", "BrainMedianR2star", "LesionVolumeMl", "LesionVoxelsFilled"}
 _FEWEST_NUMBERS = 7  # different values, below which numbers count as names of groups
@@ -51,12 +54,19 @@ class Column:
 
 
 def study_columns(context: GroupContext, scans: Sequence[Scan]) -> list[Column]:
-    """Return what tables, sidecars and quality figures say of the scans."""
-    return [
-        *_people_columns(context, scans),
-        *_sidecar_columns(context, scans),
+    """Return what tables, sidecars and quality figures say of the scans, each by its own name."""
+    people = _people_columns(context, scans)
+    found = [
+        *(column for column in _sidecar_columns(context, scans) if any(column.values.values())),
         *_quality_columns(context, scans),
     ]
+    taken = {"scan", *(column.name for column in found)}
+    return [_renamed(column, taken) for column in people] + found
+
+
+def _renamed(column: Column, taken: Container[str]) -> Column:
+    """A column of the tables of people, not to be mistaken for one of another source."""
+    return replace(column, name=f"table_{column.name}") if column.name in taken else column
 
 
 def covariate_files(context: GroupContext, scans: Sequence[Scan]) -> list[Path]:
@@ -90,8 +100,17 @@ def _people_columns(context: GroupContext, scans: Sequence[Scan]) -> list[Column
 
 
 def _kind(name: str) -> str:
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    return SUSPECT if _TECHNICAL & set(words) else PERSONAL
+    words = _words(name)
+    if words & _OF_A_PERSON_STILL:
+        return PERSONAL
+    joined = any(word.startswith(_BEGIN) or word.endswith(_END) for word in words)
+    return SUSPECT if joined or _TECHNICAL & words else PERSONAL
+
+
+def _words(name: str) -> set[str]:
+    """``MRScanner_id`` → mr, scanner, id."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return set(re.findall(r"[a-z]+", parted.lower()))
 
 
 def _sidecar_columns(context: GroupContext, scans: Sequence[Scan]) -> list[Column]:
@@ -210,8 +229,7 @@ def typed(name: str, texts: Sequence[str]) -> Any:
     """
     clean = ["" if text.strip().lower() in _MISSING else text.strip() for text in texts]
     known = [text for text in clean if text]
-    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
-    if len(set(known)) < _FEWEST_NUMBERS or words & _NAMES:
+    if len(set(known)) < _FEWEST_NUMBERS or _words(name) & _NAMES:
         return _texts(clean)
     for convert in (float, _days):
         try:

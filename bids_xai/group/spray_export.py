@@ -95,7 +95,7 @@ def write_project(
         "attribution.h5": {
             "index": np.arange(len(labels), dtype=np.uint32),
             "attribution": _Rows(
-                (n, 1, height, width), np.float32, lambda line: heatmaps[line][None]
+                (n, 3, height, width), np.float32, lambda line: _first_of_three(heatmaps[line])
             ),
             "label": labels,
             "prediction": _predictions(analysis, classes),
@@ -129,6 +129,14 @@ def write_project(
         # JSON is YAML, too
         write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
     ]
+
+
+def _first_of_three(heatmap: Slices) -> Slices:
+    """A heatmap (h, w) as the sum of three channels: not all of ViRelAy's colours draw a single
+    one."""
+    channels = np.zeros((3, *heatmap.shape), np.float32)
+    channels[0] = heatmap
+    return channels
 
 
 def _write_hdf5(

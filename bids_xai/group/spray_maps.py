@@ -47,11 +47,7 @@ class Stack:
 
         Raises ``BadDataError`` for another shape, and where float16 has no room for a map.
         """
-        if volume.data.shape != self.shape:
-            raise BadDataError(
-                f"a map of the shape {volume.data.shape} among maps of {self.shape}",
-                fix="run --steps explain again",
-            )
+        _same_shape(volume, self.shape)
         values = feature_row(volume.data[self.inside].astype(np.float32), features)
         size = float(np.abs(values).mean(dtype=np.float64))
         if self.maps.dtype != np.float16:
@@ -97,9 +93,12 @@ def build_stack(
     for a map without the features that are asked for, and for maps too different for float16.
     """
     stack: Stack | None = None
+    shape: tuple[int, ...] | None = None
     watch = Progress("maps", len(read))
     for row, one in enumerate(read):
         volume = one()
+        with naming(files[row]) if files else nullcontext():
+            shape = _same_shape(volume, shape)
         if each is not None:
             each(row, volume)
         if inside is None:
@@ -113,6 +112,16 @@ def build_stack(
     if stack is None:
         raise ValueError("no maps")
     return stack
+
+
+def _same_shape(volume: Volume, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of a map; raises ``BadDataError`` where it is not that of those before."""
+    if shape is not None and volume.data.shape != shape:
+        raise BadDataError(
+            f"a map of the shape {volume.data.shape} among maps of {shape}",
+            fix="run --steps explain again",
+        )
+    return volume.data.shape
 
 
 def _allocate(file: Path, n: int, first: Volume, inside: Bools, precision: str) -> Stack:

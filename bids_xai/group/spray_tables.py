@@ -74,10 +74,11 @@ CONFOUND_COLUMNS = {
     "p": "p value, two-sided",
     "q": "False-discovery rate (Benjamini-Hochberg) among the tests of the analysis; class, "
     "outcome and probability apart",
-    "n": "Units tested: participants, or scans where a text differs between scans of a participant",
+    "n": "Units tested: participants; one whose text differs between scans once for each value",
     "p_within": "p value within classes and splits: beyond diagnosis and model; n/a where nothing "
     "can vary",
     "q_within": "Its false-discovery rate",
+    "effect_within": "Effect size within classes and splits: what counts, but for the diagnosis",
     "kind": "expected (diagnosis), suspect, personal or model (split)",
     "counts": "Whether the cluster goes with the covariate: sure, strong, beyond the diagnosis",
 }

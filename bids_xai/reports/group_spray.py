@@ -236,7 +236,8 @@ def _confounds(folder: Path) -> list[Block]:
     order = sorted(rows, key=lambda row: (row["counts"] != "true", float(row["p"])))
     lines = tuple(
         (f"Cluster {row['cluster']}", row["covariate"], row["test"],
-         number(value_of(row["effect_size"]), 2), number(value_of(row["p"]), 2),
+         number(value_of(row["effect_size"]), 2), number(value_of(row["effect_within"]), 2),
+         number(value_of(row["p"]), 2),
          number(value_of(row["q"]), 2), number(value_of(row["q_within"]), 2), row["n"],
          "yes" if row["counts"] == "true" else "no")
         for row in order[:_MOST_TESTS]
@@ -246,10 +247,13 @@ def _confounds(folder: Path) -> list[Block]:
     )
     caption = (
         f"Clusters and covariates, {shown}. Effect: Cramér's V, or rank-biserial correlation. "
-        "q: false-discovery rate; within: of what is beyond diagnosis and split (n/a: the "
+        "q: false-discovery rate; within: what is beyond diagnosis and split (n/a: the "
         "cluster is one class or one split)."
     )
-    header = ("Cluster", "Covariate", "Test", "Effect", "p", "q", "q within", "n", "Counts")
+    header = (
+        "Cluster", "Covariate", "Test", "Effect", "Effect within", "p", "q", "q within", "n",
+        "Counts",
+    )  # fmt: skip
     return [Table(caption, header, lines)]
 
 

@@ -63,6 +63,8 @@ class _Shown:
                 f"{name}: the first {MOST_POINTS} of {len(points)} heatmaps are shown."
             )
         sheet = self._sheet(name, folder)
+        if sheet is not None and sheet["tiles"] < min(len(points), MOST_POINTS):
+            self.notes.append(f"{name}: the first {sheet['tiles']} heatmaps have a picture.")
         self.analyses.append({"name": name, "points": points[:MOST_POINTS], "sheet": sheet})
 
     def _sheet(self, name: str, folder: Path) -> dict[str, Any] | None:

@@ -144,7 +144,7 @@ KINDS: Mapping[str, Kind] = {
     "confounds.tsv": Kind(
         "spray",
         (
-            *("cluster", "covariate", "test", "effect_size"),
+            *("cluster", "covariate", "test", "effect_size", "effect_within"),
             *("p", "q", "q_within", "n", "counts"),
         ),
     ),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bids_xai.core import audit_tests
 from bids_xai.core.audit_tests import benjamini_hochberg, rank_tests, text_test
 
 
@@ -97,6 +98,66 @@ def test_within_strata_the_diagnosis_is_no_news() -> None:
     beyond = rank_tests(member, (member + 0.3 * rng.normal(size=80))[:, None], strata)[0]
     assert beyond.p_within is not None
     assert beyond.p_within < 1e-3
+
+
+def test_effects_within_strata_are_those_of_comparisons_within_them() -> None:
+    """By hand, pair by pair; and with one stratum the plain effect."""
+    rng = np.random.default_rng(5)
+    strata, member = rng.integers(3, size=50), rng.random(50) < 0.4
+    values = rng.normal(size=50) + 3 * strata + member
+    pairs = [
+        np.sign(values[i] - values[j])
+        for i in range(50) for j in range(50)
+        if member[i] and not member[j] and strata[i] == strata[j]
+    ]  # fmt: skip
+    found = rank_tests(member, values[:, None], strata, permutations=99)[0]
+    assert found.effect_within == pytest.approx(np.mean(pairs))
+    plain = rank_tests(member, values[:, None], _none(50), permutations=99)[0]
+    assert plain.effect_within == pytest.approx(plain.effect_size)
+    codes = rng.integers(3, size=50)
+    table = text_test(member, codes, _none(50), permutations=99)
+    assert table.effect_within == pytest.approx(table.effect_size)
+
+
+def test_what_the_strata_explain_is_no_effect_within_them() -> None:
+    strata = np.repeat([0, 1], 400)
+    rng = np.random.default_rng(6)
+    member = rng.random(800) < np.where(strata == 1, 0.9, 0.1)
+    values = (3.0 * strata + rng.normal(size=800))[:, None]
+    ranks = rank_tests(member, values, strata, permutations=99)[0]
+    assert ranks.effect_size > 0.7
+    assert abs(ranks.effect_within or 0) < 0.15
+    codes = (rng.random(800) < np.where(strata == 1, 0.9, 0.1)).astype(np.int64)
+    table = text_test(member, codes, strata, permutations=99)
+    assert table.effect_size > 0.5
+    assert (table.effect_within or 1) < 0.15
+    # the diagnosis hides an effect of the other sign
+    hidden = (np.where(member, -1.5, 1.5) + 2.4 * strata + rng.normal(size=800))[:, None]
+    ranks = rank_tests(member, hidden, strata, permutations=99)[0]
+    assert abs(ranks.effect_size) < 0.45
+    assert (ranks.effect_within or 0) < -0.9
+
+
+def test_a_stratum_of_members_alone_says_nothing() -> None:
+    strata = np.array([0] * 10 + [1] * 10)
+    member = np.array([True] * 10 + [True, False] * 5)
+    codes = np.array([0] * 10 + [0, 1] * 5)
+    found = text_test(member, codes, strata, permutations=99)
+    assert found.effect_within == pytest.approx(1.0)
+    values = codes.astype(np.float64)[:, None]
+    assert rank_tests(member, values, strata, permutations=99)[0].effect_within == -1.0
+
+
+def test_many_codes_and_ways_are_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal p of all ways in parts; p of tables by lot agrees."""
+    rng = np.random.default_rng(7)
+    member, values = np.arange(12) < 5, rng.normal(size=(12, 2))
+    codes = rng.integers(4, size=12)
+    whole = [t.p for t in rank_tests(member, values, _none(12))]
+    table = text_test(member, codes, _none(12)).p
+    monkeypatch.setattr(audit_tests, "_CHUNK", 50)
+    assert [t.p for t in rank_tests(member, values, _none(12))] == whole
+    assert text_test(member, codes, _none(12)).p == pytest.approx(table, abs=0.02)
 
 
 def test_perfect_alignment_leaves_nothing_to_test() -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import kneighbors_graph
 
 from bids_xai.core.spray import (
+    copies,
     neighbour_affinity,
     normalised_laplacian,
     spray,
@@ -290,6 +291,42 @@ def test_other_features_of_a_map() -> None:
         spray(scaled, kind="top")
     with pytest.raises(BadDataError, match="divided by its sum"):
         feature_row(np.array([1.0, -1.0]), "sum-normalised")
+
+
+def test_features_refuse_what_is_not_finite_and_have_room_for_sums() -> None:
+    maps = _planted((12, 12), 9.0)[0]
+    maps[3, 1] = np.nan
+    for kind in ("plain", "top-0.4", "sum-normalised"):
+        with pytest.raises(BadDataError, match="finite"):
+            spray(maps, kind=kind)
+    large = np.full(2000, 100, np.float16)  # the sum is beyond float16
+    np.testing.assert_allclose(feature_row(large, "sum-normalised"), 1 / 2000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_copies_are_counted_and_nothing_else(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2100, 40)).astype(dtype)  # beyond 2,000: products in float32
+    maps[7] *= 1e6  # far from all others
+    copied = rng.choice(np.arange(100, 2100), 10, replace=False)
+    maps[:5], maps[20:25] = maps[copied[:5]], maps[copied[5:]]
+    found = exact_neighbours(maps, 6)
+    assert copies(maps, found) == 20
+    assert copies(maps[:1], exact_neighbours(maps[:1], 6)) == 0
+    wide = np.zeros((30, 3000), dtype)  # alike at a glance
+    wide[np.arange(30), 2000 + np.arange(30)] = 1
+    wide[4] = wide[9]
+    assert copies(wide, exact_neighbours(wide, 4)) == 2
+
+
+def test_umap_keeps_groups_together() -> None:
+    pytest.importorskip("umap", reason="needs umap-learn: pip install 'bids_xai[umap]'")
+    features, truth = _planted((30, 30), 12.0)
+    points = spray(features, embedding="umap").embedding
+    assert points.shape == (60, 2)
+    middles = [points[truth == group].mean(axis=0) for group in (0, 1)]
+    own = np.array([np.linalg.norm(points - middle, axis=1) for middle in middles])
+    assert (own.argmin(axis=0) == truth).all()
 
 
 def test_unknown_and_missing_embeddings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

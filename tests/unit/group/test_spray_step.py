@@ -367,9 +367,34 @@ def test_a_project_for_virelay(study: GroupContext) -> None:
         assert file["all/embedding/spectral"].attrs["eigenvalue"].shape == (10,)
     with h5py.File(folder / "attribution.h5") as file:
         shape = file["attribution"].shape
-        assert shape == (N, 1, 14, 12 + 12 + 14)
+        assert shape == (N, 3, 14, 12 + 12 + 14)
+        assert not file["attribution"][:, 1:].any()
         np.testing.assert_allclose(file["prediction"][:].sum(axis=1), 1)
         assert list(file["label"][:4]) == [0, 1, 0, 1]
     with h5py.File(folder / "input.h5") as file:
         assert file["data"].shape == (N, 3, *shape[2:])
         assert file["data"].dtype == np.uint8
+
+
+def test_virelay_itself_opens_the_project(study: GroupContext) -> None:
+    model = pytest.importorskip("virelay.model", reason="needs virelay: pip install virelay")
+    settings = dataclasses.replace(study.study.spray, virelay=True, inputs=False)
+    step.run(dataclasses.replace(study, study=dataclasses.replace(study.study, spray=settings)))
+    folder = study.folder / "spray" / "A_T1w"
+    project = model.Project(str(folder / "virelay" / "project.yaml"))
+    try:
+        (method,) = project.get_analysis_methods()
+        (category,) = project.get_analysis_categories(method)
+        (clustering,) = project.get_analysis_clustering_names(method)
+        assert set(project.get_analysis_embedding_names(method)) == {"spectral", "tsne"}
+        found = project.get_analysis(method, category.name, clustering, "tsne")
+        assert found.embedding.shape == (N, 2)
+        clusters = [row["cluster"] for row in rows(folder / "clusters.tsv")]
+        assert [str(label + 1) for label in found.clustering] == clusters
+        attribution = project.get_attribution(0)
+        assert attribution.labels[0].name == "NC"
+        for colours in ("gray-red", "black-fire-red"):
+            assert attribution.render_heatmap(colours).shape[:2] == attribution.data.shape[:2]
+        assert project.get_sample(1).labels[0].name == "AD"
+    finally:
+        project.close()

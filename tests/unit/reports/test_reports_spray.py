@@ -64,10 +64,11 @@ def test_a_table_without_its_columns_is_named(study: Study) -> None:
 
 def test_the_tests_that_count_come_first(study: Study) -> None:
     folder = study.folder / "spray" / "A_T1w"
-    header = ["cluster", "covariate", "test", "effect_size", "p", "q", "q_within", "n", "counts"]
-    lines = [[1, f"c{i}", "Fisher exact", 0.1, 0.5 - i / 100, 0.9, "n/a", 30, "false"]
+    header = ["cluster", "covariate", "test", "effect_size", "effect_within", "p", "q", "q_within",
+              "n", "counts"]  # fmt: skip
+    lines = [[1, f"c{i}", "Fisher exact", 0.1, "n/a", 0.5 - i / 100, 0.9, "n/a", 30, "false"]
              for i in range(20)]  # fmt: skip
-    lines.append([2, "site", "Fisher exact", 0.9, 0.6, 0.001, 0.002, 30, "true"])
+    lines.append([2, "site", "Fisher exact", 0.9, 0.8, 0.6, 0.001, 0.002, 30, "true"])
     text = "\n".join("\t".join(map(str, line)) for line in [header, *lines])
     (folder / "confounds.tsv").write_text(text)
     (table,) = group_spray._confounds(folder)
@@ -102,6 +103,15 @@ def test_pictures_are_bounded(study: Study, monkeypatch: pytest.MonkeyPatch) -> 
     assert sheet["tiles"] == 4
     monkeypatch.setattr(spray_explorer, "MOST_BYTES", 999)
     assert data_of(explorer(study, {"C": folder})[0])["analyses"][0]["sheet"] is None
+
+
+def test_heatmaps_without_a_picture_are_told(study: Study) -> None:
+    folder = study.folder / "spray" / "C_template"
+    write_bytes(folder / "mosaics.png", b"x")
+    study.description["spray"] = {"C_template": {"tile": {"height": 2, "width": 3, "tiles": 4}}}
+    assert "C: the first 4 heatmaps have a picture." in explorer(study, {"C": folder})[0].text
+    study.description["spray"]["C_template"]["tile"]["tiles"] = 24
+    assert "have a picture" not in explorer(study, {"C": folder})[0].text
 
 
 def test_a_tile_shows_where_relevance_lies() -> None:
