@@ -17,7 +17,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 
 from bids_xai.figures.style import GREY, Bools, Floats, blank
 
@@ -303,13 +302,8 @@ def _draw_slice(
 def _letters(axes: Axes, scene: Scene, plane: str, index: int, box: Box) -> None:
     left, right, bottom, top = box
     sides = ("A", "P") if plane == "sagittal" else ("R", "L")
-    dark = [withStroke(linewidth=3.0, foreground="black")]
-    style: dict[str, Any] = {
-        "color": "white",
-        "fontsize": 9,
-        "fontweight": "bold",
-        "path_effects": dark,
-    }
+    ground = {"facecolor": "black", "edgecolor": "none", "alpha": 0.75, "pad": 1.0}  # over noise
+    style: dict[str, Any] = {"color": "white", "fontsize": 9, "fontweight": "bold", "bbox": ground}
     axes.text(left + 0.04, top - 0.04, sides[0], ha="left", va="top", **style)
     axes.text(right - 0.04, top - 0.04, sides[1], ha="right", va="top", **style)
     if scene.origin_mm:
