@@ -98,6 +98,7 @@ def spray(
     embedding: str = "tsne",
     memory_mb: float = MEMORY_MB,
     approximate_from: int = APPROXIMATE_FROM,
+    device: str = "cpu",
 ) -> SprayResult:
     """Cluster maps.
 
@@ -111,6 +112,7 @@ def spray(
     embedding : ``tsne``, or ``umap`` where that is installed
     memory_mb : bound of the working memory of the search, beside the maps
     approximate_from : from so many maps on the search is approximate, its recall is measured
+    device : ``cpu``, or of torch (``cuda``) for the distances between maps
     Raises ``BadDataError`` for no or undefined maps, ``UsageError`` for impossible numbers.
     """
     n = _check(features, n_neighbors, max_clusters, n_clusters)
@@ -119,7 +121,7 @@ def spray(
         features = np.stack([feature_row(row, kind) for row in features])
     used = min(n_neighbors, n)
     neighbours = find_neighbours(
-        features, wanted_neighbours(n, used), memory_mb, approximate_from, seed
+        features, wanted_neighbours(n, used), memory_mb, approximate_from, seed, device
     )
     affinity = graph_affinity(neighbours.indices[:, :used])
     spectrum = smallest_eigenpairs(affinity, max(max_clusters + 1, n_clusters or 1, 3))
@@ -146,12 +148,17 @@ def spray(
 
 
 def find_neighbours(
-    features: Maps, count: int, memory_mb: float, approximate_from: int, seed: int
+    features: Maps,
+    count: int,
+    memory_mb: float,
+    approximate_from: int,
+    seed: int,
+    device: str = "cpu",
 ) -> Neighbours:
     """The nearest maps of every map, exactly or, from ``approximate_from`` maps on, nearly."""
     if len(features) < approximate_from:
-        return exact_neighbours(features, count, memory_mb=memory_mb)
-    return approximate_neighbours(features, count, memory_mb=memory_mb, seed=seed)
+        return exact_neighbours(features, count, memory_mb=memory_mb, device=device)
+    return approximate_neighbours(features, count, memory_mb=memory_mb, seed=seed, device=device)
 
 
 def copies(features: Maps, neighbours: Neighbours) -> int:

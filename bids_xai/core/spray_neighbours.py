@@ -59,14 +59,18 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Centred:
-    """Maps (n, p), their mean (p,), and the squared norms (n,) of maps less their mean."""
+    """Maps (n, p), their mean (p,), and the squared norms (n,) of maps less their mean.
+
+    device : where matrix products are taken: ``cpu`` by numpy, any other name by torch
+    """
 
     maps: Maps
     mean: Floats
     squares: Floats
+    device: str = "cpu"
 
     @classmethod
-    def of(cls, maps: Maps, blocks: Blocks) -> Centred:
+    def of(cls, maps: Maps, blocks: Blocks, device: str = "cpu") -> Centred:
         """Two passes over the maps, block by block.
 
         Raises ``BadDataError`` for maps that are not finite.
@@ -86,7 +90,7 @@ class Centred:
             for rows in _slices(n, blocks.rows):
                 part = maps[rows, columns].astype(np.float64) - mean[columns]
                 squares[rows] += np.einsum("ij,ij->i", part, part)
-        return cls(maps, mean, squares)
+        return cls(maps, mean, squares, device)
 
     def distances(self, rows: slice | Ints, others: slice | Ints, width: int) -> Floats:
         """Squared distances of some maps to others, by products of ``width`` voxels at a time."""
@@ -97,11 +101,24 @@ class Centred:
             mean: Any = self.mean[columns].astype(dtype)
             left = self.maps[rows, columns].astype(dtype) - mean
             right = left if same else self.maps[others, columns].astype(dtype) - mean
-            products += left @ right.T
+            products += _product(left, right, self.device)
         products *= -2
         products += self.squares[rows][:, None]
         products += self.squares[others][None, :]
         return np.maximum(products, 0.0, out=products)
+
+
+def _product(left: Maps, right: Maps, device: str) -> Maps:
+    """``left @ right.T`` (a, b); on a GPU in full precision."""
+    if device == "cpu":
+        product: Maps = left @ right.T
+        return product
+    import torch
+
+    ours = torch.from_numpy(np.ascontiguousarray(left)).to(device)
+    others = ours if right is left else torch.from_numpy(np.ascontiguousarray(right)).to(device)
+    found: Maps = (ours @ others.T).cpu().numpy()
+    return found
 
 
 def squared_distances(features: Maps, block: int = 65536) -> Floats:
@@ -117,17 +134,20 @@ def squared_distances(features: Maps, block: int = 65536) -> Floats:
     return distances
 
 
-def exact_neighbours(features: Maps, count: int, *, memory_mb: float = MEMORY_MB) -> Neighbours:
+def exact_neighbours(
+    features: Maps, count: int, *, memory_mb: float = MEMORY_MB, device: str = "cpu"
+) -> Neighbours:
     """The ``count`` nearest maps of every map, itself included; ties in the order of the rows.
 
     features : (n, p) float16, float32 or float64; may be memory-mapped, is read in blocks
     memory_mb : bound of the working memory
+    device : ``cpu``, or of torch (``cuda``) for the matrix products
     Raises ``BadDataError`` for maps that are not finite.
     """
     n = len(features)
     count = min(count, n)
     blocks = Blocks.within(memory_mb, n)
-    centred = Centred.of(features, blocks)
+    centred = Centred.of(features, blocks, device)
     best = _Best.empty(n, count)
     for first in _slices(n, blocks.rows):
         for second in _slices(n, blocks.rows):

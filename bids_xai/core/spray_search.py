@@ -47,6 +47,7 @@ def approximate_neighbours(
     library_from: int = LIBRARY_FROM,
     memory_mb: float = MEMORY_MB,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Neighbours:
     """The ``count`` nearest maps of every map, itself included, nearly all of them the true ones.
 
@@ -55,17 +56,18 @@ def approximate_neighbours(
     candidates : so many times ``count`` are put in order by their true distance
     library_from : see :data:`LIBRARY_FROM`
     memory_mb : bound of the working memory, beside the projections (n · dimensions · 4 bytes)
+    device : as of :func:`exact_neighbours`
     Raises ``BadDataError`` for maps that are not finite.
     """
     n, p = features.shape
     count = min(count, n)
-    centred = Centred.of(features, Blocks.within(memory_mb, n))
+    centred = Centred.of(features, Blocks.within(memory_mb, n), device)
     small = features if p <= dimensions else project(features, dimensions, memory_mb, seed)
     wanted = min(n, candidates * count)
     if n >= library_from and find_spec(LIBRARY) is not None:
         found = _by_library(small, wanted, seed)
     else:
-        found = exact_neighbours(small, wanted, memory_mb=memory_mb).indices
+        found = exact_neighbours(small, wanted, memory_mb=memory_mb, device=device).indices
     nearest = _in_true_order(centred, found, count, memory_mb)
     return Neighbours(*nearest, recall=_recall(centred, nearest[0], memory_mb, seed))
 

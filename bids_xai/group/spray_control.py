@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.bids.images import Volume
+from bids_xai.core.device import choose_device
 from bids_xai.core.spray import SprayResult, spray
 from bids_xai.core.spray_stability import Stability, stability
 from bids_xai.group.context import GroupContext, Scan
@@ -26,7 +27,7 @@ def clustered(context: GroupContext, stack: Stack) -> tuple[SprayResult, Stabili
     result = spray(
         stack.maps, settings.neighbours, seed, max_clusters=settings.max_clusters,
         embedding=settings.embedding, memory_mb=settings.memory_mb,
-        approximate_from=settings.approximate_from,
+        approximate_from=settings.approximate_from, device=choose_device(context.settings.device),
     )  # fmt: skip
     sure = stability(
         result, max_clusters=settings.max_clusters, seed=seed, bootstraps=settings.bootstraps

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csr_array
 from sklearn.cluster import SpectralClustering
 from sklearn.datasets import make_moons
@@ -317,6 +318,28 @@ def test_copies_are_counted_and_nothing_else(dtype: type) -> None:
     wide[np.arange(30), 2000 + np.arange(30)] = 1
     wide[4] = wide[9]
     assert copies(wide, exact_neighbours(wide, 4)) == 2
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu:0",  # by torch
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("n", [300, 2100])  # products in float64 and in float32
+def test_torch_finds_the_same_neighbours(device: str, n: int) -> None:
+    maps = np.random.default_rng(0).normal(size=(n, 60)).astype(np.float32)
+    ours = exact_neighbours(maps, 8, memory_mb=1.0)
+    theirs = exact_neighbours(maps, 8, memory_mb=1.0, device=device)
+    assert (ours.indices == theirs.indices).mean() > 0.999
+    np.testing.assert_allclose(ours.squared, theirs.squared, rtol=1e-4, atol=1e-3)
 
 
 def test_umap_keeps_groups_together() -> None:
