@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -75,8 +74,14 @@ def measured(call: Callable[..., object], *arguments: object) -> tuple[float, fl
 def _timed(call: Callable[..., object], *arguments: object) -> tuple[float, float, object]:
     start = time.perf_counter()
     result = call(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return time.perf_counter() - start, peak, result
+    return time.perf_counter() - start, peak_mib(), result
+
+
+def peak_mib() -> float:
+    """Peak memory of this process; ru_maxrss would hold that of the process that started it."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [one for one in status if one.startswith("VmHWM:")]
+    return float(line.split()[1]) / 1024
 
 
 def ours(file: Path, memory_mb: float) -> int:
@@ -111,7 +116,7 @@ def scikit_learn(file: Path) -> int:
 
 
 _CORELAY = """
-import resource, sys, time
+import sys, time
 import numpy as np
 from corelay.pipeline.spectral import SpectralEmbedding
 from corelay.processor.affinity import SparseKNN
@@ -125,8 +130,9 @@ pipeline = SpectralEmbedding(
 values, vectors = pipeline(np.load(sys.argv[1]))
 KMeans(n_clusters=int(sys.argv[2]))(vectors)
 TSNEEmbedding()(vectors)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(time.perf_counter() - start, peak)
+seconds = time.perf_counter() - start
+status = open("/proc/self/status").read().splitlines()
+print(seconds, float([one for one in status if one.startswith("VmHWM:")][0].split()[1]) / 1024)
 """
 
 

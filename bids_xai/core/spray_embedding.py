@@ -96,9 +96,8 @@ def graph_distances(affinity: Any, neighbours: Neighbours, dense_up_to: int = DE
     rows = np.repeat(np.arange(n), near.shape[1])
     others = csr_array((np.full(rows.size, 1e-9), (rows, near.ravel())), shape=(n, n))
     joined = csr_array(affinity + others)  # 1e-9: stored, but no affinity
-    joined.setdiag(0.0)
-    joined.eliminate_zeros()
     joined.data = 1.0 / (joined.data + _FAR)
+    joined.setdiag(0.0)  # stored: scikit-learn takes each map's first for the map itself
     return sort_graph_by_row_values(joined, copy=True, warn_when_not_sorted=False)
 
 

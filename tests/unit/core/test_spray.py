@@ -270,11 +270,32 @@ def test_many_maps_take_the_sparse_road() -> None:
     dense = graph_distances(result.affinity, result.neighbours)
     sparse = graph_distances(result.affinity, result.neighbours, dense_up_to=0)
     stored = sparse.toarray()
-    assert (np.diff(sparse.indptr) >= 37).all()
+    assert (np.diff(sparse.indptr) >= 38).all()  # the map itself and 37 others
+    own = sparse.indices.reshape(-1)[sparse.indptr[:-1]]
+    np.testing.assert_array_equal(own, np.arange(120))
     linked = result.affinity.toarray() - np.eye(120) > 0
     np.testing.assert_allclose(stored[linked], dense[linked])
     beyond = (stored > 0) & ~linked
     np.testing.assert_allclose(stored[beyond], dense[beyond], rtol=1e-5)
+
+
+def test_a_map_that_is_nobodys_neighbour_has_a_place_in_the_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Far from all others, it is among the neighbours of none: the sparse graph is just enough."""
+    features = np.random.default_rng(0).normal(size=(120, 6))
+    features[:5] *= np.arange(40, 90, 10)[:, None]
+    result = spray(features)
+    dense = graph_distances(result.affinity, result.neighbours)
+    sparse = graph_distances(result.affinity, result.neighbours, dense_up_to=0)
+    seen = kneighbors_graph(
+        sparse, 11, metric="precomputed", mode="distance", include_self=False
+    ).toarray()  # as t-SNE asks for them
+    np.fill_diagonal(dense, np.inf)
+    nearest = np.sort(np.where(seen > 0, seen, np.inf), axis=1)[:, :11]
+    np.testing.assert_allclose(nearest, np.sort(dense, axis=1)[:, :11], rtol=1e-5)
+    monkeypatch.setattr("bids_xai.core.spray_embedding.graph_distances", lambda *of: sparse)
+    assert np.isfinite(spray(features).embedding).all()
 
 
 def test_other_features_of_a_map() -> None:
