@@ -28,25 +28,27 @@ _ELSEWHERE = (
 )
 
 
-def choose_device(wanted: str) -> str:
+def choose_device(wanted: str, *, ask_card: bool = True) -> str:
     """Return ``cpu``, ``cuda`` or ``cuda:i``; ``auto`` takes CUDA where it is usable.
 
     ``auto`` says in the log why a GPU that is there is not used.
+    ask_card : also whether torch was built for the card, which begins to use it: not for a process
+        that leaves the work to others
     Raises :class:`UsageError` for a CUDA device that is not there or cannot be used.
     """
     if wanted == "auto":
-        why = why_no_cuda(0)
+        why = why_no_cuda(0, ask_card=ask_card)
         if why and _DEVICE_FILE.exists():
             _warn_once(f"the GPU of this machine is not used: {why}; going on with the CPU")
         return "cpu" if why else "cuda"
     if wanted.startswith("cuda"):
-        why = why_no_cuda(int(wanted.partition(":")[2] or 0))
+        why = why_no_cuda(int(wanted.partition(":")[2] or 0), ask_card=ask_card)
         if why:
             raise UsageError(f"device {wanted} is not usable here: {why}", fix=_way_out())
     return wanted
 
 
-def why_no_cuda(index: int) -> str:
+def why_no_cuda(index: int, *, ask_card: bool = True) -> str:
     """Say why a CUDA device cannot be used; empty where it can."""
     import torch
 
@@ -59,6 +61,8 @@ def why_no_cuda(index: int) -> str:
     count = torch.cuda.device_count()
     if index >= count:
         return f"there are {count}, counted from 0"
+    if not ask_card:
+        return ""
     return _why_not_built_for(
         torch.cuda.get_device_name(index),
         torch.cuda.get_device_capability(index),

@@ -58,7 +58,7 @@ _NO_T1W = (
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """A trained model that fits this run, and the device it runs on."""
+    """A trained model that fits this run, and the device that its workers choose by."""
 
     path: Path
     card: ModelCard
@@ -391,7 +391,8 @@ def _check_model(settings: RunSettings) -> ReadyModel | None:
         )
     model_space(card, settings)
     check_request(card, settings.attribution, settings.target)
-    # where a batch system runs the graph, its nodes look for a device themselves
-    device = settings.device if settings.use_plugin else choose_device(settings.device)
+    if settings.use_plugin:  # a batch system runs the graph: its nodes look for a device themselves
+        return ReadyModel(settings.model, card, settings.device)
+    device = choose_device(settings.device, ask_card=False)
     LOG.info("the model predicts and explains on %s", device)
-    return ReadyModel(settings.model, card, device)
+    return ReadyModel(settings.model, card, "cpu" if device == "cpu" else settings.device)

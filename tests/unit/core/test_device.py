@@ -91,6 +91,20 @@ def test_a_card_that_torch_was_not_built_for_is_told(
         assert f"compute capability {capability[0]}.{capability[1]}" in why
 
 
+def test_a_process_that_leaves_the_work_to_others_does_not_touch_the_card(
+    gpu: pytest.MonkeyPatch,
+) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("the card was asked")
+
+    for name in ("get_device_name", "get_device_capability", "get_arch_list"):
+        gpu.setattr(torch.cuda, name, touched)
+    assert choose_device("auto", ask_card=False) == "cuda"
+    assert choose_device("cuda:0", ask_card=False) == "cuda:0"
+    gpu.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto", ask_card=False) == "cpu"
+
+
 def test_a_torch_without_cuda_says_so(gpu: pytest.MonkeyPatch) -> None:
     gpu.setattr(torch.version, "cuda", None)
     assert why_no_cuda(0) == "this torch was built without CUDA"
