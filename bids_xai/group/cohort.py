@@ -31,6 +31,10 @@ from bids_xai.group.selection import (
 )
 from bids_xai.group.study_file import write_study
 
+_AFTER_A_LOOK = (
+    "; where the pages show that the scans are good, set cohort.exclude_failed_qc = false in a "
+    "copy of the study"
+)
 _NO_MAP = "no input map among the derivatives"
 
 
@@ -169,5 +173,5 @@ def _check_classes(context: GroupContext, selection: Selection) -> None:
         + (f" ({'; '.join(reasons[:3])})" if reasons else ""),
         file=context.settings.bids_dir / "participants.tsv",
         fix="run the participant level for scans of each class, or check the target of the study; "
-        f"found {', '.join(seen)}",
+        f"found {', '.join(seen)}" + (_AFTER_A_LOOK if "quality: " in str(reasons) else ""),
     )
