@@ -114,7 +114,7 @@ class GroupSummary:
 
     def _warn(self) -> None:
         """Name what the tables of the study say against its heatmaps."""
-        folder = self.settings.output_dir.resolve() / "group" / load_study(self.settings.study).name
+        folder = self._study_folder()
         steps = _steps(self.settings)
         if {"spray", "report"} & {*steps}:
             table = folder / "spray" / "verdicts.tsv"
@@ -127,6 +127,21 @@ class GroupSummary:
             bad = [row for row in rows if row.get("passed") == "false"]
             _warn_of(bad, f"of {len(rows)} check(s) of the heatmaps failed", table)
 
+    def _first_that_answers(self, cards: Sequence[Path]) -> Path:
+        """The first training that does not say the same of every scan; else the first."""
+        table = self._study_folder() / "quality" / "summary.tsv"
+        mute = {
+            (row.get("configuration"), f"split-{row.get('split')}")
+            for row in _rows(table)
+            if row.get("check") == "network" and row.get("passed") == "false"
+        }
+        answers = [card for card in cards if (card.parts[-3], card.parts[-2]) not in mute]
+        return (answers or cards)[0]
+
+    def _study_folder(self) -> Path:
+        study = load_study(self.settings.study).name
+        return self.settings.output_dir.resolve() / "group" / study
+
     def _next(self, page: Path | None) -> str:
         if page is None:
             return f"once all parts are done, the rest:  {_command(_without_parts(self.settings))}"
@@ -135,7 +150,7 @@ class GroupSummary:
         cards = sorted(models.glob("*/split-*/model.json"))
         if not cards:
             return "look at the page"
-        words = _model_words(self.settings, cards[0])
+        words = _model_words(self.settings, self._first_that_answers(cards))
         return f"look at the page; new scans, by this or another model:  {_command(words)}"
 
 

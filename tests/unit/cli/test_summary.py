@@ -115,6 +115,19 @@ def test_what_failed_comes_last_with_the_command_to_go_on(raw: Path, said: Said)
     assert "1 session(s) done, 0 unchanged, 2 failed in 3 s; pages in" in lines[0]
 
 
+VERDICTS = (
+    "configuration\tspace\tcluster\tfinding\tverdict\n"
+    "A\tT1w\t2\tsuspicious\tit follows the scanner\n"
+    "A\tT1w\t1\tnone\tnothing\n"
+)
+CHECKS = (
+    "configuration\tsplit\tmethod\tcheck\tpassed\tverdict\n"
+    "A\tn/a\tlrp-zplus\taopc\ttrue\tpasses\n"
+    "B\t1\tn/a\tnetwork\tfalse\tfails: the network says the same of every scan\n"
+    "B\t1\tlrp-zplus\taopc\tn/a\tcannot be told\n"
+)
+
+
 def trained(out: Path, study: str, configuration: str, split: int, suffix: str) -> None:
     folder = out / "models" / study / configuration / f"split-{split}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,6 +176,22 @@ def test_a_model_of_other_images_is_given_those(raw: Path, said: Said) -> None:
     assert said()[-1].endswith("--inputs T1w")
 
 
+def test_a_model_that_says_the_same_of_every_scan_is_not_the_one_named(
+    raw: Path, said: Said
+) -> None:
+    settings, words = group(raw)
+    out = settings.output_dir
+    trained(out, "quick", "B", 1, "R2starmap")
+    table = out / "group" / "quick" / "quality" / "summary.tsv"
+    table.parent.mkdir(parents=True)
+    table.write_text(CHECKS)
+    GroupSummary(settings, words).say_done(Path("page.html"))
+    assert str(out / "models/quick/B/split-1") in said()[-1]  # there is no other
+    trained(out, "quick", "C", 0, "R2starmap")
+    GroupSummary(settings, words).say_done(Path("page.html"))
+    assert said()[-1].endswith(f"--model {out / 'models/quick/C/split-0'}")
+
+
 def test_a_part_of_the_group_level_names_the_whole(raw: Path, said: Said) -> None:
     settings, words = group(raw, "--steps", "train", "--configuration", "A", "--split", "1",
                             "--sloppy", "--random-seed", "2")  # fmt: skip
@@ -173,19 +202,6 @@ def test_a_part_of_the_group_level_names_the_whole(raw: Path, said: Said) -> Non
     written, ahead = said()
     assert written == "written: 1 training(s) made, 0 unchanged"  # split 0 is another task's
     assert group_words(ahead) == ["--study", "quick", "--sloppy", "--random-seed", "2"]
-
-
-VERDICTS = (
-    "configuration\tspace\tcluster\tfinding\tverdict\n"
-    "A\tT1w\t2\tsuspicious\tit follows the scanner\n"
-    "A\tT1w\t1\tnone\tnothing\n"
-)
-CHECKS = (
-    "configuration\tsplit\tmethod\tcheck\tpassed\tverdict\n"
-    "A\tn/a\tlrp-zplus\taopc\ttrue\tpasses\n"
-    "B\t1\tn/a\tnetwork\tfalse\tfails: the network says the same of every scan\n"
-    "B\t1\tlrp-zplus\taopc\tn/a\tcannot be told\n"
-)
 
 
 def worth_a_look(raw: Path, said: Said, *options: str) -> list[str]:
