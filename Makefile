@@ -22,10 +22,12 @@ $(DEMO)/raw/dataset_description.json: | $(VENV)/.ready
 	rm -rf $(DEMO)/raw
 	$(BIN)/bids_xai_simulate $(DEMO)/raw --n-participants 24 --voxel-mm 3 --effect 100 --seed 1
 
-# the preset quick with the guidance of tinauer2025: on so few people half of it leaves C at the scalp
+# the preset quick with the guidance of tinauer2025: on so few people that of quick fails by chance
+# (docs/guidance.md)
 $(DEMO)/quick.toml: bids_xai/studies/quick.toml
 	mkdir -p $(DEMO)
-	sed 's/^guidance_weight = .*/guidance_weight = 1.0/' $< >$@
+	sed -e 's/^guidance_weight = .*/guidance_weight = 1.0/' \
+	  -e 's/^guidance_after = .*/guidance_after = 0/' $< >$@
 
 demo: $(DEMO)/raw/dataset_description.json $(DEMO)/quick.toml
 	$(BIN)/bids_xai $(DEMO)/raw $(DEMO)/out participant --nprocs $(NPROCS) \
