@@ -152,6 +152,7 @@ def test_a_signal_ends_a_run_with_its_status_and_the_handler_is_put_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     former = signal.getsignal(signal.SIGTERM)
+    of_shell = signal.signal(signal.SIGINT, signal.default_int_handler)  # "&" has it ignored
     cleaned: list[bool] = []
 
     def work(*of: object) -> int:
@@ -163,7 +164,10 @@ def test_a_signal_ends_a_run_with_its_status_and_the_handler_is_put_back(
 
     monkeypatch.setattr("bids_xai.cli.main._participant", work)
     words = [str(dataset), str(tmp_path / "out"), "participant"]
-    assert main(words) == status
+    try:
+        assert main(words) == status
+    finally:
+        signal.signal(signal.SIGINT, of_shell)
     assert cleaned == [True]
     assert "interrupted. What is finished is kept" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is former
