@@ -304,7 +304,7 @@ def timing(page: Path) -> dict[str, float]:
     """Milliseconds of one load of a page from the file system, with a fresh profile."""
     probe = page.with_name(f"timed-{page.name}")
     text = page.read_text(encoding="utf-8")
-    with Listener() as listener, tempfile.TemporaryDirectory() as profile:
+    with Listener() as listener, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         script = _PROBE % listener.server_port
         probe.write_text(text.replace("</body>", f"{script}</body>", 1), encoding="utf-8")
         browser = subprocess.Popen(
