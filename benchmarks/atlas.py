@@ -121,8 +121,10 @@ def memory(n_lines: int) -> None:
         step.run(context)
         took = time.perf_counter() - started
     print(f"{n_lines} maps, atlases of {[len(a.labels) for a in chosen]} regions: {took:.0f} s")
-    print(f"peak {peak_gb():.2f} GB, {before:.2f} GB before the step "
-          f"(bound {BOUND_GB:g} GB: {verdict(peak_gb() < BOUND_GB)})")  # fmt: skip
+    print(
+        f"peak {peak_gb():.2f} GB, {before:.2f} GB before the step "
+        f"(bound {BOUND_GB:g} GB: {verdict(peak_gb() < BOUND_GB)})"
+    )
 
 
 def study(folder: Path, n_lines: int) -> GroupContext:
@@ -131,8 +133,9 @@ def study(folder: Path, n_lines: int) -> GroupContext:
     made = dataclasses.replace(
         made, attribution=dataclasses.replace(made.attribution, methods=METHODS)
     )
-    context = GroupContext(RunSettings(folder / "raw", folder / "out", "group"), made,
-                           EMBEDDED_TEMPLATE)  # fmt: skip
+    context = GroupContext(
+        RunSettings(folder / "raw", folder / "out", "group"), made, EMBEDDED_TEMPLATE
+    )
     template, rng = load_template(SPACE), np.random.default_rng(2)
     files = []
     for number in range(FILES):
@@ -146,13 +149,21 @@ def study(folder: Path, n_lines: int) -> GroupContext:
         ill = rng.random() < 0.5
         said = ill if rng.random() < 0.8 else not ill
         name = files[line % FILES]
-        rows.append({
-            "participant_id": f"sub-{line % 500:03}", "session_id": "n/a", "split": split,
-            "configuration": configuration, "method": method, "set": "test",
-            "true_class": "AD" if ill else "NC", "probability": 0.95 if said else 0.05,
-            "outcome": ("T" if ill == said else "F") + ("P" if said else "N"),
-            "relevance": name, "warped": name,
-        })  # fmt: skip
+        rows.append(
+            {
+                "participant_id": f"sub-{line % 500:03}",
+                "session_id": "n/a",
+                "split": split,
+                "configuration": configuration,
+                "method": method,
+                "set": "test",
+                "true_class": "AD" if ill else "NC",
+                "probability": 0.95 if said else 0.05,
+                "outcome": ("T" if ill == said else "F") + ("P" if said else "N"),
+                "relevance": name,
+                "warped": name,
+            }
+        )
     write_table(context.folder / "predictions.tsv", rows, PREDICTION_COLUMNS)
     write_table(context.folder / "cohort.tsv", [], COHORT_COLUMNS)
     return context

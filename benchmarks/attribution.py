@@ -106,9 +106,11 @@ def covering(name: str, model: nn.Module, volumes: Tensor, size: int, stride: in
             took["ours"] = min(took["ours"], seconds(ours, volumes.is_cuda))
             took["theirs"] = min(took["theirs"], seconds(theirs, volumes.is_cuda))
     apart = float((maps["ours"] - maps["theirs"]).abs().max() / maps["theirs"].abs().max())
-    print(f"{name:7s} occlusion of {size}^3 every {stride}: ours {took['ours']:.2f} s, {label} "
-          f"{took['theirs']:.2f} s, maps apart {apart:.1e} of the maximum, "
-          f"peak memory {peak_mib(ours, volumes):.0f} MiB")  # fmt: skip
+    print(
+        f"{name:7s} occlusion of {size}^3 every {stride}: ours {took['ours']:.2f} s, {label} "
+        f"{took['theirs']:.2f} s, maps apart {apart:.1e} of the maximum, "
+        f"peak memory {peak_mib(ours, volumes):.0f} MiB"
+    )
     ratio = took["theirs"] / took["ours"]
     verdict(name, f"occlusion: {label} / ours", ratio, BOUNDS["occlusion"], False)
 

@@ -91,8 +91,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    plan = Plan(options.work, options.kind, options.participants, options.epochs,
-                options.learning_rate)  # fmt: skip
+    plan = Plan(
+        options.work, options.kind, options.participants, options.epochs, options.learning_rate
+    )
     rows = experiment(plan, options.effects, options.weights, options.repeats, options.workers)
     write(options.work / "guidance.tsv", rows)
     if options.figure:
@@ -106,8 +107,12 @@ def experiment(
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, torch.set_num_threads, (1,)) as pool:
         pool.starmap(make_cohort, [(plan, effect) for effect in effects])
-        tasks = [(plan, effect, weight, repeat) for repeat in range(repeats)
-                 for effect in effects for weight in sorted(weights, reverse=True)]  # fmt: skip
+        tasks = [
+            (plan, effect, weight, repeat)
+            for repeat in range(repeats)
+            for effect in effects
+            for weight in sorted(weights, reverse=True)
+        ]
         rows = []
         for row in pool.imap(trained, tasks):
             print("  ".join(f"{key} {float(row[key]):.3g}" for key in COLUMNS), flush=True)
@@ -168,11 +173,13 @@ def one_scan(folder: Path, kind: str, person: dict[str, str], shape: tuple[int, 
         return resample_grid(data, image.affine, shape, affine)
 
     return Scan(
-        name, person["diagnosis"] != "NC",
+        name,
+        person["diagnosis"] != "NC",
         on_grid(network_input(image.data, None, scale=scale, maximum=maximum)),
         on_grid(network_input(clean, None, scale=scale, maximum=maximum)),
-        (on_grid(brain) > 0.5).astype(np.float32), (on_grid(marker) > 0).astype(np.float32),
-    )  # fmt: skip
+        (on_grid(brain) > 0.5).astype(np.float32),
+        (on_grid(marker) > 0).astype(np.float32),
+    )
 
 
 class Data:
@@ -198,11 +205,23 @@ def measure(plan: Plan, effect: float, weight: float, repeat: int) -> Row:
     parts = {name: [s for s in scans if split[s.name] == name] for name in FRACTIONS}
     model = build("graz", scans[0].volume.shape, seed=repeat)
     recipe = Recipe(
-        epochs=plan.epochs, batch_size=4, learning_rate=plan.learning_rate, patience=40,
-        guidance_after=12, relevance_guided=weight > 0, guidance_weight=weight, seed=repeat,
-    )  # fmt: skip
-    train(model, Data(parts["train"]), Data(parts["validation"]), recipe,
-          folder=plan.run(effect, weight, repeat), device="cpu")  # fmt: skip
+        epochs=plan.epochs,
+        batch_size=4,
+        learning_rate=plan.learning_rate,
+        patience=40,
+        guidance_after=12,
+        relevance_guided=weight > 0,
+        guidance_weight=weight,
+        seed=repeat,
+    )
+    train(
+        model,
+        Data(parts["train"]),
+        Data(parts["validation"]),
+        recipe,
+        folder=plan.run(effect, weight, repeat),
+        device="cpu",
+    )
     test = parts["test"]
     truth = [scan.patient for scan in test]
     p_with, relevance = explained(model, [scan.volume for scan in test])
@@ -214,11 +233,20 @@ def measure(plan: Plan, effect: float, weight: float, repeat: int) -> Row:
         "repeat": repeat,
         "with_marker": classification_scores(truth, p_with).balanced_accuracy,
         "without_marker": classification_scores(truth, p_without).balanced_accuracy,
-        "outside": float(np.mean([1 - (r * s.brain).sum() / t
-                                  for r, s, t in zip(relevance, test, total, strict=True)])),
-        "on_marker": float(np.mean([(r * s.marker).sum() / t
-                                    for r, s, t in zip(relevance, test, total, strict=True)])),
-    }  # fmt: skip
+        "outside": float(
+            np.mean(
+                [
+                    1 - (r * s.brain).sum() / t
+                    for r, s, t in zip(relevance, test, total, strict=True)
+                ]
+            )
+        ),
+        "on_marker": float(
+            np.mean(
+                [(r * s.marker).sum() / t for r, s, t in zip(relevance, test, total, strict=True)]
+            )
+        ),
+    }
 
 
 def explained(
@@ -257,14 +285,17 @@ def draw(rows: list[Row], file: Path) -> None:
     for column, effect in enumerate(effects):
         mine = [row for row in rows if float(row["effect"]) == effect]
         weights = sorted({float(row["weight"]) for row in mine})
-        for row_of_panels, keys in ((0, ("with_marker", "without_marker")),
-                                    (1, ("outside", "on_marker"))):  # fmt: skip
+        for row_of_panels, keys in (
+            (0, ("with_marker", "without_marker")),
+            (1, ("outside", "on_marker")),
+        ):
             axes = panels[row_of_panels, column]
             for key in keys:
                 values = [[float(r[key]) for r in mine if float(r["weight"]) == w] for w in weights]
                 means = [float(np.mean(v)) for v in values]
-                (line,) = axes.plot(range(len(weights)), means, marker="o",
-                                    label=key.replace("_", " "))  # fmt: skip
+                (line,) = axes.plot(
+                    range(len(weights)), means, marker="o", label=key.replace("_", " ")
+                )
                 for x, points in enumerate(values):
                     axes.plot([x] * len(points), points, ".", color=line.get_color(), alpha=0.4)
             axes.set_xticks(range(len(weights)), [f"{w:g}" for w in weights])

@@ -30,8 +30,12 @@ NUCLEI = 6  # the first indices of the simulated atlas: caudate, putamen, pallid
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("demo", type=Path, help="folder of `make demo`")
-    parser.add_argument("--guidance", nargs="+", metavar="WEIGHT:EPOCHS",
-                        default=["1:0", "1:4", "1:12", "0.5:0", "0.5:12"])  # fmt: skip
+    parser.add_argument(
+        "--guidance",
+        nargs="+",
+        metavar="WEIGHT:EPOCHS",
+        default=["1:0", "1:4", "1:12", "0.5:0", "0.5:12"],
+    )
     parser.add_argument("--splits", type=int, default=4)
     args = parser.parse_args()
     print("weight:epochs\tbalanced accuracy\tinside the brain\tnuclei / rest of the brain")
@@ -50,8 +54,12 @@ def main() -> None:
 def variant(name: str, weight: str, after: str, splits: int) -> str:
     """The preset with another guidance and number of splits."""
     text = QUICK.read_text(encoding="utf-8")
-    changes = {"name": f'"{name}"', "repeats": splits, "guidance_weight": weight,
-               "guidance_after": after}  # fmt: skip
+    changes = {
+        "name": f'"{name}"',
+        "repeats": splits,
+        "guidance_weight": weight,
+        "guidance_after": after,
+    }
     for key, value in changes.items():
         text, n = re.subn(rf"(?m)^{key} = .*", f"{key} = {value}", text)
         if n != 1:
@@ -63,11 +71,25 @@ def run(demo: Path, study: Path) -> None:
     """The steps of the group level that the figures need; each call goes on where one stopped."""
     for steps in (("cohort", "train"), ("explain", "atlas")):
         subprocess.run(
-            [Path(sys.executable).with_name("bids_xai"), demo / "raw", demo / "out", "group",
-             "--study", study, "--configuration", "C", "--nprocs", "1", "--omp-nthreads", "1",
-             "--steps", *steps],
-            check=True, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                Path(sys.executable).with_name("bids_xai"),
+                demo / "raw",
+                demo / "out",
+                "group",
+                "--study",
+                study,
+                "--configuration",
+                "C",
+                "--nprocs",
+                "1",
+                "--omp-nthreads",
+                "1",
+                "--steps",
+                *steps,
+            ],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def results(folder: Path) -> tuple[list[float], list[float], list[float]]:

@@ -28,12 +28,7 @@ from leaderboard_cohorts import make_cohort
 from leaderboard_page import inserted, results
 from leaderboard_plan import CONFIGURATIONS, SEED, SIZES, TRAINED, Cohort, Plan
 from leaderboard_scores import Network, read_rows, score_network
-from leaderboard_table import (
-    GUIDANCE_COLUMNS,
-    LEADERBOARD_COLUMNS,
-    SUMMARY_COLUMNS,
-    tables,
-)
+from leaderboard_table import GUIDANCE_COLUMNS, LEADERBOARD_COLUMNS, SUMMARY_COLUMNS, tables
 
 from bids_xai.bids.files import write_text, write_tsv
 from bids_xai.cli.main import main as bids_xai
@@ -127,8 +122,10 @@ def tasks(work: Path, plan: Plan, cohorts: Sequence[Cohort]) -> list[list[Task]]
             return 1.0
         return epochs * (GUIDED if network.configuration == "C" else 1.0)
 
-    made = [Task("cohort", Network(work, cohort, "A", 0), plan, COHORT_S * plan.n_participants)
-            for cohort in cohorts]  # fmt: skip
+    made = [
+        Task("cohort", Network(work, cohort, "A", 0), plan, COHORT_S * plan.n_participants)
+        for cohort in cohorts
+    ]
     return [
         made,
         [Task("train", network, plan, training(network)) for network in networks],
@@ -152,18 +149,33 @@ def do(task: Task) -> Task:
 
 def group(network: Network, step: str) -> None:
     """A step of the group level, as users run it."""
-    arguments = [network.folder / "raw", network.folder / "maps", "group",
-                 "--study", network.folder / "study.toml", "--steps", step, "--device", "cpu",
-                 "--nprocs", "1", "--omp-nthreads", "1", "--random-seed", SEED]  # fmt: skip
+    arguments = [
+        network.folder / "raw",
+        network.folder / "maps",
+        "group",
+        "--study",
+        network.folder / "study.toml",
+        "--steps",
+        step,
+        "--device",
+        "cpu",
+        "--nprocs",
+        "1",
+        "--omp-nthreads",
+        "1",
+        "--random-seed",
+        SEED,
+    ]
     if step == "train":
         arguments += ["--configuration", network.configuration, "--split", network.repetition]
     print("bids_xai", *arguments, file=sys.stderr)
     status = bids_xai([str(argument) for argument in arguments])
     if status:
         raise UsageError(
-            f"the group level ended with status {status}", file=network.folder / "logs",
+            f"the group level ended with status {status}",
+            file=network.folder / "logs",
             fix="read the log of this task there",
-        )  # fmt: skip
+        )
 
 
 @contextmanager
@@ -192,8 +204,11 @@ class Watch:
         self.done_s += task.planned_s
         elapsed = time.monotonic() - self.started
         left = elapsed * (self.planned_s / self.done_s - 1)
-        print(f"{elapsed / 60:5.1f} min  {100 * self.done_s / self.planned_s:3.0f} %  "
-              f"about {left / 60:.0f} min left  {task.title}", flush=True)  # fmt: skip
+        print(
+            f"{elapsed / 60:5.1f} min  {100 * self.done_s / self.planned_s:3.0f} %  "
+            f"about {left / 60:.0f} min left  {task.title}",
+            flush=True,
+        )
 
 
 def write_tables(work: Path, networks: Sequence[Network]) -> None:

@@ -101,8 +101,14 @@ def make_cohort(folder: Path, cohort: Cohort, plan: Plan) -> None:
     What is up to date is not made again.
     """
     stamp = folder / "stamp.json"
-    made_of = {"cohort": asdict(cohort), "n": plan.n_participants, "voxel_mm": VOXEL_MM,
-               "seed": SEED, "cheat": CHEAT, "version": bids_xai.__version__}  # fmt: skip
+    made_of = {
+        "cohort": asdict(cohort),
+        "n": plan.n_participants,
+        "voxel_mm": VOXEL_MM,
+        "seed": SEED,
+        "cheat": CHEAT,
+        "version": bids_xai.__version__,
+    }
     digest = fingerprint([], made_of)
     write_text(folder / "study.toml", study_text(cohort, plan))
     if is_current(stamp, digest, folder):
@@ -110,16 +116,26 @@ def make_cohort(folder: Path, cohort: Cohort, plan: Plan) -> None:
     for half_made in (folder / "raw", folder / "maps"):
         shutil.rmtree(half_made, ignore_errors=True)
     simulate_cohort(
-        folder / "raw", n_participants=plan.n_participants, effect_percent=cohort.effect,
-        voxel_mm=VOXEL_MM, max_sessions=1, seed=SEED, kind=cohort.kind,
+        folder / "raw",
+        n_participants=plan.n_participants,
+        effect_percent=cohort.effect,
+        voxel_mm=VOXEL_MM,
+        max_sessions=1,
+        seed=SEED,
+        kind=cohort.kind,
         cheat=CHEAT if cohort.marker else None,
-    )  # fmt: skip
+    )
     written = [
-        write_json(folder / "maps" / "dataset_description.json", {
-            "Name": "Maps of a simulated cohort", "BIDSVersion": "1.10.0",
-            "DatasetType": "derivative", "GeneratedBy": [{"Name": "leaderboard.py"}],
-        })
-    ]  # fmt: skip
+        write_json(
+            folder / "maps" / "dataset_description.json",
+            {
+                "Name": "Maps of a simulated cohort",
+                "BIDSVersion": "1.10.0",
+                "DatasetType": "derivative",
+                "GeneratedBy": [{"Name": "leaderboard.py"}],
+            },
+        )
+    ]
     for label in people(folder):
         written += make_maps(folder, cohort.kind, label)
     write_stamp(stamp, digest, folder, written)
@@ -185,6 +201,11 @@ def study_text(cohort: Cohort, plan: Plan) -> str:
     """The study file of a cohort: the recipe of the preset ``quick``, all networks on one split."""
     given = _INPUTS[cohort.kind]
     return _STUDY.format(
-        patients=PATIENTS[cohort.kind], suffix=given["suffix"], desc=given.get("desc", ""),
-        scale=given["scale"], maximum=given["maximum"], voxel_mm=INPUT_MM, **asdict(plan),
-    )  # fmt: skip
+        patients=PATIENTS[cohort.kind],
+        suffix=given["suffix"],
+        desc=given.get("desc", ""),
+        scale=given["scale"],
+        maximum=given["maximum"],
+        voxel_mm=INPUT_MM,
+        **asdict(plan),
+    )

@@ -78,9 +78,11 @@ def _networks(board: Sequence[Row]) -> str:
     for cohort in _unique(board, "cohort"):
         rows = {row["configuration"]: row for row in board if row["cohort"] == cohort}
         about = Cohort.parse(cohort)
-        cells = [_two(rows[one]["accuracy"]) + (
-            f" / {_two(rows[one]['accuracy_without'])}" if about.marker else ""
-        ) for one in TRAINED]  # fmt: skip
+        cells = [
+            _two(rows[one]["accuracy"])
+            + (f" / {_two(rows[one]['accuracy_without'])}" if about.marker else "")
+            for one in TRAINED
+        ]
         lines.append([about.kind, f"{about.effect:g} %", "yes" if about.marker else "no", *cells])
     return (
         "### How well the networks classify\n\n"
@@ -93,19 +95,22 @@ def _networks(board: Sequence[Row]) -> str:
 def _place(kind: str, board: Sequence[Row], summary: Sequence[Row]) -> str:
     """Which methods find one region."""
     mine = [row for row in summary if row["kind"] == kind]
-    effects = sorted({
-        number(row["effect"]) for row in board if row["kind"] == kind and row["marker"] == "false"
-    })  # fmt: skip
+    effects = sorted(
+        {number(row["effect"]) for row in board if row["kind"] == kind and row["marker"] == "false"}
+    )
     by_method = {
         name: {row["configuration"]: row for row in mine if row["method"] == name}
         for name in _unique(mine, "method")
     }
     order = sorted(by_method, key=lambda name: _rank(by_method[name]["A"]))
     lines = [
-        [f"`{name}`", *(_from(by_method[name][one]["found_from"]) for one in TRAINED),
-         *(_signed(by_method[name][one]["rank_gain"]) for one in TRAINED)]
+        [
+            f"`{name}`",
+            *(_from(by_method[name][one]["found_from"]) for one in TRAINED),
+            *(_signed(by_method[name][one]["rank_gain"]) for one in TRAINED),
+        ]
         for name in order
-    ]  # fmt: skip
+    ]
     header = ["Method", *(f"{one}: from" for one in TRAINED), *(f"{one}: gain" for one in TRAINED)]
     tested = ", ".join(f"{effect:g}" for effect in effects)
     return (
@@ -148,9 +153,7 @@ def _found(kind: str, rows: Sequence[Row]) -> str:
 
 def _fooled(board: Sequence[Row], summary: Sequence[Row]) -> str:
     """Heatmaps that point at the region for a wrong reason, and those that miss the marker."""
-    by_image = _cases(
-        row for row in summary if number(row["untrained_pointing"]) >= LEAST_POINTING
-    )  # fmt: skip
+    by_image = _cases(row for row in summary if number(row["untrained_pointing"]) >= LEAST_POINTING)
     at_zero = _cases(row for row in summary if row["found_at_zero"] == "true")
     asked = [row for row in summary if number(row["marker_used"]) > 0]
     missed = _cases(
@@ -190,13 +193,17 @@ def _shortcut(guidance: Sequence[Row]) -> str:
     lines = []
     sentences = []
     for row in guidance:
-        lines.append([
-            row["cohort"], row["configuration"], _two(row["accuracy"]),
-            _two(row["accuracy_without"]),
-            f"{_two(row['loss'])} ({_two(row['loss_low'])} to {_two(row['loss_high'])})",
-            f"{_percent(row['on_marker'])} ({_percent(row['on_marker_untrained'])})",
-            f"{row['methods_showing']} of {row['methods']}",
-        ])  # fmt: skip
+        lines.append(
+            [
+                row["cohort"],
+                row["configuration"],
+                _two(row["accuracy"]),
+                _two(row["accuracy_without"]),
+                f"{_two(row['loss'])} ({_two(row['loss_low'])} to {_two(row['loss_high'])})",
+                f"{_percent(row['on_marker'])} ({_percent(row['on_marker_untrained'])})",
+                f"{row['methods_showing']} of {row['methods']}",
+            ]
+        )
         if row["configuration"] == "C":
             sentences.append(
                 f"`{row['cohort']}`: {_VERDICTS[row['verdict']]}. Accuracy without markers "
@@ -206,8 +213,15 @@ def _shortcut(guidance: Sequence[Row]) -> str:
                 f"methods that show the marker {_plain(guidance, row)['methods_showing']} and "
                 f"{row['methods_showing']} of {row['methods']}."
             )
-    header = ["Cohort", "", "Accuracy", "without markers", "Loss (95 % interval)",
-              "Relevance on the marker (untrained)", "Methods that show it"]  # fmt: skip
+    header = [
+        "Cohort",
+        "",
+        "Accuracy",
+        "without markers",
+        "Loss (95 % interval)",
+        "Relevance on the marker (untrained)",
+        "Methods that show it",
+    ]
     return (
         "### The shortcut: not used, or not shown?\n\n"
         f"Relevance on the marker is that of `{GUIDED_BY}`, which guidance trains.\n\n"

@@ -109,16 +109,28 @@ SIZES = {
     "small": Plan(
         effects={"megre": (0, 15, 30, 100), "t1w": (20, 50), "flair": (15, 60)},
         marked={"megre": (0, 100)},
-        n_participants=92, validation=6, test=16, repetitions=2, epochs=30, explained=6,
+        n_participants=92,
+        validation=6,
+        test=16,
+        repetitions=2,
+        epochs=30,
+        explained=6,
     ),
     "large": Plan(
         effects={
-            "megre": (0, 15, 30, 60, 100), "t1w": (0, 10, 20, 35, 50), "flair": (0, 5, 15, 30, 60),
+            "megre": (0, 15, 30, 60, 100),
+            "t1w": (0, 10, 20, 35, 50),
+            "flair": (0, 5, 15, 30, 60),
         },
         marked={"megre": (0, 15, 30, 60, 100), "t1w": (0, 20, 50), "flair": (0, 15, 60)},
-        n_participants=200, validation=15, test=40, repetitions=4, epochs=45, explained=20,
+        n_participants=200,
+        validation=15,
+        test=40,
+        repetitions=4,
+        epochs=45,
+        explained=20,
     ),
-}  # fmt: skip
+}
 
 
 def aliases() -> dict[str, str]:

@@ -84,17 +84,27 @@ class Network:
     @property
     def row(self) -> dict[str, object]:
         """The identifying cells."""
-        return {"cohort": self.cohort.name, "configuration": self.configuration,
-                "repetition": self.repetition}  # fmt: skip
+        return {
+            "cohort": self.cohort.name,
+            "configuration": self.configuration,
+            "repetition": self.repetition,
+        }
 
 
 def score_network(network: Network, plan: Plan) -> None:
     """Write a network's two tables, where they are not up to date."""
     stamp = network.table("stamp").with_suffix(".json")
-    files = [network.model / WEIGHTS, *(network.work / one.name / "stamp.json" for one in
-                                        {network.cohort, network.cohort.clean})]  # fmt: skip
-    made_of = {"explained": plan.explained, "methods": list(METHODS), "options": OPTIONS,
-               "tolerance_mm": TOLERANCE_MM, "version": bids_xai.__version__}  # fmt: skip
+    files = [
+        network.model / WEIGHTS,
+        *(network.work / one.name / "stamp.json" for one in {network.cohort, network.cohort.clean}),
+    ]
+    made_of = {
+        "explained": plan.explained,
+        "methods": list(METHODS),
+        "options": OPTIONS,
+        "tolerance_mm": TOLERANCE_MM,
+        "version": bids_xai.__version__,
+    }
     digest = fingerprint(files, made_of)
     if is_current(stamp, digest, network.folder):
         return
@@ -103,11 +113,17 @@ def score_network(network: Network, plan: Plan) -> None:
     rule = InputRule.of_model(card, network.model)
     tested = tested_people(network)
     written = [
-        write_tsv(network.table("heatmaps"), heatmap_rows(network, model, card, rule, plan, tested),
-                  HEATMAP_COLUMNS),
-        write_tsv(network.table("predictions"), prediction_rows(network, model, card, rule, tested),
-                  PREDICTION_COLUMNS),
-    ]  # fmt: skip
+        write_tsv(
+            network.table("heatmaps"),
+            heatmap_rows(network, model, card, rule, plan, tested),
+            HEATMAP_COLUMNS,
+        ),
+        write_tsv(
+            network.table("predictions"),
+            prediction_rows(network, model, card, rule, tested),
+            PREDICTION_COLUMNS,
+        ),
+    ]
     write_stamp(stamp, digest, network.folder, written)
 
 
@@ -115,8 +131,11 @@ def tested_people(network: Network) -> list[Row]:
     """The participants of the test set, by label; the same for all networks of a kind."""
     rows = read_rows(network.folder / "maps" / "group" / "leaderboard" / "splits.tsv")
     everybody = people(network.folder)
-    mine = [row["participant_id"] for row in rows
-            if row["set"] == "test" and int(row["split"]) == network.repetition]  # fmt: skip
+    mine = [
+        row["participant_id"]
+        for row in rows
+        if row["set"] == "test" and int(row["split"]) == network.repetition
+    ]
     return [everybody[label] for label in sorted(mine)]
 
 
@@ -135,18 +154,26 @@ def prediction_rows(
     for person in tested:
         label = person["participant_id"]
         without = said(network.cohort.clean, label) if network.cohort.marker else None
-        rows.append({
-            **network.row, "participant_id": label,
-            "true_class": int(person["diagnosis"] == card.positive),
-            "probability": said(network.cohort, label), "probability_without": without,
-        })  # fmt: skip
+        rows.append(
+            {
+                **network.row,
+                "participant_id": label,
+                "true_class": int(person["diagnosis"] == card.positive),
+                "probability": said(network.cohort, label),
+                "probability_without": without,
+            }
+        )
     return rows
 
 
 def heatmap_rows(
-    network: Network, model: nn.Module, card: ModelCard, rule: InputRule, plan: Plan,
+    network: Network,
+    model: nn.Module,
+    card: ModelCard,
+    rule: InputRule,
+    plan: Plan,
     tested: Iterable[Row],
-) -> list[dict[str, object]]:  # fmt: skip
+) -> list[dict[str, object]]:
     """One row a patient and method: where the heatmap lies.
 
     Patients with a marker where the cohort has markers, and with a region that covers half of a
@@ -168,16 +195,26 @@ def heatmap_rows(
         if network.cohort.marker:
             marker = region_of(network, label, "desc-marker_mask", opened)
         rows += [
-            {**network.row, "participant_id": label, "method": name,
-             **one_heatmap(model, card, opened, name, region, marker)}
+            {
+                **network.row,
+                "participant_id": label,
+                "method": name,
+                **one_heatmap(model, card, opened, name, region, marker),
+            }
             for name in fitting(card.architecture)
-        ]  # fmt: skip
+        ]
         explained += 1
     return rows
 
 
-def one_heatmap(model: nn.Module, card: ModelCard, opened: explaining.OpenScan, name: str,
-                region: Bools, marker: Bools | None) -> dict[str, object]:  # fmt: skip
+def one_heatmap(
+    model: nn.Module,
+    card: ModelCard,
+    opened: explaining.OpenScan,
+    name: str,
+    region: Bools,
+    marker: Bools | None,
+) -> dict[str, object]:
     """Explain the patients' class of a scan by a method, and score the heatmap.
 
     A map without positive relevance shows nothing, and so finds nothing: its scores are 0.
@@ -189,11 +226,14 @@ def one_heatmap(model: nn.Module, card: ModelCard, opened: explaining.OpenScan, 
     found = localize(relevance.data, region, tolerance_mm=TOLERANCE_MM, voxel_mm=relevance.voxel_mm)
     on_marker = None if marker is None else scored(localize(relevance.data, marker).mass_accuracy)
     return {
-        "mass_accuracy": scored(found.mass_accuracy), "rank_accuracy": scored(found.rank_accuracy),
-        "pointing_game": scored(found.pointing_game), "chance": found.chance,
+        "mass_accuracy": scored(found.mass_accuracy),
+        "rank_accuracy": scored(found.rank_accuracy),
+        "pointing_game": scored(found.pointing_game),
+        "chance": found.chance,
         "density_ratio": density_ratio(relevance.data, region, opened.mask.data > 0),
-        "on_marker": on_marker, "seconds": round(seconds, 4),
-    }  # fmt: skip
+        "on_marker": on_marker,
+        "seconds": round(seconds, 4),
+    }
 
 
 def scored(value: float) -> float:

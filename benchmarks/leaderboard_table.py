@@ -168,8 +168,9 @@ def mean(values: Mapping[str, float]) -> float:
     return sum(values.values()) / len(values) if values else float("nan")
 
 
-def _board_row(scores: Scores, said: Accuracies, cohort: str, configuration: str,
-               method: str) -> Cells:  # fmt: skip
+def _board_row(
+    scores: Scores, said: Accuracies, cohort: str, configuration: str, method: str
+) -> Cells:
     about, base = Cohort.parse(cohort), UNTRAINED[configuration]
     mine = {name: scores.means(cohort, configuration, method, name) for name in MEASURES}
     other = {name: scores.means(cohort, base, method, name) for name in MEASURES}
@@ -177,20 +178,27 @@ def _board_row(scores: Scores, said: Accuracies, cohort: str, configuration: str
     shown = paired(mine["on_marker"], other["on_marker"])
     rows = scores.rows(cohort, configuration, method)
     row: Cells = {
-        "cohort": cohort, "kind": about.kind, "effect": about.effect, "marker": about.marker,
-        "configuration": configuration, "method": method,
+        "cohort": cohort,
+        "kind": about.kind,
+        "effect": about.effect,
+        "marker": about.marker,
+        "configuration": configuration,
+        "method": method,
         "n_networks": len({row["repetition"] for row in rows}),
         "n_participants": len({row["participant_id"] for row in rows}),
         "accuracy": mean(said.right(cohort, configuration)),
         "accuracy_without": mean(said.right(cohort, configuration, "probability_without")),
-        "rank_gain_low": gain.low, "rank_gain_high": gain.high,
-        "on_marker_gain_low": shown.low, "on_marker_gain_high": shown.high,
+        "rank_gain_low": gain.low,
+        "rank_gain_high": gain.high,
+        "on_marker_gain_low": shown.low,
+        "on_marker_gain_high": shown.high,
         "density_ratio": _median(rows, "density_ratio"),
         "density_ratio_untrained": _median(scores.rows(cohort, base, method), "density_ratio"),
         "finds": finds(gain, mean(mine["pointing_game"])),
         "shows_marker": shown.above_zero if about.marker else None,
-        "chance": _mean_of(rows, "chance"), "seconds": _mean_of(rows, "seconds"),
-    }  # fmt: skip
+        "chance": _mean_of(rows, "chance"),
+        "seconds": _mean_of(rows, "seconds"),
+    }
     for name in MEASURES:
         row |= {name: mean(mine[name]), f"{name}_untrained": mean(other[name])}
     return row
@@ -213,20 +221,30 @@ def _summary(board: Sequence[Cells], said: Accuracies) -> list[Cells]:
     for (kind, configuration, method), rows in groups.items():
         clean = [row for row in rows if not row["marker"]]
         marked = [row for row in rows if row["marker"]]
-        gains = [row["rank_accuracy"] - row["rank_accuracy_untrained"]
-                 for row in clean if row["effect"] > 0]  # fmt: skip
-        used = [r for r in marked if interval([*said.loss(r["cohort"], configuration).values()])
-                .above_zero]  # fmt: skip
-        found.append({
-            "kind": kind, "configuration": configuration, "method": method,
-            "found_from": found_from({row["effect"]: row["finds"] for row in clean}),
-            "found_from_marked": found_from({row["effect"]: row["finds"] for row in marked}),
-            "found_at_zero": next((row["finds"] for row in clean if row["effect"] == 0), None),
-            "untrained_pointing": max(row["pointing_game_untrained"] for row in rows),
-            "rank_gain": sum(gains) / len(gains) if gains else None,
-            "marker_used": len(used) if marked else None,
-            "marker_shown": sum(row["shows_marker"] for row in used) if marked else None,
-        })  # fmt: skip
+        gains = [
+            row["rank_accuracy"] - row["rank_accuracy_untrained"]
+            for row in clean
+            if row["effect"] > 0
+        ]
+        used = [
+            r
+            for r in marked
+            if interval([*said.loss(r["cohort"], configuration).values()]).above_zero
+        ]
+        found.append(
+            {
+                "kind": kind,
+                "configuration": configuration,
+                "method": method,
+                "found_from": found_from({row["effect"]: row["finds"] for row in clean}),
+                "found_from_marked": found_from({row["effect"]: row["finds"] for row in marked}),
+                "found_at_zero": next((row["finds"] for row in clean if row["effect"] == 0), None),
+                "untrained_pointing": max(row["pointing_game_untrained"] for row in rows),
+                "rank_gain": sum(gains) / len(gains) if gains else None,
+                "marker_used": len(used) if marked else None,
+                "marker_shown": sum(row["shows_marker"] for row in used) if marked else None,
+            }
+        )
     return found
 
 
@@ -239,8 +257,9 @@ def _guidance(board: Sequence[Cells], scores: Scores, said: Accuracies) -> list[
     ]
 
 
-def _guidance_row(board: Sequence[Cells], scores: Scores, said: Accuracies, cohort: str,
-                  configuration: str) -> Cells:  # fmt: skip
+def _guidance_row(
+    board: Sequence[Cells], scores: Scores, said: Accuracies, cohort: str, configuration: str
+) -> Cells:
     def shown(one: str) -> Means:
         return scores.means(cohort, one, GUIDED_BY, "on_marker")
 
@@ -248,22 +267,29 @@ def _guidance_row(board: Sequence[Cells], scores: Scores, said: Accuracies, coho
     losses, plain_losses = said.loss(cohort, configuration), said.loss(cohort, "A")
     loss, plain = _interval(losses), _interval(plain_losses)
     row: Cells = {
-        "cohort": cohort, "configuration": configuration, "n_participants": loss.n,
+        "cohort": cohort,
+        "configuration": configuration,
+        "n_participants": loss.n,
         "accuracy": mean(said.right(cohort, configuration)),
         "accuracy_without": mean(said.right(cohort, configuration, "probability_without")),
-        "loss": loss.mean, "loss_low": loss.low, "loss_high": loss.high,
+        "loss": loss.mean,
+        "loss_low": loss.low,
+        "loss_high": loss.high,
         "on_marker": mean(shown(configuration)),
         "on_marker_untrained": mean(shown(UNTRAINED[configuration])),
-        "methods_showing": sum(row["shows_marker"] for row in mine), "methods": len(mine),
-    }  # fmt: skip
+        "methods_showing": sum(row["shows_marker"] for row in mine),
+        "methods": len(mine),
+    }
     if configuration == "A":
         return row
     less_used, less_shown = paired(plain_losses, losses), paired(shown("A"), shown(configuration))
     return row | {
-        "less_used_low": less_used.low, "less_used_high": less_used.high,
-        "less_shown_low": less_shown.low, "less_shown_high": less_shown.high,
+        "less_used_low": less_used.low,
+        "less_used_high": less_used.high,
+        "less_shown_low": less_shown.low,
+        "less_shown_high": less_shown.high,
         "verdict": shortcut_verdict(plain, loss, less_used, less_shown),
-    }  # fmt: skip
+    }
 
 
 def _interval(values: Mapping[str, float]) -> Interval:

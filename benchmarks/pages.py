@@ -46,8 +46,18 @@ from browser import CHROMIUM
 
 NAME, CLASSES, SPLITS, REGIONS = "paper", ("NC", "AD"), 10, 60
 OUTCOMES = {("NC", "NC"): "TN", ("NC", "AD"): "FP", ("AD", "AD"): "TP", ("AD", "NC"): "FN"}
-METHODS = ("lrp-zplus", "lrp-alphabeta", "saliency", "input-x-gradient", "guided-backprop",
-           "integrated-gradients", "smoothgrad", "occlusion", "lrp-0", "lrp-epsilon")  # fmt: skip
+METHODS = (
+    "lrp-zplus",
+    "lrp-alphabeta",
+    "saliency",
+    "input-x-gradient",
+    "guided-backprop",
+    "integrated-gradients",
+    "smoothgrad",
+    "occlusion",
+    "lrp-0",
+    "lrp-epsilon",
+)
 RUNS = 5
 _PROBE = """<script>
 window.addEventListener("load", function () {
@@ -81,9 +91,11 @@ class Made:
         self.template = load_template(OutputSpace(EMBEDDED_TEMPLATE, 2))
         self.brain = self.template.mask.data > 0
         self.study = dataclasses.replace(
-            load_study("quick"), name=NAME, attribution=Attribution(methods=self.methods),
+            load_study("quick"),
+            name=NAME,
+            attribution=Attribution(methods=self.methods),
             configurations=tuple(Configuration(i) for i in self.ids),
-        )  # fmt: skip
+        )
         self.context = GroupContext(RunSettings(out / "raw", out, "group"), self.study, "")
         self.folder = self.context.folder
         self.scans = [
@@ -102,34 +114,64 @@ class Made:
         spray = {}
         for identifier, space in product(self.ids, ("T1w", "template")):
             spray[f"{identifier}_{space}"] = self.spray(identifier, space, rows)
-        table(self.folder / "spray" / "verdicts.tsv", (
-            {"configuration": c, "space": s, "cluster": k + 1,
-             "finding": "suspicious" if k == 0 else "diagnosis",
-             "verdict": f"Cluster {k + 1} (75 scans, stability 0.81) goes with the diagnosis.",
-             "examples": "sub-0001,sub-0002"}
-            for c, s, k in product(self.ids, ("T1w", "template"), range(self.chosen.clusters))
-        ))  # fmt: skip
-        write_json(self.folder / "study.json", {
-            "study": NAME, "template": EMBEDDED_TEMPLATE, "resolution": 2,
-            "classes": list(CLASSES), "positive": "AD", "method": self.methods[0], "seed": 0,
-            "atlas": "TissueNuclei", "configurations": [{"id": i} for i in self.ids],
-            "versions": {"bids_xai": "0", "torch": "0"}, "settings": self.study.as_plain(),
-            "spray": spray,
-        })  # fmt: skip
+        table(
+            self.folder / "spray" / "verdicts.tsv",
+            (
+                {
+                    "configuration": c,
+                    "space": s,
+                    "cluster": k + 1,
+                    "finding": "suspicious" if k == 0 else "diagnosis",
+                    "verdict": f"Cluster {k + 1} (75 scans, stability 0.81) "
+                    "goes with the diagnosis.",
+                    "examples": "sub-0001,sub-0002",
+                }
+                for c, s, k in product(self.ids, ("T1w", "template"), range(self.chosen.clusters))
+            ),
+        )
+        write_json(
+            self.folder / "study.json",
+            {
+                "study": NAME,
+                "template": EMBEDDED_TEMPLATE,
+                "resolution": 2,
+                "classes": list(CLASSES),
+                "positive": "AD",
+                "method": self.methods[0],
+                "seed": 0,
+                "atlas": "TissueNuclei",
+                "configurations": [{"id": i} for i in self.ids],
+                "versions": {"bids_xai": "0", "torch": "0"},
+                "settings": self.study.as_plain(),
+                "spray": spray,
+            },
+        )
 
     def cohort(self) -> None:
         """Who is in, and who is in which set."""
         rng = self.rng
-        table(self.folder / "cohort.tsv", (
-            one | {"included": True, "reason": None, "age": float(rng.integers(55, 85)),
-                   "sex": "FM"[i % 3 == 0]}
-            for i, one in enumerate(self.scans)
-        ))  # fmt: skip
+        table(
+            self.folder / "cohort.tsv",
+            (
+                one
+                | {
+                    "included": True,
+                    "reason": None,
+                    "age": float(rng.integers(55, 85)),
+                    "sex": "FM"[i % 3 == 0],
+                }
+                for i, one in enumerate(self.scans)
+            ),
+        )
         sets = ("train", "train", "train", "validation", "test")
-        table(self.folder / "splits.tsv", (
-            {"participant_id": one["participant_id"], "split": k, "set": sets[(i + k) % 5]}
-            for k in range(SPLITS) for i, one in enumerate(self.scans)
-        ))  # fmt: skip
+        table(
+            self.folder / "splits.tsv",
+            (
+                {"participant_id": one["participant_id"], "split": k, "set": sets[(i + k) % 5]}
+                for k in range(SPLITS)
+                for i, one in enumerate(self.scans)
+            ),
+        )
 
     def predictions(self) -> list[Row]:
         """Every scan is tested once; returns a line a configuration and scan."""
@@ -138,13 +180,20 @@ class Made:
             centre = 0.65 if one["class"] == "AD" else 0.35
             p = float(np.clip(self.rng.normal(centre, 0.2), 0, 1))
             said = CLASSES[int(p >= 0.5)]
-            rows.append({
-                "participant_id": one["participant_id"], "session_id": "n/a",
-                "configuration": identifier, "split": i * SPLITS // len(self.scans),
-                "method": self.methods[0], "true_class": one["class"], "predicted_class": said,
-                "probability": p, "outcome": OUTCOMES[one["class"], said],
-                "inner_mask_share": float(self.rng.uniform(0.5, 1)),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "participant_id": one["participant_id"],
+                    "session_id": "n/a",
+                    "configuration": identifier,
+                    "split": i * SPLITS // len(self.scans),
+                    "method": self.methods[0],
+                    "true_class": one["class"],
+                    "predicted_class": said,
+                    "probability": p,
+                    "outcome": OUTCOMES[one["class"], said],
+                    "inner_mask_share": float(self.rng.uniform(0.5, 1)),
+                }
+            )
         table(self.folder / "predictions.tsv", rows)
         write_performance(self.context, rows)
         return rows
@@ -153,71 +202,156 @@ class Made:
         """Curves of 60 epochs a split."""
         for identifier, split in product(self.ids, range(SPLITS)):
             path = self.context.model_folder(identifier, split) / "training.tsv"
-            table(path, (
-                {"epoch": e, "train_ce": 1 / e + 0.02 * self.rng.random(),
-                 "validation_ce": 1.1 / e + 0.1 * self.rng.random(),
-                 "validation_balanced_accuracy": 1 - 0.5 / e, "inner_mask_share": 1 - 0.6 / e}
-                for e in range(1, 61)
-            ))  # fmt: skip
+            table(
+                path,
+                (
+                    {
+                        "epoch": e,
+                        "train_ce": 1 / e + 0.02 * self.rng.random(),
+                        "validation_ce": 1.1 / e + 0.1 * self.rng.random(),
+                        "validation_balanced_accuracy": 1 - 0.5 / e,
+                        "inner_mask_share": 1 - 0.6 / e,
+                    }
+                    for e in range(1, 61)
+                ),
+            )
 
     def regions(self, rows: list[Row]) -> None:
         """Relevance by region: of scans, of groups, and how far it agrees."""
         rng, atlas = self.rng, {"atlas": "TissueNuclei"}
         names = [f"Left region {i}" for i in range(REGIONS)]
         first = self.methods[0]
-        table(self.folder / "atlas" / "regions.tsv", (
-            {"participant_id": one["participant_id"], "session_id": "n/a",
-             "configuration": one["configuration"], "split": one["split"], "method": first,
-             **atlas, "index": i, "name": name, "n_voxels": 50 + i,
-             "sum": float(rng.exponential()), "true_class": one["true_class"]}
-            for one in rows for i, name in enumerate(names)
-        ))  # fmt: skip
-        table(self.folder / "atlas" / "gain.tsv", (
-            {"configuration": c, "method": m, **atlas, "index": i, "name": name, "group": g,
-             "merged": False, "n": 200, "n_voxels": 50 + i, "gain": float(rng.random()),
-             "mean_sum": float(rng.random()), "mean_density": float(rng.random()),
-             "mean_share": float(rng.random())}
-            for c, m, g in product(self.ids, self.methods, CLASSES)
-            for i, name in enumerate(names)
-        ))  # fmt: skip
+        table(
+            self.folder / "atlas" / "regions.tsv",
+            (
+                {
+                    "participant_id": one["participant_id"],
+                    "session_id": "n/a",
+                    "configuration": one["configuration"],
+                    "split": one["split"],
+                    "method": first,
+                    **atlas,
+                    "index": i,
+                    "name": name,
+                    "n_voxels": 50 + i,
+                    "sum": float(rng.exponential()),
+                    "true_class": one["true_class"],
+                }
+                for one in rows
+                for i, name in enumerate(names)
+            ),
+        )
+        table(
+            self.folder / "atlas" / "gain.tsv",
+            (
+                {
+                    "configuration": c,
+                    "method": m,
+                    **atlas,
+                    "index": i,
+                    "name": name,
+                    "group": g,
+                    "merged": False,
+                    "n": 200,
+                    "n_voxels": 50 + i,
+                    "gain": float(rng.random()),
+                    "mean_sum": float(rng.random()),
+                    "mean_density": float(rng.random()),
+                    "mean_share": float(rng.random()),
+                }
+                for c, m, g in product(self.ids, self.methods, CLASSES)
+                for i, name in enumerate(names)
+            ),
+        )
         measures = ("top10_sum", "top10_density", "top10_gain", "iou_0.1", "ssim", "spearman")
         splits = list(product(self.ids, self.methods, [(0, 1), (0, 2), (1, 2)]))
         pairs = [("splits", c, m, a, b) for c, m, (a, b) in splits]
-        pairs += [("methods", c, None, a, b) for c in self.ids
-                  for a, b in product(self.methods, repeat=2) if a < b]  # fmt: skip
-        pairs += [("configurations", None, m, a, b) for m in self.methods
-                  for a, b in product(self.ids, repeat=2) if a < b]  # fmt: skip
-        table(self.folder / "atlas" / "overlap.tsv", (
-            {"comparison": kind, "configuration": c, "method": m, "group": g, "a": a, "b": b,
-             "atlas": "TissueNuclei" if measure.startswith("top") else None,
-             "merged": "false" if measure.startswith("top") else None, "metric": measure,
-             "value": float(rng.random())}
-            for (kind, c, m, a, b), g, measure in product(pairs, CLASSES, measures)
-        ))  # fmt: skip
+        pairs += [
+            ("methods", c, None, a, b)
+            for c in self.ids
+            for a, b in product(self.methods, repeat=2)
+            if a < b
+        ]
+        pairs += [
+            ("configurations", None, m, a, b)
+            for m in self.methods
+            for a, b in product(self.ids, repeat=2)
+            if a < b
+        ]
+        table(
+            self.folder / "atlas" / "overlap.tsv",
+            (
+                {
+                    "comparison": kind,
+                    "configuration": c,
+                    "method": m,
+                    "group": g,
+                    "a": a,
+                    "b": b,
+                    "atlas": "TissueNuclei" if measure.startswith("top") else None,
+                    "merged": "false" if measure.startswith("top") else None,
+                    "metric": measure,
+                    "value": float(rng.random()),
+                }
+                for (kind, c, m, a, b), g, measure in product(pairs, CLASSES, measures)
+            ),
+        )
 
     def quality(self) -> None:
         """Verdicts, perturbation curves of 20 scans, the check by random weights of 5."""
         rng, folder = self.rng, self.folder / "quality"
         every = list(product(self.ids, self.methods))
-        table(folder / "summary.tsv", (
-            {"configuration": c, "split": None, "method": m, "check": check, "region": None,
-             "passed": check != "conservation", "verdict": f"{check}: 0.31 of 0.5"}
-            for (c, m), check in product(every, ("aopc", "randomization", "conservation"))
-        ))  # fmt: skip
-        table(folder / "aopc.tsv", (
-            {"configuration": c, "split": 0, "method": m, "participant_id": f"sub-{i:04d}",
-             "session_id": None, "order": order, "step": k,
-             "aopc": height * k / 20 + 0.02 * rng.random()}
-            for (c, m), i, (order, height), k in product(
-                every, range(20), (("morf", 0.4), ("random", 0.2), ("lerf", 0.0)), range(21))
-        ))  # fmt: skip
-        table(folder / "randomization.tsv", (
-            {"configuration": c, "split": 0, "method": m, "participant_id": f"sub-{i:04d}",
-             "session_id": None, "mode": mode, "layer": f"{k} Conv3d",
-             **{name: float(rng.random()) for name in ("ssim", "spearman", "spearman_abs")}}
-            for (c, m), i, mode, k in product(
-                every, range(5), ("cascading", "independent"), range(10))
-        ))  # fmt: skip
+        table(
+            folder / "summary.tsv",
+            (
+                {
+                    "configuration": c,
+                    "split": None,
+                    "method": m,
+                    "check": check,
+                    "region": None,
+                    "passed": check != "conservation",
+                    "verdict": f"{check}: 0.31 of 0.5",
+                }
+                for (c, m), check in product(every, ("aopc", "randomization", "conservation"))
+            ),
+        )
+        table(
+            folder / "aopc.tsv",
+            (
+                {
+                    "configuration": c,
+                    "split": 0,
+                    "method": m,
+                    "participant_id": f"sub-{i:04d}",
+                    "session_id": None,
+                    "order": order,
+                    "step": k,
+                    "aopc": height * k / 20 + 0.02 * rng.random(),
+                }
+                for (c, m), i, (order, height), k in product(
+                    every, range(20), (("morf", 0.4), ("random", 0.2), ("lerf", 0.0)), range(21)
+                )
+            ),
+        )
+        table(
+            folder / "randomization.tsv",
+            (
+                {
+                    "configuration": c,
+                    "split": 0,
+                    "method": m,
+                    "participant_id": f"sub-{i:04d}",
+                    "session_id": None,
+                    "mode": mode,
+                    "layer": f"{k} Conv3d",
+                    **{name: float(rng.random()) for name in ("ssim", "spearman", "spearman_abs")},
+                }
+                for (c, m), i, mode, k in product(
+                    every, range(5), ("cascading", "independent"), range(10)
+                )
+            ),
+        )
 
     def blobs(self, n: int, signed: bool = False) -> np.ndarray:
         """A smooth map of n hot spots in the brain, with fine grain as heatmaps have it."""
@@ -250,31 +384,49 @@ class Made:
         cluster = rng.integers(1, self.chosen.clusters + 1, size=len(mine))
         centres = rng.normal(scale=6, size=(self.chosen.clusters + 1, 2))
         about = [
-            {"participant_id": row["participant_id"], "session_id": "n/a", "split": row["split"],
-             "cluster": int(k), "true_class": row["true_class"], "outcome": row["outcome"],
-             "probability": row["probability"], "stability": 0.8, "scan": row["participant_id"]}
+            {
+                "participant_id": row["participant_id"],
+                "session_id": "n/a",
+                "split": row["split"],
+                "cluster": int(k),
+                "true_class": row["true_class"],
+                "outcome": row["outcome"],
+                "probability": row["probability"],
+                "stability": 0.8,
+                "scan": row["participant_id"],
+            }
             for row, k in zip(mine, cluster, strict=True)
-        ]  # fmt: skip
+        ]
         table(folder / "clusters.tsv", about)
-        table(folder / "embedding.tsv", (
-            one | dict(zip("xy", centres[one["cluster"]] + rng.normal(size=2), strict=True))
-            for one in about
-        ))  # fmt: skip
+        table(
+            folder / "embedding.tsv",
+            (
+                one | dict(zip("xy", centres[one["cluster"]] + rng.normal(size=2), strict=True))
+                for one in about
+            ),
+        )
         values = np.sort(rng.random(20))
         gaps = [*np.diff(values), None]
-        table(folder / "eigenvalues.tsv", (
-            {"index": k + 1, "eigenvalue": value, "gap": gap}
-            for k, (value, gap) in enumerate(zip(values, gaps, strict=True))
-        ))  # fmt: skip
+        table(
+            folder / "eigenvalues.tsv",
+            (
+                {"index": k + 1, "eigenvalue": value, "gap": gap}
+                for k, (value, gap) in enumerate(zip(values, gaps, strict=True))
+            ),
+        )
         kinds = [projection_tile(self.blobs(60), self.brain) for _ in range(20)]
         tiles = [np.roll(kinds[i % 20], i // 20, axis=1) for i in range(len(mine))]
         write_bytes(folder / "mosaics.png", tile_sheet(tiles))
         for k in range(1, self.chosen.clusters + 1):
-            write_nifti(folder / f"cluster-{k}_mean.nii.gz", self.blobs(100),
-                        self.template.brain.affine)  # fmt: skip
+            write_nifti(
+                folder / f"cluster-{k}_mean.nii.gz", self.blobs(100), self.template.brain.affine
+            )
         height, width = TILE_PX
-        return {"n_clusters": self.chosen.clusters, "notes": [],
-                "tile": {"height": height, "width": width, "tiles": len(mine)}}  # fmt: skip
+        return {
+            "n_clusters": self.chosen.clusters,
+            "notes": [],
+            "tile": {"height": height, "width": width, "tiles": len(mine)},
+        }
 
 
 class Listener(HTTPServer):
@@ -308,12 +460,22 @@ def timing(page: Path) -> dict[str, float]:
         script = _PROBE % listener.server_port
         probe.write_text(text.replace("</body>", f"{script}</body>", 1), encoding="utf-8")
         browser = subprocess.Popen(
-            [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update",
-             "--window-size=1200,900", "--remote-debugging-port=0",
-             f"--user-data-dir={profile}", probe.as_uri()],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                str(CHROMIUM),
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--window-size=1200,900",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={profile}",
+                probe.as_uri(),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             listener.handle_request()
         finally:

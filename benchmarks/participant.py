@@ -61,13 +61,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         raw, out = Path(name) / "raw", Path(name) / "out"
         simulate(
-            [str(raw), "--n-participants", str(chosen.participants), "--sessions", "1",
-             "--voxel-mm", str(chosen.voxel_mm)]
-        )  # fmt: skip
+            [
+                str(raw),
+                "--n-participants",
+                str(chosen.participants),
+                "--sessions",
+                "1",
+                "--voxel-mm",
+                str(chosen.voxel_mm),
+            ]
+        )
         settings = RunSettings(
-            bids_dir=raw, output_dir=out, analysis_level="participant", nprocs=1,
+            bids_dir=raw,
+            output_dir=out,
+            analysis_level="participant",
+            nprocs=1,
             output_spaces=(OutputSpace(EMBEDDED_TEMPLATE, 2),),
-        )  # fmt: skip
+        )
         start = time.perf_counter()
         run = run_participants(settings)
         wall = time.perf_counter() - start

@@ -152,11 +152,12 @@ def bias() -> None:
         "nlls, noise_floor 3σ": lambda sigma: {"noise_floor": CUT_SIGMAS * sigma},
         "loglin": lambda sigma: {"method": "loglin"},
         "loglin, noise_floor 3σ": lambda sigma: {
-            "method": "loglin", "noise_floor": CUT_SIGMAS * sigma,
+            "method": "loglin",
+            "noise_floor": CUT_SIGMAS * sigma,
         },
         "arlo": lambda sigma: {"method": "arlo"},
         "numart2s": lambda sigma: {"method": "numart2s"},
-    }  # fmt: skip
+    }
     for name, options in variants.items():
         print(f"\n**{name}**\n")
         print("| R2* | " + " | ".join(f"SNR {snr}" for snr in SNRS) + " |")

@@ -79,8 +79,10 @@ def main() -> None:
     elif options.real:
         os.environ["TEMPLATEFLOW_HOME"] = str(SHARED / "templateflow")
         os.environ["TEMPLATEFLOW_AUTOUPDATE"] = "off"
-        heads = [prepared(n, SHARED / f"real-bids/sub-{n}/anat/sub-{n}_T1w.nii.gz")
-                 for n in ("uih", "lia")]  # fmt: skip
+        heads = [
+            prepared(n, SHARED / f"real-bids/sub-{n}/anat/sub-{n}_T1w.nii.gz")
+            for n in ("uih", "lia")
+        ]
         for space, labels in real_spaces():
             compare(heads, space, options.recipes, labels)
 
@@ -107,8 +109,11 @@ def compare_priors() -> None:
             took, refined = time.process_time() - start, prior
             for _ in range(3):
                 refined = refine_brain_mask(work.data, refined, work.voxel_mm)
-            print(f"{name} {kind:5s}  CPU s {took:.1f}  prior {dice(prior, final):.3f}  "
-                  f"refined {dice(refined, final):.3f}", flush=True)  # fmt: skip
+            print(
+                f"{name} {kind:5s}  CPU s {took:.1f}  prior {dice(prior, final):.3f}  "
+                f"refined {dice(refined, final):.3f}",
+                flush=True,
+            )
 
 
 def head_prior(ants: object, work: Volume, template: Template, whole: Volume) -> np.ndarray:
@@ -118,13 +123,18 @@ def head_prior(ants: object, work: Volume, template: Template, whole: Volume) ->
         folder = Path(name)
         start = brain._top_aligned(ants, work, template, folder / "start.mat")
         affine = ants_tools.register_linear(
-            ants, whole, work, folder / "affine.mat", kind="Affine", fixed_mask=reach,
-            initial=start,
-        )  # fmt: skip
+            ants, whole, work, folder / "affine.mat", kind="Affine", fixed_mask=reach, initial=start
+        )
         ants_tools.register_deformable(
-            ants, whole, work, forward=folder / "f.h5", inverse=folder / "i.h5",
-            fixed_mask=reach, recipe=ants_tools.ROUGH, initial=affine,
-        )  # fmt: skip
+            ants,
+            whole,
+            work,
+            forward=folder / "f.h5",
+            inverse=folder / "i.h5",
+            fixed_mask=reach,
+            recipe=ants_tools.ROUGH,
+            initial=affine,
+        )
         return ants_tools.resample(ants, template.mask, work, [folder / "i.h5"]) > 0.5
 
 
@@ -207,11 +217,17 @@ def register(
 ) -> None:
     method = recipe if recipe in ("none", "linear") else "nonlinear"
     ants_tools.register_to_template(
-        ants, template.brain, template.mask, head.image, head.mask, method=method,
-        forward=forward, inverse=inverse,
+        ants,
+        template.brain,
+        template.mask,
+        head.image,
+        head.mask,
+        method=method,
+        forward=forward,
+        inverse=inverse,
         recipe=ants_tools.MATTES if recipe == "mattes" else None,
         deformable=greedy_tools.register_deformable if recipe == "greedy" else None,
-    )  # fmt: skip
+    )
 
 
 def fit(ants: object, head: Head, template: Template, forward: Path) -> dict[str, float]:
@@ -233,8 +249,9 @@ def three_classes(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     centres = low + (high - low) * np.array([0.2, 0.55, 0.85])
     for _ in range(30):
         nearest = np.abs(values[:, None] - centres).argmin(1)
-        centres = np.array([values[nearest == k].mean() if (nearest == k).any() else centres[k]
-                            for k in range(3)])  # fmt: skip
+        centres = np.array(
+            [values[nearest == k].mean() if (nearest == k).any() else centres[k] for k in range(3)]
+        )
     classes = np.zeros(mask.shape, int)
     classes[mask] = nearest + 1
     return classes
@@ -254,9 +271,13 @@ def points(grid: Volume) -> np.ndarray:
 
 
 def against_truth(
-    ants: object, head: Head, template: Template, space: OutputSpace, forward: Path,
+    ants: object,
+    head: Head,
+    template: Template,
+    space: OutputSpace,
+    forward: Path,
     field: np.ndarray,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     grid, shape = template.brain, template.brain.data.shape
     atlas = load_atlas(space).volume.data
     labels = read_volume(Path(f"{head.truth}_desc-nuclei_dseg.nii.gz"))
@@ -291,9 +312,13 @@ def true_way(head: Head) -> Callable[[np.ndarray], np.ndarray]:
 
     def way(where: np.ndarray) -> np.ndarray:
         index = (where @ to_index[:3, :3].T + to_index[:3, 3]).T
-        return where + np.stack([
-            ndimage.map_coordinates(moves[..., k], index, order=1, mode="nearest")
-            for k in range(3)], 1)  # fmt: skip
+        return where + np.stack(
+            [
+                ndimage.map_coordinates(moves[..., k], index, order=1, mode="nearest")
+                for k in range(3)
+            ],
+            1,
+        )
 
     return way
 
@@ -316,8 +341,9 @@ def ceiling(labels: Volume, atlas: np.ndarray, start: np.ndarray, way: Callable)
 def round_trip(ants: object, head: Head, labels: Volume, forward: Path, inverse: Path) -> float:
     """Mean Dice of labels taken to a 1 mm grid over the T1w image and back to the template."""
     there = ants_tools.resample(ants, labels, head.image, [inverse], nearest=True)
-    again = np.rint(ants_tools.resample(
-        ants, Volume(there, head.image.affine), labels, [forward], nearest=True))  # fmt: skip
+    again = np.rint(
+        ants_tools.resample(ants, Volume(there, head.image.affine), labels, [forward], nearest=True)
+    )
     values = [v for v in np.unique(labels.data) if v and (labels.data == v).sum() > 100]
     return float(np.mean([dice(again == v, labels.data == v) for v in values]))
 

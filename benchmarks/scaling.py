@@ -35,18 +35,47 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.work) as name:
         folder = Path(name)
-        simulate([str(folder / "raw"), "--n-participants", str(asked.participants), "--sessions",
-                  "1", "--voxel-mm", f"{asked.voxel_mm:g}", "--effect", "100"])  # fmt: skip
+        simulate(
+            [
+                str(folder / "raw"),
+                "--n-participants",
+                str(asked.participants),
+                "--sessions",
+                "1",
+                "--voxel-mm",
+                f"{asked.voxel_mm:g}",
+                "--effect",
+                "100",
+            ]
+        )
         for n in asked.processes:
             out = folder / f"out-{n}"
-            seconds, memory = run(folder / "raw", out, "participant", "--nprocs", n,
-                                  "--output-spaces", f"{SPACE}:res-{asked.resolution}")  # fmt: skip
-            print(f"participant, {n} at a time: {seconds:.0f} s, "
-                  f"{3600 * asked.participants / seconds:.1f} an hour, {memory:.2f} GiB",
-                  flush=True)  # fmt: skip
+            seconds, memory = run(
+                folder / "raw",
+                out,
+                "participant",
+                "--nprocs",
+                n,
+                "--output-spaces",
+                f"{SPACE}:res-{asked.resolution}",
+            )
+            print(
+                f"participant, {n} at a time: {seconds:.0f} s, "
+                f"{3600 * asked.participants / seconds:.1f} an hour, {memory:.2f} GiB",
+                flush=True,
+            )
         for step in STEPS if asked.participants >= FEWEST else ():
-            seconds, memory = run(folder / "raw", out, "group", "--study", asked.study,
-                                  "--steps", step, "--nprocs", asked.processes[-1])  # fmt: skip
+            seconds, memory = run(
+                folder / "raw",
+                out,
+                "group",
+                "--study",
+                asked.study,
+                "--steps",
+                step,
+                "--nprocs",
+                asked.processes[-1],
+            )
             print(f"{step}: {seconds:.0f} s, {memory:.2f} GiB", flush=True)
 
 
@@ -55,9 +84,10 @@ def run(*arguments: object) -> tuple[float, float]:
     code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     peak = 0.0
     while process.poll() is None:
         peak = max(peak, resident_kib(process.pid))

@@ -139,9 +139,12 @@ print(seconds, float([one for one in status if one.startswith("VmHWM:")][0].spli
 def corelay(file: Path, folder: Path) -> tuple[float, float, int]:
     """Its own pipeline in its own environment; it is told the number of clusters."""
     done = subprocess.run(
-        [sys.executable, "-c", _CORELAY, str(file), str(GROUPS)], capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(folder)}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", _CORELAY, str(file), str(GROUPS)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(done.stderr)
     seconds, peak = map(float, done.stdout.split()[-2:])
@@ -208,8 +211,11 @@ def recall(asked: argparse.Namespace, folder: Path) -> None:
     for dimensions in asked.dimensions:
         seconds, peak, share = measured(search, file, dimensions, asked.memory_mb)
         word = "enough" if isinstance(share, float) and share >= LEAST_RECALL else "TOO FEW"
-        print(f"  {dimensions:5} dimensions {seconds:8.1f} s {peak:8.0f} MiB   recall {share:.3f} "
-              f"({word})", flush=True)  # fmt: skip
+        print(
+            f"  {dimensions:5} dimensions {seconds:8.1f} s {peak:8.0f} MiB   recall {share:.3f} "
+            f"({word})",
+            flush=True,
+        )
     seconds, peak, _ = measured(exact, file, asked.memory_mb)
     print(f"  exact            {seconds:8.1f} s {peak:8.0f} MiB")
 

@@ -78,11 +78,7 @@ methods = ["lrp-zplus"]
 spaces = [{spaces}]
 voxel_mm = 5.0
 """
-CONFIGURATIONS = {
-    "A": "",
-    "B": "skull_strip = true\n",
-    "C": "relevance_guided = true\n",
-}
+CONFIGURATIONS = {"A": "", "B": "skull_strip = true\n", "C": "relevance_guided = true\n"}
 
 
 def main() -> None:
@@ -120,17 +116,37 @@ def make(name: str, seed: int, options: argparse.Namespace) -> Path:
     if (folder / "done").is_file():
         return folder
     if not (folder / "raw" / "participants.tsv").is_file():
-        simulate_cohort(folder / "raw", n_participants=options.participants, voxel_mm=VOXEL_MM,
-                        max_sessions=1, seed=seed, effect_percent=effect, cheat=cheat)  # fmt: skip
+        simulate_cohort(
+            folder / "raw",
+            n_participants=options.participants,
+            voxel_mm=VOXEL_MM,
+            max_sessions=1,
+            seed=seed,
+            effect_percent=effect,
+            cheat=cheat,
+        )
         hide_markers(folder)
     if name == "iron":
-        run(folder / "raw", folder / "out", "participant", "--sloppy", "--nprocs", 2,
-            "--output-spaces", "MNI152NLin2009aSym:res-4")  # fmt: skip
+        run(
+            folder / "raw",
+            folder / "out",
+            "participant",
+            "--sloppy",
+            "--nprocs",
+            2,
+            "--output-spaces",
+            "MNI152NLin2009aSym:res-4",
+        )
     else:  # nothing is registered, and the brain mask is the true one
-        write_json(folder / "maps" / "dataset_description.json", {
-            "Name": "Maps", "BIDSVersion": "1.10.0", "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "strategies.py"}],
-        })  # fmt: skip
+        write_json(
+            folder / "maps" / "dataset_description.json",
+            {
+                "Name": "Maps",
+                "BIDSVersion": "1.10.0",
+                "DatasetType": "derivative",
+                "GeneratedBy": [{"Name": "strategies.py"}],
+            },
+        )
         for label in people(folder):
             make_maps(folder, "megre", label)
         (folder / "maps").rename(folder / "out")
@@ -154,13 +170,30 @@ def run_group(name: str, folder: Path, seed: int, options: argparse.Namespace) -
     names = "ABC" if name == "iron" else "A"
     parts = [f'\n[[configurations]]\nid = "{one}"\n{CONFIGURATIONS[one]}' for one in names]
     spaces = '"T1w", "template"' if name == "iron" else '"T1w"'
-    (folder / "study.toml").write_text(STUDY.format(
-        configurations="".join(parts), spaces=spaces, epochs=options.epochs,
-        learning_rate=options.learning_rate,
-    ))  # fmt: skip
+    (folder / "study.toml").write_text(
+        STUDY.format(
+            configurations="".join(parts),
+            spaces=spaces,
+            epochs=options.epochs,
+            learning_rate=options.learning_rate,
+        )
+    )
     steps = ["cohort", "train", "explain", "spray", "report"]
-    run(folder / "raw", folder / "out", "group", "--study", folder / "study.toml", "--nprocs", 2,
-        "--omp-nthreads", 1, "--random-seed", seed, "--steps", *steps)  # fmt: skip
+    run(
+        folder / "raw",
+        folder / "out",
+        "group",
+        "--study",
+        folder / "study.toml",
+        "--nprocs",
+        2,
+        "--omp-nthreads",
+        1,
+        "--random-seed",
+        seed,
+        "--steps",
+        *steps,
+    )
 
 
 def run(*arguments: object) -> None:
@@ -209,9 +242,11 @@ def tell_iron(folder: Path) -> None:
             labels = [row["cluster"] for row in clusters]
             truth = [row["y_true"] for row in clusters]
             guess = [str(float(row["probability"]) > 0.5) for row in clusters]
-            print(f"   {space}: {len(set(labels))} groups; adjusted Rand index with the diagnosis "
-                  f"{adjusted_rand_score(truth, labels):.2f}, with the prediction "
-                  f"{adjusted_rand_score(guess, labels):.2f}")  # fmt: skip
+            print(
+                f"   {space}: {len(set(labels))} groups; adjusted Rand index with the diagnosis "
+                f"{adjusted_rand_score(truth, labels):.2f}, with the prediction "
+                f"{adjusted_rand_score(guess, labels):.2f}"
+            )
             tested = rows(spray_folder(folder) / f"{configuration}_{space}" / "confounds.tsv")
             for row in tested:
                 if row["kind"] == "expected" or row["covariate"].startswith(VOLUME):

@@ -61,8 +61,10 @@ def main() -> None:
             times[name][i] = time.perf_counter() - start
     best = {name: min(found) for name, found in times.items()}
     shape = " x ".join(map(str, options.shape))
-    print(f"{options.architecture}, {options.batch_size} volumes of {shape} on {options.device}, "
-          f"{options.threads} thread(s), best of {options.rounds}")  # fmt: skip
+    print(
+        f"{options.architecture}, {options.batch_size} volumes of {shape} on {options.device}, "
+        f"{options.threads} thread(s), best of {options.rounds}"
+    )
     for name, seconds in best.items():
         rate, ratio = options.batch_size / seconds, seconds / best["plain"]
         print(f"  {name:28} {seconds:8.3f} s {rate:8.2f} scans/s {ratio:6.2f} x plain")

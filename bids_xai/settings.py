@@ -124,8 +124,10 @@ class RunSettings:
     def r2star_options(self) -> dict[str, Any]:
         """Method, noise floor and likelihood of the fit of R2*."""
         return {
-            "method": self.r2star_method, "noise_floor": self.noise_floor, "rician": self.rician
-        }  # fmt: skip
+            "method": self.r2star_method,
+            "noise_floor": self.noise_floor,
+            "rician": self.rician,
+        }
 
     @property
     def training_threads(self) -> int:

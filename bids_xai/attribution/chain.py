@@ -27,9 +27,17 @@ ACTIVATIONS = (nn.ReLU, nn.ELU)
 DROPOUTS = (nn.Dropout, nn.Dropout3d)
 AVERAGES = (nn.AvgPool3d, nn.AdaptiveAvgPool3d)
 KNOWN = (
-    nn.Conv3d, nn.Linear, nn.MaxPool3d, nn.Flatten, nn.Identity,
-    *ACTIVATIONS, *DROPOUTS, nn.BatchNorm1d, nn.BatchNorm3d, *AVERAGES,
-)  # fmt: skip
+    nn.Conv3d,
+    nn.Linear,
+    nn.MaxPool3d,
+    nn.Flatten,
+    nn.Identity,
+    *ACTIVATIONS,
+    *DROPOUTS,
+    nn.BatchNorm1d,
+    nn.BatchNorm3d,
+    *AVERAGES,
+)
 
 LAST = torch.channels_last_3d
 """Order of memory in which the processor convolves fastest: two to three times, in float32."""
@@ -156,9 +164,14 @@ class MaxPool(Step):
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
         layer = self.layer
         y, winners = functional.max_pool3d(
-            x, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode,
+            x,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.ceil_mode,
             return_indices=True,
-        )  # fmt: skip
+        )
         return y, (winners, x.shape)
 
     def to_winner(self, kept: tuple[Tensor, torch.Size], relevance: Tensor) -> Tensor:
@@ -445,16 +458,20 @@ def _to_one_channel(s: Tensor, weight: Tensor, padding: list[int]) -> Tensor:
     for volume, first in product(range(n), range(0, grid[0], planes)):
         slab = s[volume, :, first : first + planes]
         depth = slab.shape[1]
-        by_channel = slab.reshape(channels, -1) if slab[0].is_contiguous() else (
-            slab.permute(1, 2, 3, 0).reshape(-1, channels).t())  # fmt: skip
+        by_channel = (
+            slab.reshape(channels, -1)
+            if slab[0].is_contiguous()
+            else (slab.permute(1, 2, 3, 0).reshape(-1, channels).t())
+        )
         products = (taps @ by_channel).reshape(*kernel, depth, *grid[1:])
         for i, j, k in product(*map(range, kernel)):
             x, y, z = first + i, j, k
             full[volume, x : x + depth, y : y + grid[1], z : z + grid[2]] += products[i, j, k]
     return full[
-        :, None,
+        :,
+        None,
         *(slice(pad, size - pad) for pad, size in zip(padding, full.shape[1:], strict=True)),
-    ]  # fmt: skip
+    ]
 
 
 def _transposed(linear: Callable[[Tensor], Tensor], s: Tensor, like: Tensor) -> Tensor:

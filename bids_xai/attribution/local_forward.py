@@ -185,9 +185,15 @@ def _block(layer: nn.Module, after: list[nn.Module]) -> _Block | None:
         norm = after.pop(0) if known else None
         weight, bias = folded(layer, norm if isinstance(norm, Norm) else None)
         return _Block(
-            layer, weight, bias, tuple(after), layer.kernel_size, layer.stride,
-            tuple(zero_padding(layer)), layer.dilation,
-        )  # fmt: skip
+            layer,
+            weight,
+            bias,
+            tuple(after),
+            layer.kernel_size,
+            layer.stride,
+            tuple(zero_padding(layer)),
+            layer.dilation,
+        )
     if isinstance(layer, nn.MaxPool3d | nn.AvgPool3d) and not layer.ceil_mode:
         padding = _three(layer.padding)
         if isinstance(layer, nn.AvgPool3d) and any(padding) and not layer.count_include_pad:

@@ -67,9 +67,17 @@ def lrp_alphabeta(
     """
     rule = AlphaBeta(beta, bias, one_sided, stabilizer)
     return uniform(
-        rule, name="lrp-alphabeta", start=start, pooling=AlphaBeta(beta), first=first, low=low,
-        high=high, batch_norm=batch_norm, max_pool=max_pool, engine=engine,
-    )  # fmt: skip
+        rule,
+        name="lrp-alphabeta",
+        start=start,
+        pooling=AlphaBeta(beta),
+        first=first,
+        low=low,
+        high=high,
+        batch_norm=batch_norm,
+        max_pool=max_pool,
+        engine=engine,
+    )
 
 
 @lrp_method
@@ -91,9 +99,16 @@ def lrp_zero(
     small denominators from blowing up.
     """
     return uniform(
-        Epsilon(bias=bias), name="lrp-0", start=start, first=first, low=low, high=high,
-        batch_norm=batch_norm, max_pool=max_pool, engine=engine,
-    )  # fmt: skip
+        Epsilon(bias=bias),
+        name="lrp-0",
+        start=start,
+        first=first,
+        low=low,
+        high=high,
+        batch_norm=batch_norm,
+        max_pool=max_pool,
+        engine=engine,
+    )
 
 
 @lrp_method
@@ -117,9 +132,16 @@ def lrp_epsilon(
     than the logit by what biases and epsilon keep.
     """
     return uniform(
-        Epsilon(epsilon, relative, bias), name="lrp-epsilon", start=start, first=first, low=low,
-        high=high, batch_norm=batch_norm, max_pool=max_pool, engine=engine,
-    )  # fmt: skip
+        Epsilon(epsilon, relative, bias),
+        name="lrp-epsilon",
+        start=start,
+        first=first,
+        low=low,
+        high=high,
+        batch_norm=batch_norm,
+        max_pool=max_pool,
+        engine=engine,
+    )
 
 
 @lrp_method
@@ -141,9 +163,16 @@ def lrp_gamma(
     Starts at the logit of ``target``; sums to it less what biases keep.
     """
     return uniform(
-        Gamma(gamma, bias, stabilizer), name="lrp-gamma", start=start, first=first, low=low,
-        high=high, batch_norm=batch_norm, max_pool=max_pool, engine=engine,
-    )  # fmt: skip
+        Gamma(gamma, bias, stabilizer),
+        name="lrp-gamma",
+        start=start,
+        first=first,
+        low=low,
+        high=high,
+        batch_norm=batch_norm,
+        max_pool=max_pool,
+        engine=engine,
+    )
 
 
 @lrp_method
@@ -167,9 +196,16 @@ def lrp_composite_1(
     """
     lower, middle = Gamma(gamma, bias), Epsilon(epsilon, bias=bias)
     return _composite(
-        "lrp-composite-1", (lower, middle, middle), start, bias, low, high, batch_norm, max_pool,
+        "lrp-composite-1",
+        (lower, middle, middle),
+        start,
+        bias,
+        low,
+        high,
+        batch_norm,
+        max_pool,
         engine,
-    )  # fmt: skip
+    )
 
 
 @lrp_method
@@ -191,9 +227,16 @@ def lrp_composite_2(
     """
     lower, middle = Gamma(gamma, bias), Epsilon(epsilon, bias=bias)
     return _composite(
-        "lrp-composite-2", (lower, lower, middle), start, bias, low, high, batch_norm, max_pool,
+        "lrp-composite-2",
+        (lower, lower, middle),
+        start,
+        bias,
+        low,
+        high,
+        batch_norm,
+        max_pool,
         engine,
-    )  # fmt: skip
+    )
 
 
 @lrp_method
@@ -215,9 +258,16 @@ def lrp_composite_3(
     """
     lower, middle = AlphaBeta(beta, bias), Epsilon(epsilon, bias=bias)
     return _composite(
-        "lrp-composite-3", (lower, lower, middle), start, bias, low, high, batch_norm, max_pool,
+        "lrp-composite-3",
+        (lower, lower, middle),
+        start,
+        bias,
+        low,
+        high,
+        batch_norm,
+        max_pool,
         engine,
-    )  # fmt: skip
+    )
 
 
 def _composite(
@@ -234,10 +284,16 @@ def _composite(
     """z^B, then ``rules`` for the second to fourth of six convolutions, then LRP-0."""
     first, upper = Box(low, high), Epsilon(bias=bias)
     return Recipe(
-        name=name, start=start, convolutions=(first, *rules, upper, upper), dense=upper,
-        pooling=Epsilon(bias="ignore"), first=first, batch_norm=batch_norm, max_pool=max_pool,
+        name=name,
+        start=start,
+        convolutions=(first, *rules, upper, upper),
+        dense=upper,
+        pooling=Epsilon(bias="ignore"),
+        first=first,
+        batch_norm=batch_norm,
+        max_pool=max_pool,
         engine=engine,
-    )  # fmt: skip
+    )
 
 
 class LayerSum(NamedTuple):

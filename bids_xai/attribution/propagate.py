@@ -90,10 +90,17 @@ def uniform(
         )
     firsts: dict[str, Rule | None] = {"rule": None, "flat": Flat(), "box": Box(low, high)}
     return Recipe(
-        name=name, start=start, convolutions=(rule,), dense=rule, first=firsts[first],
+        name=name,
+        start=start,
+        convolutions=(rule,),
+        dense=rule,
+        first=firsts[first],
         pooling=Epsilon(bias="ignore") if pooling is None else pooling,
-        batch_norm=batch_norm, max_pool=max_pool, engine=engine, check=check,
-    )  # fmt: skip
+        batch_norm=batch_norm,
+        max_pool=max_pool,
+        engine=engine,
+        check=check,
+    )
 
 
 def propagate(

@@ -166,8 +166,10 @@ class Gamma:
     def __call__(self, op: Affine, x: Tensor, relevance: Tensor) -> Tensor:
         z = _plus(op.apply(x), op.bias(x))
         result = torch.zeros_like(x)
-        sides = ((z > 0, self._favour(positive), self._favour(negative)),
-                 (z < 0, self._favour(negative), self._favour(positive)))  # fmt: skip
+        sides = (
+            (z > 0, self._favour(positive), self._favour(negative)),
+            (z < 0, self._favour(negative), self._favour(positive)),
+        )
         for side, change, opposite in sides:
             chosen = torch.where(side, relevance, 0.0)
             if bool((chosen != 0).any()):

@@ -29,9 +29,15 @@ from bids_xai.attribution.start import STARTS
 from bids_xai.errors import BadDataError, UsageError
 
 __all__ = [
-    "FLOOR", "STARTS", "ZERO_DIVISION", "NegativeInputError",
-    "lrp_zplus", "relevance", "relevance_zplus", "zplus_chain",
-]  # fmt: skip
+    "FLOOR",
+    "STARTS",
+    "ZERO_DIVISION",
+    "NegativeInputError",
+    "lrp_zplus",
+    "relevance",
+    "relevance_zplus",
+    "zplus_chain",
+]
 
 
 class NegativeInputError(BadDataError, UsageError):
@@ -61,9 +67,16 @@ def lrp_zplus(
     :func:`zplus_chain` does and for inputs < 0 or undefined.
     """
     return _recipe(
-        start, zero_division, bias=bias, batch_norm=batch_norm, max_pool=max_pool, first=first,
-        low=low, high=high, engine=engine,
-    )  # fmt: skip
+        start,
+        zero_division,
+        bias=bias,
+        batch_norm=batch_norm,
+        max_pool=max_pool,
+        first=first,
+        low=low,
+        high=high,
+        engine=engine,
+    )
 
 
 def relevance(
@@ -83,9 +96,15 @@ def relevance(
     which also returns the logits of the same forward pass.
     """
     return relevance_zplus(
-        model, volumes, start=start, target=target, zero_division=zero_division,
-        create_graph=True, batch_norm=batch_norm, max_pool=max_pool,
-    )[1]  # fmt: skip
+        model,
+        volumes,
+        start=start,
+        target=target,
+        zero_division=zero_division,
+        create_graph=True,
+        batch_norm=batch_norm,
+        max_pool=max_pool,
+    )[1]
 
 
 def relevance_zplus(

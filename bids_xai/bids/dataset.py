@@ -14,11 +14,29 @@ from bids_xai.bids.files import write_json, write_text
 BIDS_VERSION = "1.10.0"
 
 _IGNORED = (
-    "*_xfm.txt", "*_xfm.h5", "*_xfm.json", "*_relmap.nii.gz", "*_relmap.json", "*_prediction.tsv",
-    "*_prediction.json", "*_regions.tsv", "*_regions.json", "*_qc.tsv", "*_qc.json",
-    "*_fitquality.nii.gz", "*_fitquality.json", "*.html", "figures", "logs", "models", "group",
-    "work", "atlas-*_description.json", "group_*", "viewer",
-)  # fmt: skip
+    "*_xfm.txt",
+    "*_xfm.h5",
+    "*_xfm.json",
+    "*_relmap.nii.gz",
+    "*_relmap.json",
+    "*_prediction.tsv",
+    "*_prediction.json",
+    "*_regions.tsv",
+    "*_regions.json",
+    "*_qc.tsv",
+    "*_qc.json",
+    "*_fitquality.nii.gz",
+    "*_fitquality.json",
+    "*.html",
+    "figures",
+    "logs",
+    "models",
+    "group",
+    "work",
+    "atlas-*_description.json",
+    "group_*",
+    "viewer",
+)
 
 _DESCRIPTIONS = {
     "preproc": "T1w or FLAIR image after N4 bias correction",

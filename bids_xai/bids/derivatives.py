@@ -15,9 +15,16 @@ from bids_xai.errors import BadDataError, NoInputError
 _SCAN_ENTITIES = ("acq", "ce", "rec", "run")
 _TAKEN_OVER = ("sub", "ses", *_SCAN_ENTITIES)
 _UNITS = {
-    "R1map": "1/s", "R2map": "1/s", "R2starmap": "1/s", "T1map": "s", "T2map": "s",
-    "T2starmap": "s", "Chimap": "ppm", "MTVmap": "percent", "MTRmap": "percent",
-}  # fmt: skip
+    "R1map": "1/s",
+    "R2map": "1/s",
+    "R2starmap": "1/s",
+    "T1map": "s",
+    "T2map": "s",
+    "T2starmap": "s",
+    "Chimap": "ppm",
+    "MTVmap": "percent",
+    "MTRmap": "percent",
+}
 _MASKS = {
     "brain": ({"desc": "brain"}, {"label": "brain"}),
     "lesion": ({"label": "lesion"}, {"desc": "lesion"}, {"label": "WMH"}),

@@ -143,9 +143,7 @@ def _check_same_grid(paths: tuple[Path, ...]) -> None:
     shape, affine = _header(paths[0])
     if len(shape) != 3:
         raise BadDataError(
-            f"an echo has shape {shape}, not three dimensions",
-            file=paths[0],
-            fix=_NOT_BIDS,
+            f"an echo has shape {shape}, not three dimensions", file=paths[0], fix=_NOT_BIDS
         )
     for path in paths[1:]:
         other_shape, other_affine = _header(path)

@@ -89,11 +89,7 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_tsv(
-    path: Path,
-    rows: Sequence[Mapping[str, Any]],
-    columns: Mapping[str, str],
-) -> Path:
+def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Path:
     """Write a TSV and the JSON beside it that says what each column means.
 
     rows : one mapping a line; a missing, empty or ``None`` value becomes ``n/a``, numbers get

@@ -84,9 +84,8 @@ def open_layout(
             if database_dir is not None:
                 database_dir = _complete_index(root, indexer, database_dir)
             return BIDSLayout(
-                root, validate=False, derivatives=False, indexer=indexer,
-                database_path=database_dir,
-            )  # fmt: skip
+                root, validate=False, derivatives=False, indexer=indexer, database_path=database_dir
+            )
         except (OSError, ValueError, TypeError) as error:
             raise InvalidBidsError(
                 f"the dataset cannot be indexed: {error}",

@@ -7,10 +7,40 @@ from pathlib import PurePosixPath
 
 # BIDS 1.11 order of entities, with the ones this app adds for relevance maps ("model")
 ENTITY_ORDER = (
-    "sub", "ses", "sample", "task", "tracksys", "acq", "ce", "trc", "stain", "rec", "dir", "run",
-    "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "from", "to", "mode", "space",
-    "cohort", "split", "atlas", "seg", "res", "den", "model", "label", "desc",
-)  # fmt: skip
+    "sub",
+    "ses",
+    "sample",
+    "task",
+    "tracksys",
+    "acq",
+    "ce",
+    "trc",
+    "stain",
+    "rec",
+    "dir",
+    "run",
+    "mod",
+    "echo",
+    "flip",
+    "inv",
+    "mt",
+    "part",
+    "proc",
+    "hemi",
+    "from",
+    "to",
+    "mode",
+    "space",
+    "cohort",
+    "split",
+    "atlas",
+    "seg",
+    "res",
+    "den",
+    "model",
+    "label",
+    "desc",
+)
 
 SCAN_ENTITIES = ("sub", "ses", "sample", "acq", "ce", "rec", "run")
 

@@ -56,11 +56,17 @@ def collect_sessions(
     chosen = [label for label in every if not wanted or label in wanted]
     made = [
         _session(
-            Path(layout.root), participant, label, found, inputs, derivatives, brain_masks,
+            Path(layout.root),
+            participant,
+            label,
+            found,
+            inputs,
+            derivatives,
+            brain_masks,
             only_session=len(every) == 1,
         )
         for label in chosen
-    ]  # fmt: skip
+    ]
     usable = [session for session in made if session is not None]
     if not usable:
         if wanted and not chosen:
@@ -113,10 +119,16 @@ def _entity(file: Any, name: str) -> str:
 
 
 def _session(
-    root: Path, participant: str, label: str, found: Mapping[str, list[Any]],
-    inputs: Sequence[str], derivatives: Sequence[DerivativeFolder], brain_masks: bool,
-    *, only_session: bool,
-) -> Session | None:  # fmt: skip
+    root: Path,
+    participant: str,
+    label: str,
+    found: Mapping[str, list[Any]],
+    inputs: Sequence[str],
+    derivatives: Sequence[DerivativeFolder],
+    brain_masks: bool,
+    *,
+    only_session: bool,
+) -> Session | None:
     """The session's record, ``None`` where it holds none of the inputs."""
     mine = {
         name: [f for f in files if _entity(f, "session") == label] for name, files in found.items()
@@ -141,11 +153,15 @@ def _session(
         )
     masks = {
         kind: find_mask(
-            derivatives, participant, label, kind,
-            of=_entities(t1w) if t1w is not None else None, only_session=only_session,
+            derivatives,
+            participant,
+            label,
+            kind,
+            of=_entities(t1w) if t1w is not None else None,
+            only_session=only_session,
         )
         for kind in (("brain", "lesion") if brain_masks else ("lesion",))
-    }  # fmt: skip
+    }
     brain_mask = masks.get("brain")
     lacking = brain_masks and t1w is not None and brain_mask is None
     no_mask = ["no brain mask in the derivatives: the brain is found by registration"] * lacking

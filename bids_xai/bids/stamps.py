@@ -67,8 +67,9 @@ def what_changed(stamp: Path, digest: str, root: Path) -> str:
         return f"its stamp cannot be read [{stamp}]"
     if not same:
         return "its inputs, its options or the version differ from those of its stamp"
-    return next((f"{path} is {state}" for path, size in sizes.items()
-                 if (state := _state(path, size))), "")  # fmt: skip
+    return next(
+        (f"{path} is {state}" for path, size in sizes.items() if (state := _state(path, size))), ""
+    )
 
 
 def _state(path: Path, size: int) -> str:

@@ -75,8 +75,9 @@ def _run(words: Sequence[str]) -> int:
         if settings.analysis_level not in LEVELS:
             LOG.error(
                 "unknown analysis level '%s'. Fix: use %s.",
-                settings.analysis_level, " or ".join(LEVELS),
-            )  # fmt: skip
+                settings.analysis_level,
+                " or ".join(LEVELS),
+            )
             return errors.UNKNOWN_LEVEL
         _check_folders(settings)
         return (
@@ -96,8 +97,10 @@ def _run(words: Sequence[str]) -> int:
         LOG.error(
             "error: %s [%s]. Fix: check the disk of the output and work folders; the same command "
             "goes on from what is finished.",
-            error.strerror, error.filename or (settings and settings.output_dir), exc_info=True,
-        )  # fmt: skip
+            error.strerror,
+            error.filename or (settings and settings.output_dir),
+            exc_info=True,
+        )
         return errors.FileAccessError.status
 
 

@@ -15,13 +15,7 @@ from bids_xai.cli.boutiques import PrintDescriptor
 from bids_xai.core.relaxometry import R2STAR_METHODS
 from bids_xai.errors import UsageError, did_you_mean
 from bids_xai.group import STEPS
-from bids_xai.settings import (
-    DEFAULT_TEMPLATE,
-    EMBEDDED_TEMPLATE,
-    LEVELS,
-    OutputSpace,
-    RunSettings,
-)
+from bids_xai.settings import DEFAULT_TEMPLATE, EMBEDDED_TEMPLATE, LEVELS, OutputSpace, RunSettings
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,173 +55,257 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _bids_options(group: Any) -> None:
     group.add_argument(
-        "--participant-label", "--participant_label", nargs="+", default=(), metavar="LABEL",
+        "--participant-label",
+        "--participant_label",
+        nargs="+",
+        default=(),
+        metavar="LABEL",
         help="participants to process, with or without sub- (default: all)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--session-label", "--session_label", nargs="+", default=(), metavar="LABEL",
+        "--session-label",
+        "--session_label",
+        nargs="+",
+        default=(),
+        metavar="LABEL",
         help="sessions to process, with or without ses- (default: all)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--bids-filter-file", type=Path, metavar="FILE",
+        "--bids-filter-file",
+        type=Path,
+        metavar="FILE",
         help='JSON with pybids filters under "megre", "t1w" and "flair"',
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--bids-database-dir", type=Path, metavar="DIR",
+        "--bids-database-dir",
+        type=Path,
+        metavar="DIR",
         help="keep the index of the dataset here for later runs (delete it when data change)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "-d", "--derivatives", nargs="+", type=_named_path, default=(), metavar="NAME=PATH",
+        "-d",
+        "--derivatives",
+        nargs="+",
+        type=_named_path,
+        default=(),
+        metavar="NAME=PATH",
         help="datasets with precomputed maps, brain masks or lesion masks; at the group level also "
         "true regions (truth=PATH) and tables of region volumes (volumes=TABLE.tsv)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--skip-bids-validation", action="store_true",
+        "--skip-bids-validation",
+        action="store_true",
         help="do not ask for dataset_description.json",
-    )  # fmt: skip
+    )
 
 
 def _performance_options(group: Any) -> None:
     group.add_argument(
-        "--nprocs", type=_positive, metavar="N",
+        "--nprocs",
+        type=_positive,
+        metavar="N",
         help="processes at a time (default: the processors this job may use)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--omp-nthreads", type=_positive, metavar="N",
+        "--omp-nthreads",
+        type=_positive,
+        metavar="N",
         help="threads of a training (default: --nprocs); participant stages use one thread each",
-    )  # fmt: skip
+    )
     group.add_argument("--mem-mb", type=_positive, metavar="MB", help="memory the nodes may plan")
     group.add_argument(
-        "--use-plugin", type=Path, metavar="FILE",
+        "--use-plugin",
+        type=Path,
+        metavar="FILE",
         help="YAML with one of nipype's plugins that is to run the participant level, for example "
         "SLURM (default: processes on this machine)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--device", default="auto", type=_device, metavar="{auto,cpu,cuda[:i]}",
+        "--device",
+        default="auto",
+        type=_device,
+        metavar="{auto,cpu,cuda[:i]}",
         help="where networks run (default: auto)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--sloppy", action="store_true",
+        "--sloppy",
+        action="store_true",
         help="fast, coarse registration, few epochs and splits: for tests; never for results",
-    )  # fmt: skip
+    )
 
 
 def _workflow_options(group: Any) -> None:
     group.add_argument(
-        "--inputs", type=_inputs, default=("megre",), metavar="A,B,…",
+        "--inputs",
+        type=_inputs,
+        default=("megre",),
+        metavar="A,B,…",
         help="images to work on: megre, T1w, FLAIR, or the suffix of a map among --derivatives, "
         "for example R1map (default: megre)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--r2star-method", choices=R2STAR_METHODS, default="nlls",
+        "--r2star-method",
+        choices=R2STAR_METHODS,
+        default="nlls",
         help="estimator of R2* (default: nlls)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--output-spaces", nargs="+", type=_space, metavar="SPACE[:cohort-C][:res-N]",
+        "--output-spaces",
+        nargs="+",
+        type=_space,
+        metavar="SPACE[:cohort-C][:res-N]",
         default=(OutputSpace(DEFAULT_TEMPLATE),),
         help=f"templates; {EMBEDDED_TEMPLATE} is embedded, all others come from TemplateFlow; "
         f"without :res-N the resolution is 2 (default: {DEFAULT_TEMPLATE}:res-2)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--noise-floor", type=_factor, default=0.0, metavar="SIGMAS",
+        "--noise-floor",
+        type=_factor,
+        default=0.0,
+        metavar="SIGMAS",
         help="leave out a voxel's late echoes from the first below this many standard deviations "
         "of the noise in air on; nlls and loglin (default: 0, keep all)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--rician", action="store_true",
+        "--rician",
+        action="store_true",
         help="nlls: maximum likelihood under Rician noise of the level found in air",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--megre-transform", choices=("rigid", "affine"), default="rigid",
+        "--megre-transform",
+        choices=("rigid", "affine"),
+        default="rigid",
         help="transform from the multi-echo GRE to the T1w image (default: rigid)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--brain-mask", choices=("auto", "derivatives", "synthstrip"), default="auto",
+        "--brain-mask",
+        choices=("auto", "derivatives", "synthstrip"),
+        default="auto",
         help="find the brain by template registration, take masks from --derivatives, or use "
         "--synthstrip-model (default: auto)",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--synthstrip-model", type=Path, metavar="FILE", help="weights of SynthStrip"
     )
     group.add_argument(
-        "--registration", choices=("nonlinear", "linear", "none"), default="nonlinear",
+        "--registration",
+        choices=("nonlinear", "linear", "none"),
+        default="nonlinear",
         help="T1w to template: affine and diffeomorphic, affine, or only centred "
         "(default: nonlinear)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--registration-engine", choices=("ants", "greedy"), default="ants",
+        "--registration-engine",
+        choices=("ants", "greedy"),
+        default="ants",
         help="program of the nonlinear registration (default: ants)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--atlas", nargs="+", type=_atlas, default=(), metavar="NAME[=DSEG,TSV]",
+        "--atlas",
+        nargs="+",
+        type=_atlas,
+        default=(),
+        metavar="NAME[=DSEG,TSV]",
         help="atlases of the first output space to bring to the T1w image: TissueNuclei, "
         "NAME[:desc-X] of TemplateFlow, or NAME=dseg.nii.gz[,labels.tsv]; the group level uses "
         "them all (default: the template's own)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--random-seed", type=_natural, default=0, metavar="N",
+        "--random-seed",
+        type=_natural,
+        default=0,
+        metavar="N",
         help="seed of registration, splits, weights and clustering (default: 0)",
-    )  # fmt: skip
+    )
 
 
 def _explain_options(group: Any) -> None:
     group.add_argument(
-        "--model", type=Path, metavar="DIR_OR_CARD",
+        "--model",
+        type=Path,
+        metavar="DIR_OR_CARD",
         help="a trained model: the folder of model.json, or that file",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--attribution", nargs="+", choices=tuple(METHODS), default=("lrp-zplus",),
-        metavar="METHOD", help=f"attribution methods: {', '.join(METHODS)} (default: lrp-zplus)",
-    )  # fmt: skip
+        "--attribution",
+        nargs="+",
+        choices=tuple(METHODS),
+        default=("lrp-zplus",),
+        metavar="METHOD",
+        help=f"attribution methods: {', '.join(METHODS)} (default: lrp-zplus)",
+    )
     group.add_argument(
-        "--target", metavar="CLASS",
+        "--target",
+        metavar="CLASS",
         help="class to explain (default: the positive class; methods that start at the whole "
         "softmax vector, such as lrp-zplus, start at the probability of the class named)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--renormalise", action="store_true",
+        "--renormalise",
+        action="store_true",
         help="scale relevance on the template grid to its sum before the warp",
-    )  # fmt: skip
+    )
 
 
 def _group_options(group: Any) -> None:
     group.add_argument(
-        "--study", default="quick", metavar="PRESET_OR_FILE.toml",
+        "--study",
+        default="quick",
+        metavar="PRESET_OR_FILE.toml",
         help="what to train and explain: the name of a preset, or a study file (default: quick)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--steps", nargs="+", choices=tuple(STEPS), default=(), metavar="STEP",
+        "--steps",
+        nargs="+",
+        choices=tuple(STEPS),
+        default=(),
+        metavar="STEP",
         help=f"steps to run: {', '.join(STEPS)} (default: all)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--configuration", nargs="+", default=(), metavar="ID",
+        "--configuration",
+        nargs="+",
+        default=(),
+        metavar="ID",
         help="train only these configurations (default: all)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--split", nargs="+", type=_natural, default=(), metavar="K",
+        "--split",
+        nargs="+",
+        type=_natural,
+        default=(),
+        metavar="K",
         help="train only these splits, counted from 0 (default: all)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--tensorboard", action="store_true",
+        "--tensorboard",
+        action="store_true",
         help="write training curves for TensorBoard beside each model, too",
-    )  # fmt: skip
+    )
 
 
 def _other_options(group: Any) -> None:
     group.add_argument("--version", action="version", version=f"bids_xai {bids_xai.__version__}")
     group.add_argument(
-        "--bids-exec-spec", action=PrintDescriptor,
+        "--bids-exec-spec",
+        action=PrintDescriptor,
         help="print the Boutiques descriptor of this command line, and stop",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "-v", "--verbose", action="count", default=0,
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
         help="say also why and with what (-vv: tracebacks of failed steps and nipype's own log, "
         "too); logs/RUN/run.log of the output folder has it all but the last",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "-w", "--work-dir", type=Path, metavar="DIR",
+        "-w",
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
         help="folder for intermediate files, kept (default: OUTPUT_DIR/work, removed when done)",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--clean-workdir", action="store_true", help="remove working files of finished sessions"
     )
@@ -235,9 +313,10 @@ def _other_options(group: Any) -> None:
         "--stop-on-first-crash", action="store_true", help="stop at the first session that fails"
     )
     group.add_argument(
-        "--reports-only", action="store_true",
+        "--reports-only",
+        action="store_true",
         help="write the pages again from the files that are there, and do nothing else",
-    )  # fmt: skip
+    )
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
 
 

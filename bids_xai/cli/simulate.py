@@ -126,8 +126,9 @@ def _next(out: str, kind: str) -> str:
     raw, derivatives = Path(out), Path(out) / "derivatives"
     if kind == "digits":
         done, truth = derivatives / "digits", f"truth={derivatives / 'truth'}"
-        return shlex.join(["bids_xai", out, str(done), "group", "--study", "cam-lrp-digits",
-                           "-d", truth])  # fmt: skip
+        return shlex.join(
+            ["bids_xai", out, str(done), "group", "--study", "cam-lrp-digits", "-d", truth]
+        )
     inputs = {"t1w": ["--inputs", "T1w"], "flair": ["--inputs", "FLAIR"]}.get(kind, [])
     return shlex.join(["bids_xai", out, f"{raw}_out", "participant", *inputs])
 

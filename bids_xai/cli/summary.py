@@ -24,9 +24,18 @@ LOG = logging.getLogger("bids_xai")
 
 FIRST_STUDY = "quick"
 _CARRIED = (
-    "derivatives", "skip_bids_validation", "nprocs", "omp_nthreads", "device", "output_spaces",
-    "atlas", "random_seed", "renormalise", "tensorboard", "work_dir",
-)  # fmt: skip
+    "derivatives",
+    "skip_bids_validation",
+    "nprocs",
+    "omp_nthreads",
+    "device",
+    "output_spaces",
+    "atlas",
+    "random_seed",
+    "renormalise",
+    "tensorboard",
+    "work_dir",
+)
 """Options that the group level reads, whichever level they were given to."""
 _INPUT_OF_MAP = {"R2starmap": "megre", "T1w": "T1w", "FLAIR": "FLAIR"}
 
@@ -41,8 +50,12 @@ def say_participants(
     if not settings.reports_only:
         LOG.info(
             "%d session(s) done, %d unchanged, %d failed in %.0f s; pages in %s",
-            len(run.done), len(run.unchanged), len(run.failed), seconds, settings.output_dir,
-        )  # fmt: skip
+            len(run.done),
+            len(run.unchanged),
+            len(run.failed),
+            seconds,
+            settings.output_dir,
+        )
     _say_written([f"{len(run.pages)} page(s)"] if run.pages else [])
     if run.failed:
         LOG.info(
@@ -166,8 +179,14 @@ def _warn_of(rows: Sequence[dict[str, str]], what: str, table: Path) -> None:
         first = rows[0]
         names = ("configuration", "split", "space", "method", "cluster", "check")
         where = ", ".join(f"{n} {first[n]}" for n in names if first.get(n, "n/a") != "n/a")
-        LOG.warning("look at: %d %s, the first: %s: %s [%s]",
-                    len(rows), what, where, first["verdict"], table)  # fmt: skip
+        LOG.warning(
+            "look at: %d %s, the first: %s: %s [%s]",
+            len(rows),
+            what,
+            where,
+            first["verdict"],
+            table,
+        )
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
@@ -184,9 +203,14 @@ def _steps(settings: RunSettings) -> tuple[str, ...]:
 
 def _group_command(settings: RunSettings) -> str:
     """The group level's command line, with a study that these derivatives can serve."""
-    own = "" if _serves_first_study(settings) else (
-        "copy a study to mine.toml, name your column, classes and maps (docs/studies.md), then  "
-    )  # fmt: skip
+    own = (
+        ""
+        if _serves_first_study(settings)
+        else (
+            "copy a study to mine.toml, name your column, classes and maps "
+            "(docs/studies.md), then  "
+        )
+    )
     all_done = (
         "once all are done,  " if settings.participant_label or settings.session_label else ""
     )

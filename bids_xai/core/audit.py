@@ -42,9 +42,17 @@ from bids_xai.core.audit_words import (
 )
 
 __all__ = [
-    "EXPECTED", "LEAST_SHARE", "MODEL", "PERSONAL", "SUSPECT",
-    "Audit", "AuditRow", "Covariate", "Verdict", "audit",
-]  # fmt: skip
+    "EXPECTED",
+    "LEAST_SHARE",
+    "MODEL",
+    "PERSONAL",
+    "SUSPECT",
+    "Audit",
+    "AuditRow",
+    "Covariate",
+    "Verdict",
+    "audit",
+]
 
 ALPHA = 0.01
 """False-discovery rate up to which a covariate counts."""
@@ -121,13 +129,18 @@ class _Scans:
         return self._of(known[first], votes.argmax(axis=1), covariate, values)
 
     def _of(
-        self, scans: Ints, clusters: Ints, covariate: Covariate,
+        self,
+        scans: Ints,
+        clusters: Ints,
+        covariate: Covariate,
         values: npt.NDArray[np.str_] | Floats,
-    ) -> _Units:  # fmt: skip
+    ) -> _Units:
         classes, splits = self.classes[scans], self.splits[scans]
         strata = {
-            EXPECTED: splits, MODEL: classes, SUSPECT: classes + splits * (1 + self.classes.max()),
-        }  # fmt: skip
+            EXPECTED: splits,
+            MODEL: classes,
+            SUSPECT: classes + splits * (1 + self.classes.max()),
+        }
         kind = covariate.kind if covariate.kind in strata else SUSPECT
         own = splits if covariate.misplaced else strata[kind]
         return _Units(clusters.astype(np.int64), classes, own.astype(np.int64), values)
@@ -203,9 +216,11 @@ def _together(
         different = len(np.unique(units.values))
         if different < 2 or (covariate.is_text and different > max(2, len(units.values) // 3)):
             continue
-        key = str(number).encode() if covariate.is_text else (
-            covariate.known.tobytes() + units.strata.tobytes()
-        )  # fmt: skip
+        key = (
+            str(number).encode()
+            if covariate.is_text
+            else (covariate.known.tobytes() + units.strata.tobytes())
+        )
         groups.setdefault(key, []).append((covariate, units))
     return list(groups.values())
 
@@ -226,9 +241,7 @@ def _tests(
     else:
         values = np.stack([each.values.astype(np.float64) for _, each in group], axis=1)
         tests = rank_tests(member, values, units.strata, **options)
-    return [
-        (cluster, one, test, member.size) for (one, _), test in zip(group, tests, strict=True)
-    ]  # fmt: skip
+    return [(cluster, one, test, member.size) for (one, _), test in zip(group, tests, strict=True)]
 
 
 def _confounded(covariate: Covariate, units: _Units) -> str | None:
@@ -272,17 +285,26 @@ def _with_rates(
         for i in family:
             rates[i] = float(q[i]), float(within[i]) if i in within else None
     return [
-        AuditRow(cluster, covariate, test, n, *rates[i],
-                 counts=_counts(cluster, covariate, test, rates[i], scans),
-                 inseparable=_inseparable(covariate, test, rates[i][0]))
+        AuditRow(
+            cluster,
+            covariate,
+            test,
+            n,
+            *rates[i],
+            counts=_counts(cluster, covariate, test, rates[i], scans),
+            inseparable=_inseparable(covariate, test, rates[i][0]),
+        )
         for i, (cluster, covariate, test, n) in enumerate(found)
-    ]  # fmt: skip
+    ]
 
 
 def _counts(
-    cluster: int, covariate: Covariate, test: GroupTest, rates: tuple[float, float | None],
+    cluster: int,
+    covariate: Covariate,
+    test: GroupTest,
+    rates: tuple[float, float | None],
     scans: _Scans,
-) -> bool:  # fmt: skip
+) -> bool:
     """Whether a cluster goes with a covariate: surely, strongly, and beyond what explains it."""
     q, q_within = rates
     if covariate.is_share:

@@ -70,8 +70,9 @@ def text_test(
     member, codes, strata : (n,); at least one member, one other and two codes
     """
     n_codes = int(codes.max()) + 1
-    table = np.stack([np.bincount(codes[member == side], minlength=n_codes)
-                      for side in (True, False)])  # fmt: skip
+    table = np.stack(
+        [np.bincount(codes[member == side], minlength=n_codes) for side in (True, False)]
+    )
     chi2 = _chi_squared(member, codes, np.zeros_like(codes))
     effect = sqrt(chi2 / member.size)
     rng = np.random.default_rng(seed)
@@ -84,9 +85,11 @@ def text_test(
         p = _table_p(member, codes, np.zeros_like(codes), permutations, rng) or 1.0
     p_within = _table_p(member, codes, strata, permutations, rng)
     free = _in_mixed_strata(member, strata)
-    effect_within = None if p_within is None else sqrt(
-        _chi_squared(member[free], codes[free], strata[free]) / free.sum()
-    )  # fmt: skip
+    effect_within = (
+        None
+        if p_within is None
+        else sqrt(_chi_squared(member[free], codes[free], strata[free]) / free.sum())
+    )
     return GroupTest(name, statistic, effect, p, p_within, effect_within)
 
 
@@ -95,8 +98,12 @@ def _chi_squared(member: Bools, codes: Ints, strata: Ints) -> float:
     table, expected = np.zeros((2, codes.max() + 1)), np.zeros((2, codes.max() + 1))
     for stratum in np.unique(strata):
         inside = strata == stratum
-        own = np.stack([np.bincount(codes[inside & (member == side)], minlength=table.shape[1])
-                        for side in (True, False)])  # fmt: skip
+        own = np.stack(
+            [
+                np.bincount(codes[inside & (member == side)], minlength=table.shape[1])
+                for side in (True, False)
+            ]
+        )
         table += own
         expected += own.sum(axis=1)[:, None] * own.sum(axis=0) / own.sum()
     return float(((table - expected) ** 2 / np.where(expected > 0, expected, 1)).sum())
@@ -145,18 +152,13 @@ def _table_p(
 
 
 def rank_tests(
-    member: Bools,
-    values: Floats,
-    strata: Ints,
-    *,
-    permutations: int = PERMUTATIONS,
-    seed: int = 0,
+    member: Bools, values: Floats, strata: Ints, *, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> list[GroupTest]:
     """Test a group against several numbers at once, with the same permutations for all.
 
     member, strata : (n,); at least one member and one other; values : (n, q) finite
     Where there are no more ways to choose the group than ``permutations``, all are tried.
-    """  # fmt: skip
+    """
     n, size = member.size, int(member.sum())
     ranks = rankdata(values, axis=0)
     sums = ranks[member].sum(axis=0)
@@ -169,11 +171,15 @@ def rank_tests(
     effects_within = _effects_within(member, values, strata)
     return [
         GroupTest(
-            "Mann-Whitney, permutations", float(above[i]), float(effects[i]), float(p[i]),
-            float(within[i]) if free[i] else None, float(effects_within[i]) if free[i] else None,
+            "Mann-Whitney, permutations",
+            float(above[i]),
+            float(effects[i]),
+            float(p[i]),
+            float(within[i]) if free[i] else None,
+            float(effects_within[i]) if free[i] else None,
         )
         for i in range(values.shape[1])
-    ]  # fmt: skip
+    ]
 
 
 def _effects_within(member: Bools, values: Floats, strata: Ints) -> Floats:
@@ -225,9 +231,13 @@ def _rank_p(
 
 
 def _sums(
-    member: Bools, scores: Floats, strata: Ints, every: bool, permutations: int,
+    member: Bools,
+    scores: Floats,
+    strata: Ints,
+    every: bool,
+    permutations: int,
     rng: np.random.Generator,
-) -> Iterator[Floats]:  # fmt: skip
+) -> Iterator[Floats]:
     """Sums (m, q) of the scores of groups chosen at random, or of every possible group."""
     if every:
         size = int(member.sum())

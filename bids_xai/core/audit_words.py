@@ -112,10 +112,16 @@ def means_of(covariate: Covariate, member: Bools, splits: Ints) -> tuple[float, 
 
 
 def verdict_on(
-    cluster: int, rows: Sequence[AuditRow], labels: Ints, splits: Ints, people: Ints,
-    classes: Sequence[str], stability: Floats | None, survives: Bools | None,
+    cluster: int,
+    rows: Sequence[AuditRow],
+    labels: Ints,
+    splits: Ints,
+    people: Ints,
+    classes: Sequence[str],
+    stability: Floats | None,
+    survives: Bools | None,
     places: Mapping[int, str],
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """Say what the tests of a cluster (from 0) come to.
 
     labels, splits, people : (n,) of each heatmap, as numbers
@@ -123,13 +129,23 @@ def verdict_on(
     member, own = labels == cluster, [row for row in rows if row.cluster == cluster]
     noun = "heatmap" if splits.max() else "scan"  # of several models a scan may have several
     behind = sorted((row for row in own if row.counts), key=lambda row: -abs(row.effect))
-    by_kind = {kind: [row for row in behind if row.covariate.kind == kind]
-               for kind in (SUSPECT, MODEL, PERSONAL, EXPECTED)}  # fmt: skip
+    by_kind = {
+        kind: [row for row in behind if row.covariate.kind == kind]
+        for kind in (SUSPECT, MODEL, PERSONAL, EXPECTED)
+    }
     finding, kind = next(
-        ((name, kind) for name, kind in (("suspicious", SUSPECT), ("model", MODEL),
-                                         ("personal", PERSONAL), ("diagnosis", EXPECTED))
-         if by_kind[kind]), ("none", "")
-    )  # fmt: skip
+        (
+            (name, kind)
+            for name, kind in (
+                ("suspicious", SUSPECT),
+                ("model", MODEL),
+                ("personal", PERSONAL),
+                ("diagnosis", EXPECTED),
+            )
+            if by_kind[kind]
+        ),
+        ("none", ""),
+    )
     because = by_kind.get(kind, [])
     if member.all():
         text = (
@@ -181,13 +197,16 @@ def _sentence(row: AuditRow, member: Bools, splits: Ints, noun: str) -> str:
     sure = f"q {q:.2g}"
     if covariate.is_text:
         value, own, total = _leading(covariate, member)
-        return (f"it holds {own} of the {total} {noun}s with {covariate.words} {value} "
-                f"({_size(row)}, {sure})")  # fmt: skip
+        return (
+            f"it holds {own} of the {total} {noun}s with {covariate.words} {value} "
+            f"({_size(row)}, {sure})"
+        )
     own_mean, others = means_of(covariate, member, splits)
     if covariate.is_share:
         return f"{covariate.words} {_percent(own_mean)} (others {_percent(others)}, {sure})"
-    return (f"{covariate.words} {own_mean:.3g} on average (others {others:.3g}, "
-            f"{_size(row)}, {sure})")  # fmt: skip
+    return (
+        f"{covariate.words} {own_mean:.3g} on average (others {others:.3g}, {_size(row)}, {sure})"
+    )
 
 
 def _percent(share: float) -> str:

@@ -334,8 +334,10 @@ def _grid(kernel: str, components: Iterable[int]) -> list[SvmParameters]:
     gammas = GAMMA_GRID if kernel == "rbf" else (0.0,)
     return [
         SvmParameters(c=c, gamma=gamma, components=n)
-        for n in components for gamma in gammas for c in C_GRID
-    ]  # fmt: skip
+        for n in components
+        for gamma in gammas
+        for c in C_GRID
+    ]
 
 
 def _left_out_values(

@@ -115,8 +115,9 @@ def found_from(found: Mapping[float, bool]) -> float | None:
     return smallest
 
 
-def shortcut_verdict(plain: Interval, guided: Interval, less_used: Interval,
-                     less_shown: Interval) -> str:  # fmt: skip
+def shortcut_verdict(
+    plain: Interval, guided: Interval, less_used: Interval, less_shown: Interval
+) -> str:
     """What guidance did to a network that could use a shortcut.
 
     plain, guided : accuracy lost without the shortcut, of either network

@@ -68,9 +68,13 @@ def resample_grid(
         width = np.sqrt(np.maximum(wider, 0.0) / (8 * np.log(2)))
         source = ndimage.gaussian_filter(source, width, mode="reflect", truncate=3.0)
     result = ndimage.affine_transform(
-        source, to_old[:3, :3], to_old[:3, 3], output_shape=tuple(new_shape), order=1,
+        source,
+        to_old[:3, :3],
+        to_old[:3, 3],
+        output_shape=tuple(new_shape),
+        order=1,
         mode="nearest",
-    )  # fmt: skip
+    )
     return np.where(_inside(data.shape, new_shape, to_old), result, np.float32(0))
 
 
@@ -80,9 +84,13 @@ def nearest_on_grid(
     """Return labels (x, y, z) on another grid by nearest neighbour, 0 outside the field of view."""
     to_old = np.linalg.inv(affine) @ new_affine
     moved = ndimage.affine_transform(
-        np.asarray(labels, np.float64), to_old[:3, :3], to_old[:3, 3],
-        output_shape=tuple(new_shape), order=0, mode="constant",
-    )  # fmt: skip
+        np.asarray(labels, np.float64),
+        to_old[:3, :3],
+        to_old[:3, 3],
+        output_shape=tuple(new_shape),
+        order=0,
+        mode="constant",
+    )
     return np.asarray(np.rint(moved), dtype=np.int64)
 
 

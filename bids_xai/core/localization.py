@@ -64,12 +64,18 @@ def localize(
     found = (float("nan"),) * 3
     if (relevance > 0).any():
         near = _within(region, tolerance_mm, voxel_mm)
-        found = (mass_accuracy(relevance, region), rank_accuracy(relevance, region),
-                 pointing_game(relevance, near))  # fmt: skip
+        found = (
+            mass_accuracy(relevance, region),
+            rank_accuracy(relevance, region),
+            pointing_game(relevance, near),
+        )
     return Localization(
-        mass_accuracy=found[0], rank_accuracy=found[1], pointing_game=found[2],
-        n_voxels=size, chance=size / region.size,
-    )  # fmt: skip
+        mass_accuracy=found[0],
+        rank_accuracy=found[1],
+        pointing_game=found[2],
+        n_voxels=size,
+        chance=size / region.size,
+    )
 
 
 def mass_accuracy(relevance: Floats, region: Bools) -> float:

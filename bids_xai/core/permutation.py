@@ -73,9 +73,12 @@ def pearson_permutations(
     p = (1 + k) / (1 + permutations)
     varies = first.any(axis=0) & second.any(axis=0)
     return CorrelationTests(
-        r=np.where(varies, np.clip(r, -1, 1), np.nan), p_value=np.where(varies, p, np.nan), n=n,
-        n_permutations=permutations, exact=False,
-    )  # fmt: skip
+        r=np.where(varies, np.clip(r, -1, 1), np.nan),
+        p_value=np.where(varies, p, np.nan),
+        n=n,
+        n_permutations=permutations,
+        exact=False,
+    )
 
 
 def _exact(x: Floats, y: Floats, permutations: int) -> CorrelationTests:
@@ -86,8 +89,10 @@ def _exact(x: Floats, y: Floats, permutations: int) -> CorrelationTests:
     return CorrelationTests(
         r=np.array([np.nan if one.r is None else one.r for one in found]),
         p_value=np.array([np.nan if one.p_value is None else one.p_value for one in found]),
-        n=len(x), n_permutations=factorial(len(x)), exact=True,
-    )  # fmt: skip
+        n=len(x),
+        n_permutations=factorial(len(x)),
+        exact=True,
+    )
 
 
 def _centred(values: Floats) -> Floats:

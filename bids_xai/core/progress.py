@@ -30,9 +30,14 @@ class Progress:
     """
 
     def __init__(
-        self, what: str, total: int, *, at_once: int = 1,
-        clock: Callable[[], float] = time.monotonic, live: bool | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        what: str,
+        total: int,
+        *,
+        at_once: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        live: bool | None = None,
+    ) -> None:
         self.what, self.total, self.done = what, total, 0.0
         self._at_once, self._clock = at_once, clock
         self._live = sys.stderr.isatty() if live is None else live

@@ -56,8 +56,7 @@ def select(rows: Sequence[Mapping[str, str]], query: str) -> Selection:
             reason = f"{', '.join(missing)} missing, needed for: {query}"
         reasons.append(None if outcome else reason)
     return Selection(
-        mask=np.array([outcome is True for outcome in outcomes], dtype=bool),
-        reasons=tuple(reasons),
+        mask=np.array([outcome is True for outcome in outcomes], dtype=bool), reasons=tuple(reasons)
     )
 
 

@@ -88,14 +88,17 @@ class RegionIndex:
         magnitudes = self._gathered(self._part_sums(np.abs(inside)))
         return [
             RegionSums(
-                values=values, sum=mine, abs_sum=magnitude, n_voxels=n_voxels,
+                values=values,
+                sum=mine,
+                abs_sum=magnitude,
+                n_voxels=n_voxels,
                 density=divide(mine, n_voxels.astype(np.float64)),
                 share=divide(mine, np.full(mine.size, total)),
             )
             for values, n_voxels, mine, magnitude in zip(
                 self.values, self.n_voxels, sums, magnitudes, strict=True
             )
-        ]  # fmt: skip
+        ]
 
     def _part_sums(self, inside: npt.NDArray[np.floating[Any]]) -> Floats:
         if not self._starts.size:
@@ -113,9 +116,7 @@ class RegionIndex:
 
 
 def region_relevance(
-    relevance: npt.NDArray[np.floating[Any]],
-    labels: npt.NDArray[Any],
-    values: Sequence[int],
+    relevance: npt.NDArray[np.floating[Any]], labels: npt.NDArray[Any], values: Sequence[int]
 ) -> RegionSums:
     """Sum relevance over the regions of one atlas; of many maps :class:`RegionIndex` is faster.
 

@@ -229,8 +229,12 @@ def roc_on_grid(
     if truth.all() or not truth.any():
         return None
     _, group = np.unique(-p, return_inverse=True)
-    steps = np.stack([np.bincount(group[~truth], minlength=group.max() + 1),
-                      np.bincount(group[truth], minlength=group.max() + 1)])  # fmt: skip
+    steps = np.stack(
+        [
+            np.bincount(group[~truth], minlength=group.max() + 1),
+            np.bincount(group[truth], minlength=group.max() + 1),
+        ]
+    )
     corners = np.pad(np.cumsum(steps, axis=1), ((0, 0), (1, 0)))
     fpr, tpr = corners / corners[:, -1:]
     # a grid point that should equal a corner may miss it by rounding

@@ -80,12 +80,7 @@ def scaled(relevance: Floats, percentile: float = 99.0) -> npt.NDArray[np.float6
 
 
 def ssim3d(
-    a: Floats,
-    b: Floats,
-    *,
-    data_range: float,
-    window: str = "uniform",
-    within: Bools | None = None,
+    a: Floats, b: Floats, *, data_range: float, window: str = "uniform", within: Bools | None = None
 ) -> float:
     """Mean structural similarity of two maps (x, y, z), 1 for equal ones.
 

@@ -15,12 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_xai.core.spray_embedding import (
-    FEWEST,
-    check_embedding,
-    picture,
-    wanted_neighbours,
-)
+from bids_xai.core.spray_embedding import FEWEST, check_embedding, picture, wanted_neighbours
 from bids_xai.core.spray_features import feature_row
 from bids_xai.core.spray_graph import (
     Floats,
@@ -45,8 +40,12 @@ from bids_xai.core.spray_search import approximate_neighbours
 from bids_xai.errors import BadDataError, UsageError
 
 __all__ = [
-    "SprayResult", "neighbour_affinity", "normalised_laplacian", "spray", "squared_distances",
-]  # fmt: skip
+    "SprayResult",
+    "neighbour_affinity",
+    "normalised_laplacian",
+    "spray",
+    "squared_distances",
+]
 
 N_NEIGHBORS = 12
 APPROXIMATE_FROM = 20_000
@@ -133,9 +132,7 @@ def spray(
         gaps=spectrum.gaps[: shown - 1],
         n_clusters=chosen,
         labels=cluster_rows(rows, chosen, seed),
-        embedding=picture(
-            embedding, affinity, spectrum.vectors, neighbours, k=used, seed=seed
-        ),
+        embedding=picture(embedding, affinity, spectrum.vectors, neighbours, k=used, seed=seed),
         affinity=affinity,
         vectors=spectrum.vectors,
         n_components=spectrum.n_components,
@@ -144,7 +141,7 @@ def spray(
         notes=_notes(
             n, n_neighbors, chosen, max_clusters, spectrum, neighbours, copies(features, neighbours)
         ),
-    )  # fmt: skip
+    )
 
 
 def find_neighbours(
@@ -167,9 +164,10 @@ def copies(features: Maps, neighbours: Neighbours) -> int:
         return 0
     nearest = neighbours.indices[:, 1]
     alike = [
-        row for row, other in enumerate(nearest)
+        row
+        for row, other in enumerate(nearest)
         if np.array_equal(features[row, :_GLANCE], features[other, :_GLANCE])
-    ]  # fmt: skip
+    ]
     return sum(np.array_equal(features[row], features[nearest[row]]) for row in alike)
 
 

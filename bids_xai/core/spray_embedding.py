@@ -60,9 +60,11 @@ def picture(
     start[:, : max(0, min(vectors.shape[1] - 1, 2))] = vectors[:, 1:3]
     if n < FEWEST:
         return start
-    return _umap(start, neighbours, k, seed) if kind == "umap" else _tsne(
-        start, affinity, neighbours, seed
-    )  # fmt: skip
+    return (
+        _umap(start, neighbours, k, seed)
+        if kind == "umap"
+        else _tsne(start, affinity, neighbours, seed)
+    )
 
 
 def _tsne(start: Floats, affinity: Any, neighbours: Neighbours, seed: int) -> Floats:
@@ -109,9 +111,12 @@ def _umap(start: Floats, neighbours: Neighbours, k: int, seed: int) -> Floats:
     spread = np.abs(start).max()
     known = (indices, distances.astype(np.float32))
     mapper = library.UMAP(
-        n_neighbors=indices.shape[1], precomputed_knn=known, random_state=seed, n_jobs=1,
+        n_neighbors=indices.shape[1],
+        precomputed_knn=known,
+        random_state=seed,
+        n_jobs=1,
         init=(start * (10.0 / spread if spread > 0 else 0.0)).astype(np.float32),
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # new maps cannot be added: none will be
         found: Floats = np.asarray(mapper.fit_transform(np.zeros((len(start), 1), np.float32)))

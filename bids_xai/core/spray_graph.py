@@ -130,9 +130,14 @@ def _lanczos(scaled: Any, count: int) -> tuple[Floats, Floats]:
     start = np.random.default_rng(0).standard_normal(m)
     try:
         values, vectors = eigsh(
-            scaled, k=count, which="LA", v0=start, ncv=min(m - 1, 6 * count + 20), tol=1e-11,
+            scaled,
+            k=count,
+            which="LA",
+            v0=start,
+            ncv=min(m - 1, 6 * count + 20),
+            tol=1e-11,
             maxiter=_MOST_ITERATIONS,
-        )  # fmt: skip
+        )
     except ArpackNoConvergence as error:
         raise BadDataError(
             f"the eigenvalues of the neighbour graph of {m} maps were not found",

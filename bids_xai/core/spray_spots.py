@@ -38,9 +38,14 @@ class Spot:
 
 
 def spots(
-    maps: Maps, labels: Ints, participants: Sequence[str], inside: Bools, allowed: Bools,
-    cube: tuple[int, int, int], seed: int = 0,
-) -> dict[int, Spot]:  # fmt: skip
+    maps: Maps,
+    labels: Ints,
+    participants: Sequence[str],
+    inside: Bools,
+    allowed: Bools,
+    cube: tuple[int, int, int],
+    seed: int = 0,
+) -> dict[int, Spot]:
     """Return the spot of every cluster that has one, in two passes over the maps.
 
     maps : (n, p), one map a row, the voxels of ``inside`` (x, y, z)
@@ -99,9 +104,14 @@ def _sums(maps: Maps, labels: Ints, halves: Ints, n_clusters: int) -> tuple[Floa
 
 
 def _peak(
-    cluster: int, halves: tuple[int, ...], sums: Floats, counts: Ints, inside: Bools,
-    allowed: Bools, cube: tuple[int, int, int],
-) -> tuple[int, int, int] | None:  # fmt: skip
+    cluster: int,
+    halves: tuple[int, ...],
+    sums: Floats,
+    counts: Ints,
+    inside: Bools,
+    allowed: Bools,
+    cube: tuple[int, int, int],
+) -> tuple[int, int, int] | None:
     """Middle of the cube in which a cluster exceeds the others most; None without maps."""
     own, all_counts = counts[list(halves), cluster].sum(), counts[list(halves)].sum()
     if own == 0 or own == all_counts:

@@ -72,8 +72,9 @@ class Stability:
 
     def share_of_same_number(self) -> float:
         """Share of bootstrap samples in which the eigengap chooses as many clusters."""
-        found = [run.n_clusters == self.clusters.size for run in self.runs
-                 if run.what == "bootstrap"]  # fmt: skip
+        found = [
+            run.n_clusters == self.clusters.size for run in self.runs if run.what == "bootstrap"
+        ]
         return float(np.mean(found)) if found else float("nan")
 
 
@@ -118,8 +119,9 @@ def _neighbours(
     sizes = {min(max(2, round(used * factor)), available) for factor in factors} - {used}
     runs = []
     for size in sorted(sizes):
-        labels, chosen = _again(result.neighbours.indices[:, :size], None, result.n_clusters,
-                                max_clusters, seed)  # fmt: skip
+        labels, chosen = _again(
+            result.neighbours.indices[:, :size], None, result.n_clusters, max_clusters, seed
+        )
         runs.append(StabilityRun("neighbours", size, chosen, _agreement(result.labels, labels)))
     return runs
 

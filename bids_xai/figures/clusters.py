@@ -103,15 +103,29 @@ def _scatter(axes: Axes, embedding: Embedding) -> None:
     for outcome, (marker, colour, filled) in OUTCOMES.items():
         points = embedding.points[outcomes == outcome]
         face = colour if filled else "white"
-        axes.scatter(points[:, 0], points[:, 1], s=26, marker=marker, facecolor=face,
-                     edgecolor=colour, linewidth=1.3)  # fmt: skip
+        axes.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=26,
+            marker=marker,
+            facecolor=face,
+            edgecolor=colour,
+            linewidth=1.3,
+        )
     clusters = np.asarray(embedding.clusters)
     for name in dict.fromkeys(embedding.clusters):
         x, y = np.median(embedding.points[clusters == name], axis=0)
         shown = f"{name}?" if name in embedding.unstable else name
-        axes.text(x, y, shown, ha="center", va="center", fontsize=9, fontweight="bold",
-                  bbox={"boxstyle": "circle", "fc": "white", "ec": "black", "alpha": 0.85},
-                  )  # fmt: skip
+        axes.text(
+            x,
+            y,
+            shown,
+            ha="center",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            bbox={"boxstyle": "circle", "fc": "white", "ec": "black", "alpha": 0.85},
+        )
     axes.margins(0.12)
 
 
@@ -119,11 +133,17 @@ def _legend(classes: tuple[str, str]) -> list[Line2D]:
     """Negative class in the first column, positive in the second."""
     names = {"TN": classes[0], "FP": classes[0], "FN": classes[1], "TP": classes[1]}
     return [
-        Line2D([], [], ls="", marker=OUTCOMES[o][0], color=OUTCOMES[o][1],
-               markerfacecolor=OUTCOMES[o][1] if OUTCOMES[o][2] else "white",
-               label=f"{o} ({names[o]}, {'right' if OUTCOMES[o][2] else 'wrong'})")
+        Line2D(
+            [],
+            [],
+            ls="",
+            marker=OUTCOMES[o][0],
+            color=OUTCOMES[o][1],
+            markerfacecolor=OUTCOMES[o][1] if OUTCOMES[o][2] else "white",
+            label=f"{o} ({names[o]}, {'right' if OUTCOMES[o][2] else 'wrong'})",
+        )
         for o in ("TN", "FP", "TP", "FN")
-    ]  # fmt: skip
+    ]
 
 
 @house_style()

@@ -120,8 +120,9 @@ def roc_curves(curves: Mapping[str, Sequence[Curve]]) -> bytes:
             axes.plot(fpr, tpr, color=PALETTE[0], lw=0.8, alpha=0.45)
         _roc_axes(axes, title)
         if splits:
-            axes.plot(_COMMON_FPR, mean_roc(splits), color=PALETTE[1], lw=2.2,
-                      label=_mean_of(len(splits)))  # fmt: skip
+            axes.plot(
+                _COMMON_FPR, mean_roc(splits), color=PALETTE[1], lw=2.2, label=_mean_of(len(splits))
+            )
             axes.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
         else:
             empty_panel(axes, "no test set\nwith both classes")
@@ -137,8 +138,15 @@ def roc_bands(bands: Mapping[str, RocBand]) -> bytes:
     figure, panels = _panels(len(bands), extra_in=0.4)
     for axes, (title, band) in zip(panels, bands.items(), strict=True):
         if band.n_splits > 1:
-            axes.fill_between(band.fpr, band.low, band.high, color=PALETTE[1], alpha=0.22, lw=0,
-                              label="2.5 to 97.5 percentile")  # fmt: skip
+            axes.fill_between(
+                band.fpr,
+                band.low,
+                band.high,
+                color=PALETTE[1],
+                alpha=0.22,
+                lw=0,
+                label="2.5 to 97.5 percentile",
+            )
         # all curves start at (0, 0), whatever their height at a rate of 0
         fpr, tpr = np.append(0.0, band.fpr), np.append(0.0, band.tpr)
         axes.plot(
@@ -146,8 +154,16 @@ def roc_bands(bands: Mapping[str, RocBand]) -> bytes:
         )
         _roc_axes(axes, title)
         note = "\n".join(filter(None, (_mean_of(band.n_splits), band.note)))
-        axes.text(0.97, 0.03, note, transform=axes.transAxes, ha="right", va="bottom",
-                  fontsize=9, bbox=_OVER_LINES)  # fmt: skip
+        axes.text(
+            0.97,
+            0.03,
+            note,
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=9,
+            bbox=_OVER_LINES,
+        )
     widest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     figure.legend(*widest.get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return to_svg(figure)
@@ -155,8 +171,13 @@ def roc_bands(bands: Mapping[str, RocBand]) -> bytes:
 
 def _roc_axes(axes: Axes, title: str) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="chance")
-    axes.set(title=_wrapped(title), xlabel="1 − specificity", aspect="equal",
-             xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))  # fmt: skip
+    axes.set(
+        title=_wrapped(title),
+        xlabel="1 − specificity",
+        aspect="equal",
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+    )
     if _leads_line(axes):
         axes.set_ylabel("sensitivity")
 
@@ -170,8 +191,9 @@ def calibration_curves(panels: Mapping[str, Reliability], positive: str) -> byte
     figure, drawn = _panels(len(panels), extra_in=0.3)
     for axes, (title, bins) in zip(drawn, panels.items(), strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-        axes.plot(bins.predicted, bins.observed, color=PALETTE[0], lw=1.8, marker="o", ms=5,
-                  clip_on=False)  # fmt: skip
+        axes.plot(
+            bins.predicted, bins.observed, color=PALETTE[0], lw=1.8, marker="o", ms=5, clip_on=False
+        )
         axes.set(
             title=_wrapped(title),
             aspect="equal",
@@ -181,8 +203,16 @@ def calibration_curves(panels: Mapping[str, Reliability], positive: str) -> byte
         )
         if _leads_line(axes):
             axes.set_ylabel(_wrapped(f"observed share of {positive}", _LABEL_LETTERS))
-        axes.text(0.03, 0.97, bins.note, transform=axes.transAxes, ha="left", va="top",
-                  fontsize=9, bbox=_OVER_LINES)  # fmt: skip
+        axes.text(
+            0.03,
+            0.97,
+            bins.note,
+            transform=axes.transAxes,
+            ha="left",
+            va="top",
+            fontsize=9,
+            bbox=_OVER_LINES,
+        )
     return to_svg(figure)
 
 
@@ -231,8 +261,9 @@ def balance_dots(names: Sequence[str], before: Floats, after: Floats) -> bytes:
     axes.set_yticks(place, [_wrapped(name, _TITLE_LETTERS) for name in names])
     values = np.abs([before, after])
     reach = 1.12 * max(float(values[np.isfinite(values)].max(initial=0.0)), 2 * _BALANCED)
-    axes.set(xlim=(-reach, reach), ylim=(len(names) - 0.4, -0.6),
-             xlabel="standardised mean difference")  # fmt: skip
+    axes.set(
+        xlim=(-reach, reach), ylim=(len(names) - 0.4, -0.6), xlabel="standardised mean difference"
+    )
     axes.grid(False, axis="y")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return to_svg(figure)
@@ -299,7 +330,8 @@ def _bundle(axes: Axes, curves: Sequence[Curve], colour: str, label: str, line: 
     for x, y in finite if len(finite) > 1 else ():
         axes.plot(x, y, color=colour, lw=0.6, alpha=0.35)
     epochs = np.unique(np.concatenate([x for x, _ in finite]))
-    mean = [np.mean([y[x == epoch].mean() for x, y in finite if (x == epoch).any()])
-            for epoch in epochs]  # fmt: skip
+    mean = [
+        np.mean([y[x == epoch].mean() for x, y in finite if (x == epoch).any()]) for epoch in epochs
+    ]
     marker = "o" if len(epochs) == 1 else ""
     axes.plot(epochs, mean, color=colour, lw=2.0, ls=line, label=label, marker=marker)

@@ -149,11 +149,15 @@ def _name(axes: Axes, values: Floats, heights: Floats, marked: Bools, names: Seq
             continue
         taken.append((level, centre - half, centre + half))
         axes.annotate(
-            names[index], (values[index], heights[index]),
-            (left + centre / scale, _LEVELS[level]), fontsize=_NAME_SIZE, ha="center", va="center",
+            names[index],
+            (values[index], heights[index]),
+            (left + centre / scale, _LEVELS[level]),
+            fontsize=_NAME_SIZE,
+            ha="center",
+            va="center",
             arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 3},
             annotation_clip=False,
-        )  # fmt: skip
+        )
 
 
 def _free_level(taken: Sequence[tuple[int, float, float]], start: float, stop: float) -> int | None:

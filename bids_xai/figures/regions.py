@@ -73,8 +73,15 @@ def region_bars(
     for axes, (name, panel) in zip(grid[:, 0], panels.items(), strict=True):
         place = np.arange(len(panel.regions))
         axes.barh(place - _BAR / 2, panel.positive, _BAR, color=POSITIVE, label=classes[1])
-        axes.barh(place + _BAR / 2, panel.negative, _BAR, color="white", edgecolor=NEGATIVE,
-                  hatch="////", label=classes[0])  # fmt: skip
+        axes.barh(
+            place + _BAR / 2,
+            panel.negative,
+            _BAR,
+            color="white",
+            edgecolor=NEGATIVE,
+            hatch="////",
+            label=classes[0],
+        )
         _write_gains(axes, panel)
         axes.set_yticks(place, [_short(name) for name in panel.regions])
         axes.invert_yaxis()
@@ -92,8 +99,15 @@ def _write_gains(axes: Axes, panel: RegionDensity) -> None:
     ends = np.nanmax([panel.negative, panel.positive, np.zeros(len(panel.regions))], axis=0)
     for place, (end, gain) in enumerate(zip(ends, panel.gain, strict=True)):
         text = "n/a" if np.isnan(gain) else f"× {gain:.3g}"
-        axes.annotate(text, (end, place), (4, 0), textcoords="offset points", va="center",
-                      fontsize=8, color=GREY)  # fmt: skip
+        axes.annotate(
+            text,
+            (end, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=GREY,
+        )
 
 
 @house_style()
@@ -109,19 +123,36 @@ def region_violins(
     figure, grid = grid_of(1, width_in=7.2, height_in=1.1 + 0.3 * n)
     axes = grid[0, 0]
     for name, colour, side, arrays in (
-        (classes[1], POSITIVE, -1, values.positive), (classes[0], NEGATIVE, 1, values.negative),
-    ):  # fmt: skip
+        (classes[1], POSITIVE, -1, values.positive),
+        (classes[0], NEGATIVE, 1, values.negative),
+    ):
         finite = [array[np.isfinite(array)] for array in arrays]
         for place, array in enumerate(finite):
             _half_violin(axes, place, array, side, colour)
         means = [array.mean() if array.size else np.nan for array in finite]
         fill = colour if side < 0 else "white"
-        axes.plot(means, np.arange(n) + 0.12 * side, "o", ms=6, mfc=fill, mec=colour, mew=1.4,
-                  label=f"{name}, mean", zorder=4)  # fmt: skip
+        axes.plot(
+            means,
+            np.arange(n) + 0.12 * side,
+            "o",
+            ms=6,
+            mfc=fill,
+            mec=colour,
+            mew=1.4,
+            label=f"{name}, mean",
+            zorder=4,
+        )
     for name, colour, line in _INDIVIDUALS:
         if name in values.individuals:
-            axes.plot(values.individuals[name], np.arange(n), line, color=colour, lw=1.1,
-                      label=f"individual {name}", zorder=3)  # fmt: skip
+            axes.plot(
+                values.individuals[name],
+                np.arange(n),
+                line,
+                color=colour,
+                lw=1.1,
+                label=f"individual {name}",
+                zorder=3,
+            )
     axes.set_yticks(np.arange(n), [_short(name) for name in values.regions])
     axes.set(ylim=(n - 0.4, -0.6), xlabel=label, title=title)
     axes.grid(False, axis="y")
@@ -161,8 +192,15 @@ def agreement_matrices(panels: Mapping[str, tuple[Sequence[str], Floats]]) -> by
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
                 colour = "white" if value > _DARK else "black"
-                axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center",
-                          color=colour, fontsize=9)  # fmt: skip
+                axes.text(
+                    column,
+                    row,
+                    f"{100 * value:.0f}",
+                    ha="center",
+                    va="center",
+                    color=colour,
+                    fontsize=9,
+                )
         labels = [_short(name) for name in names]
         axes.set_xticks(range(len(names)), labels, rotation=90 if letters > 4 else 0)
         axes.set_yticks(range(len(names)), labels)

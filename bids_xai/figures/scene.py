@@ -295,8 +295,14 @@ def _draw_slice(
     for mask, colour in zip(scene.outlines, OUTLINE_COLOURS, strict=False):
         cut = panel(mask, plane, index)
         if cut.any() and not cut.all():
-            axes.contour(cut.astype(float), levels=[0.5], colors=[colour], linewidths=1.0,
-                         extent=box, origin="upper")  # fmt: skip
+            axes.contour(
+                cut.astype(float),
+                levels=[0.5],
+                colors=[colour],
+                linewidths=1.0,
+                extent=box,
+                origin="upper",
+            )
 
 
 def _letters(axes: Axes, scene: Scene, plane: str, index: int, box: Box) -> None:
@@ -320,9 +326,14 @@ def _caption(figure: Figure, scene: Scene, title: str) -> None:
     if scene.outline_labels:
         lines = [Line2D([], [], color=colour, lw=2) for colour in OUTLINE_COLOURS]
         legend = figure.legend(
-            lines[: len(scene.outline_labels)], list(scene.outline_labels), loc="upper right",
-            bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=True, labelcolor="white",
-        )  # fmt: skip
+            lines[: len(scene.outline_labels)],
+            list(scene.outline_labels),
+            loc="upper right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=4,
+            frameon=True,
+            labelcolor="white",
+        )
         legend.get_frame().set(facecolor="#262626", edgecolor="none")
 
 
@@ -333,11 +344,7 @@ def _grey_words(scene: Scene) -> str:
 
 
 def _colour_bar(
-    figure: Figure,
-    box_in: Box,
-    norm: Normalize,
-    colours: Colormap,
-    label: str,
+    figure: Figure, box_in: Box, norm: Normalize, colours: Colormap, label: str
 ) -> None:
     width, height = figure.get_size_inches()
     left, bottom, wide, high = box_in

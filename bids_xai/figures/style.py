@@ -18,8 +18,17 @@ Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 # Okabe and Ito's palette without its yellow (too pale on white); black comes last
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
-           "#7F3C8D", "#8C6D31")  # fmt: skip
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#7F3C8D",
+    "#8C6D31",
+)
 LINES = ("-", "--", "-.", ":")
 NEGATIVE, POSITIVE = PALETTE[0], PALETTE[1]
 GREY = "#595959"  # 7:1 on white

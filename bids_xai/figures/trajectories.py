@@ -33,10 +33,15 @@ def region_courses(
     place = np.arange(len(sessions)) if years is None else years
     for number, (name, values) in enumerate(series.items()):
         axes.plot(
-            place, values, color=PALETTE[number % len(PALETTE)], lw=1.6, ms=5,
-            ls=LINES[number // len(PALETTE) % len(LINES)], marker=_MARKERS[number % len(_MARKERS)],
+            place,
+            values,
+            color=PALETTE[number % len(PALETTE)],
+            lw=1.6,
+            ms=5,
+            ls=LINES[number // len(PALETTE) % len(LINES)],
+            marker=_MARKERS[number % len(_MARKERS)],
             label=textwrap.shorten(name, _LETTERS, placeholder=" …"),
-        )  # fmt: skip
+        )
     if years is None:
         axes.set_xticks(place, list(sessions))
         axes.set_xlim(-0.3, len(sessions) - 0.7)

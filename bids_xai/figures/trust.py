@@ -90,8 +90,9 @@ def randomization_curves(panels: Mapping[str, LayerLikeness], limit: float) -> b
                 axes.plot(place[1:], panel.independent[name], mark, mfc="white", mec=colour, ms=5)
         axes.axhline(limit, color=GREY, lw=1.0, ls=":")
         axes.axhline(0.0, color=GREY, lw=0.8)
-        axes.set_xticks(place, ["none", *panel.layers], rotation=60, ha="right",
-                        rotation_mode="anchor")  # fmt: skip
+        axes.set_xticks(
+            place, ["none", *panel.layers], rotation=60, ha="right", rotation_mode="anchor"
+        )
         axes.set(title=title, ylim=(-1.05 if _negative(panel) else -0.3, 1.05))
         if _leads_line(axes):
             axes.set_ylabel("likeness to the original")

@@ -5,12 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_xai.core.cohort import age_bands
-from bids_xai.core.splits import (
-    fixed_counts,
-    kfold_splits,
-    listed_splits,
-    random_splits,
-)
+from bids_xai.core.splits import fixed_counts, kfold_splits, listed_splits, random_splits
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.context import GroupContext
 from bids_xai.group.people import read_table, with_prefix
@@ -45,9 +40,14 @@ def _made(
     if splits.scheme == "kfold":
         share = splits.fractions[1] / (splits.fractions[0] + splits.fractions[1])
         return kfold_splits(
-            names, classes, splits.folds, validation_share=share, seed=seed,
-            repeats=splits.repeats, strata=strata,
-        )  # fmt: skip
+            names,
+            classes,
+            splits.folds,
+            validation_share=share,
+            seed=seed,
+            repeats=splits.repeats,
+            strata=strata,
+        )
     if splits.counts:
         sizes = dict(zip(SETS, (None, *splits.counts), strict=True))
         return fixed_counts(names, classes, sizes, splits.repeats, seed, strata=strata)

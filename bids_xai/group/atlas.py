@@ -105,17 +105,25 @@ def _digest(context: GroupContext, rows: Sequence[Row]) -> str:
     study = context.study
     return fingerprint(
         [file for file in files if file.is_file()],
-        {"version": bids_xai.__version__, "template": context.template,
-         "atlas": list(context.settings.atlas), "target": study.as_plain()["target"],
-         "configurations": [c.id for c in study.configurations],
-         "methods": study.attribution.methods, "seed": context.settings.random_seed},
-    )  # fmt: skip
+        {
+            "version": bids_xai.__version__,
+            "template": context.template,
+            "atlas": list(context.settings.atlas),
+            "target": study.as_plain()["target"],
+            "configurations": [c.id for c in study.configurations],
+            "methods": study.attribution.methods,
+            "seed": context.settings.random_seed,
+        },
+    )
 
 
 def _read_maps(
-    context: GroupContext, grid: TemplateGrid, rows: Sequence[Row], parts: Sequence[Part],
+    context: GroupContext,
+    grid: TemplateGrid,
+    rows: Sequence[Row],
+    parts: Sequence[Part],
     values: RegionValues | None,
-) -> tuple[list[Path], _Lines]:  # fmt: skip
+) -> tuple[list[Path], _Lines]:
     """One pass over all maps: region sums, mean maps, and how alike those are."""
     similarity = Similarity(grid.template.mask.data > 0)
     written: list[Path] = []
@@ -141,16 +149,20 @@ def _read_map(context: GroupContext, grid: TemplateGrid, row: Row) -> Any:
     data = read_volume(path).data
     if data.shape != grid.template.brain.data.shape:
         raise BadDataError(
-            "the relevance map is not on the template grid", file=path,
+            "the relevance map is not on the template grid",
+            file=path,
             fix="run --steps explain again",
-        )  # fmt: skip
+        )
     return data
 
 
 def _write_tables(
-    context: GroupContext, rows: Sequence[Row], parts: Sequence[Part], values: RegionValues,
+    context: GroupContext,
+    rows: Sequence[Row],
+    parts: Sequence[Part],
+    values: RegionValues,
     overlaps: _Lines,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     folder, views = context.folder / "atlas", values.views()
     written = stream_table(folder / "regions.tsv", region_lines(rows, views), REGIONS_TABLE_COLUMNS)
     courses = _courses(context, rows, parts, views)
@@ -205,9 +217,11 @@ def _courses(
 def _of_part(known: Biology, part: Part) -> Biology:
     volumes = {name: found[part.lines] for name, found in known.volumes.items()}
     return replace(
-        known, volumes=volumes, lesion_load=known.lesion_load[part.lines],
+        known,
+        volumes=volumes,
+        lesion_load=known.lesion_load[part.lines],
         lesion_share=known.lesion_share[part.lines],
-    )  # fmt: skip
+    )
 
 
 def _told(gains: Sequence[Mapping[str, Any]]) -> str:
@@ -216,6 +230,8 @@ def _told(gains: Sequence[Mapping[str, Any]]) -> str:
     if missing:
         LOG.warning(
             "atlas: no gain in %d of %d lines of gain.tsv, where the controls' mean relevance is "
-            "next to nothing, or there are no controls", missing, len(gains),
-        )  # fmt: skip
+            "next to nothing, or there are no controls",
+            missing,
+            len(gains),
+        )
     return f"{GAIN_COLUMNS['gain']}; n/a in {missing} of {len(gains)} lines of this table"

@@ -59,9 +59,11 @@ def biology_rows(
     joined = {view.atlas for view in views if view.merged}
     for group, members in chosen.items():
         about = {
-            "configuration": part.configuration, "method": part.method, "group": group,
+            "configuration": part.configuration,
+            "method": part.method,
+            "group": group,
             "seed": seed,
-        }  # fmt: skip
+        }
         for view in views:
             if view.atlas in joined and not view.merged:
                 continue
@@ -122,9 +124,8 @@ def _region_rows(
     view: View, found: Sequence[_Correlated], about: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     lines = sorted(
-        (int(place), one, column)
-        for one in found for column, place in enumerate(one.columns)
-    )  # fmt: skip
+        (int(place), one, column) for one in found for column, place in enumerate(one.columns)
+    )
     p_values = np.array([one.tests.p_value[column] for _, one, column in lines])
     corrected = np.full(p_values.size, np.nan)
     defined = np.isfinite(p_values)
@@ -132,11 +133,18 @@ def _region_rows(
     for (place, one, column), p_holm in zip(lines, corrected, strict=True):
         region, tests = view.regions[place], one.tests
         yield {
-            **about, "atlas": view.atlas, "index": region.index, "name": region.name,
-            "r": tests.r[column], "p_value": tests.p_value[column], "p_holm": p_holm,
-            "n": tests.n, "n_permutations": tests.n_permutations, "exact": tests.exact,
+            **about,
+            "atlas": view.atlas,
+            "index": region.index,
+            "name": region.name,
+            "r": tests.r[column],
+            "p_value": tests.p_value[column],
+            "p_holm": p_holm,
+            "n": tests.n,
+            "n_permutations": tests.n_permutations,
+            "exact": tests.exact,
             "mean": one.means[column],
-        }  # fmt: skip
+        }
 
 
 def _whole_rows(
@@ -147,13 +155,24 @@ def _whole_rows(
     for one in _correlated(totals[:, None], known.lesion_load, members, people, about["seed"]):
         tests = one.tests
         yield {
-            **common, "measure": "lesion_load", "r": tests.r[0], "p_value": tests.p_value[0],
-            "p_holm": tests.p_value[0], "n": tests.n, "n_permutations": tests.n_permutations,
-            "exact": tests.exact, "mean": one.means[0],
-        }  # fmt: skip
+            **common,
+            "measure": "lesion_load",
+            "r": tests.r[0],
+            "p_value": tests.p_value[0],
+            "p_holm": tests.p_value[0],
+            "n": tests.n,
+            "n_permutations": tests.n_permutations,
+            "exact": tests.exact,
+            "mean": one.means[0],
+        }
     usable = members & np.isfinite(known.lesion_share)
     names = np.unique(people[usable])
     if names.size:
         shares = [known.lesion_share[usable & (people == name)].mean() for name in names]
-        yield {**common, "measure": "lesion_share", "n": names.size, "seed": None,
-               "mean": float(np.mean(shares))}  # fmt: skip
+        yield {
+            **common,
+            "measure": "lesion_share",
+            "n": names.size,
+            "seed": None,
+            "mean": float(np.mean(shares)),
+        }

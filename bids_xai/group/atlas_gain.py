@@ -124,10 +124,13 @@ class GroupMeans:
         own = mean_of(view.sums[members])
         gain = gain_of(own, view, controls)
         return cls(
-            own, mean_of(view.abs_sums[members]), mean_of(view.densities[members]),
-            mean_of(view.shares[members]), gain,
+            own,
+            mean_of(view.abs_sums[members]),
+            mean_of(view.densities[members]),
+            mean_of(view.shares[members]),
+            gain,
             np.where(mean_of(view.sums[controls]) > 0, gain, np.nan),
-        )  # fmt: skip
+        )
 
     def metric(self, name: str) -> Floats:
         """One of ``METRICS`` by name, as far as it can be ranked."""
@@ -165,19 +168,30 @@ def gain_rows(view: View, part: Part, groups: Groups) -> list[dict[str, Any]]:
         means = GroupMeans.of(view, members, groups.controls)
         quantiles = _quantiles(view.densities[members])
         about = {
-            "configuration": part.configuration, "method": part.method, "atlas": view.atlas,
-            "group": name, "n": int(members.sum()), "n_controls": int(groups.controls.sum()),
+            "configuration": part.configuration,
+            "method": part.method,
+            "atlas": view.atlas,
+            "group": name,
+            "n": int(members.sum()),
+            "n_controls": int(groups.controls.sum()),
             "merged": view.merged,
-        }  # fmt: skip
+        }
         for place, region in enumerate(view.regions):
-            found.append({
-                **about, "index": region.index, "name": region.name,
-                "hemisphere": region.hemisphere, "n_voxels": int(view.n_voxels[place]),
-                "gain": means.gain[place], "mean_sum": means.sum[place],
-                "mean_abs_sum": means.abs_sum[place], "mean_density": means.density[place],
-                "mean_share": means.share[place],
-                **{f"density_q{q}": values[place] for q, values in quantiles.items()},
-            })  # fmt: skip
+            found.append(
+                {
+                    **about,
+                    "index": region.index,
+                    "name": region.name,
+                    "hemisphere": region.hemisphere,
+                    "n_voxels": int(view.n_voxels[place]),
+                    "gain": means.gain[place],
+                    "mean_sum": means.sum[place],
+                    "mean_abs_sum": means.abs_sum[place],
+                    "mean_density": means.density[place],
+                    "mean_share": means.share[place],
+                    **{f"density_q{q}": values[place] for q, values in quantiles.items()},
+                }
+            )
     return found
 
 
@@ -196,12 +210,20 @@ def ranking_rows(view: View, part: Part, groups: Groups) -> list[dict[str, Any]]
             values = means.metric(metric)
             for rank, place in enumerate(top(values), start=1):
                 region = view.regions[place]
-                found.append({
-                    "configuration": part.configuration, "method": part.method,
-                    "atlas": view.atlas, "merged": view.merged, "group": name, "metric": metric,
-                    "rank": rank, "index": region.index, "name": region.name,
-                    "value": values[place],
-                })  # fmt: skip
+                found.append(
+                    {
+                        "configuration": part.configuration,
+                        "method": part.method,
+                        "atlas": view.atlas,
+                        "merged": view.merged,
+                        "group": name,
+                        "metric": metric,
+                        "rank": rank,
+                        "index": region.index,
+                        "name": region.name,
+                        "value": values[place],
+                    }
+                )
     return found
 
 
@@ -219,9 +241,12 @@ def split_overlaps(view: View, part: Part, groups: Groups) -> list[dict[str, Any
             for metric in METRICS:
                 leading.setdefault((name, metric), {})[str(split)] = top(means.metric(metric))
     about = {
-        "comparison": "splits", "configuration": part.configuration, "method": part.method,
-        "atlas": view.atlas, "merged": view.merged,
-    }  # fmt: skip
+        "comparison": "splits",
+        "configuration": part.configuration,
+        "method": part.method,
+        "atlas": view.atlas,
+        "merged": view.merged,
+    }
     return [row for key, tops in leading.items() for row in _pairs(tops, about, *key)]
 
 
@@ -246,9 +271,11 @@ def _across(tops: Mapping[tuple[Any, ...], list[int]], kind: str) -> Iterator[di
         sets.setdefault((key[kept], *key[2:]), {})[key[varied]] = indices
     for (same, atlas, merged, group, metric), mine in sets.items():
         about = {
-            "comparison": kind, "configuration" if kind == "methods" else "method": same,
-            "atlas": atlas, "merged": merged,
-        }  # fmt: skip
+            "comparison": kind,
+            "configuration" if kind == "methods" else "method": same,
+            "atlas": atlas,
+            "merged": merged,
+        }
         yield from _pairs(mine, about, group, metric)
 
 
@@ -258,6 +285,10 @@ def _pairs(
     for a, b in combinations(tops, 2):
         if len(tops[a]) and len(tops[b]):
             yield {
-                **about, "group": group, "a": a, "b": b, "metric": f"top{TOP}_{metric}",
+                **about,
+                "group": group,
+                "a": a,
+                "b": b,
+                "metric": f"top{TOP}_{metric}",
                 "value": overlap(tops[a], tops[b]),
-            }  # fmt: skip
+            }

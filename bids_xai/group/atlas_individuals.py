@@ -68,17 +68,27 @@ def trajectories(
         first, last = times.sessions[0], times.sessions[-1]
         start, end = (mean_of(densities[lines[session]]) for session in (first, last))
         about = {
-            "participant_id": person, "configuration": part.configuration, "split": split,
-            "method": part.method, "atlas": view.atlas, "first_session": first,
-            "last_session": last, "n_sessions": len(lines), "years": times.between(first, last),
+            "participant_id": person,
+            "configuration": part.configuration,
+            "split": split,
+            "method": part.method,
+            "atlas": view.atlas,
+            "first_session": first,
+            "last_session": last,
+            "n_sessions": len(lines),
+            "years": times.between(first, last),
             "true_class": rows[lines[last][0]]["true_class"],
-        }  # fmt: skip
+        }
         for place, region in enumerate(view.regions):
             yield {
-                **about, "index": region.index, "name": region.name,
-                "hemisphere": region.hemisphere, "density_first": start[place],
-                "density_last": end[place], "change": end[place] - start[place],
-            }  # fmt: skip
+                **about,
+                "index": region.index,
+                "name": region.name,
+                "hemisphere": region.hemisphere,
+                "density_first": start[place],
+                "density_last": end[place],
+                "change": end[place] - start[place],
+            }
 
 
 def _visits(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, Ints]]:
@@ -114,17 +124,27 @@ def fingerprints(
         return []
     first, second, distance = found
     about = {
-        "configuration": part.configuration, "method": part.method, "atlas": view.atlas,
-        "merged": view.merged, "cosine_distance": distance, "n_candidates": candidates.size,
-    }  # fmt: skip
+        "configuration": part.configuration,
+        "method": part.method,
+        "atlas": view.atlas,
+        "merged": view.merged,
+        "cosine_distance": distance,
+        "n_candidates": candidates.size,
+    }
     lines = []
     for individual, chosen in (("A", first), ("B", second)):
         row = rows[candidates[chosen]]
         who = {k: row[k] for k in ("participant_id", "session_id", "split", "probability")}
         for column, place in enumerate(leading):
             region = view.regions[place]
-            lines.append({
-                **about, **who, "individual": individual, "index": region.index,
-                "name": region.name, "density": densities[chosen, column],
-            })  # fmt: skip
+            lines.append(
+                {
+                    **about,
+                    **who,
+                    "individual": individual,
+                    "index": region.index,
+                    "name": region.name,
+                    "density": densities[chosen, column],
+                }
+            )
     return lines

@@ -74,9 +74,14 @@ class View:
     def of(self, part: Part) -> View:
         """The maps of one part."""
         return View(
-            self.atlas, self.merged, self.regions, self.n_voxels, self.sums[part.lines],
-            self.abs_sums[part.lines], self.totals[part.lines],
-        )  # fmt: skip
+            self.atlas,
+            self.merged,
+            self.regions,
+            self.n_voxels,
+            self.sums[part.lines],
+            self.abs_sums[part.lines],
+            self.totals[part.lines],
+        )
 
 
 class RegionValues:
@@ -152,11 +157,17 @@ def region_lines(rows: Sequence[Row], views: Sequence[View]) -> Iterator[dict[st
         for view, densities, shares in tables:
             for place, region in enumerate(view.regions):
                 yield {
-                    **row, "atlas": view.atlas, "index": region.index, "name": region.name,
-                    "hemisphere": region.hemisphere, "n_voxels": int(view.n_voxels[place]),
-                    "sum": view.sums[line, place], "abs_sum": view.abs_sums[line, place],
-                    "density": densities[line, place], "share": shares[line, place],
-                }  # fmt: skip
+                    **row,
+                    "atlas": view.atlas,
+                    "index": region.index,
+                    "name": region.name,
+                    "hemisphere": region.hemisphere,
+                    "n_voxels": int(view.n_voxels[place]),
+                    "sum": view.sums[line, place],
+                    "abs_sum": view.abs_sums[line, place],
+                    "density": densities[line, place],
+                    "share": shares[line, place],
+                }
 
 
 def stream_table(

@@ -123,8 +123,12 @@ def _warped_volumes(
     if without:
         LOG.warning(
             "atlas %s: %d of %d scans have no atlas on their T1w image (participant level with "
-            "--atlas %s); their volumes are unknown", atlas.name, without, len(known), atlas.name,
-        )  # fmt: skip
+            "--atlas %s); their volumes are unknown",
+            atlas.name,
+            without,
+            len(known),
+            atlas.name,
+        )
     return np.array([unknown if s is None else known[s.name] for s in scans]), lines
 
 

@@ -210,9 +210,12 @@ def _means_by_region(context: GroupContext, scan: Scan, labels: Volume) -> dict[
     table = context.study.input
     with naming(scan.map_file):
         values = network_input(
-            image.data, mask.data, scale=table.scale, maximum=table.maximum or None,
+            image.data,
+            mask.data,
+            scale=table.scale,
+            maximum=table.maximum or None,
             scaling=table.scaling,
-        )  # fmt: skip
+        )
     usable = (mask.data > 0) & np.isfinite(image.data)
     on_grid = np.where(usable, _labels_on(labels, image), 0)
     regions = [int(value) for value in np.unique(on_grid) if value > 0]

@@ -42,8 +42,13 @@ BASELINE_COLUMNS = {
 }
 _TRAINING = ("train", "validation")
 _OF_HEATMAPS = (
-    "relevance_class", "relevance_sum", "warped_sum", "inner_mask_share", "relevance", "warped"
-)  # fmt: skip
+    "relevance_class",
+    "relevance_sum",
+    "warped_sum",
+    "inner_mask_share",
+    "relevance",
+    "warped",
+)
 
 
 @dataclass(frozen=True)
@@ -172,12 +177,19 @@ def _fit(job: _Job, digest: str, features: Features) -> None:
         features.of(training, chosen),
         [names.index(scan.class_name) for scan in training],
         [scan.participant for scan in training],
-        kernel=baseline.kernel, pca=baseline.pca, inner_folds=baseline.inner_folds, seed=job.seed,
-    )  # fmt: skip
+        kernel=baseline.kernel,
+        pca=baseline.pca,
+        inner_folds=baseline.inner_folds,
+        seed=job.seed,
+    )
     LOG.info(
         "baseline %s: %d scans, %d features, %s; balanced accuracy within training %.2f",
-        job.title, len(training), int(chosen.sum()), fitted.parameters, fitted.inner_score,
-    )  # fmt: skip
+        job.title,
+        len(training),
+        int(chosen.sum()),
+        fitted.parameters,
+        fitted.inner_score,
+    )
     rows = _rows(job, fitted, features.of(test, chosen))
     written = write_table(job.table, rows, BASELINE_COLUMNS | probability_columns(job.context))
     write_stamp(job.stamp, digest, job.context.folder, written)

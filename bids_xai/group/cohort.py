@@ -13,13 +13,7 @@ from bids_xai.bids.stamps import was_sloppy
 from bids_xai.core.splits import check_no_leakage
 from bids_xai.errors import BadDataError
 from bids_xai.group.assignment import assign
-from bids_xai.group.context import (
-    COHORT_COLUMNS,
-    LOG,
-    SPLIT_COLUMNS,
-    GroupContext,
-    write_table,
-)
+from bids_xai.group.context import COHORT_COLUMNS, LOG, SPLIT_COLUMNS, GroupContext, write_table
 from bids_xai.group.maps import find_maps
 from bids_xai.group.people import People, read_participants
 from bids_xai.group.selection import (
@@ -77,10 +71,11 @@ def _say_selection(context: GroupContext, people: People, selection: Selection) 
     count = Counter(one.class_name for one in included)
     LOG.info(
         "cohort: %d scans of %d participants included (%s), %d scans left out",
-        len(included), len({one.participant for one in included}),
+        len(included),
+        len({one.participant for one in included}),
         ", ".join(f"{count[name]} of {name}" for name in classes),
         len(selection.candidates) - len(included),
-    )  # fmt: skip
+    )
     level = logging.INFO if context.settings.dry_run else logging.DEBUG
     for reason, n in Counter(one.reason for one in selection.candidates).most_common():
         if reason:
@@ -165,8 +160,13 @@ def _check_classes(context: GroupContext, selection: Selection) -> None:
     if not missing:
         return
     seen = sorted({one.class_name for one in selection.candidates if one.class_name})
-    reasons = sorted({f"{one.class_name}: {one.reason}" for one in selection.candidates
-                      if one.class_name in missing and one.reason})  # fmt: skip
+    reasons = sorted(
+        {
+            f"{one.class_name}: {one.reason}"
+            for one in selection.candidates
+            if one.class_name in missing and one.reason
+        }
+    )
     few = "fewer than two classes" if len(present) < 2 else f"{len(missing)} classes are missing"
     raise BadDataError(
         f"{few}: no usable scan with {target.column} = {', '.join(missing)}"

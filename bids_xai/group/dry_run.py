@@ -23,9 +23,10 @@ def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
     made = plan(context)
     sizes = Counter(made.splits[0].values())
     LOG.info(
-        "%d split(s); the first has %s", len(made.splits),
+        "%d split(s); the first has %s",
+        len(made.splits),
         ", ".join(f"{sizes[name]} participants in {name}" for name in SETS),
-    )  # fmt: skip
+    )
     chosen = context.selected_splits(len(made.splits))
     for configuration in context.study.configurations:
         if configuration.id in context.selected_configurations:
@@ -33,9 +34,11 @@ def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
     draws = max(1, context.study.search.draws)
     trainings = len(context.selected_configurations) * len(chosen) * draws
     LOG.info(
-        "would run %s: %d training(s)%s", ", ".join(steps), trainings,
+        "would run %s: %d training(s)%s",
+        ", ".join(steps),
+        trainings,
         f", {draws} draws each" if draws > 1 else "",
-    )  # fmt: skip
+    )
 
 
 def _say_configuration(
@@ -44,15 +47,20 @@ def _say_configuration(
     study = context.study.of(configuration)
     maps = [one.files.map for one in made.selection.included]
     shape = common_shape(maps, study.input.voxel_mm or None)
-    weights, activations = network_size(study.model.architecture, shape, len(study.target.names),
-                                        **study.model.options)  # fmt: skip
+    weights, activations = network_size(
+        study.model.architecture, shape, len(study.target.names), **study.model.options
+    )
     copies = _GUIDED_COPIES if configuration.relevance_guided else _PLAIN_COPIES
     a_batch = activations * copies * study.training.batch_size
     LOG.info(
         "configuration %s: %s on %s voxels, %s parameters, %d split(s), about %.1f GB a training",
-        configuration.id, study.model.architecture, "×".join(map(str, shape)), f"{weights:,}",
-        splits, 4 * (a_batch + _STATES * weights) / 1e9,
-    )  # fmt: skip
+        configuration.id,
+        study.model.architecture,
+        "×".join(map(str, shape)),
+        f"{weights:,}",
+        splits,
+        4 * (a_batch + _STATES * weights) / 1e9,
+    )
 
 
 def network_size(

@@ -114,10 +114,14 @@ def _explain_split(
     attribution = context.study.as_plain()["attribution"]
     digest = fingerprint(
         [*files, model_folder / "model.safetensors"],
-        {"attribution": attribution, "version": bids_xai.__version__,
-         "renormalise": context.settings.renormalise,
-         "classes": {s.name: s.class_name for s in scans}, "template": str(grid and grid.space)},
-    )  # fmt: skip
+        {
+            "attribution": attribution,
+            "version": bids_xai.__version__,
+            "renormalise": context.settings.renormalise,
+            "classes": {s.name: s.class_name for s in scans},
+            "template": str(grid and grid.space),
+        },
+    )
     ways = requests(context)
     if is_current(stamp, digest, context.folder):
         watch.skip(len(scans) * len(ways))
@@ -143,9 +147,8 @@ def _explain_split(
         about = prediction_row(context, configuration.id, split, scan, opened.probabilities)
         for way in ways:
             found = explaining.explain_scan(
-                model, card, opened, way, device=device, true_class=scan.class_name,
-                labels=labels,
-            )  # fmt: skip
+                model, card, opened, way, device=device, true_class=scan.class_name, labels=labels
+            )
             more, files = _write_heatmap(context, out, scan, card, way, found, grid)
             rows.append({**about, "method": way.name, **more})
             written += files
@@ -200,9 +203,11 @@ def _write_heatmap(
 def _sidecar(
     row: dict[str, Any], way: explaining.Request, kind: str, card: ModelCard
 ) -> dict[str, Any]:
-    index = 0 if row["relevance_class"] == explaining.WHOLE else card.classes.index(
-        row["relevance_class"]
-    )  # fmt: skip
+    index = (
+        0
+        if row["relevance_class"] == explaining.WHOLE
+        else card.classes.index(row["relevance_class"])
+    )
     return {
         "Method": way.method,
         "Start": way.start,

@@ -39,9 +39,6 @@ def _label(context: GroupContext, step: str) -> str:
     """``explain``; for a part of the trainings ``train --configuration A --split 0``."""
     if step != "train":
         return step
-    chosen = {
-        "--configuration": context.settings.configuration,
-        "--split": context.settings.split,
-    }
+    chosen = {"--configuration": context.settings.configuration, "--split": context.settings.split}
     parts = [f"{name} {' '.join(map(str, values))}" for name, values in chosen.items() if values]
     return " ".join([step, *parts])

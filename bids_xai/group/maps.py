@@ -169,5 +169,5 @@ def known_scan(context: GroupContext, scans: Mapping[str, Scan], row: Mapping[st
             f"the scan {name} is not in the cohort any more",
             file=context.folder / "predictions.tsv",
             fix="run the group level again with --steps train explain before this step",
-        )  # fmt: skip
+        )
     return scans[name]

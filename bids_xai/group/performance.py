@@ -34,11 +34,13 @@ PERFORMANCE_COLUMNS = {
     "sensitivity": "Share of the positive class predicted right",
     "specificity": "Share of the others not predicted as the positive class",
     "auc": "Area under the receiver operating characteristic curve of the positive class",
-    "tp": "True positives", "fp": "False positives",
-    "tn": "True negatives", "fn": "False negatives",
+    "tp": "True positives",
+    "fp": "False positives",
+    "tn": "True negatives",
+    "fn": "False negatives",
     "epochs": "Epochs until training ended; n/a for a baseline",
     "seconds": "Duration of the training in s; n/a for a baseline",
-}  # fmt: skip
+}
 SUMMARY_COLUMNS = {
     "configuration": "Configuration or baseline of the study",
     "metric": "Column of performance.tsv",
@@ -141,14 +143,16 @@ def _probabilities(context: GroupContext, rows: Sequence[Row]) -> NDArray[np.flo
 def _of_split(context: GroupContext, name: str, rows: list[Row]) -> Row:
     target = context.study.target
     score: MulticlassScores = multiclass_scores(
-        [row["true_class"] for row in rows], _probabilities(context, rows), target.names,
+        [row["true_class"] for row in rows],
+        _probabilities(context, rows),
+        target.names,
         positive=target.positive_name,
-    )  # fmt: skip
+    )
     i = target.positive_index
     tp, called, true = (
-        int(n) for n in (score.confusion[i, i], score.confusion[:, i].sum(),
-                         score.confusion[i].sum())
-    )  # fmt: skip
+        int(n)
+        for n in (score.confusion[i, i], score.confusion[:, i].sum(), score.confusion[i].sum())
+    )
     split = int(rows[0]["split"])
     card = context.model_folder(name, split) / "model.json"
     metrics = json.loads(card.read_text()).get("metrics", {}) if card.is_file() else {}
@@ -169,13 +173,17 @@ def _of_split(context: GroupContext, name: str, rows: list[Row]) -> Row:
 def _summary_rows(name: str, splits: Sequence[Row]) -> list[Row]:
     return [
         {
-            "configuration": name, "metric": metric, "mean": found.mean, "sd": found.sd,
-            "percentile_2_5": found.percentile_2_5, "percentile_97_5": found.percentile_97_5,
+            "configuration": name,
+            "metric": metric,
+            "mean": found.mean,
+            "sd": found.sd,
+            "percentile_2_5": found.percentile_2_5,
+            "percentile_97_5": found.percentile_97_5,
             "n_splits": found.n,
         }
         for metric in (*MULTICLASS_MEASURES, "epochs", "seconds")
         if (found := summarise_values([row[metric] for row in splits])) is not None
-    ]  # fmt: skip
+    ]
 
 
 def compare(rows: Sequence[Row], ids: Sequence[str], performance: Sequence[Row] = ()) -> list[Row]:
@@ -186,10 +194,10 @@ def compare(rows: Sequence[Row], ids: Sequence[str], performance: Sequence[Row] 
     accuracies that Wilcoxon's test compares over splits.
     """
     by_scan = {
-        (r["configuration"], int(r["split"]), r["participant_id"], _scan(r)):
-            r["true_class"] == r["predicted_class"]
+        (r["configuration"], int(r["split"]), r["participant_id"], _scan(r)): r["true_class"]
+        == r["predicted_class"]
         for r in rows
-    }  # fmt: skip
+    }
     result: list[Row] = []
     for a, b in combinations(ids, 2):
         pairs: dict[str, tuple[bool, bool]] = {}
@@ -202,13 +210,15 @@ def compare(rows: Sequence[Row], ids: Sequence[str], performance: Sequence[Row] 
         of_a, of_b = [x for x, _ in pairs.values()], [y for _, y in pairs.values()]
         result.append(
             {
-                "configuration_a": a, "configuration_b": b, "n": len(pairs),
+                "configuration_a": a,
+                "configuration_b": b,
+                "n": len(pairs),
                 "only_a_correct": sum(x and not y for x, y in pairs.values()),
                 "only_b_correct": sum(y and not x for x, y in pairs.values()),
                 "p_value": mcnemar_exact(of_a, of_b),
                 **_over_splits(performance, a, b),
             }
-        )  # fmt: skip
+        )
     _corrected(result, "p_value", "p_holm")
     _corrected(result, "p_wilcoxon", "p_wilcoxon_holm")
     return result
@@ -269,13 +279,17 @@ def _roc(context: GroupContext, rows: Sequence[Row], ids: Sequence[str]) -> list
         band = roc_band(curves, grid)
         found += [
             {
-                "configuration": name, "fpr": float(x), "tpr": float(y),
-                "percentile_2_5": float(low), "percentile_97_5": float(high), "n_splits": band.n,
+                "configuration": name,
+                "fpr": float(x),
+                "tpr": float(y),
+                "percentile_2_5": float(low),
+                "percentile_97_5": float(high),
+                "n_splits": band.n,
             }
             for x, y, low, high in zip(
                 band.fpr, band.mean, band.percentile_2_5, band.percentile_97_5, strict=True
             )
-        ]  # fmt: skip
+        ]
     return found
 
 
@@ -286,13 +300,18 @@ def _calibration(context: GroupContext, rows: Sequence[Row], ids: Sequence[str])
         curve = calibration(*_truth(context, mine), n_bins=min(_CALIBRATION_BINS, len(mine)))
         found += [
             {
-                "configuration": name, "bin": index + 1, "n": int(n), "predicted": float(p),
-                "observed": float(o), "brier": curve.brier, "expected_error": curve.expected_error,
+                "configuration": name,
+                "bin": index + 1,
+                "n": int(n),
+                "predicted": float(p),
+                "observed": float(o),
+                "brier": curve.brier,
+                "expected_error": curve.expected_error,
             }
             for index, (n, p, o) in enumerate(
                 zip(curve.counts, curve.predicted, curve.observed, strict=True)
             )
-        ]  # fmt: skip
+        ]
     return found
 
 
@@ -300,12 +319,16 @@ def _confusion(context: GroupContext, rows: Sequence[Row], ids: Sequence[str]) -
     names = context.study.target.names
     return [
         {
-            "configuration": name, "true_class": truth, "predicted_class": said,
+            "configuration": name,
+            "true_class": truth,
+            "predicted_class": said,
             "n": sum(
                 row["configuration"] == name
                 and (row["true_class"], row["predicted_class"]) == (truth, said)
                 for row in rows
             ),
         }
-        for name in ids for truth in names for said in names
-    ]  # fmt: skip
+        for name in ids
+        for truth in names
+        for said in names
+    ]

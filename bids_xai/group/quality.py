@@ -53,9 +53,15 @@ _TABLES = {
     "conservation": CONSERVATION_COLUMNS,
 }
 _OF_CURVES = (
-    "cube_mm", "stride_mm", "placement", "ordering", "steps", "cubes_per_step", "random_orders",
+    "cube_mm",
+    "stride_mm",
+    "placement",
+    "ordering",
+    "steps",
+    "cubes_per_step",
+    "random_orders",
     "noise_draws",
-)  # fmt: skip
+)
 
 
 def run(context: GroupContext) -> list[Path]:
@@ -107,9 +113,9 @@ class _Checks:
         perturbed = chosen(jobs, quality.scans, self.seed, explains_its_prediction)
         explained = chosen(jobs, quality.randomization_scans, self.seed)
         for job in jobs:
-            network = _Lazily(partial(
-                Explained, self.context, job.configuration, job.split, scans, self._grid
-            ))  # fmt: skip
+            network = _Lazily(
+                partial(Explained, self.context, job.configuration, job.split, scans, self._grid)
+            )
             for one in perturbed:
                 if one.split == job.split:
                     self._curves(one, network, scans)
@@ -127,9 +133,13 @@ class _Checks:
             _say_what("perturbing", job)
             return curve_rows(network(), job, quality, self.seed)
 
-        self._part("aopc", job, self._files(job, scans), make, {
-            key: getattr(quality, key) for key in _OF_CURVES
-        })  # fmt: skip
+        self._part(
+            "aopc",
+            job,
+            self._files(job, scans),
+            make,
+            {key: getattr(quality, key) for key in _OF_CURVES},
+        )
 
     def _random(self, job: Job, network: _Lazily, scans: Mapping[str, Scan]) -> None:
         def make() -> list[dict[str, Any]]:
@@ -158,15 +168,18 @@ class _Checks:
             for file in those
         ]
         if not files:
-            LOG.warning("no true region of any scan of configuration %s in %s",
-                        job.configuration, root)  # fmt: skip
+            LOG.warning(
+                "no true region of any scan of configuration %s in %s", job.configuration, root
+            )
             return
         files += [self.context.folder / row["relevance"] for row in job.every_row]
         self._part(
-            "localization", job, files,
+            "localization",
+            job,
+            files,
             lambda: localization_rows(self.context, job, scans, root),
             {"tolerance_mm": self.context.study.quality.tolerance_mm},
-        )  # fmt: skip
+        )
 
     def _files(self, job: Job, scans: Mapping[str, Scan]) -> list[Path]:
         """What goes in: the network, the inputs and the heatmaps of the scans."""
@@ -176,13 +189,20 @@ class _Checks:
         return [model, *inputs, *heatmaps]
 
     def _part(
-        self, name: str, job: Job, files: Iterable[Path],
-        make: Callable[[], list[dict[str, Any]]], options: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        job: Job,
+        files: Iterable[Path],
+        make: Callable[[], list[dict[str, Any]]],
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         everything = {
-            "rows": job.every_row, "seed": self.seed, "version": bids_xai.__version__,
-            "attribution": asdict(self.context.study.attribution), "options": options,
-        }  # fmt: skip
+            "rows": job.every_row,
+            "seed": self.seed,
+            "version": bids_xai.__version__,
+            "attribution": asdict(self.context.study.attribution),
+            "options": options,
+        }
         digest = fingerprint(files, everything)
         self.tables[name] += part(self.context, job, name, digest, _TABLES[name], make)
 
@@ -207,8 +227,13 @@ def _say(summary: list[dict[str, Any]]) -> None:
     """Log which networks are constant, and how many checks passed."""
     for row in summary:
         if row["passed"] is False and row["check"] == "network":
-            LOG.warning("configuration %s, split %s: %s", row["configuration"], row["split"],
-                        row["verdict"])  # fmt: skip
+            LOG.warning(
+                "configuration %s, split %s: %s", row["configuration"], row["split"], row["verdict"]
+            )
     passed = [row["passed"] for row in summary]
-    LOG.info("checks of the heatmaps: %d passed, %d failed, %d cannot be told (summary.tsv)",
-             passed.count(True), passed.count(False), passed.count(None))  # fmt: skip
+    LOG.info(
+        "checks of the heatmaps: %d passed, %d failed, %d cannot be told (summary.tsv)",
+        passed.count(True),
+        passed.count(False),
+        passed.count(None),
+    )

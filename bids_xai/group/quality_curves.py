@@ -62,13 +62,20 @@ def _perturbation(
     plan = CubePlan(
         edge=_voxels(quality.cube_mm, voxel_mm),
         stride=_voxels(quality.stride_mm or quality.cube_mm, voxel_mm),
-        placement=quality.placement, ordering=quality.ordering, steps=quality.steps,
+        placement=quality.placement,
+        ordering=quality.ordering,
+        steps=quality.steps,
         per_step=quality.cubes_per_step,
-    )  # fmt: skip
+    )
     return Perturbation(
-        volume, network.predict, plan, low=float(low), high=float(high), seed=seed,
+        volume,
+        network.predict,
+        plan,
+        low=float(low),
+        high=float(high),
+        seed=seed,
         draws=quality.noise_draws,
-    )  # fmt: skip
+    )
 
 
 def _voxels(length_mm: float, voxel_mm: tuple[float, ...]) -> tuple[int, int, int]:
@@ -88,8 +95,14 @@ def _rows(scan: dict[str, str], curves: dict[str, NDArray[np.float64]]) -> list[
         areas = aopc(drops)
         spread = areas.std(axis=0, ddof=1) if len(areas) > 1 else [None] * n_steps
         rows += [
-            {**scan, "order": order, "step": step, "aopc": areas[:, step].mean(),
-             "sd": spread[step], "drop": drops[:, step].mean()}
+            {
+                **scan,
+                "order": order,
+                "step": step,
+                "aopc": areas[:, step].mean(),
+                "sd": spread[step],
+                "drop": drops[:, step].mean(),
+            }
             for step in range(n_steps)
-        ]  # fmt: skip
+        ]
     return rows

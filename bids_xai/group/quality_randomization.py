@@ -40,9 +40,13 @@ def randomization_rows(
     """
     card = network.card
     untrained = build(
-        card.architecture, card.input_shape, len(card.classes), channels=card.channels,
-        seed=_SEED_STEP + seed, **card.options,
-    ).to(network.device)  # fmt: skip
+        card.architecture,
+        card.input_shape,
+        len(card.classes),
+        channels=card.channels,
+        seed=_SEED_STEP + seed,
+        **card.options,
+    ).to(network.device)
     todo = [(mode, stage) for mode in MODES for stage in stages(network.model, mode)]
     checked = {
         name: [row for row in mine if ways[row["method"]].method not in without]
@@ -61,10 +65,16 @@ def randomization_rows(
                 for row, original in zip(mine, originals, strict=True):
                     found = network.explain(name, opened, ways[row["method"]], row)
                     alike = compare(original, found, within)
-                    rows.append({
-                        **about(row), "mode": mode, "layer": layer.name,
-                        "layers_random": len(layers), "ssim": alike.ssim,
-                        "spearman": alike.spearman, "spearman_abs": alike.spearman_abs,
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            **about(row),
+                            "mode": mode,
+                            "layer": layer.name,
+                            "layers_random": len(layers),
+                            "ssim": alike.ssim,
+                            "spearman": alike.spearman,
+                            "spearman_abs": alike.spearman_abs,
+                        }
+                    )
                     progress.step()
     return rows

@@ -102,9 +102,13 @@ class Explained:
     """
 
     def __init__(
-        self, context: GroupContext, configuration: str, split: int, scans: Mapping[str, Scan],
+        self,
+        context: GroupContext,
+        configuration: str,
+        split: int,
+        scans: Mapping[str, Scan],
         grid: explaining.TemplateGrid | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         folder = context.model_folder(configuration, split)
         self.context, self.scans, self._grid = context, scans, grid
         self.device = choose_device(context.settings.device)
@@ -137,9 +141,13 @@ class Explained:
         said = row["relevance_class"]
         target = self.card.positive if said == explaining.WHOLE else said
         found = explaining.explain_scan(
-            self.model, self.card, opened, replace(way, target=target), device=self.device,
+            self.model,
+            self.card,
+            opened,
+            replace(way, target=target),
+            device=self.device,
             labels=labels_over(self.scans[name], self._grid),
-        )  # fmt: skip
+        )
         data: Floats = found.relevance.data
         return data
 
@@ -157,9 +165,13 @@ def job_folder(context: GroupContext, job: Job) -> Path:
 
 
 def part(
-    context: GroupContext, job: Job, name: str, digest: str, columns: dict[str, str],
+    context: GroupContext,
+    job: Job,
+    name: str,
+    digest: str,
+    columns: dict[str, str],
     make: Callable[[], list[dict[str, Any]]],
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """The rows of a job's part of a table; made only where they are not up to date."""
     folder = job_folder(context, job)
     stamp, table = folder / f"{name}_stamp.json", folder / f"{name}.tsv"

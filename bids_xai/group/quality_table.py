@@ -141,9 +141,11 @@ def write_group_quality(output_dir: Path) -> list[Path]:
     table = write_tsv(output_dir / "group_qc.tsv", rows, described)
     page = _page(output_dir, sessions, columns, rows)
     LOG.info(
-        "quality of %d sessions: %d out of limits, %d with outliers", len(rows),
-        sum(bool(row["flagged"]) for row in rows), sum(bool(row["n_outliers"]) for row in rows),
-    )  # fmt: skip
+        "quality of %d sessions: %d out of limits, %d with outliers",
+        len(rows),
+        sum(bool(row["flagged"]) for row in rows),
+        sum(bool(row["n_outliers"]) for row in rows),
+    )
     return [table, table.with_suffix(".json"), write_text(output_dir / "group_qc.html", page)]
 
 
@@ -202,9 +204,11 @@ def worst_first(rows: Sequence[dict[str, Any]]) -> list[int]:
 
 
 def _page(
-    output_dir: Path, sessions: Sequence[SessionQuality], columns: Sequence[Column],
+    output_dir: Path,
+    sessions: Sequence[SessionQuality],
+    columns: Sequence[Column],
     rows: Sequence[dict[str, Any]],
-) -> str:  # fmt: skip
+) -> str:
     sections = [
         _summary(output_dir, sessions, columns, rows),
         _worst(output_dir, sessions, columns, rows),
@@ -216,9 +220,11 @@ def _page(
 
 
 def _summary(
-    output_dir: Path, sessions: Sequence[SessionQuality], columns: Sequence[Column],
+    output_dir: Path,
+    sessions: Sequence[SessionQuality],
+    columns: Sequence[Column],
     rows: Sequence[dict[str, Any]],
-) -> Section:  # fmt: skip
+) -> Section:
     people = plural(len({session.participant for session in sessions}), "participant")
     flagged = sum(row["n_flagged"] > 0 for row in rows)
     out = sum((row["n_outliers"] or 0) > 0 for row in rows)
@@ -232,8 +238,13 @@ def _summary(
         blocks.insert(0, Items((_SLOPPY.format(plural(sloppy, "session")),), "problem"))
     if few:
         which = "any metric" if len(few) == len(columns) else ", ".join(few)
-        blocks.append(Text(f"Outliers were not looked for in {which}: fewer than {LEAST_VALUES} "
-                           "sessions have a value.", "note"))  # fmt: skip
+        blocks.append(
+            Text(
+                f"Outliers were not looked for in {which}: fewer than {LEAST_VALUES} "
+                "sessions have a value.",
+                "note",
+            )
+        )
     note = (
         "A mark is a reason to look at the pictures of the session, not a reason to leave it out. "
         f"Outliers have |z| > {LARGEST_Z}, z = 0.6745 (value − median) / MAD over all sessions; "
@@ -243,9 +254,11 @@ def _summary(
 
 
 def _worst(
-    output_dir: Path, sessions: Sequence[SessionQuality], columns: Sequence[Column],
+    output_dir: Path,
+    sessions: Sequence[SessionQuality],
+    columns: Sequence[Column],
     rows: Sequence[dict[str, Any]],
-) -> Section:  # fmt: skip
+) -> Section:
     order = worst_first(rows)[:MOST_LINES]
     lines = tuple(
         (
@@ -311,12 +324,28 @@ def _metrics(columns: Sequence[Column]) -> Table:
         out = str(int(column.out.sum())) if column.tested else MISSING
         middle = [number(v, 4) for v in (column.spread.median, column.spread.mad)]
         rows.append(
-            (column.like.metric, column.kind, str(column.spread.n), *middle,
-             " to ".join(ends) or MISSING, column.like.limits, str(int(column.flagged.sum())), out)
-        )  # fmt: skip
+            (
+                column.like.metric,
+                column.kind,
+                str(column.spread.n),
+                *middle,
+                " to ".join(ends) or MISSING,
+                column.like.limits,
+                str(int(column.flagged.sum())),
+                out,
+            )
+        )
     header = (
-        "Metric", "Image", "Sessions", "Median", "MAD", "Range", "Limits", "Outside", "Outliers",
-    )  # fmt: skip
+        "Metric",
+        "Image",
+        "Sessions",
+        "Median",
+        "MAD",
+        "Range",
+        "Limits",
+        "Outside",
+        "Outliers",
+    )
     return Table("Every metric over all sessions", header, tuple(rows))
 
 
@@ -324,10 +353,12 @@ def _pictures(sessions: Sequence[SessionQuality], columns: Sequence[Column]) -> 
     """One picture a kind of image, a line in it a metric."""
     names = [session.name for session in sessions]
     blocks: list[Block] = [
-        Text("A point is a session. Grey box: quartiles and median. Orange ground: outside the "
-             "fixed limits. Orange diamonds: outside the limits or far from the others; those "
-             "farthest from the median are named.")
-    ]  # fmt: skip
+        Text(
+            "A point is a session. Grey box: quartiles and median. Orange ground: outside the "
+            "fixed limits. Orange diamonds: outside the limits or far from the others; those "
+            "farthest from the median are named."
+        )
+    ]
     for kind in dict.fromkeys(column.kind for column in columns):
         mine = [column for column in columns if column.kind == kind]
         picture = metric_strips([_strip(column, names) for column in mine])

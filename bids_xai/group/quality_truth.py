@@ -70,9 +70,10 @@ def truth_files(root: Path, scan: Scan, template: str) -> dict[str, tuple[Path, 
         side = entities.get("hemi", "")
         if side in sides and suffix == parse_name(sides[side].name)[1]:
             raise BadDataError(
-                f"{sides[side].name} has the same name for a region ('{name}')", file=file,
+                f"{sides[side].name} has the same name for a region ('{name}')",
+                file=file,
                 fix="give them different label- or desc- entities, or remove one",
-            )  # fmt: skip
+            )
         sides.setdefault(side, file)
     return {
         name: tuple(found.get((name, True), found.get((name, False), {})).values())
@@ -137,21 +138,31 @@ def template_of(context: GroupContext, job: Job) -> str:
 
 
 def _compared(
-    context: GroupContext, row: dict[str, str], heatmap: Volume,
+    context: GroupContext,
+    row: dict[str, str],
+    heatmap: Volume,
     regions: Mapping[str, NDArray[np.bool_] | None],
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     rows = []
     for name, region in regions.items():
         if region is None or not region.any():
             continue
         found = localize(
-            heatmap.data, region, voxel_mm=heatmap.voxel_mm,
+            heatmap.data,
+            region,
+            voxel_mm=heatmap.voxel_mm,
             tolerance_mm=context.study.quality.tolerance_mm,
-        )  # fmt: skip
-        rows.append({
-            **about(row), "outcome": row["outcome"], "region": name,
-            "mass_accuracy": found.mass_accuracy, "rank_accuracy": found.rank_accuracy,
-            "pointing_game": found.pointing_game, "n_voxels": found.n_voxels,
-            "chance": found.chance,
-        })  # fmt: skip
+        )
+        rows.append(
+            {
+                **about(row),
+                "outcome": row["outcome"],
+                "region": name,
+                "mass_accuracy": found.mass_accuracy,
+                "rank_accuracy": found.rank_accuracy,
+                "pointing_game": found.pointing_game,
+                "n_voxels": found.n_voxels,
+                "chance": found.chance,
+            }
+        )
     return rows

@@ -88,15 +88,22 @@ def aopc_verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
         enough = len(people) >= FEWEST and steps > 0
         passed = above[1] > 0 and below[0] > 0 if enough else None
         words = {
-            None: f"only {len(people)} participants, {FEWEST} or more to tell" if steps else
-            "no step was taken: there are fewer cubes than one step replaces",
+            None: f"only {len(people)} participants, {FEWEST} or more to tell"
+            if steps
+            else "no step was taken: there are fewer cubes than one step replaces",
             True: "passes: most relevant first lies above random, and random above least relevant "
             "first",
-            False: "fails: " + " and ".join(filter(None, (
-                "" if above[1] > 0 else "most relevant first does not lie above random",
-                "" if below[0] > 0 else "random does not lie above least relevant first",
-            ))),
-        }[passed]  # fmt: skip
+            False: "fails: "
+            + " and ".join(
+                filter(
+                    None,
+                    (
+                        "" if above[1] > 0 else "most relevant first does not lie above random",
+                        "" if below[0] > 0 else "random does not lie above least relevant first",
+                    ),
+                )
+            ),
+        }[passed]
         numbers = (
             f"AOPC {most.mean():.3f} most relevant first, {chance.mean():.3f} random, "
             f"{least.mean():.3f} least relevant first; differences {_interval(above)} and "
@@ -162,10 +169,11 @@ def localization_verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
     for (configuration, method, region), mine in _groups(rows, *keys).items():
         hits = [row for row in mine if row["outcome"] == "TP"]
         mass, rank, point, chance = (
-            np.array(list(_by_person((row["participant_id"], _or_zero(row[c])) for row in hits)
-                          .values()))
+            np.array(
+                list(_by_person((row["participant_id"], _or_zero(row[c])) for row in hits).values())
+            )
             for c in ("mass_accuracy", "rank_accuracy", "pointing_game", "chance")
-        )  # fmt: skip
+        )
         passed, words = None, "no true positive with this region: it cannot be told"
         if point.size:
             share = float(point.mean())
@@ -183,8 +191,9 @@ def localization_verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 words = f"a shortcut, not the disease, if the network uses it; {numbers}"
             else:
                 passed = share >= 0.5
-                said = "passes: it points at the region" if passed else (
-                    "fails: it points elsewhere")  # fmt: skip
+                said = (
+                    "passes: it points at the region" if passed else ("fails: it points elsewhere")
+                )
                 words = f"{said}; {numbers} (50 % of true positives to pass)"
         found.append(
             {

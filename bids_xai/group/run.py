@@ -27,9 +27,10 @@ def run_group(settings: RunSettings) -> Path | None:
     """Run the chosen steps; return the group page where the step ``report`` was among them."""
     if settings.use_plugin is not None:
         raise UsageError(
-            "--use-plugin runs the participant level only", file=settings.use_plugin,
+            "--use-plugin runs the participant level only",
+            file=settings.use_plugin,
             fix="spread trainings by --configuration and --split in a job array",
-        )  # fmt: skip
+        )
     study = load_study(settings.study)
     if settings.sloppy:
         LOG.warning("--sloppy: few epochs and splits, to try things out; never for results")
@@ -50,8 +51,9 @@ def run_group(settings: RunSettings) -> Path | None:
     for name in chosen:
         started = time.monotonic()
         module, _, function = STEPS[name].partition(":")
-        step = cast("Callable[[GroupContext], list[Path]]",
-                    getattr(import_module(module), function))  # fmt: skip
+        step = cast(
+            "Callable[[GroupContext], list[Path]]", getattr(import_module(module), function)
+        )
         try:
             written = step(context)
         except Exception as error:

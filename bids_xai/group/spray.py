@@ -37,12 +37,7 @@ from bids_xai.figures.cluster_tiles import MOST_TILES, TILE_PX, projection_tile,
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
 from bids_xai.group.maps import known_scan, scans_of
 from bids_xai.group.spray_control import Controls, clustered
-from bids_xai.group.spray_covariates import (
-    Column,
-    covariate_files,
-    covariates,
-    study_columns,
-)
+from bids_xai.group.spray_covariates import Column, covariate_files, covariates, study_columns
 from bids_xai.group.spray_export import SliceFile, Slices, write_project
 from bids_xai.group.spray_maps import Places, build_stack
 from bids_xai.group.spray_places import cluster_means, places_in_words, spot_covariates
@@ -149,15 +144,19 @@ def _heatmaps(context: GroupContext) -> list[_Heatmaps]:
 def _digest(context: GroupContext, everything: Sequence[_Heatmaps], scans: Sequence[Scan]) -> str:
     maps = [
         context.folder / row[column]
-        for one in everything for row in one.rows for column in _MAP_COLUMN.values()
+        for one in everything
+        for row in one.rows
+        for column in _MAP_COLUMN.values()
         if row[column] != "n/a"
-    ]  # fmt: skip
+    ]
     own = [file for scan in scans for file in (scan.map_file, scan.mask_file)]
     options = {
-        "spray": asdict(context.study.spray), "target": asdict(context.study.target),
-        "seed": context.settings.random_seed, "version": bids_xai.__version__,
+        "spray": asdict(context.study.spray),
+        "target": asdict(context.study.target),
+        "seed": context.settings.random_seed,
+        "version": bids_xai.__version__,
         "template": context.template,
-    }  # fmt: skip
+    }
     tables = [context.folder / "predictions.tsv", *covariate_files(context, scans)]
     return fingerprint([*maps, *own, *tables], options)
 
@@ -165,9 +164,10 @@ def _digest(context: GroupContext, everything: Sequence[_Heatmaps], scans: Seque
 def _spaces(context: GroupContext, maps: _Heatmaps) -> list[str]:
     """The spaces to analyse; T1w comes first, it shows where the relevance lies."""
     return sorted(
-        space for space in context.study.spray.spaces
+        space
+        for space in context.study.spray.spaces
         if all(row[_MAP_COLUMN[space]] != "n/a" for row in maps.rows)  # n/a: no template
-    )  # fmt: skip
+    )
 
 
 def _configuration(job: _Job, maps: _Heatmaps, watch: Progress) -> None:
@@ -177,9 +177,11 @@ def _configuration(job: _Job, maps: _Heatmaps, watch: Progress) -> None:
     for space in set(job.context.study.spray.spaces) - set(spaces):
         LOG.warning(
             "spray %s_%s: left out, since %d of %d heatmaps are not there in this space",
-            maps.configuration.id, space,
-            sum(row[_MAP_COLUMN[space]] == "n/a" for row in maps.rows), len(maps.rows),
-        )  # fmt: skip
+            maps.configuration.id,
+            space,
+            sum(row[_MAP_COLUMN[space]] == "n/a" for row in maps.rows),
+            len(maps.rows),
+        )
     if "T1w" not in spaces:
         for number, row in enumerate(maps.rows):
             places(number, read_volume(job.context.folder / row["relevance"]))
@@ -210,9 +212,13 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
     stack = build_stack(job.work / f"{name}.maps", readers, settings, inside, look, files)
     LOG.info("spray %s: %d maps of %d voxels", name, *stack.maps.shape)
     analysis = Analysis(
-        maps.configuration.id, space, maps.rows, maps.names, context.study.target.positive_name,
+        maps.configuration.id,
+        space,
+        maps.rows,
+        maps.names,
+        context.study.target.positive_name,
         *clustered(context, stack),
-    )  # fmt: skip
+    )
     folder = job.folder / name
     job.written += analysis.write(folder, places)
     means = cluster_means(stack, analysis.result.labels)
@@ -221,12 +227,18 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
         job.written.append(write_nifti(file, mean, stack.affine))
     job.written.append(write_bytes(folder / "mosaics.png", tile_sheet(tiles)))
     sizes = np.bincount(analysis.result.labels)
-    words = places_in_words(stack, means, sizes, grid=grid,
-                            brain=None if space == "template" else places.brain)  # fmt: skip
+    words = places_in_words(
+        stack, means, sizes, grid=grid, brain=None if space == "template" else places.brain
+    )
     spots = []
     if space == "T1w" and places.brain is not None:
-        spots = spot_covariates(stack, analysis.result.labels, analysis.participants,
-                                places.brain, context.settings.random_seed)  # fmt: skip
+        spots = spot_covariates(
+            stack,
+            analysis.result.labels,
+            analysis.participants,
+            places.brain,
+            context.settings.random_seed,
+        )
     found = _audited(job, analysis, [*_known(job, analysis, places), *spots], words)
     job.summary[name] = _said(analysis, found, places) | {
         "tile": {"height": TILE_PX[0], "width": TILE_PX[1], "tiles": len(tiles)}
@@ -235,9 +247,14 @@ def _analysis(job: _Job, maps: _Heatmaps, space: str, places: Places) -> None:
     if settings.virelay:
         study = context.study
         job.written += write_project(
-            folder / "virelay", analysis, heatmaps=slices.slices, inputs=inputs,
-            classes=study.target.names, study=study.name, method=study.attribution.methods[0],
-        )  # fmt: skip
+            folder / "virelay",
+            analysis,
+            heatmaps=slices.slices,
+            inputs=inputs,
+            classes=study.target.names,
+            study=study.name,
+            method=study.attribution.methods[0],
+        )
     del stack
     (job.work / f"{name}.maps").unlink()
 
@@ -249,16 +266,19 @@ def _known(job: _Job, analysis: Analysis, places: Places) -> list[Covariate]:
 
 def _audited(
     job: _Job, analysis: Analysis, known: Sequence[Covariate], words: Mapping[int, str]
-) -> Audit:  # fmt: skip
+) -> Audit:
     """Test the clusters, write the tests beside them, keep the verdicts."""
     found = audit(
-        analysis.result.labels, known,
+        analysis.result.labels,
+        known,
         classes=[row["true_class"] for row in analysis.rows],
         participants=analysis.participants,
         splits=[row["split"] for row in analysis.rows],
-        stability=analysis.stability.clusters, survives=analysis.stability.survives,
-        places=words, seed=job.context.settings.random_seed,
-    )  # fmt: skip
+        stability=analysis.stability.clusters,
+        survives=analysis.stability.survives,
+        places=words,
+        seed=job.context.settings.random_seed,
+    )
     name = f"{analysis.configuration}_{analysis.space}"
     rows = analysis.confounds(found)
     job.written += write_table(job.folder / name / "confounds.tsv", rows, CONFOUND_COLUMNS)
@@ -301,9 +321,14 @@ def _control(
         job.summary[name]["notes"].append(f"there is no control ({why})")
         return None
     once = Analysis(
-        maps.configuration.id, space, [maps.rows[i] for i in found.first],
-        [maps.names[i] for i in found.first], analysis.positive, found.result, found.stability,
-    )  # fmt: skip
+        maps.configuration.id,
+        space,
+        [maps.rows[i] for i in found.first],
+        [maps.names[i] for i in found.first],
+        analysis.positive,
+        found.result,
+        found.stability,
+    )
     job.written += once.write(job.folder / f"{name}_input")
     same = float(adjusted_rand_score(analysis.result.labels, found.labels))
     job.summary[name]["inputs"] = {"n_clusters": found.result.n_clusters, "ari": same}

@@ -25,10 +25,15 @@ def clustered(context: GroupContext, stack: Stack) -> tuple[SprayResult, Stabili
     """Cluster maps as the study says, and see how stable that is."""
     settings, seed = context.study.spray, context.settings.random_seed
     result = spray(
-        stack.maps, settings.neighbours, seed, max_clusters=settings.max_clusters,
-        embedding=settings.embedding, memory_mb=settings.memory_mb,
-        approximate_from=settings.approximate_from, device=choose_device(context.settings.device),
-    )  # fmt: skip
+        stack.maps,
+        settings.neighbours,
+        seed,
+        max_clusters=settings.max_clusters,
+        embedding=settings.embedding,
+        memory_mb=settings.memory_mb,
+        approximate_from=settings.approximate_from,
+        device=choose_device(context.settings.device),
+    )
     sure = stability(
         result, max_clusters=settings.max_clusters, seed=seed, bootstraps=settings.bootstraps
     )
@@ -81,9 +86,12 @@ class Controls:
         return self._made[key]
 
     def _make(
-        self, space: str, readers: Sequence[Callable[[], Volume]], first: NDArray[np.int64],
+        self,
+        space: str,
+        readers: Sequence[Callable[[], Volume]],
+        first: NDArray[np.int64],
         scan_of: NDArray[np.int64],
-    ) -> Control:  # fmt: skip
+    ) -> Control:
         settings = self.context.study.spray
         slices = SliceFile(self.work / f"inputs-{len(self._made)}.slices", len(readers))
 

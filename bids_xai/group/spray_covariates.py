@@ -21,20 +21,68 @@ from bids_xai.group.people import People, read_participants, read_sessions
 from bids_xai.group.quality_table import collect_quality
 
 SIDECAR_FIELDS = (
-    "Manufacturer", "ManufacturersModelName", "DeviceSerialNumber", "StationName",
-    "InstitutionName", "SoftwareVersions", "MagneticFieldStrength", "ReceiveCoilName",
-    "RepetitionTime", "FlipAngle", "AcquisitionDateTime", "AcquisitionDate",
-)  # fmt: skip
+    "Manufacturer",
+    "ManufacturersModelName",
+    "DeviceSerialNumber",
+    "StationName",
+    "InstitutionName",
+    "SoftwareVersions",
+    "MagneticFieldStrength",
+    "ReceiveCoilName",
+    "RepetitionTime",
+    "FlipAngle",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+)
 """Fields of the raw images' sidecars that are looked at."""
 
 _RAW = ("MEGRE", "T1w", "FLAIR")  # the first that has a field counts
 _TECHNICAL = {
-    "site", "center", "centre", "scanner", "manufacturer", "manufacturers", "vendor", "coil",
-    "station", "software", "field", "protocol", "device", "serial", "batch", "date",
-    "institution", "voxel", "resolution", "sequence", "snr", "motion", "run", "acq", "acquisition",
-    "model", "magnet", "tesla", "tr", "te", "bandwidth", "channel", "channels", "slice", "slices",
-    "dataset", "cohort", "study", "hospital", "clinic", "location", "machine", "mri", "mr",
-}  # fmt: skip
+    "site",
+    "center",
+    "centre",
+    "scanner",
+    "manufacturer",
+    "manufacturers",
+    "vendor",
+    "coil",
+    "station",
+    "software",
+    "field",
+    "protocol",
+    "device",
+    "serial",
+    "batch",
+    "date",
+    "institution",
+    "voxel",
+    "resolution",
+    "sequence",
+    "snr",
+    "motion",
+    "run",
+    "acq",
+    "acquisition",
+    "model",
+    "magnet",
+    "tesla",
+    "tr",
+    "te",
+    "bandwidth",
+    "channel",
+    "channels",
+    "slice",
+    "slices",
+    "dataset",
+    "cohort",
+    "study",
+    "hospital",
+    "clinic",
+    "location",
+    "machine",
+    "mri",
+    "mr",
+}
 _BEGIN, _END = ("site", "scanner", "hospital", "vendor"), ("scanner", "fieldstrength")
 _OF_A_PERSON_STILL = {"birth", "visual"}  # birth date, visual field
 _NAMES = {"site", "center", "centre", "scanner", "serial", "device", "station", "batch", "id"}
@@ -93,10 +141,15 @@ def _people_columns(context: GroupContext, scans: Sequence[Scan]) -> list[Column
         table[scan.name] = {**people.get(person, {}), **visit}
     names = dict.fromkeys(name for row in table.values() for name in row if name)
     return [
-        Column(name, _kind(name), name.replace("_", " "),
-               {scan: row.get(name) or "" for scan, row in table.items()})
-        for name in names if name not in {"participant_id", "session_id", target}
-    ]  # fmt: skip
+        Column(
+            name,
+            _kind(name),
+            name.replace("_", " "),
+            {scan: row.get(name) or "" for scan, row in table.items()},
+        )
+        for name in names
+        if name not in {"participant_id", "session_id", target}
+    ]
 
 
 def _kind(name: str) -> str:

@@ -112,16 +112,21 @@ def write_project(
         "model": f"configuration {analysis.configuration}",
         "label_map": "labels.json",
         "dataset": {
-            "name": study, "type": "hdf5", "path": "input.h5",
-            "input_width": width, "input_height": height,
-            "down_sampling_method": "none", "up_sampling_method": "none",
+            "name": study,
+            "type": "hdf5",
+            "path": "input.h5",
+            "input_width": width,
+            "input_height": height,
+            "down_sampling_method": "none",
+            "up_sampling_method": "none",
         },
         "attributions": {
-            "attribution_method": method, "attribution_strategy": "true_label",
+            "attribution_method": method,
+            "attribution_strategy": "true_label",
             "sources": ["attribution.h5"],
         },
         "analyses": [{"analysis_method": "SpRAy", "sources": ["analysis.h5"]}],
-    }  # fmt: skip
+    }
     spectrum = analysis.result.eigenvalues
     return [
         *(_write_hdf5(folder / file, arrays, spectrum) for file, arrays in content.items()),
@@ -179,8 +184,10 @@ def _predictions(analysis: Analysis, classes: Sequence[str]) -> NDArray[np.float
     for row in analysis.rows:
         p = float(row["probability"])
         rest = (1 - p) / max(1, len(classes) - 1)
-        found.append([
-            float(row.get(f"probability_{name}", p if name == analysis.positive else rest))
-            for name in classes
-        ])  # fmt: skip
+        found.append(
+            [
+                float(row.get(f"probability_{name}", p if name == analysis.positive else rest))
+                for name in classes
+            ]
+        )
     return np.array(found, np.float32)

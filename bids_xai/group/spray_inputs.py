@@ -35,15 +35,25 @@ def input_readers(
         rule = _rule(context, configuration)
         if rule is None:
             return None
-        key = repr((rule.shape, rule.voxel_mm, rule.scaling, rule.scale, rule.maximum,
-                    rule.skull_strip, configuration.id if rule.statistics else ""))  # fmt: skip
+        key = repr(
+            (
+                rule.shape,
+                rule.voxel_mm,
+                rule.scaling,
+                rule.scale,
+                rule.maximum,
+                rule.skull_strip,
+                configuration.id if rule.statistics else "",
+            )
+        )
         return key, [partial(_as_seen, scan, rule) for scan in scans]
     table = context.study.of(configuration).input
     files = [
         _in_template(scan, table.suffix, table.desc, context.template)
-        if scan.to_template is not None else scan.map_file
+        if scan.to_template is not None
+        else scan.map_file
         for scan in scans
-    ]  # fmt: skip
+    ]
     if template is None or None in files:
         return None
     found = [file for file in files if file is not None]

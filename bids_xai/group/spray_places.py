@@ -57,9 +57,12 @@ def places_in_words(
 
 
 def spot_covariates(
-    stack: Stack, labels: NDArray[np.int64], participants: Sequence[str],
-    brain: NDArray[np.float64], seed: int = 0,
-) -> list[Covariate]:  # fmt: skip
+    stack: Stack,
+    labels: NDArray[np.int64],
+    participants: Sequence[str],
+    brain: NDArray[np.float64],
+    seed: int = 0,
+) -> list[Covariate]:
     """For every cluster, the share of relevance in one small spot outside the brain.
 
     labels, participants : (n,) of each map; brain : share of the scans (x, y, z) whose brain is
@@ -73,12 +76,17 @@ def spot_covariates(
     found = spots(stack.maps, labels, participants, stack.inside, allowed, cube, seed)
     return [
         Covariate(
-            "relevance_spot", spot.shares, SUSPECT,
+            "relevance_spot",
+            spot.shares,
+            SUSPECT,
             f"relevance in one spot outside the brain, {_from_the_middle(spot.index, stack)},",
-            is_share=True, misplaced=True, least=LEAST_SPOT, cluster=cluster,
+            is_share=True,
+            misplaced=True,
+            least=LEAST_SPOT,
+            cluster=cluster,
         )
         for cluster, spot in found.items()
-    ]  # fmt: skip
+    ]
 
 
 def _nearest(n: int, m: int) -> NDArray[np.int64]:
@@ -96,9 +104,7 @@ def _in_template(index: tuple[np.intp, ...], stack: Stack, grid: TemplateGrid) -
     return f"{where} ({name})" if name else where
 
 
-def _in_image(
-    index: tuple[np.intp, ...], stack: Stack, brain: NDArray[np.float64] | None
-) -> str:  # fmt: skip
+def _in_image(index: tuple[np.intp, ...], stack: Stack, brain: NDArray[np.float64] | None) -> str:
     where = _from_the_middle(index, stack)
     if brain is None:
         return where

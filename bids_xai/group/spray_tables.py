@@ -125,10 +125,11 @@ class Analysis:
             *write_table(folder / "embedding.tsv", about, EMBEDDING_COLUMNS),
             *write_table(folder / "contingency.tsv", contingency(about), CONTINGENCY_COLUMNS),
             *write_table(
-                folder / "stability.tsv", [vars(run) for run in self.stability.runs],
+                folder / "stability.tsv",
+                [vars(run) for run in self.stability.runs],
                 STABILITY_COLUMNS,
             ),
-        ]  # fmt: skip
+        ]
 
     def _eigenvalues(self) -> list[dict[str, Any]]:
         gaps = [*self.result.gaps, None]
@@ -160,29 +161,39 @@ class Analysis:
         """One row a test."""
         return [
             {
-                "configuration": self.configuration, "space": self.space,
-                "cluster": row.cluster + 1, "covariate": row.covariate.name,
-                "kind": row.covariate.kind, **vars(row.test), "q": row.q,
-                "q_within": row.q_within, "n": row.n, "counts": row.counts,
+                "configuration": self.configuration,
+                "space": self.space,
+                "cluster": row.cluster + 1,
+                "covariate": row.covariate.name,
+                "kind": row.covariate.kind,
+                **vars(row.test),
+                "q": row.q,
+                "q_within": row.q_within,
+                "n": row.n,
+                "counts": row.counts,
             }
             for row in audit.rows
-        ]  # fmt: skip
+        ]
 
     def verdicts(self, audit: Audit) -> list[dict[str, Any]]:
         """One row a cluster, the most suspicious first."""
         survives = self.stability.survives
         return [
             {
-                "configuration": self.configuration, "space": self.space, "rank": rank,
-                "cluster": verdict.cluster + 1, "finding": verdict.finding,
+                "configuration": self.configuration,
+                "space": self.space,
+                "rank": rank,
+                "cluster": verdict.cluster + 1,
+                "finding": verdict.finding,
                 "strength": verdict.strength,
                 "n": int((self.result.labels == verdict.cluster).sum()),
                 "stability": float(self.stability.clusters[verdict.cluster]),
-                "survives": bool(survives[verdict.cluster]), "verdict": verdict.text,
+                "survives": bool(survives[verdict.cluster]),
+                "verdict": verdict.text,
                 "examples": ",".join(dict.fromkeys(self.names[i] for i in verdict.examples)),
             }
             for rank, verdict in enumerate(audit.verdicts, start=1)
-        ]  # fmt: skip
+        ]
 
 
 def contingency(about: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -191,14 +202,14 @@ def contingency(about: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for variable, key in (("class", "true_class"), ("outcome", "outcome"), ("split", "split")):
         counts = Counter((row["cluster"], row[key]) for row in about)
-        values = ("TN", "FN", "TP", "FP") if key == "outcome" else sorted(
-            {row[key] for row in about}
-        )  # fmt: skip
+        values = (
+            ("TN", "FN", "TP", "FP") if key == "outcome" else sorted({row[key] for row in about})
+        )
         found += [
-            {"cluster": cluster, "variable": variable, "value": value,
-             "n": counts[cluster, value]}
-            for cluster in clusters for value in values
-        ]  # fmt: skip
+            {"cluster": cluster, "variable": variable, "value": value, "n": counts[cluster, value]}
+            for cluster in clusters
+            for value in values
+        ]
     return found
 
 

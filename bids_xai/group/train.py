@@ -19,13 +19,7 @@ from bids_xai.core.device import choose_device
 from bids_xai.core.progress import Progress
 from bids_xai.core.splits import check_no_leakage, split_hash
 from bids_xai.errors import NoInputError
-from bids_xai.group.context import (
-    LOG,
-    GroupContext,
-    Scan,
-    load_scans,
-    load_splits,
-)
+from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, load_splits
 from bids_xai.group.maps import scans_of
 from bids_xai.group.search import Draw, best_draw, draws_of
 from bids_xai.group.volumes import input_rule, training_volumes, with_statistics
@@ -103,8 +97,17 @@ def run(context: GroupContext) -> list[Path]:
             scans = scans_of(context, configuration, every)
             shape = common_shape([scan.map_file for scan in scans], study.input.voxel_mm or None)
             for split in chosen:
-                job = Job(context, study, configuration, split, splits[split], scans, shape,
-                          Path(cache), device)  # fmt: skip
+                job = Job(
+                    context,
+                    study,
+                    configuration,
+                    split,
+                    splits[split],
+                    scans,
+                    shape,
+                    Path(cache),
+                    device,
+                )
                 cards.append(_train_one(job, watch))
                 if stop:
                     raise stop.error(cards[-1])
@@ -205,29 +208,41 @@ def _fit(
         for name in ("train", "validation")
     }
     model = build(
-        study.model.architecture, job.shape, len(study.target.names), seed=job.weight_seed,
+        study.model.architecture,
+        job.shape,
+        len(study.target.names),
+        seed=job.weight_seed,
         **study.model.options,
-    )  # fmt: skip
+    )
     started_on = _transfer(job, study, model)
     recipe = recipe_of(study, job)
     LOG.info(
-        "training %s: %d + %d scans of %s voxels on %s", job.title, len(data["train"]),
-        len(data["validation"]), "×".join(map(str, job.shape)), job.device,
-    )  # fmt: skip
+        "training %s: %d + %d scans of %s voxels on %s",
+        job.title,
+        len(data["train"]),
+        len(data["validation"]),
+        "×".join(map(str, job.shape)),
+        job.device,
+    )
     leads = current_processes().leads
     title, end = ", ".join(filter(None, (job.title, draw))), watch.done + whole
     with board(folder) if job.context.settings.tensorboard and leads else nullcontext() as curves:
         result = train(
-            model, data["train"], data["validation"], recipe,
-            folder=folder, device=job.device,
+            model,
+            data["train"],
+            data["validation"],
+            recipe,
+            folder=folder,
+            device=job.device,
             progress=_Epochs(title, recipe.epochs, whole, watch, curves),
-        )  # fmt: skip
+        )
     watch.reach(end)  # it may have stopped early
     if result.constant:
         LOG.warning(
             "training %s: the network gives every validation scan the same answer; it has learnt "
-            "nothing (try another learning rate, or more epochs)", job.title,
-        )  # fmt: skip
+            "nothing (try another learning rate, or more epochs)",
+            job.title,
+        )
     if not leads:
         return result, []
     written = [save_model(folder, model, _card(job, study, rule, result, started_on))]

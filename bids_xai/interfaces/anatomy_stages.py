@@ -31,9 +31,15 @@ _LEAST_BRAIN_ML = 300.0  # a mask below is no brain
 
 
 def brain(
-    folder: Path, origin: Origin, t1w: Path, given_mask: Path | None, *,
-    synthstrip: Path | None, seed: int, sloppy: bool,
-) -> Made:  # fmt: skip
+    folder: Path,
+    origin: Origin,
+    t1w: Path,
+    given_mask: Path | None,
+    *,
+    synthstrip: Path | None,
+    seed: int,
+    sloppy: bool,
+) -> Made:
     """Correct the bias of the T1w image and find the brain, or take a mask made elsewhere.
 
     synthstrip : file of a SynthStrip model that finds the brain instead
@@ -61,15 +67,24 @@ def brain(
         )
     out = StageFolder(folder, origin)
     preproc = out.image(
-        "T1w", corrected.data, corrected.affine,
-        {"SkullStripped": False, "BiasCorrection": "N4",
-         "IntensityScale": intensity_scale(corrected.data, mask)}, desc="preproc",
-    )  # fmt: skip
+        "T1w",
+        corrected.data,
+        corrected.affine,
+        {
+            "SkullStripped": False,
+            "BiasCorrection": "N4",
+            "IntensityScale": intensity_scale(corrected.data, mask),
+        },
+        desc="preproc",
+    )
     quality = {"BrainVolumeMl": round(volume_ml, 1), **_contrast(corrected.data, mask)}
     path = out.image(
-        "mask", mask.astype(np.uint8), corrected.affine,
-        {"Type": "Brain", "RandomSeed": seed, "Quality": quality, **about}, desc="brain",
-    )  # fmt: skip
+        "mask",
+        mask.astype(np.uint8),
+        corrected.affine,
+        {"Type": "Brain", "RandomSeed": seed, "Quality": quality, **about},
+        desc="brain",
+    )
     return {"manifest": out.close(), "preproc": preproc, "mask": path}
 
 
@@ -90,9 +105,17 @@ def _contrast(data: NDArray[Any], mask: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def normalise(
-    folder: Path, origin: Origin, t1w: Path, mask: Path, space: OutputSpace, *,
-    how: str, engine: str, seed: int, sloppy: bool,
-) -> Made:  # fmt: skip
+    folder: Path,
+    origin: Origin,
+    t1w: Path,
+    mask: Path,
+    space: OutputSpace,
+    *,
+    how: str,
+    engine: str,
+    seed: int,
+    sloppy: bool,
+) -> Made:
     """Estimate the transform from the T1w brain to the template.
 
     how : ``nonlinear`` (affine, then diffeomorphic), ``linear`` (affine) or ``none`` (centres
@@ -101,12 +124,18 @@ def normalise(
     template = load_template(space)
     forward, inverse = folder / "forward.h5", folder / "inverse.h5"
     ants_tools.register_to_template(
-        ants_tools.ants_module(seed), template.brain, template.mask,
-        read_volume(t1w), read_volume(mask),
-        method=how, forward=forward, inverse=inverse, seed=seed,
+        ants_tools.ants_module(seed),
+        template.brain,
+        template.mask,
+        read_volume(t1w),
+        read_volume(mask),
+        method=how,
+        forward=forward,
+        inverse=inverse,
+        seed=seed,
         recipe=ants_tools.SLOPPY if sloppy else None,
         deformable=greedy_tools.register_deformable if engine == "greedy" else None,
-    )  # fmt: skip
+    )
     for path in (forward, inverse):
         without_times(path)
     out = StageFolder(folder, origin)
@@ -135,20 +164,33 @@ def to_template(
     names = space.entities
     about = {"Resolution": resolution_text(template.brain), "Interpolation": "linear"}
     out.image(
-        "T1w", warped, template.brain.affine,
-        {"SkullStripped": False, **about, "Quality": quality}, **names, desc="preproc",
-    )  # fmt: skip
+        "T1w",
+        warped,
+        template.brain.affine,
+        {"SkullStripped": False, **about, "Quality": quality},
+        **names,
+        desc="preproc",
+    )
     out.image(
-        "mask", warped_mask.astype(np.uint8), template.brain.affine,
-        {"Type": "Brain", **about}, **names, desc="brain",
-    )  # fmt: skip
+        "mask",
+        warped_mask.astype(np.uint8),
+        template.brain.affine,
+        {"Type": "Brain", **about},
+        **names,
+        desc="brain",
+    )
     return {"manifest": out.close()}
 
 
 def atlas_to_t1w(
-    folder: Path, origin: Origin, t1w: Path, inverse: Path, space: OutputSpace, atlas: str,
+    folder: Path,
+    origin: Origin,
+    t1w: Path,
+    inverse: Path,
+    space: OutputSpace,
+    atlas: str,
     spatial_reference: str,
-) -> Made:  # fmt: skip
+) -> Made:
     """Bring an atlas of the template to the T1w grid.
 
     atlas : as on the command line; empty for the one that comes with the template
@@ -171,9 +213,15 @@ def atlas_to_t1w(
 
 
 def lesions(
-    folder: Path, origin: Origin, lesion_mask: Path, t1w: Path, mask: Path,
-    spaces: Sequence[OutputSpace], forwards: Sequence[Path], spatial_reference: str,
-) -> Made:  # fmt: skip
+    folder: Path,
+    origin: Origin,
+    lesion_mask: Path,
+    t1w: Path,
+    mask: Path,
+    spaces: Sequence[OutputSpace],
+    forwards: Sequence[Path],
+    spatial_reference: str,
+) -> Made:
     """Carry a lesion mask to the T1w grid and the templates, and fill the lesions of the T1w."""
     ants = ants_tools.ants_module(0)
     anatomy, native = read_volume(t1w), read_volume(lesion_mask)
@@ -182,23 +230,36 @@ def lesions(
     out = StageFolder(folder, origin)
     names, about = {"label": "lesion"}, {"Type": "Lesion"}
     out.image(
-        "mask", on_t1w.astype(np.uint8), anatomy.affine,
-        {**about, "SpatialReference": spatial_reference}, space="T1w", **names,
-    )  # fmt: skip
+        "mask",
+        on_t1w.astype(np.uint8),
+        anatomy.affine,
+        {**about, "SpatialReference": spatial_reference},
+        space="T1w",
+        **names,
+    )
     for space, forward in zip(spaces, forwards, strict=True):
         template = load_template(space)
         warped = ants_tools.resample(ants, binary, template.brain, [forward], nearest=True)
         out.image(
-            "mask", warped.astype(np.uint8), template.brain.affine,
+            "mask",
+            warped.astype(np.uint8),
+            template.brain.affine,
             {**about, "Resolution": resolution_text(template.brain)},
-            **space.entities, **names,
-        )  # fmt: skip
+            **space.entities,
+            **names,
+        )
     filled = fill_lesions(anatomy.data, on_t1w, read_volume(mask).data > 0, anatomy.voxel_mm)
     out.image(
-        "T1w", filled.data, anatomy.affine,
-        {"SkullStripped": False, "BiasCorrection": "N4", "LesionFilling":
-         "local mean of normal-appearing white matter (after Valverde et al. 2014)",
-         "Quality": {"LesionVolumeMl": filled.volume_ml, "LesionVoxelsFilled": filled.n_filled}},
+        "T1w",
+        filled.data,
+        anatomy.affine,
+        {
+            "SkullStripped": False,
+            "BiasCorrection": "N4",
+            "LesionFilling": "local mean of normal-appearing white matter "
+            "(after Valverde et al. 2014)",
+            "Quality": {"LesionVolumeMl": filled.volume_ml, "LesionVoxelsFilled": filled.n_filled},
+        },
         desc="lesionfilled",
-    )  # fmt: skip
+    )
     return {"manifest": out.close()}

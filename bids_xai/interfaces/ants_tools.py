@@ -109,13 +109,21 @@ class SynRecipe:
 
 
 ACCURATE = SynRecipe(
-    (50, 30, 15), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
-    smoothing_mm=(4.0, 2.0, 1.0), masked=False,
-)  # fmt: skip
+    (50, 30, 15),
+    metric="CC",
+    sampling=2,
+    level_mm=(16.0, 8.0, 4.0),
+    smoothing_mm=(4.0, 2.0, 1.0),
+    masked=False,
+)
 SECOND_PRIOR = SynRecipe(
-    (40, 15, 0), metric="CC", sampling=2, level_mm=(16.0, 8.0, 4.0),
-    smoothing_mm=(4.0, 2.0, 1.0), masked=False,
-)  # fmt: skip
+    (40, 15, 0),
+    metric="CC",
+    sampling=2,
+    level_mm=(16.0, 8.0, 4.0),
+    smoothing_mm=(4.0, 2.0, 1.0),
+    masked=False,
+)
 ROUGH = SynRecipe((40, 5, 0))  # for the first prior of the brain mask
 SLOPPY = SynRecipe((15, 5, 0))
 MATTES = SynRecipe((40, 20, 0))  # the quick one that ANTs calls SyN
@@ -242,8 +250,13 @@ def register_deformable(
     initial : the file of a linear transform, which becomes part of the composites
     """
     small, other, mask = working_pair(ants, fixed, moving, fixed_mask)
-    LOG.debug("ANTs SyN of voxels %s and %s, seed %d: %s",
-              small.data.shape, other.data.shape, seed, recipe)  # fmt: skip
+    LOG.debug(
+        "ANTs SyN of voxels %s and %s, seed %d: %s",
+        small.data.shape,
+        other.data.shape,
+        seed,
+        recipe,
+    )
     fixed_image, moving_image = to_ants(ants, small), to_ants(ants, other)
     reach = fixed_image.new_image_like(dilate(mask, 8.0, small.voxel_mm).astype(np.float32))
     with _scratch() as folder:
@@ -265,12 +278,25 @@ def _syn_arguments(fixed: Any, moving: Any, grid: Volume, recipe: SynRecipe) -> 
     step = f"SyN[{recipe.step},{recipe.flow_voxels},{recipe.total_voxels}]"
     metric = f"{recipe.metric}[{_pointer(fixed)},{_pointer(moving)},1,{recipe.sampling}]"
     return [
-        "--dimensionality", "3", "--float", "1", "--write-composite-transform", "1", "-z", "1",
-        "--metric", metric, "--transform", step,
-        "--convergence", f"[{_levels(recipe.iterations)},1e-6,10]",
-        "--smoothing-sigmas", _levels(f"{s:.4g}" for s in sigmas) + "vox",
-        "--shrink-factors", _levels(shrink),
-    ]  # fmt: skip
+        "--dimensionality",
+        "3",
+        "--float",
+        "1",
+        "--write-composite-transform",
+        "1",
+        "-z",
+        "1",
+        "--metric",
+        metric,
+        "--transform",
+        step,
+        "--convergence",
+        f"[{_levels(recipe.iterations)},1e-6,10]",
+        "--smoothing-sigmas",
+        _levels(f"{s:.4g}" for s in sigmas) + "vox",
+        "--shrink-factors",
+        _levels(shrink),
+    ]
 
 
 def _levels(values: Iterable[object]) -> str:
@@ -351,14 +377,27 @@ def register_to_template(
     with _scratch() as folder:
         start = align_centres(ants, template_mask, brain_mask, folder / "start.mat", masks=True)
         affine = register_linear(
-            ants, coarsen(ants, template), coarsen(ants, stripped), folder / "affine.mat",
-            kind="Affine", initial=start, fixed_mask=_reach(ants, template_mask), seed=seed,
-        )  # fmt: skip
+            ants,
+            coarsen(ants, template),
+            coarsen(ants, stripped),
+            folder / "affine.mat",
+            kind="Affine",
+            initial=start,
+            fixed_mask=_reach(ants, template_mask),
+            seed=seed,
+        )
         if method == "linear":
             ants.write_transform(ants.read_transform(str(affine)), str(forward))
             invert_linear(ants, affine, inverse)
             return
         (deformable or register_deformable)(
-            ants, template, stripped, forward=forward, inverse=inverse, fixed_mask=inside,
-            recipe=recipe or ACCURATE, initial=affine, seed=seed,
-        )  # fmt: skip
+            ants,
+            template,
+            stripped,
+            forward=forward,
+            inverse=inverse,
+            fixed_mask=inside,
+            recipe=recipe or ACCURATE,
+            initial=affine,
+            seed=seed,
+        )

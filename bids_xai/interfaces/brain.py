@@ -94,17 +94,29 @@ def _warped_prior(
         start = _top_aligned(ants, head, template, folder / "start.mat")
         reach = dilate(template.mask.data > 0, 6.0, template.brain.voxel_mm)
         affine = ants_tools.register_linear(
-            ants, template.brain, head, folder / "affine.mat", kind="Affine", fixed_mask=reach,
-            initial=start, seed=seed,
-        )  # fmt: skip
+            ants,
+            template.brain,
+            head,
+            folder / "affine.mat",
+            kind="Affine",
+            fixed_mask=reach,
+            initial=start,
+            seed=seed,
+        )
         transforms: list[Path] = [affine]
         invert = [True]
         if not sloppy:
             ants_tools.register_deformable(
-                ants, template.brain, head, forward=folder / "f.h5", inverse=folder / "i.h5",
-                fixed_mask=template.mask.data > 0, recipe=ants_tools.ROUGH,
-                initial=affine, seed=seed,
-            )  # fmt: skip
+                ants,
+                template.brain,
+                head,
+                forward=folder / "f.h5",
+                inverse=folder / "i.h5",
+                fixed_mask=template.mask.data > 0,
+                recipe=ants_tools.ROUGH,
+                initial=affine,
+                seed=seed,
+            )
             transforms, invert = [folder / "i.h5"], [False]
         warped = ants_tools.resample(ants, template.mask, head, transforms, invert=invert)
     return warped > 0.5
@@ -118,10 +130,17 @@ def _second_prior(
     with tempfile.TemporaryDirectory(prefix="bids_xai-") as name:
         inverse = Path(name) / "inverse.h5"
         ants_tools.register_to_template(
-            ants, template.brain, template.mask, head, mask,
-            method="nonlinear", forward=Path(name) / "forward.h5", inverse=inverse,
-            recipe=ants_tools.SECOND_PRIOR, seed=seed,
-        )  # fmt: skip
+            ants,
+            template.brain,
+            template.mask,
+            head,
+            mask,
+            method="nonlinear",
+            forward=Path(name) / "forward.h5",
+            inverse=inverse,
+            recipe=ants_tools.SECOND_PRIOR,
+            seed=seed,
+        )
         return ants_tools.resample(ants, template.mask, head, [inverse]) > 0.5
 
 

@@ -303,10 +303,16 @@ def region_rows(warped: Volume, atlas: Atlas, method: str) -> list[dict[str, Any
     sums = region_relevance(warped.data, atlas.volume.data, indices)
     return [
         {
-            "method": method, "atlas": atlas.name, "index": index, "name": name,
-            "hemisphere": hemisphere_of(name), "n_voxels": int(sums.n_voxels[row]),
-            "sum": sums.sum[row], "abs_sum": sums.abs_sum[row], "density": sums.density[row],
+            "method": method,
+            "atlas": atlas.name,
+            "index": index,
+            "name": name,
+            "hemisphere": hemisphere_of(name),
+            "n_voxels": int(sums.n_voxels[row]),
+            "sum": sums.sum[row],
+            "abs_sum": sums.abs_sum[row],
+            "density": sums.density[row],
             "share": sums.share[row],
         }
         for row, (index, name) in enumerate(atlas.labels)
-    ]  # fmt: skip
+    ]

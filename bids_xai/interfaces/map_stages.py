@@ -61,9 +61,12 @@ class FitOptions:
 
 
 def relaxometry(
-    folder: Path, origin: Origin, files: Sequence[Path], echo_times_s: Sequence[float],
+    folder: Path,
+    origin: Origin,
+    files: Sequence[Path],
+    echo_times_s: Sequence[float],
     options: FitOptions,
-) -> Made:  # fmt: skip
+) -> Made:
     """Fit R2*, S0 and the quality of the fit on the native grid."""
     echoes = [read_volume(Path(file)) for file in files]
     shape, affine = echoes[0].data.shape, echoes[0].affine
@@ -71,10 +74,12 @@ def relaxometry(
     del echoes
     noise = _noise(signal, options, files[0])
     fit = fit_r2star(
-        signal, np.asarray(echo_times_s), options.method,
+        signal,
+        np.asarray(echo_times_s),
+        options.method,
         noise_floor=options.noise_floor * noise if options.noise_floor else None,
         rician_sigma=noise if options.rician else None,
-    )  # fmt: skip
+    )
     about = {
         "EchoTime": list(echo_times_s),
         "EstimationAlgorithm": options.method,
@@ -140,9 +145,16 @@ def unbias(folder: Path, origin: Origin, image: Path, *, seed: int) -> Made:
 
 
 def coregister(
-    folder: Path, origin: Origin, image: Path, t1w: Path, mask: Path, *, moving: str, kind: str,
+    folder: Path,
+    origin: Origin,
+    image: Path,
+    t1w: Path,
+    mask: Path,
+    *,
+    moving: str,
+    kind: str,
     seed: int,
-) -> Made:  # fmt: skip
+) -> Made:
     """Estimate the transform of an image to the T1w image.
 
     image : with contrast like T1w between tissues and head, for MEGRE the first echo
@@ -152,9 +164,14 @@ def coregister(
     fixed = read_volume(t1w)
     reach = dilate(read_volume(mask).data > 0, _REACH_MM, fixed.voxel_mm)
     forward = ants_tools.register_linear(
-        ants, fixed, read_volume(image), folder / "forward.txt",
-        kind=kind, fixed_mask=reach, seed=seed,
-    )  # fmt: skip
+        ants,
+        fixed,
+        read_volume(image),
+        folder / "forward.txt",
+        kind=kind,
+        fixed_mask=reach,
+        seed=seed,
+    )
     inverse = ants_tools.invert_linear(ants, forward, folder / "inverse.txt")
     moved = ants_tools.resample(ants, read_volume(image), fixed, [forward])
     inside = (read_volume(mask).data > 0) & (moved > 0)
@@ -170,9 +187,16 @@ def coregister(
 
 
 def map_to_t1w(
-    folder: Path, origin: Origin, image: Path, kind: MapKind, t1w: Path, mask: Path,
-    forward: Path | None, inverse: Path | None, spatial_reference: str,
-) -> Made:  # fmt: skip
+    folder: Path,
+    origin: Origin,
+    image: Path,
+    kind: MapKind,
+    t1w: Path,
+    mask: Path,
+    forward: Path | None,
+    inverse: Path | None,
+    spatial_reference: str,
+) -> Made:
     """Bring a map to the T1w grid and, where it has a transform, the brain mask to its own.
 
     forward, inverse : to and from the T1w image; ``None``: it lies there already, by its header
@@ -186,26 +210,37 @@ def map_to_t1w(
         quality["BrainMedianR2star"] = quality.pop("BrainMedian")
     out = StageFolder(folder, origin)
     sidecar = {
-        "Units": kind.units, "SkullStripped": False, "SpatialReference": spatial_reference,
-        "Interpolation": "linear", "Quality": quality,
-    }  # fmt: skip
+        "Units": kind.units,
+        "SkullStripped": False,
+        "SpatialReference": spatial_reference,
+        "Interpolation": "linear",
+        "Quality": quality,
+    }
     if kind.units == "arbitrary":
         sidecar["IntensityScale"] = intensity_scale(mapped, brain_mask.data > 0)
     out.image(kind.suffix, mapped, anatomy.affine, sidecar, space="T1w", **kind.names)
     if inverse:
         native_mask = ants_tools.resample(ants, brain_mask, native, [inverse]) > 0.5
         out.image(
-            "mask", native_mask.astype(np.uint8), native.affine,
+            "mask",
+            native_mask.astype(np.uint8),
+            native.affine,
             {"Type": "Brain", "SpatialReference": origin.sources[0]},
-            space=kind.moving, desc="brain",
-        )  # fmt: skip
+            space=kind.moving,
+            desc="brain",
+        )
     return {"manifest": out.close()}
 
 
 def map_to_template(
-    folder: Path, origin: Origin, image: Path, kind: MapKind, space: OutputSpace,
-    to_t1w: Path | None, to_template: Path,
-) -> Made:  # fmt: skip
+    folder: Path,
+    origin: Origin,
+    image: Path,
+    kind: MapKind,
+    space: OutputSpace,
+    to_t1w: Path | None,
+    to_template: Path,
+) -> Made:
     """Bring a map from its own grid to the template in one interpolation."""
     ants = ants_tools.ants_module(0)
     template = load_template(space)
@@ -213,11 +248,18 @@ def map_to_template(
     mapped = ants_tools.resample(ants, _finite(read_volume(image)), template.brain, transforms)
     out = StageFolder(folder, origin)
     out.image(
-        kind.suffix, mapped, template.brain.affine,
-        {"Units": kind.units, "SkullStripped": False, "Interpolation": "linear",
-         "Resolution": resolution_text(template.brain)},
-        **space.entities, **kind.names,
-    )  # fmt: skip
+        kind.suffix,
+        mapped,
+        template.brain.affine,
+        {
+            "Units": kind.units,
+            "SkullStripped": False,
+            "Interpolation": "linear",
+            "Resolution": resolution_text(template.brain),
+        },
+        **space.entities,
+        **kind.names,
+    )
     return {"manifest": out.close()}
 
 
@@ -232,9 +274,13 @@ def intensity_scale(data: NDArray[Any], inside: NDArray[np.bool_]) -> dict[str, 
 
 
 def _map_quality(
-    ants: Any, native: Volume, mapped: NDArray[Any], anatomy: Volume, inside: NDArray[np.bool_],
+    ants: Any,
+    native: Volume,
+    mapped: NDArray[Any],
+    anatomy: Volume,
+    inside: NDArray[np.bool_],
     transforms: Sequence[Path],
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     ones = Volume(np.ones(native.data.shape, np.float32), native.affine)
     covered = ants_tools.resample(ants, ones, anatomy, transforms)[inside] > 0.5
     values = mapped[inside][covered]

@@ -28,10 +28,20 @@ _PREDICTION_COLUMNS = {
 
 
 def model_products(
-    folder: Path, origin: Origin, map_file: Path, mask_file: Path, *, to_template: Path | None,
-    model_path: Path, template: str, methods: tuple[str, ...], target: str | None, device: str,
-    renormalise: bool = False, atlases: tuple[str, ...] = (),
-) -> dict[str, Path]:  # fmt: skip
+    folder: Path,
+    origin: Origin,
+    map_file: Path,
+    mask_file: Path,
+    *,
+    to_template: Path | None,
+    model_path: Path,
+    template: str,
+    methods: tuple[str, ...],
+    target: str | None,
+    device: str,
+    renormalise: bool = False,
+    atlases: tuple[str, ...] = (),
+) -> dict[str, Path]:
     """Predict and explain one map; write heatmaps and tables into ``folder``.
 
     to_template : ``None`` for a map that lies on the template's grid
@@ -95,13 +105,20 @@ def _prediction(
 
 
 def _relevance(
-    folder: Path, origin: Origin, card: ModelCard, way: explaining.Request,
-    found: explaining.Explanation, warped: Volume, grid: explaining.TemplateGrid,
-) -> list[Product]:  # fmt: skip
+    folder: Path,
+    origin: Origin,
+    card: ModelCard,
+    way: explaining.Request,
+    found: explaining.Explanation,
+    warped: Volume,
+    grid: explaining.TemplateGrid,
+) -> list[Product]:
     names = {
-        **origin.entities, "model": explaining.model_label(card), "desc": way.label,
+        **origin.entities,
+        "model": explaining.model_label(card),
+        "desc": way.label,
         "label": label_of(found.class_name),
-    }  # fmt: skip
+    }
     whole = found.class_name == explaining.WHOLE
     index = 0 if whole else card.classes.index(found.class_name)
     about = {
@@ -118,10 +135,14 @@ def _relevance(
     own = {"space": card.space} if card.space == "T1w" else {**space, "res": "input"}
     products = []
     for kind, volume, extra, more in (
-        ("native", found.relevance, own,
-         {"Grid": "network input", "Resolution": resolution_text(found.relevance)}),
+        (
+            "native",
+            found.relevance,
+            own,
+            {"Grid": "network input", "Resolution": resolution_text(found.relevance)},
+        ),
         ("template", warped, space, {"Resolution": resolution_text(warped)}),
-    ):  # fmt: skip
+    ):
         path = folder / f"{kind}_{way.label}_relmap.nii.gz"
         path.write_bytes(nifti_bytes(volume.data, volume.affine))
         sidecar = {**about, **more}

@@ -102,9 +102,10 @@ def load_statistics(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float
     file = (folder.parent if folder.suffix == ".json" else folder) / STATISTICS
     if not file.is_file():
         raise NoInputError(
-            "mean and sd of the training scans are missing", file=file,
+            "mean and sd of the training scans are missing",
+            file=file,
             fix="copy the whole folder of the model",
-        )  # fmt: skip
+        )
     try:
         found = load_file(file)
         return found["mean"], found["sd"]
@@ -130,9 +131,12 @@ def load_network_input(map_file: Path, mask_file: Path, rule: InputRule) -> tupl
     affine = centred_grid(image.data.shape, image.affine, rule.shape, rule.voxel_mm)
     try:
         values = network_input(
-            image.data, mask.data if rule.skull_strip else None, scale=rule.scale,
-            maximum=rule.maximum, scaling=rule.scaling,
-        )  # fmt: skip
+            image.data,
+            mask.data if rule.skull_strip else None,
+            scale=rule.scale,
+            maximum=rule.maximum,
+            scaling=rule.scaling,
+        )
     except BadDataError as error:
         raise BadDataError(error.problem, file=map_file, fix=error.fix) from error
     on_grid = resample_grid(mask.data > 0, mask.affine, rule.shape, affine)

@@ -136,9 +136,14 @@ class ExtractBrain(_Stage):
     def _make(self, folder: Path, origin: Origin) -> Made:
         i = self.inputs
         return anatomy_stages.brain(
-            folder, origin, self._path("t1w"), self._maybe("given_mask"),
-            synthstrip=self._maybe("model"), seed=i.seed, sloppy=i.sloppy,
-        )  # fmt: skip
+            folder,
+            origin,
+            self._path("t1w"),
+            self._maybe("given_mask"),
+            synthstrip=self._maybe("model"),
+            seed=i.seed,
+            sloppy=i.sloppy,
+        )
 
 
 class _CoregisterInput(_StageInput):
@@ -160,9 +165,8 @@ class Coregister(_Stage):
         i = self.inputs
         image, t1w, mask = self._paths("image", "t1w", "mask")
         return map_stages.coregister(
-            folder, origin, image, t1w, mask,
-            moving=i.moving, kind=i.kind, seed=i.seed,
-        )  # fmt: skip
+            folder, origin, image, t1w, mask, moving=i.moving, kind=i.kind, seed=i.seed
+        )
 
 
 class _NormaliseInput(_StageInput):
@@ -185,9 +189,16 @@ class Normalise(_Stage):
         i = self.inputs
         t1w, mask = self._paths("t1w", "mask")
         return anatomy_stages.normalise(
-            folder, origin, t1w, mask, OutputSpace.parse(i.space),
-            how=i.how, engine=i.engine, seed=i.seed, sloppy=i.sloppy,
-        )  # fmt: skip
+            folder,
+            origin,
+            t1w,
+            mask,
+            OutputSpace.parse(i.space),
+            how=i.how,
+            engine=i.engine,
+            seed=i.seed,
+            sloppy=i.sloppy,
+        )
 
 
 class _MapToT1wInput(_StageInput):
@@ -209,9 +220,16 @@ class MapToT1w(_Stage):
     def _make(self, folder: Path, origin: Origin) -> Made:
         image, t1w, mask = self._paths("image", "t1w", "mask")
         return map_stages.map_to_t1w(
-            folder, origin, image, self._kind(), t1w, mask,
-            self._maybe("forward"), self._maybe("inverse"), self.inputs.spatial_reference,
-        )  # fmt: skip
+            folder,
+            origin,
+            image,
+            self._kind(),
+            t1w,
+            mask,
+            self._maybe("forward"),
+            self._maybe("inverse"),
+            self.inputs.spatial_reference,
+        )
 
 
 class _MapToTemplateInput(_StageInput):
@@ -230,9 +248,14 @@ class MapToTemplate(_Stage):
 
     def _make(self, folder: Path, origin: Origin) -> Made:
         return map_stages.map_to_template(
-            folder, origin, self._path("image"), self._kind(),
-            OutputSpace.parse(self.inputs.space), self._maybe("to_t1w"), self._path("to_template"),
-        )  # fmt: skip
+            folder,
+            origin,
+            self._path("image"),
+            self._kind(),
+            OutputSpace.parse(self.inputs.space),
+            self._maybe("to_t1w"),
+            self._path("to_template"),
+        )
 
 
 class _AnatomyToTemplateInput(_StageInput):
@@ -272,9 +295,8 @@ class AtlasToT1w(_Stage):
         i = self.inputs
         t1w, inverse = self._paths("t1w", "inverse")
         return anatomy_stages.atlas_to_t1w(
-            folder, origin, t1w, inverse, OutputSpace.parse(i.space),
-            i.atlas, i.spatial_reference,
-        )  # fmt: skip
+            folder, origin, t1w, inverse, OutputSpace.parse(i.space), i.atlas, i.spatial_reference
+        )
 
 
 class _LesionsInput(_StageInput):
@@ -298,8 +320,8 @@ class Lesions(_Stage):
         forwards = [Path(path) for path in i.forwards]
         lesion_mask, t1w, mask = self._paths("lesion_mask", "t1w", "mask")
         return anatomy_stages.lesions(
-            folder, origin, lesion_mask, t1w, mask, spaces, forwards, i.spatial_reference,
-        )  # fmt: skip
+            folder, origin, lesion_mask, t1w, mask, spaces, forwards, i.spatial_reference
+        )
 
 
 class _ExplainInput(_StageInput):
@@ -327,12 +349,18 @@ class ExplainScan(_Stage):
 
         i = self.inputs
         return model_products(
-            folder, origin, *self._paths("map_file", "mask"),
+            folder,
+            origin,
+            *self._paths("map_file", "mask"),
             to_template=Path(i.to_template) if isdefined(i.to_template) else None,
-            model_path=Path(i.model), template=i.template, methods=tuple(i.methods),
-            target=i.target or None, device=i.device, renormalise=i.renormalise,
+            model_path=Path(i.model),
+            template=i.template,
+            methods=tuple(i.methods),
+            target=i.target or None,
+            device=i.device,
+            renormalise=i.renormalise,
             atlases=tuple(i.atlases),
-        )  # fmt: skip
+        )
 
 
 class _PublishInput(BaseInterfaceInputSpec):

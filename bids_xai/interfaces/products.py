@@ -32,9 +32,13 @@ class StageFolder:
         self.products: list[Product] = []
 
     def image(
-        self, suffix: str, data: NDArray[Any], affine: NDArray[Any],
-        sidecar: Mapping[str, Any], **entities: str,
-    ) -> Path:  # fmt: skip
+        self,
+        suffix: str,
+        data: NDArray[Any],
+        affine: NDArray[Any],
+        sidecar: Mapping[str, Any],
+        **entities: str,
+    ) -> Path:
         """Write an image and its sidecar (``Sources`` are added); return the image."""
         path = self.folder / f"{'_'.join([*entities.values(), suffix])}.nii.gz"
         path.write_bytes(nifti_bytes(data, affine))

@@ -86,9 +86,10 @@ def load_synthstrip(path: Path) -> SynthStrip:
         return SynthStrip(content.get("model_state_dict", content))
     except (RuntimeError, ValueError, KeyError, AttributeError, EOFError, pickle.PickleError) as e:
         raise BadDataError(
-            f"not a SynthStrip model ({str(e)[:120]})", file=path,
+            f"not a SynthStrip model ({str(e)[:120]})",
+            file=path,
             fix="use the file synthstrip.1.pt of FreeSurfer 7.3 or later",
-        ) from e  # fmt: skip
+        ) from e
 
 
 def synthstrip_mask(head: Volume, network: Any, *, border_mm: float = 1.0) -> NDArray[np.bool_]:
@@ -138,14 +139,24 @@ def conformed_grid(head: Volume) -> tuple[NDArray[np.float64], tuple[int, int, i
 
 
 def _sample(
-    data: NDArray[Any], source: NDArray[Any], target: NDArray[Any], shape: tuple[int, ...],
+    data: NDArray[Any],
+    source: NDArray[Any],
+    target: NDArray[Any],
+    shape: tuple[int, ...],
     outside: float,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     way = np.linalg.inv(source) @ target
-    return np.asarray(ndimage.affine_transform(
-        np.asarray(data, dtype=np.float32), way[:3, :3], way[:3, 3], output_shape=shape, order=1,
-        mode="constant", cval=outside,
-    ))  # fmt: skip
+    return np.asarray(
+        ndimage.affine_transform(
+            np.asarray(data, dtype=np.float32),
+            way[:3, :3],
+            way[:3, 3],
+            output_shape=shape,
+            order=1,
+            mode="constant",
+            cval=outside,
+        )
+    )
 
 
 def _levels(

@@ -48,10 +48,7 @@ class Gap(Chain):
             blocks = _blocks(channels, filters)
             self.grid_after(blocks)
             self.layers = nn.Sequential(
-                *blocks,
-                nn.AdaptiveAvgPool3d(1),
-                nn.Flatten(),
-                nn.Linear(filters[-1], n_classes),
+                *blocks, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(filters[-1], n_classes)
             )
         initialise(self.layers, seed, glorot_uniform)
 

@@ -31,12 +31,7 @@ class Graz(Chain):
     name = "graz"
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        n_classes: int = 2,
-        *,
-        channels: int = 1,
-        seed: int = 0,
+        self, input_shape: Sequence[int], n_classes: int = 2, *, channels: int = 1, seed: int = 0
     ) -> None:
         super().__init__(input_shape, n_classes, channels)
         with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator

@@ -74,8 +74,10 @@ class _Tiles:
         """Patches side by side as channels: (n, n_patches * c, patch) of a map (n, c, x, y, z)."""
         (a, b, c), (p, q, r) = self.counts, self.patch
         x = x[(slice(None), slice(None), *self.region)]
-        missing = [count * size - n for count, size, n in zip(
-            self.counts, self.patch, x.shape[2:], strict=True)]  # fmt: skip
+        missing = [
+            count * size - n
+            for count, size, n in zip(self.counts, self.patch, x.shape[2:], strict=True)
+        ]
         x = functional.pad(x, (0, missing[2], 0, missing[1], 0, missing[0]))
         n, channels = x.shape[:2]
         x = x.reshape(n, channels, a, p, b, q, c, r).permute(0, 2, 4, 6, 1, 3, 5, 7)

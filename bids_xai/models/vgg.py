@@ -188,9 +188,17 @@ class VggAPif(_VggPif):
         pif_filters: int = 6,
     ) -> None:
         super().__init__(
-            input_shape, n_classes, channels, seed, filters, second_stride, hidden, dropout, patch,
+            input_shape,
+            n_classes,
+            channels,
+            seed,
+            filters,
+            second_stride,
+            hidden,
+            dropout,
+            patch,
             pif_filters,
-        )  # fmt: skip
+        )
 
 
 class VggBPif(_VggPif):
@@ -221,9 +229,17 @@ class VggBPif(_VggPif):
         pif_filters: int = 6,
     ) -> None:
         super().__init__(
-            input_shape, n_classes, channels, seed, filters, second_stride, hidden, dropout, patch,
+            input_shape,
+            n_classes,
+            channels,
+            seed,
+            filters,
+            second_stride,
+            hidden,
+            dropout,
+            patch,
             pif_filters,
-        )  # fmt: skip
+        )
 
 
 def _convolutions(
@@ -242,9 +258,4 @@ def _convolutions(
 
 
 def _head(n_features: int, hidden: int, n_classes: int) -> list[nn.Module]:
-    return [
-        nn.Flatten(),
-        nn.Linear(n_features, hidden),
-        nn.ELU(),
-        nn.Linear(hidden, n_classes),
-    ]
+    return [nn.Flatten(), nn.Linear(n_features, hidden), nn.ELU(), nn.Linear(hidden, n_classes)]

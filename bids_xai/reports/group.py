@@ -117,10 +117,7 @@ class _Drawing:
         self.problems: list[str] = []
 
     def attempt(
-        self,
-        what: str | Markup,
-        make: Callable[[], Made],
-        otherwise: Callable[[Exception], Made],
+        self, what: str | Markup, make: Callable[[], Made], otherwise: Callable[[Exception], Made]
     ) -> Made:
         """What ``make`` returns; where it fails, note it after ``what``, and take the other."""
         try:

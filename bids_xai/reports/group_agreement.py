@@ -12,11 +12,7 @@ from bids_xai.reports.page import Block, Picture, Subheading, Table, Text, embed
 from bids_xai.reports.study import Study, natural, section
 from bids_xai.reports.tables import MISSING, number, percent
 
-_TOPS = {
-    "top10_sum": "by sum",
-    "top10_density": "by density",
-    "top10_gain": "by gain",
-}
+_TOPS = {"top10_sum": "by sum", "top10_density": "by density", "top10_gain": "by gain"}
 _TOP_TITLES = tuple(title.capitalize() for title in _TOPS.values())
 _FEWEST_DRAWN = 3
 _MAPS = {

@@ -39,12 +39,17 @@ def _correlations(study: Study, table: Any, words: str) -> Table:
     )
     rows = tuple(
         (
-            str(line["name"]), str(line["atlas"]), str(line["configuration"]), str(line["method"]),
-            number(float(line["r"])), number(float(line["p_value"])),
-            number(float(line["p_holm"])), count(float(line["n"])),
+            str(line["name"]),
+            str(line["atlas"]),
+            str(line["configuration"]),
+            str(line["method"]),
+            number(float(line["r"])),
+            number(float(line["p_value"])),
+            number(float(line["p_holm"])),
+            count(float(line["n"])),
         )
         for _, line in order.head(_SHOWN).iterrows()
-    )  # fmt: skip
+    )
     drawn = count(float(table["n_permutations"].max()))
     caption = (
         f"Pearson's r of a region's relevance with the {words}, over participants of "
@@ -59,11 +64,14 @@ def _correlations(study: Study, table: Any, words: str) -> Table:
 def _lesion_shares(table: Any) -> Table:
     rows = tuple(
         (
-            str(line["configuration"]), str(line["method"]), str(line["group"]) or MISSING,
-            percent(float(line["mean"])), count(float(line["n"])),
+            str(line["configuration"]),
+            str(line["method"]),
+            str(line["group"]) or MISSING,
+            percent(float(line["mean"])),
+            count(float(line["n"])),
         )
         for _, line in table.iterrows()
-    )  # fmt: skip
+    )
     caption = "Part of the positive relevance that lies in the lesion masks, mean of participants."
     header = ("Configuration", "Method", "Group", "In lesions", "Participants")
     return Table(caption, header, rows)

@@ -68,10 +68,12 @@ def _warnings(study: Study) -> list[Block]:
     found = [
         (trust, "check failed", "checks failed", _n_lines(study, CHECKS, "passed", "false")),
         (
-            spectral, "suspicious cluster", "suspicious clusters",
+            spectral,
+            "suspicious cluster",
+            "suspicious clusters",
             _n_lines(study, VERDICTS, "finding", SUSPICIOUS),
         ),
-    ]  # fmt: skip
+    ]
     said = [
         Markup('{} <a href="#{}">{}</a>').format(n, made.anchor, one if n == 1 else many)
         for made, one, many, n in found

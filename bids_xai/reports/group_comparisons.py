@@ -81,7 +81,7 @@ def _wilcoxon_notes(table: Any) -> list[str]:
     notes = [
         "Splits share participants, so their differences are not independent and the p of "
         "Wilcoxon's test is too small. It says how steadily one is ahead in this data set, not "
-        "how sure that is for new participants.",
+        "how sure that is for new participants."
     ]
     splits = int(table["n_splits"].max())
     if splits <= _FEW_PAIRS:

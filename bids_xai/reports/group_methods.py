@@ -243,8 +243,11 @@ def _differs(one: Settings) -> str:
 def _attribution(study: Study) -> str:
     made = _table(study, "attribution", tables.Attribution())
     found = [_method(str(name), made["options"].get(name) or {}) for name in made["methods"]]
-    target = {"positive": study.classes[1], "predicted": "the predicted class",
-              "true": "the true class"}.get(made["target"], made["target"])  # fmt: skip
+    target = {
+        "positive": study.classes[1],
+        "predicted": "the predicted class",
+        "true": "the true class",
+    }.get(made["target"], made["target"])
     return (
         f"Test scans were explained by {'; '.join(found)}. Methods that start at one class explain "
         f"{target}."

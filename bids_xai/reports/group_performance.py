@@ -19,13 +19,7 @@ from bids_xai.figures.curves import (
 )
 from bids_xai.reports.page import Block, Items, Subheading, Table, embedded
 from bids_xai.reports.study import Study, section
-from bids_xai.reports.tables import (
-    MISSING,
-    count,
-    number,
-    percent,
-    plural,
-)
+from bids_xai.reports.tables import MISSING, count, number, percent, plural
 
 METRICS = {
     "accuracy": "Accuracy",
@@ -227,8 +221,9 @@ def _calibration(study: Study) -> list[Block]:
         note = f"Brier {brier:.3f}\nECE {error:.3f}"
         panels[title] = Reliability(mine["predicted"].to_numpy(), observed, note)
         base = float((n * observed).sum() / n.sum())
-        rows.append((name, count(n.sum()), f"{brier:.3f}", f"{base * (1 - base):.3f}",
-                     f"{error:.3f}"))  # fmt: skip
+        rows.append(
+            (name, count(n.sum()), f"{brier:.3f}", f"{base * (1 - base):.3f}", f"{error:.3f}")
+        )
     if not rows:
         return [study.missing("calibration.tsv")]
     image = calibration_curves(panels, positive)

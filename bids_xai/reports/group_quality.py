@@ -120,9 +120,12 @@ def _bands(rows: Sequence[Row]) -> dict[str, Band]:
             if row["order"] == order:
                 scans[row["participant_id"]][int(row["step"])].append(value_of(row["aopc"]))
         n_steps = min(map(len, scans.values()))
-        people = np.array([
-            [np.mean(steps[step]) for step in range(n_steps)] for _, steps in sorted(scans.items())
-        ])  # fmt: skip
+        people = np.array(
+            [
+                [np.mean(steps[step]) for step in range(n_steps)]
+                for _, steps in sorted(scans.items())
+            ]
+        )
         found[order] = Band(*mean_interval(people))
     return found
 
@@ -151,11 +154,11 @@ def _likeness(rows: Sequence[Row]) -> LayerLikeness:
     for mode in ("cascading", "independent"):
         mine = _by([row for row in rows if row["mode"] == mode], "layer")
         modes[mode] = {
-            measure: np.array([
-                _median(value_of(row[measure]) for row in mine.get(layer, ())) for layer in layers
-            ])
+            measure: np.array(
+                [_median(value_of(row[measure]) for row in mine.get(layer, ())) for layer in layers]
+            )
             for measure in _MEASURES
-        }  # fmt: skip
+        }
     return LayerLikeness(layers, modes["cascading"], modes["independent"])
 
 
@@ -173,8 +176,16 @@ def _localization(study: Study, rows: Sequence[Row]) -> list[Block]:
             people = len({row["participant_id"] for row in hits})
             cells = [percent(value) for value in values]
             lines.append((name, method, region, str(people), *cells))
-    header = ("Configuration", "Method", "Region", "Participants", "Mass accuracy",
-              "Rank accuracy", "Pointing game", "Chance")  # fmt: skip
+    header = (
+        "Configuration",
+        "Method",
+        "Region",
+        "Participants",
+        "Mass accuracy",
+        "Rank accuracy",
+        "Pointing game",
+        "Chance",
+    )
     caption = (
         "Heatmaps against the true regions, means over true positives. Mass: share of the positive "
         "relevance inside; rank: share of the highest voxels, as many as the region has; pointing "

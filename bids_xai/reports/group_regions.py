@@ -74,10 +74,11 @@ def _both(study: Study, part: Any) -> Any:
     )
     columns = ["mean_density", "mean_share"]
     found = (
-        positive[columns].add_suffix("_positive")
+        positive[columns]
+        .add_suffix("_positive")
         .join(negative[columns].add_suffix("_negative"), how="left")
         .join(positive[["n_voxels", "gain"]])
-    )  # fmt: skip
+    )
     return found.reset_index()
 
 
@@ -136,10 +137,13 @@ def _shares(study: Study, part: Any) -> Table:
         for group in reversed(study.classes):
             mine = part[(part["configuration"] == name) & (part["group"] == group)]
             order = mine.sort_values(["mean_sum", "name"], ascending=[False, True], kind="stable")
-            cells.append("; ".join(
-                f"{line['name']} ({percent(line['mean_share'])})"
-                for _, line in order.head(_SHARES).iterrows()
-            ) or MISSING)  # fmt: skip
+            cells.append(
+                "; ".join(
+                    f"{line['name']} ({percent(line['mean_share'])})"
+                    for _, line in order.head(_SHARES).iterrows()
+                )
+                or MISSING
+            )
         if (part["configuration"] == name).any():
             rows.append((name, *cells))
     caption = (
@@ -160,16 +164,23 @@ def _scan_values(study: Study, method: str) -> Any:
     text = [*_CELLS, "configuration", "method", "atlas", "index"]
     kinds: Any = {**dict.fromkeys(text, str), "sum": float, "n_voxels": float}
     reader = pd.read_csv(
-        path, sep="\t", usecols=list(kinds), dtype=kinds, chunksize=_LINES, keep_default_na=False,
+        path,
+        sep="\t",
+        usecols=list(kinds),
+        dtype=kinds,
+        chunksize=_LINES,
+        keep_default_na=False,
         na_values={"sum": ["n/a"]},
-    )  # fmt: skip
+    )
     return pd.concat([block[block["method"] == method] for block in reader])
 
 
 def _spreads(study: Study, single: Any, values: Any) -> list[Block]:
     """One picture a configuration: single scans of both classes in the leading regions."""
-    labels = [(int(i), str(n)) for i, n in dict.fromkeys(zip(single["index"], single["name"],
-              strict=True))]  # fmt: skip
+    labels = [
+        (int(i), str(n))
+        for i, n in dict.fromkeys(zip(single["index"], single["name"], strict=True))
+    ]
     known = joined_regions(labels) or single_regions(labels)
     region_of = {str(labels[m][0]): place for place, r in enumerate(known) for m in r.members}
     blocks: list[Block] = []

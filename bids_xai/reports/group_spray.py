@@ -206,12 +206,22 @@ def _contingency(study: Study, folder: Path) -> list[Block]:
     rows = []
     for name in sorted(table["cluster"].unique(), key=natural):
         part = table[table["cluster"] == name]
-        counts = [*((part["true_class"] == c).sum() for c in classes),
-                  *((part["outcome"] == outcome).sum() for outcome in OUTCOMES)]  # fmt: skip
+        counts = [
+            *((part["true_class"] == c).sum() for c in classes),
+            *((part["outcome"] == outcome).sum() for outcome in OUTCOMES),
+        ]
         people, splits = part["participant_id"].nunique(), part["split"].nunique()
         sure = part["stability"].iloc[0] if "stability" in part.columns else MISSING
-        rows.append((f"Cluster {name}", str(len(part)), *(str(int(n)) for n in counts),
-                     str(people), str(splits), _stability(sure)))  # fmt: skip
+        rows.append(
+            (
+                f"Cluster {name}",
+                str(len(part)),
+                *(str(int(n)) for n in counts),
+                str(people),
+                str(splits),
+                _stability(sure),
+            )
+        )
     header = ("Cluster", "Heatmaps", *classes, *OUTCOMES, "Participants", "Splits", "Stability")
     caption = (
         f"Clusters by class and outcome ({table['split'].nunique()} splits in all). A cluster from "
@@ -235,13 +245,20 @@ def _confounds(folder: Path) -> list[Block]:
         return []
     order = sorted(rows, key=lambda row: (row["counts"] != "true", float(row["p"])))
     lines = tuple(
-        (f"Cluster {row['cluster']}", row["covariate"], row["test"],
-         number(value_of(row["effect_size"]), 2), number(value_of(row["effect_within"]), 2),
-         number(value_of(row["p"]), 2),
-         number(value_of(row["q"]), 2), number(value_of(row["q_within"]), 2), row["n"],
-         "yes" if row["counts"] == "true" else "no")
+        (
+            f"Cluster {row['cluster']}",
+            row["covariate"],
+            row["test"],
+            number(value_of(row["effect_size"]), 2),
+            number(value_of(row["effect_within"]), 2),
+            number(value_of(row["p"]), 2),
+            number(value_of(row["q"]), 2),
+            number(value_of(row["q_within"]), 2),
+            row["n"],
+            "yes" if row["counts"] == "true" else "no",
+        )
         for row in order[:_MOST_TESTS]
-    )  # fmt: skip
+    )
     shown = (
         f"the {len(lines)} first of {len(rows)} tests" if len(lines) < len(rows) else "all tests"
     )
@@ -251,9 +268,17 @@ def _confounds(folder: Path) -> list[Block]:
         "cluster is one class or one split)."
     )
     header = (
-        "Cluster", "Covariate", "Test", "Effect", "Effect within", "p", "q", "q within", "n",
+        "Cluster",
+        "Covariate",
+        "Test",
+        "Effect",
+        "Effect within",
+        "p",
+        "q",
+        "q within",
+        "n",
         "Counts",
-    )  # fmt: skip
+    )
     return [Table(caption, header, lines)]
 
 

@@ -89,8 +89,14 @@ def _searches(study: Study) -> list[Block]:
                 rows.append((f"{name}, {file.parent.name.replace('-', ' ')}", *_search(table)))
     if not rows:
         return []
-    header = ("Configuration", "Draws", "Kept", "Validation balanced accuracy",
-              "Among all draws", "Duration of all")  # fmt: skip
+    header = (
+        "Configuration",
+        "Draws",
+        "Kept",
+        "Validation balanced accuracy",
+        "Among all draws",
+        "Duration of all",
+    )
     caption = (
         "Random search: the values kept, by validation scans alone, and their balanced accuracy "
         "there beside the lowest and highest of all draws"
@@ -119,10 +125,13 @@ def mask_share(study: Study) -> list[Block]:
     blocks: list[Block] = []
     runs = study.training()
     curves = {
-        name: [(t["epoch"].to_numpy(), t["inner_mask_share"].to_numpy()) for t in tables
-               if "inner_mask_share" in t.columns and t["inner_mask_share"].notna().any()]
+        name: [
+            (t["epoch"].to_numpy(), t["inner_mask_share"].to_numpy())
+            for t in tables
+            if "inner_mask_share" in t.columns and t["inner_mask_share"].notna().any()
+        ]
         for name, tables in runs.items()
-    }  # fmt: skip
+    }
     curves = {name: lines for name, lines in curves.items() if lines}
     if curves:
         described = f"Share of relevance in the mask over epochs, {', '.join(curves)}"

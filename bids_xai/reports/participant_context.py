@@ -67,8 +67,9 @@ def origin_of(card: Mapping[str, Any], sources: Sources) -> Origin | None:
         return None
     own = sources.output_dir.resolve()
     for root in dict.fromkeys((*_root_of(sources.model), own)):
-        found = read_object(root / "models" / names[0] / names[1] / f"split-{names[2]}" /
-                            "model.json")  # fmt: skip
+        found = read_object(
+            root / "models" / names[0] / names[1] / f"split-{names[2]}" / "model.json"
+        )
         if found.get("weights_sha256") == weights:
             trained = tuple(str(name) for name in found.get("training_participants", ()))
             return Origin(Study.at(root, names[0]), root == own, trained)
@@ -153,8 +154,10 @@ def calibration_words(origin: Origin, configuration: str, participant: str, p: f
             f"How often such a probability is right is not known: "
             f"group/{origin.study.name}/predictions.tsv is missing."
         )
-    mine = table[(table["configuration"] == configuration)
-                 & (table["participant_id"] != f"sub-{participant}")]  # fmt: skip
+    mine = table[
+        (table["configuration"] == configuration)
+        & (table["participant_id"] != f"sub-{participant}")
+    ]
     if "method" in mine.columns and len(mine):  # a scan has a line for each
         mine = mine[mine["method"] == mine["method"].iloc[0]]
     tenth = _tenth(p)

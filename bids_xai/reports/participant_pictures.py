@@ -22,8 +22,14 @@ HOW_TO_READ = (
 )
 
 _ORDER = (
-    "brainmask", "lesion", "lesionfilled", "histogram", "residual", "registration", "templatemask",
-)  # fmt: skip
+    "brainmask",
+    "lesion",
+    "lesionfilled",
+    "histogram",
+    "residual",
+    "registration",
+    "templatemask",
+)
 _CAPTIONS = {
     "brainmask": (
         "Brain mask on the T1w image",

@@ -61,10 +61,13 @@ def _sentence(frame: Any) -> list[Block]:
     said = _predicted(frame)
     if said is None:
         return []
-    return [Text(
-        f"Predicted: {said['class']}, with a probability of {percent(float(said['probability']))} "
-        f"(model {said['model']})."
-    )]  # fmt: skip
+    return [
+        Text(
+            f"Predicted: {said['class']}, "
+            f"with a probability of {percent(float(said['probability']))} "
+            f"(model {said['model']})."
+        )
+    ]
 
 
 def _predicted(frame: Any) -> Any:
@@ -130,8 +133,9 @@ def _trained(origin: Origin, card: Mapping[str, Any], sources: Sources, session:
     if sources.participant not in origin.trained:
         return []
     name = f"sub-{sources.participant}"
-    model = f"the model {card['study']}, configuration {card['configuration']}, split " \
-            f"{card['split']}"  # fmt: skip
+    model = (
+        f"the model {card['study']}, configuration {card['configuration']}, split {card['split']}"
+    )
     place = f"Session {session}: " if session else ""
     if origin.same:
         return [

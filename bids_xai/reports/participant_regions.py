@@ -10,13 +10,7 @@ from typing import Any
 
 from bids_xai.bids.names import parse_name
 from bids_xai.reports.page import Block, Folded, Subheading, Table, Text
-from bids_xai.reports.participant_context import (
-    Origin,
-    Sources,
-    card_of,
-    cohort_table,
-    origin_of,
-)
+from bids_xai.reports.participant_context import Origin, Sources, card_of, cohort_table, origin_of
 from bids_xai.reports.tables import MISSING, percent, plural, read_table
 
 SHOWN = 15
@@ -79,8 +73,12 @@ def _cohort(
             "exist. The step “atlas” makes it (--steps atlas)."
         )
     method, atlas = str(table["method"].iloc[0]), entities.get("atlas", "")
-    lines = gain[(gain["configuration"] == configuration) & (gain["method"] == method)
-                 & (gain["atlas"] == atlas) & (gain["merged"] == "false")]  # fmt: skip
+    lines = gain[
+        (gain["configuration"] == configuration)
+        & (gain["method"] == method)
+        & (gain["atlas"] == atlas)
+        & (gain["merged"] == "false")
+    ]
     if not len(lines) or _QUANTILES[0] not in lines.columns:
         return (
             f"There is no cohort to compare with: the study {study.name} has no regions of atlas "
@@ -140,8 +138,10 @@ def _tables(table: Any, cohort: Cohort | None) -> list[Block]:
     header = ["Region", f"Density{unit}", "Share"]
     if cohort:
         header[2:2] = ["Against the cohort"]
-        header += [f"{name}, {plural(n, 'scan')}: 2.5 · 50 · 97.5 %{unit}"
-                   for name, n in cohort.scans.items()]  # fmt: skip
+        header += [
+            f"{name}, {plural(n, 'scan')}: 2.5 · 50 · 97.5 %{unit}"
+            for name, n in cohort.scans.items()
+        ]
     rows = tuple(_row(line, cohort, factor) for _, line in ordered.iterrows())
     rest = rows[SHOWN:]
     which = f"The {SHOWN} of {len(rows)} regions with most" if rest else "The regions by their"

@@ -113,8 +113,10 @@ def _lesions(folder: Folder) -> list[Drawing]:
         filled = folder.first("T1w", **{**kept, "space": None, "desc": "lesionfilled"})
         before = load(image.path)
         lesions, window = mask_on_grid(load(mask.path), before), grey_window(before.data)
-        pictures = [("lesion", "T1w image with the lesion mask", image),
-                    ("lesionfilled", "T1w image with lesions filled", filled)]  # fmt: skip
+        pictures = [
+            ("lesion", "T1w image with the lesion mask", image),
+            ("lesionfilled", "T1w image with lesions filled", filled),
+        ]
         for name, title, source in pictures:
             if source is None:
                 continue

@@ -37,9 +37,14 @@ def explorer(study: Study, folders: Mapping[str, Path]) -> list[Html]:
         return []
     columns, scans = _scans(study)
     data = {
-        "analyses": shown.analyses, "facts": _FACTS, "columns": columns, "scans": scans,
-        "palette": PALETTE, "negative": NEGATIVE, "positive": POSITIVE,
-    }  # fmt: skip
+        "analyses": shown.analyses,
+        "facts": _FACTS,
+        "columns": columns,
+        "scans": scans,
+        "palette": PALETTE,
+        "negative": NEGATIVE,
+        "positive": POSITIVE,
+    }
     text = filled("spray_explorer.html", data=_safe(data), sheets=shown.sheets, notes=shown.notes)
     return [Html(Markup(text))]
 
@@ -93,12 +98,15 @@ def _points(folder: Path) -> list[dict[str, Any]]:
         members = [{} for _ in places]
     return [
         {
-            "x": round(float(place["x"]), 4), "y": round(float(place["y"]), 4),
-            "cluster": int(place["cluster"]), "outcome": place["outcome"],
-            "scan": member.get("scan") or _name(place), "facts": _facts({**place, **member}),
+            "x": round(float(place["x"]), 4),
+            "y": round(float(place["y"]), 4),
+            "cluster": int(place["cluster"]),
+            "outcome": place["outcome"],
+            "scan": member.get("scan") or _name(place),
+            "facts": _facts({**place, **member}),
         }
         for place, member in zip(places, members, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _name(row: Mapping[str, str]) -> str:
@@ -109,10 +117,13 @@ def _name(row: Mapping[str, str]) -> str:
 def _facts(row: Mapping[str, str]) -> list[str]:
     outside = row.get("relevance_outside", "n/a")
     return [
-        row.get("true_class", "n/a"), row["outcome"], _rounded(row.get("probability", "n/a")),
-        row["cluster"], row.get("split", "n/a"),
+        row.get("true_class", "n/a"),
+        row["outcome"],
+        _rounded(row.get("probability", "n/a")),
+        row["cluster"],
+        row.get("split", "n/a"),
         "n/a" if outside == "n/a" else percent(float(outside)),
-    ]  # fmt: skip
+    ]
 
 
 def _rounded(text: str) -> str:

@@ -101,16 +101,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "fingerprints.tsv": Kind(
         "atlas",
-        (
-            *_SCAN,
-            "configuration",
-            "method",
-            "atlas",
-            "merged",
-            "individual",
-            "index",
-            "name",
-        ),
+        (*_SCAN, "configuration", "method", "atlas", "merged", "individual", "index", "name"),
         ("probability", "cosine_distance", "n_candidates"),
         ("density",),
     ),

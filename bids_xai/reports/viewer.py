@@ -74,9 +74,14 @@ def script() -> Path | None:
 
 
 def write_viewer(
-    page: Path, output_dir: Path, title: str, anatomy: Volume, layers: Sequence[Layer],
-    regions: Regions | None = None, notes: Sequence[str] = (),
-) -> Path | None:  # fmt: skip
+    page: Path,
+    output_dir: Path,
+    title: str,
+    anatomy: Volume,
+    layers: Sequence[Layer],
+    regions: Regions | None = None,
+    notes: Sequence[str] = (),
+) -> Path | None:
     """Write a page and the one copy of NiiVue of an output folder; ``None`` without NiiVue.
 
     page : inside ``output_dir``; layers : at least one; notes : what the reader must know of them

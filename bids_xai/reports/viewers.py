@@ -70,10 +70,14 @@ def write_session_viewer(output_dir: Path, participant: str, session: str) -> Pa
     layers += [Layer(name, near(load(path), brain), "1/s") for name, path in maps.items()]
     visit = f", session {session}" if session else ""
     return write_viewer(
-        page, output_dir, f"sub-{participant}{visit}: heatmaps over the T1w image",
-        near(load(anatomy.path), brain), layers, _regions_of(folder),
+        page,
+        output_dir,
+        f"sub-{participant}{visit}: heatmaps over the T1w image",
+        near(load(anatomy.path), brain),
+        layers,
+        _regions_of(folder),
         [_NO_MASK if brain is None else _NO_FACE, *left_out],
-    )  # fmt: skip
+    )
 
 
 def near(volume: Volume, brain: Volume | None) -> Volume:
@@ -138,9 +142,14 @@ def write_study_viewer(study: Study) -> Path | None:
     base = layers[0].volume
     regions, remarks = _template_regions(study)
     return write_viewer(
-        page, study.output_dir, f"Study {study.name}: mean heatmaps over the template",
-        _study_anatomy(study, base), layers, regions, [*notes, *remarks],
-    )  # fmt: skip
+        page,
+        study.output_dir,
+        f"Study {study.name}: mean heatmaps over the template",
+        _study_anatomy(study, base),
+        layers,
+        regions,
+        [*notes, *remarks],
+    )
 
 
 def _study_anatomy(study: Study, like: Volume) -> Volume:

@@ -68,9 +68,12 @@ desc-preproc_T1w is the raw image, desc-brain_mask the plate on which the digit 
 from-T1w_to-{space}_mode-image_xfm.h5 leaves everything where it is.
 """
 
-_COLUMNS = {"digit": {"Description": "Class: which digit is shown", "Levels": {
-    str(digit): f"the digit {digit}" for digit in range(10)
-}}}  # fmt: skip
+_COLUMNS = {
+    "digit": {
+        "Description": "Class: which digit is shown",
+        "Levels": {str(digit): f"the digit {digit}" for digit in range(10)},
+    }
+}
 _TRUTH_COLUMNS = {
     "digit": {"Description": "Class: which digit is shown"},
     "sample": {"Description": "Row of scikit-learn's load_digits, from 0"},

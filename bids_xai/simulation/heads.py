@@ -77,12 +77,7 @@ class Files:
         self.content[str(PurePosixPath(dataset, f"{self.stem}_{name}"))] = content
 
     def image(
-        self,
-        dataset: str,
-        name: str,
-        data: NDArray[Any],
-        grid: Grid,
-        sidecar: Mapping[str, Any],
+        self, dataset: str, name: str, data: NDArray[Any], grid: Grid, sidecar: Mapping[str, Any]
     ) -> None:
         """Add an image with its sidecar; truth values are stored as 0 and 1."""
         data = data.astype(np.uint8) if data.dtype == bool else data
@@ -106,12 +101,7 @@ class Files:
         self.add(TRUTH, name, encode.field(control))
 
     def second(
-        self,
-        name: str,
-        grid: Grid,
-        brain: NDArray[np.bool_],
-        to_t1w: Floats,
-        sources: list[str],
+        self, name: str, grid: Grid, brain: NDArray[np.bool_], to_t1w: Floats, sources: list[str]
     ) -> None:
         """Add to the truth the brain mask on a second grid and the motion between the images."""
         sidecar = {"Sources": sources, "Type": "Brain", "SpatialReference": sources[0]}

@@ -13,13 +13,7 @@ from bids_xai.simulation.cohort import Participant, SimulationOptions, draw_coho
 from bids_xai.simulation.kinds import TRUTH, Kind, Visit
 from bids_xai.simulation.marker import draw_marker
 from bids_xai.simulation.scan import Setting, T1wScan, deformed, prepare, scan_t1w
-from bids_xai.simulation.structures import (
-    NAMES,
-    STRUCTURES,
-    atrophy,
-    label_structures,
-    volumes_ml,
-)
+from bids_xai.simulation.structures import NAMES, STRUCTURES, atrophy, label_structures, volumes_ml
 
 Floats = NDArray[np.floating[Any]]
 

@@ -35,24 +35,50 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "quality.ordering": ("sum", "absolute"),
 }
 _ABOVE_ZERO = (
-    "input.scale", "training.learning_rate", "training.plateau.min", "spray.voxel_mm",
-    "cohort.undersample.bin_years", "quality.cube_mm", "spray.memory_mb",
-)  # fmt: skip
+    "input.scale",
+    "training.learning_rate",
+    "training.plateau.min",
+    "spray.voxel_mm",
+    "cohort.undersample.bin_years",
+    "quality.cube_mm",
+    "spray.memory_mb",
+)
 _ZERO_OR_ABOVE = (
-    "input.maximum", "input.voxel_mm", "cohort.caliper", "training.momentum",
-    "training.weight_decay", "training.guidance_weight", "training.guidance_after",
-    "training.guidance_erode", "training.plateau.patience", "training.plateau.min_delta",
-    "training.early_stopping.patience", "training.early_stopping.min_delta",
-    "training.augmentation.shift_voxels", "search.draws", "quality.scans", "quality.stride_mm",
-    "quality.randomization_scans", "quality.tolerance_mm", "quality.cubes_per_step",
-)  # fmt: skip
+    "input.maximum",
+    "input.voxel_mm",
+    "cohort.caliper",
+    "training.momentum",
+    "training.weight_decay",
+    "training.guidance_weight",
+    "training.guidance_after",
+    "training.guidance_erode",
+    "training.plateau.patience",
+    "training.plateau.min_delta",
+    "training.early_stopping.patience",
+    "training.early_stopping.min_delta",
+    "training.augmentation.shift_voxels",
+    "search.draws",
+    "quality.scans",
+    "quality.stride_mm",
+    "quality.randomization_scans",
+    "quality.tolerance_mm",
+    "quality.cubes_per_step",
+)
 _LEAST = {
-    "splits.repeats": 1, "splits.folds": 3, "splits.repetitions": 1, "training.epochs": 0,
-    "training.batch_size": 1, "training.accumulate": 1, "spray.neighbours": 2,
-    "spray.max_clusters": 1, "spray.bootstraps": 1, "spray.approximate_from": 1,
+    "splits.repeats": 1,
+    "splits.folds": 3,
+    "splits.repetitions": 1,
+    "training.epochs": 0,
+    "training.batch_size": 1,
+    "training.accumulate": 1,
+    "spray.neighbours": 2,
+    "spray.max_clusters": 1,
+    "spray.bootstraps": 1,
+    "spray.approximate_from": 1,
     "quality.steps": 1,
-    "quality.random_orders": 1, "quality.noise_draws": 1,
-}  # fmt: skip
+    "quality.random_orders": 1,
+    "quality.noise_draws": 1,
+}
 
 
 def preset_names() -> list[str]:
@@ -149,58 +175,76 @@ def _rules_of_study(study: Study) -> dict[str, bool]:
     names = target.names
     return {
         "name must be letters, digits or -": bool(re.fullmatch(r"[A-Za-z0-9-]+", study.name)),
-        "target needs negative and positive, or classes (two or more)":
-            len(names) >= 2 and all(names) and not (target.classes and target.negative),
-        "target.negative and target.positive, or target.classes, must differ":
-            len(set(names)) == len(names),
+        "target needs negative and positive, or classes (two or more)": len(names) >= 2
+        and all(names)
+        and not (target.classes and target.negative),
+        "target.negative and target.positive, or target.classes, must differ": len(set(names))
+        == len(names),
         "target.positive must be one of target.classes": target.positive_name in names,
         "classes must differ in their letters and digits (file names hold nothing else), and none "
         "may be TP, FP, TN or FN": _have_files_of_their_own(names, ("TP", "FP", "TN", "FN")),
-        "attribution.methods must differ in their letters and digits":
-            _have_files_of_their_own(study.attribution.methods),
-        "configurations and baselines must have different ids of letters and digits":
-            len(set(ids)) == len(ids) and all(name.isascii() and name.isalnum() for name in ids),
+        "attribution.methods must differ in their letters and digits": _have_files_of_their_own(
+            study.attribution.methods
+        ),
+        "configurations and baselines must have different ids of letters and digits": len(set(ids))
+        == len(ids)
+        and all(name.isascii() and name.isalnum() for name in ids),
         "input.suffix must be letters and digits": study.input.suffix.isalnum(),
         "input.desc must be letters and digits": (study.input.desc or "a").isalnum(),
-        "relevance guidance (z+) needs input.scaling 'fixed' or 'minmax'":
-            study.input.scaling != "zscore"
-            or not any(one.relevance_guided for one in study.configurations),
-        "splits.fractions must be three shares (train, validation, test) that sum to 1":
-            len(splits.fractions) == 3 and min(splits.fractions, default=0) > 0
-            and abs(sum(splits.fractions) - 1) < 1e-6,
-        "splits.counts must be two numbers above 0 (validation and test of each class)":
-            not splits.counts or (len(splits.counts) == 2 and min(splits.counts) > 0),
-        'splits.file is needed with scheme "fixed", and only there':
-            bool(splits.file) == (splits.scheme == "fixed"),
-        f"model.architecture must be one of {', '.join(MODELS)}":
-            study.model.architecture in MODELS,
+        "relevance guidance (z+) needs input.scaling 'fixed' or 'minmax'": study.input.scaling
+        != "zscore"
+        or not any(one.relevance_guided for one in study.configurations),
+        "splits.fractions must be three shares (train, validation, test) that sum to 1": len(
+            splits.fractions
+        )
+        == 3
+        and min(splits.fractions, default=0) > 0
+        and abs(sum(splits.fractions) - 1) < 1e-6,
+        "splits.counts must be two numbers above 0 "
+        "(validation and test of each class)": not splits.counts
+        or (len(splits.counts) == 2 and min(splits.counts) > 0),
+        'splits.file is needed with scheme "fixed", and only there': bool(splits.file)
+        == (splits.scheme == "fixed"),
+        f"model.architecture must be one of {', '.join(MODELS)}": study.model.architecture
+        in MODELS,
         f"attribution.methods must be among {', '.join(METHODS)}, or named in attribution.options "
         "with one of them as method": bool(study.attribution.methods)
-            and all(_method_of(study, name) in METHODS for name in study.attribution.methods),
-        "attribution.options must be tables named after attribution.methods":
-            set(study.attribution.options) <= set(study.attribution.methods)
-            and all(isinstance(one, dict) for one in study.attribution.options.values()),
-        "attribution.target must be positive, predicted, true or a class":
-            study.attribution.target in ("positive", "predicted", "true", *names),
+        and all(_method_of(study, name) in METHODS for name in study.attribution.methods),
+        "attribution.options must be tables named after attribution.methods": set(
+            study.attribution.options
+        )
+        <= set(study.attribution.methods)
+        and all(isinstance(one, dict) for one in study.attribution.options.values()),
+        "attribution.target must be positive, predicted, true or a class": study.attribution.target
+        in ("positive", "predicted", "true", *names),
         "training.plateau.factor must lie between 0 and 1": 0 < training.plateau.factor < 1,
-        "training.augmentation.flip_axes must be among 0, 1, 2":
-            set(training.augmentation.flip_axes) <= {0, 1, 2},
-        "training.guidance_mask must be brain, atlas:<name> or atlas:<name>:<numbers>":
-            bool(re.fullmatch(r"brain|atlas:\w+(:\d+(,\d+)*)?", training.guidance_mask)),
-        "baselines.features must be volume, regions or lesion-load":
-            all(b.features in ("volume", "regions", "lesion-load") for b in study.baselines),
-        "baselines.kernel must be linear or rbf":
-            all(b.kernel in ("linear", "rbf") for b in study.baselines),
-        "baselines.pca must be 0 or above, baselines.inner_folds 2 or more":
-            all(b.pca >= 0 and b.inner_folds >= 2 for b in study.baselines),
-        "search.values must be lists under keys such as \"training.learning_rate\"":
-            all(isinstance(v, list) and v and _at(study.as_plain(), k) is not None
-                for k, v in study.search.values.items()),
-        f"quality.randomization_without must be among {', '.join(METHODS)}":
-            set(study.quality.randomization_without) <= set(METHODS),
-        f"spray.spaces must be among {', '.join(SPRAY_SPACES)}":
-            set(study.spray.spaces) <= set(SPRAY_SPACES),
-    }  # fmt: skip
+        "training.augmentation.flip_axes must be among 0, 1, 2": set(
+            training.augmentation.flip_axes
+        )
+        <= {0, 1, 2},
+        "training.guidance_mask must be brain, atlas:<name> or atlas:<name>:<numbers>": bool(
+            re.fullmatch(r"brain|atlas:\w+(:\d+(,\d+)*)?", training.guidance_mask)
+        ),
+        "baselines.features must be volume, regions or lesion-load": all(
+            b.features in ("volume", "regions", "lesion-load") for b in study.baselines
+        ),
+        "baselines.kernel must be linear or rbf": all(
+            b.kernel in ("linear", "rbf") for b in study.baselines
+        ),
+        "baselines.pca must be 0 or above, baselines.inner_folds 2 or more": all(
+            b.pca >= 0 and b.inner_folds >= 2 for b in study.baselines
+        ),
+        'search.values must be lists under keys such as "training.learning_rate"': all(
+            isinstance(v, list) and v and _at(study.as_plain(), k) is not None
+            for k, v in study.search.values.items()
+        ),
+        f"quality.randomization_without must be among {', '.join(METHODS)}": set(
+            study.quality.randomization_without
+        )
+        <= set(METHODS),
+        f"spray.spaces must be among {', '.join(SPRAY_SPACES)}": set(study.spray.spaces)
+        <= set(SPRAY_SPACES),
+    }
 
 
 def _have_files_of_their_own(names: Sequence[str], taken: Sequence[str] = ()) -> bool:

@@ -235,8 +235,10 @@ def _check_place(spec: AtlasSpec, space: OutputSpace, inside: float, image: Path
     if inside < _DOUBTFUL_INSIDE:
         LOG.warning(
             "atlas %s: %.0f %% of its voxels are in the brain of %s; check its space",
-            spec.name, 100 * inside, space,
-        )  # fmt: skip
+            spec.name,
+            100 * inside,
+            space,
+        )
 
 
 def _check_sides(

@@ -20,10 +20,18 @@ from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 # file name key → TemplateFlow's name of it; "tpl" and "space" are treated on their own
 LOG = logging.getLogger("bids_xai")
 _ENTITIES = {
-    "cohort": "cohort", "res": "resolution", "den": "density", "atlas": "atlas",
-    "seg": "segmentation", "scale": "scale", "roi": "roi", "label": "label", "desc": "desc",
-    "hemi": "hemi", "space": "space",
-}  # fmt: skip
+    "cohort": "cohort",
+    "res": "resolution",
+    "den": "density",
+    "atlas": "atlas",
+    "seg": "segmentation",
+    "scale": "scale",
+    "roi": "roi",
+    "label": "label",
+    "desc": "desc",
+    "hemi": "hemi",
+    "space": "space",
+}
 
 
 def cohort_of(space: OutputSpace) -> str:

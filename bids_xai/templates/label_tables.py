@@ -19,17 +19,41 @@ ENDINGS = (".tsv", ".csv", ".txt", ".lut", ".ctbl", ".label", ".xml")
 Row = tuple[str, str]  # index and name as written
 
 _INDEX = (
-    "index", "idx", "id", "value", "labelvalue", "labelid", "labelindex", "roiid", "roiindex",
-    "label", "roi", "number", "no", "nr", "key", "code", "intensity",
-)  # fmt: skip
+    "index",
+    "idx",
+    "id",
+    "value",
+    "labelvalue",
+    "labelid",
+    "labelindex",
+    "roiid",
+    "roiindex",
+    "label",
+    "roi",
+    "number",
+    "no",
+    "nr",
+    "key",
+    "code",
+    "intensity",
+)
 _NAME = (
-    "name", "labelname", "regionname", "roiname", "fullname", "region", "label", "roi",
-    "structure", "anatomy", "description", "abbreviation", "abbr",
-)  # fmt: skip
+    "name",
+    "labelname",
+    "regionname",
+    "roiname",
+    "fullname",
+    "region",
+    "label",
+    "roi",
+    "structure",
+    "anatomy",
+    "description",
+    "abbreviation",
+    "abbr",
+)
 _HEMISPHERE = ("hemisphere", "hemi", "side", "lateralization", "lr")
-_SIDES = {
-    "l": "Left", "lh": "Left", "left": "Left", "r": "Right", "rh": "Right", "right": "Right",
-}  # fmt: skip
+_SIDES = {"l": "Left", "lh": "Left", "left": "Left", "r": "Right", "rh": "Right", "right": "Right"}
 _BACKGROUND = re.compile(
     r"background|unknown|unlabell?ed|unclassified|clear.?label|outside|exterior|none|null|void"
     r"|nothing|empty|zero|other|n/?a|bg|0|\?+|\*+|-*",
@@ -166,8 +190,9 @@ def _headed_rows(header: list[str], table: list[list[str]], path: Path) -> list[
     if index is None or name is None:
         raise BadDataError(
             f"the label table has no columns index and name (it has {', '.join(header)[:200]})",
-            file=path, fix="rename its columns to index and name",
-        )  # fmt: skip
+            file=path,
+            fix="rename its columns to index and name",
+        )
     side = column(_HEMISPHERE, lambda cells: any(cell.lower() in _SIDES for cell in cells))
     sides = [_SIDES.get(row[side].lower(), "") if side is not None else "" for row in table]
     return [(row[index], _sided(row[name], side)) for row, side in zip(table, sides, strict=True)]
@@ -186,8 +211,9 @@ def _headless_rows(table: list[list[str]], path: Path) -> list[Row]:
     if not (indices and names):
         raise BadDataError(
             "the label table has no column of different whole numbers beside one of names",
-            file=path, fix=_FIX,
-        )  # fmt: skip
+            file=path,
+            fix=_FIX,
+        )
     longest = max(names, key=lambda column: (len(set(column)), sum(map(len, column))))
     return list(zip(indices[0], longest, strict=True))
 
@@ -219,15 +245,17 @@ def _checked(rows: Sequence[Row], path: Path) -> dict[int, str]:
         if index == 0:
             if not _BACKGROUND.fullmatch(name):
                 raise BadDataError(
-                    f"label 0 is background, but the label table calls it '{name[:60]}'", file=path,
+                    f"label 0 is background, but the label table calls it '{name[:60]}'",
+                    file=path,
                     fix="compare names and image: the numbers may start at 0 where the image's "
                     "start at 1; then add 1 to every index",
-                )  # fmt: skip
+                )
         elif names.setdefault(index, name) != name:
             raise BadDataError(
                 f"the label table calls label {index} '{names[index][:60]}' and '{name[:60]}'",
-                file=path, fix="keep one line for each label",
-            )  # fmt: skip
+                file=path,
+                fix="keep one line for each label",
+            )
     if not names:
         raise BadDataError("the label table names no labels", file=path, fix=_FIX)
     return names
@@ -242,8 +270,9 @@ def _numbered(rows: Sequence[Row], path: Path) -> Iterator[tuple[int, str]]:
         if not _is_whole(text) or not 0 <= _whole(text) <= _LARGEST:
             raise BadDataError(
                 f"label '{text[:30]}' of '{name[:60]}' is no whole number from 0 to {_LARGEST}",
-                file=path, fix="correct the index",
-            )  # fmt: skip
+                file=path,
+                fix="correct the index",
+            )
         yield _whole(text), name
 
 

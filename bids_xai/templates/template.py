@@ -79,9 +79,10 @@ def load_mask(space: OutputSpace) -> Volume:
     inside = volume.data > 0.5
     if not inside.any():
         raise BadDataError(
-            f"the brain mask of {space} is empty", file=file,
+            f"the brain mask of {space} is empty",
+            file=file,
             fix="delete it from TEMPLATEFLOW_HOME and fetch it again",
-        )  # fmt: skip
+        )
     return Volume(inside.astype(np.uint8), volume.affine)
 
 

@@ -20,11 +20,7 @@ from bids_xai.attribution.modes import full_precision
 from bids_xai.training.augmentation import augmentation
 from bids_xai.training.batches import Change, Scans, batches
 from bids_xai.training.losses import check_finite, losses
-from bids_xai.training.parameters import (
-    Penalty,
-    add_penalty_gradients,
-    set_training_mode,
-)
+from bids_xai.training.parameters import Penalty, add_penalty_gradients, set_training_mode
 from bids_xai.training.processes import Processes
 from bids_xai.training.recipe import Recipe
 from bids_xai.training.records import EpochRecord
@@ -58,9 +54,14 @@ def run_epoch(
         return None
     start = time.perf_counter()
     found = validate(
-        run.learner.model, validation_data, run.recipe, epoch, run.class_weights,
-        run.processes, run.stop,
-    )  # fmt: skip
+        run.learner.model,
+        validation_data,
+        run.recipe,
+        epoch,
+        run.class_weights,
+        run.processes,
+        run.stop,
+    )
     if found is None:
         return None
     loss, ce = (run.processes.total(part.sums) / len(train_data)).tolist()
@@ -118,13 +119,22 @@ def take_step(
     sums = np.zeros(2)
     learner.optimizer.zero_grad()
     for volumes, masks, labels in batches(
-        data, processes.share(scans), recipe.batch_size, device,
-        channels_last=recipe.channels_last, change=change,
-    ):  # fmt: skip
+        data,
+        processes.share(scans),
+        recipe.batch_size,
+        device,
+        channels_last=recipe.channels_last,
+        change=change,
+    ):
         found = losses(
-            learner.model, volumes, masks, labels, recipe,
-            training=True, class_weights=run.class_weights,
-        )  # fmt: skip
+            learner.model,
+            volumes,
+            masks,
+            labels,
+            recipe,
+            training=True,
+            class_weights=run.class_weights,
+        )
         share = found.objective * (len(volumes) / len(scans))
         with full_precision(volumes) if recipe.relevance_guided else nullcontext():
             learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]

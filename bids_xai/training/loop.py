@@ -35,8 +35,15 @@ from bids_xai.training.resume import Learner, load_progress, run_id, save_progre
 from bids_xai.training.schedule import Part, Progress, after_epoch, finished, stopped_early
 from bids_xai.training.signals import StopRequest, TrainingInterrupted, stop_requests
 
-__all__ = ["LOG", "EpochRecord", "Scans", "TrainingInterrupted", "TrainingResult", "predict",
-           "train"]  # fmt: skip
+__all__ = [
+    "LOG",
+    "EpochRecord",
+    "Scans",
+    "TrainingInterrupted",
+    "TrainingResult",
+    "predict",
+    "train",
+]
 
 
 def train(

@@ -17,9 +17,18 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 _POSITIVE = ("batch_size", "accumulate", "learning_rate")
 _NOT_NEGATIVE = (
-    "epochs", "patience", "min_delta", "min_learning_rate", "stop_patience", "stop_min_delta",
-    "weight_decay", "shift_voxels", "guidance_weight", "guidance_after", "seed",
-)  # fmt: skip
+    "epochs",
+    "patience",
+    "min_delta",
+    "min_learning_rate",
+    "stop_patience",
+    "stop_min_delta",
+    "weight_decay",
+    "shift_voxels",
+    "guidance_weight",
+    "guidance_after",
+    "seed",
+)
 _FRACTIONS = {"factor": (0.0, 1.0, False), "momentum": (0.0, 1.0, True)}
 
 

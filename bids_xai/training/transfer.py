@@ -31,10 +31,7 @@ class Pretrained:
 
 
 def load_pretrained(
-    model: nn.Module,
-    card_folder: str | os.PathLike[str],
-    *,
-    layers: str | Sequence[str] = "all",
+    model: nn.Module, card_folder: str | os.PathLike[str], *, layers: str | Sequence[str] = "all"
 ) -> Pretrained:
     """Copy weights of a saved model into ``model``, in place.
 

@@ -149,8 +149,9 @@ def _told(results: Results, watch: Progress, settings: RunSettings) -> dict[str,
         watch.reach(number)
         done = job.is_done(root)
         left = f", {watch.time_left}" if watch.time_left else ""
-        LOG.info("[%d/%d] %s %s%s", number, watch.total, job.label,
-                 "done" if done else "failed", left)  # fmt: skip
+        LOG.info(
+            "[%d/%d] %s %s%s", number, watch.total, job.label, "done" if done else "failed", left
+        )
         if not done:
             problems[job.label] = problem
             if settings.stop_on_first_crash:
@@ -214,9 +215,11 @@ def _run_in_processes(
     left = list(jobs)
     while left:
         pool = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("forkserver"),
-            initializer=_begin_worker, initargs=(settings, crashes, run_log.place_of_workers()),
-        )  # fmt: skip
+            workers,
+            mp_context=multiprocessing.get_context("forkserver"),
+            initializer=_begin_worker,
+            initargs=(settings, crashes, run_log.place_of_workers()),
+        )
         futures = {pool.submit(_run_graph, job, settings): job for job in left}
         try:
             for future in as_completed(futures):

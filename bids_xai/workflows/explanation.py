@@ -67,8 +67,12 @@ def scan_files(session: Session, card: ModelCard, settings: RunSettings) -> list
     root, anatomy = settings.output_dir.resolve(), session.t1w.entities
     space = model_space(card, settings)
     grid = {"space": "T1w"} if space is None else space.entities
-    transform = {**anatomy, "from": "T1w", "to": settings.output_spaces[0].template,
-                 "mode": "image"}  # fmt: skip
+    transform = {
+        **anatomy,
+        "from": "T1w",
+        "to": settings.output_spaces[0].template,
+        "mode": "image",
+    }
     mask = anat_path({**anatomy, **(grid if space else {}), "desc": "brain"}, "mask", ".nii.gz")
     return [
         ScanFiles(
@@ -101,9 +105,14 @@ def _images(
 
 
 def explanation_workflow(
-    name: str, session: Session, scans: Sequence[ScanFiles], settings: RunSettings, *,
-    record: StampRecord, device: str,
-) -> pe.Workflow:  # fmt: skip
+    name: str,
+    session: Session,
+    scans: Sequence[ScanFiles],
+    settings: RunSettings,
+    *,
+    record: StampRecord,
+    device: str,
+) -> pe.Workflow:
     """Return the graph that gives every map of a session its prediction and relevance."""
     workflow = pe.Workflow(name=name)
     found = [_explain(scan, index, settings, device) for index, scan in enumerate(scans)]

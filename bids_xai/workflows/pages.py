@@ -19,9 +19,14 @@ from bids_xai.errors import NothingMatchedError
 
 
 def write_pages(
-    output_dir: Path, participants: Sequence[str], failed: Mapping[str, str], nprocs: int, *,
-    bids_dir: Path | None = None, model: Path | None = None,
-) -> tuple[list[Path], dict[str, str]]:  # fmt: skip
+    output_dir: Path,
+    participants: Sequence[str],
+    failed: Mapping[str, str],
+    nprocs: int,
+    *,
+    bids_dir: Path | None = None,
+    model: Path | None = None,
+) -> tuple[list[Path], dict[str, str]]:
     """Write ``sub-X.html`` with its figures for every participant.
 
     bids_dir, model : of this run; what a page says of classes and cohorts comes from there
@@ -35,9 +40,11 @@ def write_pages(
         workers = min(nprocs, len(participants))
         context = multiprocessing.get_context("forkserver")
         with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=run_log.join,
+            workers,
+            mp_context=context,
+            initializer=run_log.join,
             initargs=(run_log.place_of_workers(),),
-        ) as pool:  # fmt: skip
+        ) as pool:
             written = pool.map(write, problems.keys(), problems.values())
             results = _counted(written, len(problems), workers)
     pages = [result for result in results if isinstance(result, Path)]
@@ -95,19 +102,23 @@ def written_participants(output_dir: Path, labels: Sequence[str]) -> list[str]:
     Raises :class:`NothingMatchedError` where there are none.
     """
     found = {path.name.removeprefix("sub-") for path in output_dir.glob("sub-*") if path.is_dir()}
-    found |= {path.parent.name.removeprefix("sub-") for path in output_dir.glob(
-        f"logs/sub-*/{kept_problems.NAME}")}  # fmt: skip
+    found |= {
+        path.parent.name.removeprefix("sub-")
+        for path in output_dir.glob(f"logs/sub-*/{kept_problems.NAME}")
+    }
     wanted = {label.removeprefix("sub-") for label in labels}
     if unknown := sorted(wanted - found):
         raise NothingMatchedError(
-            f"there is nothing to report of sub-{unknown[0]}", file=output_dir,
+            f"there is nothing to report of sub-{unknown[0]}",
+            file=output_dir,
             fix="run the participant level without --reports-only",
-        )  # fmt: skip
+        )
     if not found:
         raise NothingMatchedError(
-            "there is nothing to report", file=output_dir,
+            "there is nothing to report",
+            file=output_dir,
             fix="run the participant level without --reports-only",
-        )  # fmt: skip
+        )
     return sorted(wanted or found)
 
 
@@ -121,9 +132,12 @@ def _problems(participant: str, failed: Mapping[str, str]) -> list[str]:
 
 
 def _write_page(
-    output_dir: Path, bids_dir: Path | None, model: Path | None, participant: str,
+    output_dir: Path,
+    bids_dir: Path | None,
+    model: Path | None,
+    participant: str,
     problems: list[str],
-) -> Path | str:  # fmt: skip
+) -> Path | str:
     """The page, or why there is none: the maps are made, and the other pages are to come."""
     from bids_xai.reports.participant import write_participant_page
     from bids_xai.reports.session import participant_figures

@@ -21,11 +21,7 @@ from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import StampRecord, fingerprint, session_stamp
 from bids_xai.core.relaxometry import NOISE_FLOOR_METHODS
 from bids_xai.errors import NothingMatchedError, UsageError, UserError
-from bids_xai.reports.citation import (
-    explanation_methods,
-    preprocessing_methods,
-    write_citation,
-)
+from bids_xai.reports.citation import explanation_methods, preprocessing_methods, write_citation
 from bids_xai.reports.quality import finding, read_quality
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
 from bids_xai.templates.lookup import (
@@ -37,12 +33,7 @@ from bids_xai.templates.lookup import (
     parse_atlas,
 )
 from bids_xai.workflows.engine import Job, Outcome, run_jobs
-from bids_xai.workflows.pages import (
-    read_problems,
-    remember,
-    write_pages,
-    written_participants,
-)
+from bids_xai.workflows.pages import read_problems, remember, write_pages, written_participants
 from bids_xai.workflows.plugin import read_plugin
 
 if TYPE_CHECKING:
@@ -128,9 +119,13 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         run_log.begin(settings)
     known = remember(settings.output_dir, participants, run.failed, [*run.done, *run.unchanged])
     run.pages, undrawn = write_pages(
-        settings.output_dir, to_draw, known, settings.nprocs,
-        bids_dir=settings.bids_dir, model=settings.model,
-    )  # fmt: skip
+        settings.output_dir,
+        to_draw,
+        known,
+        settings.nprocs,
+        bids_dir=settings.bids_dir,
+        model=settings.model,
+    )
     run.failed = undrawn | run.failed
     return run
 
@@ -148,9 +143,13 @@ def _only_pages(settings: RunSettings) -> ParticipantRun:
         known |= read_problems(output_dir, participant)
     run = ParticipantRun()
     run.pages, run.failed = write_pages(
-        output_dir, participants, known, settings.nprocs,
-        bids_dir=settings.bids_dir, model=settings.model,
-    )  # fmt: skip
+        output_dir,
+        participants,
+        known,
+        settings.nprocs,
+        bids_dir=settings.bids_dir,
+        model=settings.model,
+    )
     LOG.info("%d page(s) written from the files that are there", len(run.pages))
     return run
 
@@ -192,9 +191,14 @@ def _collect(
     for participant in participants:
         try:
             sessions += collect_sessions(
-                layout, participant, settings.session_label, filters, settings.inputs, folders,
+                layout,
+                participant,
+                settings.session_label,
+                filters,
+                settings.inputs,
+                folders,
                 brain_masks=settings.brain_mask == "derivatives",
-            )  # fmt: skip
+            )
         except UserError as error:
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)
@@ -230,8 +234,10 @@ def _preprocessing(session: Session, settings: RunSettings) -> Job:
     if settings.brain_mask == "synthstrip" and settings.synthstrip_model is not None:
         inputs.append(settings.synthstrip_model)
     derivatives = [name for name, _ in settings.derivatives]
-    about = {"methods": preprocessing_methods(settings).plain,
-             "settings": _told(options, settings, derivatives=derivatives)}  # fmt: skip
+    about = {
+        "methods": preprocessing_methods(settings).plain,
+        "settings": _told(options, settings, derivatives=derivatives),
+    }
     record = StampRecord(_stamp(session, settings), fingerprint(inputs, options), about)
     build = partial(_session_graph, session=session, settings=settings, record=record)
     return Job(session.label, session.participant, record.stamp, record.digest, build)
@@ -268,13 +274,19 @@ def _explanation(session: Session, settings: RunSettings, model: ReadyModel) -> 
     }
     inputs = [file for scan in scans for file in scan.files] + atlas_files(settings.atlas)
     digest = fingerprint([*inputs, *model_files(model.path)], options)
-    about = {"methods": explanation_methods(settings, model.card).plain,
-             "settings": _told(options, settings, model=model_label(model.card))}  # fmt: skip
+    about = {
+        "methods": explanation_methods(settings, model.card).plain,
+        "settings": _told(options, settings, model=model_label(model.card)),
+    }
     record = StampRecord(_stamp(session, settings, "_explanation"), digest, about)
     build = partial(
-        _explanation_graph, session=session, scans=scans, settings=settings, record=record,
+        _explanation_graph,
+        session=session,
+        scans=scans,
+        settings=settings,
+        record=record,
         device=model.device,
-    )  # fmt: skip
+    )
     return Job(session.label, session.participant, record.stamp, digest, build, memory_gb=TORCH_GB)
 
 
@@ -305,7 +317,8 @@ def _check_options(settings: RunSettings) -> None:
     wrong: dict[str, tuple[bool, str]] = {
         f"--inputs {','.join(maps)} are maps made elsewhere": (bool(maps) and not names, where),
         "--brain-mask derivatives needs a dataset": (
-            settings.brain_mask == "derivatives" and not names, where
+            settings.brain_mask == "derivatives" and not names,
+            where,
         ),
         "--brain-mask synthstrip needs the weights of SynthStrip": (
             settings.brain_mask == "synthstrip" and (model is None or not model.is_file()),
@@ -320,20 +333,24 @@ def _check_options(settings: RunSettings) -> None:
             "leave out the engine: only the nonlinear step can be done by greedy",
         ),
         "--derivatives names must differ, and 'raw' is the input folder": (
-            len({*names, "raw"}) <= len(names), "give each dataset a name of its own"
+            len({*names, "raw"}) <= len(names),
+            "give each dataset a name of its own",
         ),
         "R2starmap from --derivatives and R2* from megre would have one name": (
-            "megre" in settings.inputs and "R2starmap" in maps, "leave out one of the two inputs"
+            "megre" in settings.inputs and "R2starmap" in maps,
+            "leave out one of the two inputs",
         ),
         f"--noise-floor is not for {method}": (
             settings.noise_floor > 0 and method not in NOISE_FLOOR_METHODS,
             f"use --r2star-method {' or '.join(NOISE_FLOOR_METHODS)}",
         ),
         f"--rician is not for {method}": (
-            settings.rician and method != "nlls", "use --r2star-method nlls"
+            settings.rician and method != "nlls",
+            "use --r2star-method nlls",
         ),
         "two cohorts of one template": (
-            len(cohorts) > len(templates), "run them one after the other into two output folders"
+            len(cohorts) > len(templates),
+            "run them one after the other into two output folders",
         ),
         "--model does not know the cohorts of templates": (
             settings.model is not None and bool(settings.output_spaces[0].cohort),
@@ -343,7 +360,7 @@ def _check_options(settings: RunSettings) -> None:
             len({parse_atlas(text).label for text in settings.atlas}) < len(settings.atlas),
             "give each a NAME of its own: NAME=FILE",
         ),
-    }  # fmt: skip
+    }
     for problem, (applies, fix) in wrong.items():
         if applies:
             raise UsageError(problem, fix=fix)

@@ -46,9 +46,10 @@ def read_plugin(file: Path) -> Plugin:
         ) from error
     if not isinstance(content, dict) or not set(content) <= {"plugin", "plugin_args"}:
         raise UsageError(
-            "the plugin file has other keys than plugin and plugin_args", file=file,
+            "the plugin file has other keys than plugin and plugin_args",
+            file=file,
             fix="write plugin: NAME, and the arguments below plugin_args:",
-        )  # fmt: skip
+        )
     name, arguments = content.get("plugin"), content.get("plugin_args") or {}
     if name not in PLUGINS:
         raise UsageError(f"no plugin '{name}'", file=file, fix=f"choose from {', '.join(PLUGINS)}")

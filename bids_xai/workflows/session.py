@@ -53,9 +53,11 @@ def publish_all(
 ) -> None:
     """Add the last node: products of all ``manifests`` get their final names, then the stamp."""
     interface = nodes.Publish(
-        output_dir=str(output_dir.resolve()), stamp=str(record.stamp), digest=record.digest,
+        output_dir=str(output_dir.resolve()),
+        stamp=str(record.stamp),
+        digest=record.digest,
         about=record.about,
-    )  # fmt: skip
+    )
     publish = stage_node(interface, "publish")
     gather = pe.Node(Merge(len(manifests)), "gather", run_without_submitting=True)
     for index, node in enumerate(manifests):
@@ -117,9 +119,12 @@ def _anatomy(graph: _Graph, session: Session, t1w: SourceImage) -> _Anatomy:
     for space in settings.output_spaces:
         if space.template not in anatomy.normalise:
             register = nodes.Normalise(
-                space=str(space), how=settings.registration, engine=settings.registration_engine,
-                **about, **seeds,
-            )  # fmt: skip
+                space=str(space),
+                how=settings.registration,
+                engine=settings.registration_engine,
+                **about,
+                **seeds,
+            )
             node = graph.add(register, f"normalise_{label_of(space.template)}", **anatomy.images)
             anatomy.normalise[space.template] = node
         forward = (anatomy.normalise[space.template], "forward")
@@ -136,9 +141,12 @@ def _atlases(graph: _Graph, anatomy: _Anatomy, about: dict[str, Any]) -> None:
     node = anatomy.normalise[space.template]
     for index, atlas in enumerate(graph.settings.atlas or ("",)):
         interface = nodes.AtlasToT1w(
-            space=str(space), atlas=atlas, spatial_reference=anatomy.uri,
-            content=fingerprint(atlas_files([atlas]), {}), **about,
-        )  # fmt: skip
+            space=str(space),
+            atlas=atlas,
+            spatial_reference=anatomy.uri,
+            content=fingerprint(atlas_files([atlas]), {}),
+            **about,
+        )
         source = (anatomy.brain, "preproc")
         graph.add(interface, f"atlas_{index}", t1w=source, inverse=(node, "inverse"))
 
@@ -146,10 +154,11 @@ def _atlases(graph: _Graph, anatomy: _Anatomy, about: dict[str, Any]) -> None:
 def _lesions(graph: _Graph, mask: SourceImage, anatomy: _Anatomy, about: dict[str, Any]) -> None:
     spaces = graph.settings.output_spaces
     interface = nodes.Lesions(
-        lesion_mask=str(mask.file), spaces=[str(space) for space in spaces],
+        lesion_mask=str(mask.file),
+        spaces=[str(space) for space in spaces],
         spatial_reference=anatomy.uri,
         **about | {"sources": [*about["sources"], mask.uri]},
-    )  # fmt: skip
+    )
     node = graph.add(interface, "lesions", **anatomy.images)
     gather = pe.Node(Merge(len(spaces)), "transforms", run_without_submitting=True)
     for index, space in enumerate(spaces):
@@ -177,9 +186,12 @@ def _series(graph: _Graph, series: EchoSeries, index: int, fit: pe.Node, anatomy
     """Add registration by the first echo, and R2* on the other grids."""
     about = _about_series(graph, series)
     interface = nodes.Coregister(
-        image=str(series.files[0]), moving="MEGRE", seed=graph.settings.random_seed,
-        kind=graph.settings.megre_transform.capitalize(), **about,
-    )  # fmt: skip
+        image=str(series.files[0]),
+        moving="MEGRE",
+        seed=graph.settings.random_seed,
+        kind=graph.settings.megre_transform.capitalize(),
+        **about,
+    )
     moved = graph.add(interface, f"coregister_{index}", **anatomy.images)
     _map(graph, f"r2star_{index}", _R2STAR, about, (fit, "r2star"), moved, anatomy)
 
@@ -203,9 +215,14 @@ def _precomputed(graph: _Graph, found: PrecomputedMap, anatomy: _Anatomy) -> Non
 
 
 def _map(
-    graph: _Graph, name: str, kind: MapKind, about: dict[str, Any], image: Source | Path,
-    moved: pe.Node | None, anatomy: _Anatomy,
-) -> None:  # fmt: skip
+    graph: _Graph,
+    name: str,
+    kind: MapKind,
+    about: dict[str, Any],
+    image: Source | Path,
+    moved: pe.Node | None,
+    anatomy: _Anatomy,
+) -> None:
     """Add a map on the T1w grid and on every template."""
     fixed = {"kind": asdict(kind), **about}
     if isinstance(image, Path):

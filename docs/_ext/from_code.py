@@ -164,16 +164,19 @@ class ExitStatuses(_FromCode):
     def run(self) -> list[nodes.Node]:
         module = self.value()
         plain = {
-            name: value for name, value in vars(module).items()
+            name: value
+            for name, value in vars(module).items()
             if name.isupper() and isinstance(value, int)
-        }  # fmt: skip
+        }
         texts = self.described(list(plain))
         rows = [(value, texts[name]) for name, value in plain.items()]
         classes = [
-            cls for cls in vars(module).values()
-            if inspect.isclass(cls) and issubclass(cls, module.UserError)
+            cls
+            for cls in vars(module).values()
+            if inspect.isclass(cls)
+            and issubclass(cls, module.UserError)
             and cls is not module.UserError
-        ]  # fmt: skip
+        ]
         for cls in classes:
             first = (inspect.getdoc(cls) or "").splitlines()[0]
             rows.append((cls.status, re.sub(r" \(exit status \d+\)", "", first)))

@@ -36,8 +36,11 @@ def main() -> None:
     script += "".join(Path(file).read_text() for file in scripts)
     done = subprocess.run(
         ["/bin/sh", "-ec", f"{script}\n/usr/bin/env -0"],
-        env=start, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env=start,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     skipped = ("_=", "SHLVL=", "PWD=", "OLDPWD=")
     lines = [line for line in done.stdout.split("\0") if line and not line.startswith(skipped)]
     sys.stdout.write("".join(f"{line}\n" for line in lines))

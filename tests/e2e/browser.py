@@ -13,11 +13,20 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _OPTIONS = (
-    "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--window-size=1200,1400",
-    "--virtual-time-budget=60000", "--dump-dom",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--window-size=1200,1400",
+    "--virtual-time-budget=60000",
+    "--dump-dom",
+)
 _BEFORE = """<script>
 window.problems = [];
 window.addEventListener("error", function (e) {
@@ -78,8 +87,11 @@ def look(page: Path, script: str = "return null;", library: str = "") -> dict[st
         with tempfile.TemporaryDirectory() as profile:
             dom = subprocess.run(
                 [str(CHROMIUM), *_OPTIONS, f"--user-data-dir={profile}", probe.as_uri()],
-                capture_output=True, text=True, timeout=180, check=True,
-            ).stdout  # fmt: skip
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=True,
+            ).stdout
     finally:
         probe.unlink()
     found = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)

@@ -65,8 +65,10 @@ def begin(*arguments: object) -> subprocess.Popen[str]:
     code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def simulate(*arguments: object) -> Finished:

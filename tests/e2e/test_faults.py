@@ -34,9 +34,16 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def line(raw: Path, out: Path, *more: object) -> tuple[object, ...]:
     return (
-        raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-4", "--sloppy",
-        "--nprocs", 1, *more,
-    )  # fmt: skip
+        raw,
+        out,
+        "participant",
+        "--output-spaces",
+        f"{EMBEDDED}:res-4",
+        "--sloppy",
+        "--nprocs",
+        1,
+        *more,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +85,10 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
     for _ in range(3 * N_KILLS):
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, line(raw, out))],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             process.wait(timeout=chance.uniform(0.5, longest))
         except subprocess.TimeoutExpired:
@@ -111,10 +120,12 @@ def test_two_runs_into_one_folder_do_not_hurt_each_other(
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", code, *map(str, line(raw, out, "--participant-label", label))],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for label in ("01", "02")
-    ]  # fmt: skip
+    ]
     for process in runs:
         said = process.communicate(timeout=300)[1]
         assert process.returncode == 0, said
@@ -128,10 +139,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = shutil.which("mount")
-    made = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)],
-        capture_output=True, check=False,
-    ).returncode == 0  # fmt: skip
+    made = (
+        mount
+        and subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)],
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
+    )
     if not made:
         pytest.skip("a small file system cannot be mounted here")
     yield folder

@@ -33,15 +33,29 @@ def test_ends_well_and_names_its_files(group8: Run) -> None:
     page = group8.out.resolve() / "group_quick.html"
     assert group8.finished.out.strip().splitlines()[-1] == str(page)
     folder = group8.out / "group" / "quick"
-    tables = ["cohort", "splits", "predictions", "performance", "performance_summary",
-              "comparisons", "atlas/regions", "atlas/gain", "atlas/rankings", "atlas/overlap",
-              "quality/summary", "quality/aopc", "quality/randomization", "quality/localization",
-              "quality/conservation"]  # fmt: skip
+    tables = [
+        "cohort",
+        "splits",
+        "predictions",
+        "performance",
+        "performance_summary",
+        "comparisons",
+        "atlas/regions",
+        "atlas/gain",
+        "atlas/rankings",
+        "atlas/overlap",
+        "quality/summary",
+        "quality/aopc",
+        "quality/randomization",
+        "quality/localization",
+        "quality/conservation",
+    ]
     tables += [
         f"spray/{c}_{s}/{t}"
-        for c in "ABC" for s in ("T1w", "template")
+        for c in "ABC"
+        for s in ("T1w", "template")
         for t in ("eigenvalues", "clusters", "embedding")
-    ]  # fmt: skip
+    ]
     for table in tables:
         content = rows(folder / f"{table}.tsv")
         described = json.loads((folder / f"{table}.json").read_text())
@@ -159,8 +173,9 @@ def test_participants_are_never_in_two_sets(group8: Run) -> None:
         names = [r["participant_id"] for r in members]
         assert len(names) == len(set(names)) == 8
         test = {r["participant_id"] for r in members if r["set"] == "test"}
-        predicted = {r["participant_id"] for r in rows(folder / "predictions.tsv")
-                     if r["split"] == split}  # fmt: skip
+        predicted = {
+            r["participant_id"] for r in rows(folder / "predictions.tsv") if r["split"] == split
+        }
         assert predicted == test
 
 
@@ -211,10 +226,21 @@ def test_again_trains_nothing(group8: Run) -> None:
 def test_model_is_used_in_a_new_output_folder(group8: Run, tmp_path: Path) -> None:
     model = group8.out / "models" / "quick" / "C" / "split-0"
     line = (
-        group8.raw, tmp_path / "out2", "participant", "--participant-label", "01",
-        "--session-label", "1", "--model", model, "--sloppy", "--nprocs", 1,
-        "--output-spaces", f"{EMBEDDED}:res-3",
-    )  # fmt: skip
+        group8.raw,
+        tmp_path / "out2",
+        "participant",
+        "--participant-label",
+        "01",
+        "--session-label",
+        "1",
+        "--model",
+        model,
+        "--sloppy",
+        "--nprocs",
+        1,
+        "--output-spaces",
+        f"{EMBEDDED}:res-3",
+    )
     done = command(*line)
     assert done.status == 0, done.err
     folder = tmp_path / "out2" / "sub-01" / "ses-1" / "anat"
@@ -305,9 +331,21 @@ def test_a_training_that_is_stopped_goes_on_and_ends_the_same(copied: Run, tmp_p
 
     def line(out: Path) -> tuple[object, ...]:
         return (
-            copied.raw, out, "group", "--study", study, "--steps", "cohort", "train",
-            "--configuration", "C", "--split", "0", "--nprocs", 1,
-        )  # fmt: skip
+            copied.raw,
+            out,
+            "group",
+            "--study",
+            study,
+            "--steps",
+            "cohort",
+            "train",
+            "--configuration",
+            "C",
+            "--split",
+            "0",
+            "--nprocs",
+            1,
+        )
 
     folder = copied.out / "models" / "mine" / "C" / "split-0"
     process = begin(*line(copied.out))
@@ -352,16 +390,25 @@ def test_two_processes_under_torchrun_train_the_network_that_one_trains(
     done = command(*short_group(copied), "--steps", "cohort")
     assert done.status == 0, done.err
     line = (*short_group(copied), "--steps", "train", "--configuration", "C", "--split", 0)
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone",
-                "--nproc-per-node", 2, "-m", "bids_xai")  # fmt: skip
+    launcher = (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        2,
+        "-m",
+        "bids_xai",
+    )
     status, told = whole_group([str(word) for word in (*launcher, *line)], seconds=200)
     assert status == 0, told
     folders = [run.out / "models/quick/C/split-0" for run in (copied, group8)]
     cards = [json.loads((folder / "model.json").read_text()) for folder in folders]
     for key in ("split_hash", "input_shape", "training_participants", "relevance_guided"):
         assert cards[0][key] == cards[1][key]
-    losses = [[float(row["train_loss"]) for row in rows(folder / "training.tsv")]
-              for folder in folders]  # fmt: skip
+    losses = [
+        [float(row["train_loss"]) for row in rows(folder / "training.tsv")] for folder in folders
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
     assert not (folders[0] / "tensorboard").exists()
 

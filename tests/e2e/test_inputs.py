@@ -36,10 +36,22 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for file in raw.glob("sub-03/anat/*_MEGRE.*"):
         file.unlink()
     done = command(
-        raw, out, "participant", "--inputs", "megre,T1w,FLAIR,R1map", "--derivatives",
-        f"other={other}", "--brain-mask", "derivatives", "--output-spaces", f"{EMBEDDED}:res-3",
-        f"{EMBEDDED}:res-4", "--sloppy", "--nprocs", 2,
-    )  # fmt: skip
+        raw,
+        out,
+        "participant",
+        "--inputs",
+        "megre,T1w,FLAIR,R1map",
+        "--derivatives",
+        f"other={other}",
+        "--brain-mask",
+        "derivatives",
+        "--output-spaces",
+        f"{EMBEDDED}:res-3",
+        f"{EMBEDDED}:res-4",
+        "--sloppy",
+        "--nprocs",
+        2,
+    )
     return Run(raw, out, done)
 
 

@@ -21,9 +21,18 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("strong")
     raw, out = folder / "raw", folder / "out"
     made = simulate(
-        raw, "--n-participants", 60, "--voxel-mm", 3, "--sessions", 1, "--seed", 3,
-        "--effect", EFFECT_PERCENT,
-    )  # fmt: skip
+        raw,
+        "--n-participants",
+        60,
+        "--voxel-mm",
+        3,
+        "--sessions",
+        1,
+        "--seed",
+        3,
+        "--effect",
+        EFFECT_PERCENT,
+    )
     assert made.status == 0, made.err
     done = command(
         raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-3", "--nprocs", 2, "--sloppy"

@@ -54,8 +54,10 @@ def _untidy_copy(raw: Path) -> None:
     (raw / "participants.tsv").write_text("\n".join([*rows, rows[1].replace("01", "02", 1)]) + "\n")
     _store(source / "sub-01_T1w.nii.gz", target / "sub-02_run-1_T1w.nii", "LIA")
     wrong = nib.load(source / "sub-01_T1w.nii.gz")
-    nib.save(nib.Nifti1Image(np.zeros(wrong.shape, np.int16), wrong.affine),
-             target / "sub-02_run-2_T1w.nii.gz")  # fmt: skip
+    nib.save(
+        nib.Nifti1Image(np.zeros(wrong.shape, np.int16), wrong.affine),
+        target / "sub-02_run-2_T1w.nii.gz",
+    )
     annex = raw / ".git" / "annex" / "objects"
     annex.mkdir(parents=True)
     for file in sorted(source.glob("*_MEGRE.nii.gz")):
@@ -105,8 +107,9 @@ def test_images_stay_where_they_were_in_the_scanner(twice: Run) -> None:
     source = nib.load(twice.raw / "sub-02" / "anat" / "sub-02_run-1_T1w.nii")
     anat = twice.out / "sub-02" / "anat"
     on_t1w = [
-        *anat.glob("*space-T1w_R2starmap.nii.gz"), *anat.glob("sub-02_run-1_desc-brain_mask.nii.gz")
-    ]  # fmt: skip
+        *anat.glob("*space-T1w_R2starmap.nii.gz"),
+        *anat.glob("sub-02_run-1_desc-brain_mask.nii.gz"),
+    ]
     assert len(on_t1w) == 2
     for path in on_t1w:
         assert np.allclose(nib.load(path).affine, source.affine, atol=1e-4), path.name

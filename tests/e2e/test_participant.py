@@ -24,22 +24,39 @@ pytestmark = pytest.mark.slow
 
 TEMPLATE = f"space-{EMBEDDED}_res-2"
 EXPECTED = (
-    "R2starmap.nii.gz", "R2starmap.json", "S0map.nii.gz", "S0map.json",
-    "desc-residual_S0map.nii.gz", "desc-residual_S0map.json",
-    "fitquality.nii.gz", "fitquality.json", "qc.tsv", "qc.json",
-    "desc-preproc_T1w.nii.gz", "desc-preproc_T1w.json",
-    "desc-brain_mask.nii.gz", "desc-brain_mask.json",
-    "space-MEGRE_desc-brain_mask.nii.gz", "space-MEGRE_desc-brain_mask.json",
-    "space-T1w_R2starmap.nii.gz", "space-T1w_R2starmap.json",
-    f"{TEMPLATE}_R2starmap.nii.gz", f"{TEMPLATE}_R2starmap.json",
-    f"{TEMPLATE}_desc-brain_mask.nii.gz", f"{TEMPLATE}_desc-brain_mask.json",
-    f"{TEMPLATE}_desc-preproc_T1w.nii.gz", f"{TEMPLATE}_desc-preproc_T1w.json",
-    "space-T1w_atlas-TissueNuclei_dseg.nii.gz", "space-T1w_atlas-TissueNuclei_dseg.tsv",
+    "R2starmap.nii.gz",
+    "R2starmap.json",
+    "S0map.nii.gz",
+    "S0map.json",
+    "desc-residual_S0map.nii.gz",
+    "desc-residual_S0map.json",
+    "fitquality.nii.gz",
+    "fitquality.json",
+    "qc.tsv",
+    "qc.json",
+    "desc-preproc_T1w.nii.gz",
+    "desc-preproc_T1w.json",
+    "desc-brain_mask.nii.gz",
+    "desc-brain_mask.json",
+    "space-MEGRE_desc-brain_mask.nii.gz",
+    "space-MEGRE_desc-brain_mask.json",
+    "space-T1w_R2starmap.nii.gz",
+    "space-T1w_R2starmap.json",
+    f"{TEMPLATE}_R2starmap.nii.gz",
+    f"{TEMPLATE}_R2starmap.json",
+    f"{TEMPLATE}_desc-brain_mask.nii.gz",
+    f"{TEMPLATE}_desc-brain_mask.json",
+    f"{TEMPLATE}_desc-preproc_T1w.nii.gz",
+    f"{TEMPLATE}_desc-preproc_T1w.json",
+    "space-T1w_atlas-TissueNuclei_dseg.nii.gz",
+    "space-T1w_atlas-TissueNuclei_dseg.tsv",
     "space-T1w_atlas-TissueNuclei_dseg.json",
-    "from-MEGRE_to-T1w_mode-image_xfm.txt", "from-MEGRE_to-T1w_mode-image_xfm.json",
+    "from-MEGRE_to-T1w_mode-image_xfm.txt",
+    "from-MEGRE_to-T1w_mode-image_xfm.json",
     "from-T1w_to-MEGRE_mode-image_xfm.txt",
-    f"from-T1w_to-{EMBEDDED}_mode-image_xfm.h5", f"from-{EMBEDDED}_to-T1w_mode-image_xfm.h5",
-)  # fmt: skip
+    f"from-T1w_to-{EMBEDDED}_mode-image_xfm.h5",
+    f"from-{EMBEDDED}_to-T1w_mode-image_xfm.h5",
+)
 
 
 def sessions(run: Run) -> list[tuple[Path, Path, str]]:
@@ -61,8 +78,14 @@ def test_ends_well_and_names_its_files(cohort8: Run) -> None:
     assert cohort8.finished.status == 0, cohort8.finished.err
     for folder, _, name in sessions(cohort8):
         assert sorted(p.name for p in folder.iterdir()) == sorted(f"{name}_{e}" for e in EXPECTED)
-    for name in ("dataset_description.json", "README.md", ".bidsignore", "descriptions.tsv",
-                 "atlas-TissueNuclei_description.json", "sub-01.html"):  # fmt: skip
+    for name in (
+        "dataset_description.json",
+        "README.md",
+        ".bidsignore",
+        "descriptions.tsv",
+        "atlas-TissueNuclei_description.json",
+        "sub-01.html",
+    ):
         assert (cohort8.out / name).is_file()
     assert not (cohort8.out / "work").exists()
     assert not list(cohort8.out.rglob(".tmp-*"))
@@ -153,9 +176,14 @@ def test_r2star_in_the_template_shows_the_nuclei(cohort8: Run) -> None:
 def test_again_is_fast_and_changes_nothing(cohort8: Run) -> None:
     before = {p: p.stat().st_mtime_ns for p in cohort8.out.rglob("*") if p.is_file()}
     again = command(
-        cohort8.raw, cohort8.out, "participant", "--output-spaces", f"{EMBEDDED}:res-2",
-        "--nprocs", 2,
-    )  # fmt: skip
+        cohort8.raw,
+        cohort8.out,
+        "participant",
+        "--output-spaces",
+        f"{EMBEDDED}:res-2",
+        "--nprocs",
+        2,
+    )
     assert again.status == 0, again.err
     assert "0 session(s) done" in again.err
     seconds = float(again.err.split(" failed in ")[1].split(" s;")[0])
@@ -168,9 +196,16 @@ def test_a_lost_file_is_made_again_with_the_same_bytes(cohort8: Run, tmp_path: P
     """Equal input, options and seed give equal bytes: one participant anew, all files compared."""
     out = tmp_path / "out"
     done = command(
-        cohort8.raw, out, "participant", "--participant-label", "02",
-        "--output-spaces", f"{EMBEDDED}:res-2", "--nprocs", 1,
-    )  # fmt: skip
+        cohort8.raw,
+        out,
+        "participant",
+        "--participant-label",
+        "02",
+        "--output-spaces",
+        f"{EMBEDDED}:res-2",
+        "--nprocs",
+        1,
+    )
     assert done.status == 0, done.err
     images = sorted((out / "sub-02").rglob("*_*.nii.gz"))
     assert len(images) >= 9
@@ -219,10 +254,19 @@ def test_templateflow_offline_names_both_ways_out(cohort8: Run, tmp_path: Path) 
     home = tmp_path / "templateflow"
     home.mkdir()
     done = command(
-        cohort8.raw, tmp_path / "out", "participant", "--participant-label", "02",
-        env={**os.environ, "TEMPLATEFLOW_HOME": str(home), "TEMPLATEFLOW_AUTOUPDATE": "off",
-             "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
-    )  # fmt: skip
+        cohort8.raw,
+        tmp_path / "out",
+        "participant",
+        "--participant-label",
+        "02",
+        env={
+            **os.environ,
+            "TEMPLATEFLOW_HOME": str(home),
+            "TEMPLATEFLOW_AUTOUPDATE": "off",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+        },
+    )
     assert done.status == 66
     assert "TEMPLATEFLOW_HOME" in done.err
     assert EMBEDDED in done.err

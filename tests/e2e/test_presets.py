@@ -24,8 +24,14 @@ pytestmark = [
 ]
 
 SPACE = f"{EMBEDDED}:res-2"
-T1W = ("boehle2019", "cam-lrp-thesis", "eitel-ritter2019", "eitel2019-pretraining",
-       "eitel2021-pif", "rieke2018")  # fmt: skip
+T1W = (
+    "boehle2019",
+    "cam-lrp-thesis",
+    "eitel-ritter2019",
+    "eitel2019-pretraining",
+    "eitel2021-pif",
+    "rieke2018",
+)
 MEGRE = ("quick", "tinauer2025")
 OTHERS = ("cam-lrp-digits", "eitel2019", "klingenberg2021")
 
@@ -33,15 +39,17 @@ OTHERS = ("cam-lrp-digits", "eitel2019", "klingenberg2021")
 def made(folder: Path, kind: str, n: int, *options: object) -> Run:
     """A cohort through the participant level."""
     raw, out = folder / "raw", folder / "out"
-    done = simulate(raw, "--kind", kind, "--n-participants", n, "--voxel-mm", 4, "--sessions", 1,
-                    "--seed", 2)  # fmt: skip
+    done = simulate(
+        raw, "--kind", kind, "--n-participants", n, "--voxel-mm", 4, "--sessions", 1, "--seed", 2
+    )
     assert done.status == 0, done.err
     return preprocessed(raw, out, *options)
 
 
 def preprocessed(raw: Path, out: Path, *options: object) -> Run:
-    done = command(raw, out, "participant", "--output-spaces", SPACE, "--sloppy", "--nprocs", 2,
-                   *options)  # fmt: skip
+    done = command(
+        raw, out, "participant", "--output-spaces", SPACE, "--sloppy", "--nprocs", 2, *options
+    )
     assert done.status == 0, done.err
     return Run(raw, out, done)
 
@@ -141,8 +149,17 @@ def test_transfer_to_another_disease(t1w: Run, tmp_path: Path) -> None:
     """From T1w images of one cohort to FLAIR images of another, beside two baselines."""
     lesions = tmp_path / "raw" / "derivatives" / "lesions"
     others = [f"{number:02d}" for number in range(13, 23)]  # 01 to 12 are those of the source
-    run = made(tmp_path, "flair", 22, "--inputs", "FLAIR", "--derivatives", f"lesions={lesions}",
-               "--participant-label", *others)  # fmt: skip
+    run = made(
+        tmp_path,
+        "flair",
+        22,
+        "--inputs",
+        "FLAIR",
+        "--derivatives",
+        f"lesions={lesions}",
+        "--participant-label",
+        *others,
+    )
     source = t1w.out / "models" / "eitel2019-pretraining"
     if not source.is_dir():
         studied(t1w, "eitel2019-pretraining")

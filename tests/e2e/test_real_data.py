@@ -88,8 +88,10 @@ def semi_real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for echo in range(1, 5):
         time_s = 0.005 * echo
         signal = values * np.exp(-time_s * r2star)
-        noisy = np.hypot(signal + rng.normal(0, bright / 80, signal.shape),
-                         rng.normal(0, bright / 80, signal.shape))  # fmt: skip
+        noisy = np.hypot(
+            signal + rng.normal(0, bright / 80, signal.shape),
+            rng.normal(0, bright / 80, signal.shape),
+        )
         name = f"sub-uih_echo-{echo:02d}_MEGRE"
         nib.save(nib.Nifti1Image(noisy.astype(np.float32), affine), anat / f"{name}.nii.gz")
         (anat / f"{name}.json").write_text(json.dumps({"EchoTime": str(round(time_s, 6))}))
@@ -100,9 +102,7 @@ def semi_real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return raw
 
 
-OFFLINE = {
-    "TEMPLATEFLOW_HOME": str(SHARED / "templateflow"), "TEMPLATEFLOW_AUTOUPDATE": "off"
-}  # fmt: skip
+OFFLINE = {"TEMPLATEFLOW_HOME": str(SHARED / "templateflow"), "TEMPLATEFLOW_AUTOUPDATE": "off"}
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,17 @@ def both_heads(semi_real: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     shutil.copytree(REAL / "sub-lia" / "anat", anat)
     out = tmp_path_factory.mktemp("heads") / "out"
     done = command(
-        semi_real, out, "participant", "--inputs", "megre,T1w", "--nprocs", 2,
-        "--output-spaces", "MNI152NLin6Asym:res-2", env=OFFLINE,
-    )  # fmt: skip
+        semi_real,
+        out,
+        "participant",
+        "--inputs",
+        "megre,T1w",
+        "--nprocs",
+        2,
+        "--output-spaces",
+        "MNI152NLin6Asym:res-2",
+        env=OFFLINE,
+    )
     assert done.status == 0, done.err
     assert "sub-lia: no megre image in this session" in done.err
     return out
@@ -130,9 +138,20 @@ def test_names_of_real_heads_are_valid(both_heads: Path) -> None:
 def test_t1w_images_alone(semi_real: Path, both_heads: Path, tmp_path: Path) -> None:
     """``--inputs T1w`` is the same anatomy without the multi-echo series."""
     done = command(
-        semi_real, tmp_path / "out", "participant", "--inputs", "T1w", "--sloppy", "--nprocs", 1,
-        "--participant-label", "uih", "--output-spaces", "MNI152NLin6Asym:res-2", env=OFFLINE,
-    )  # fmt: skip
+        semi_real,
+        tmp_path / "out",
+        "participant",
+        "--inputs",
+        "T1w",
+        "--sloppy",
+        "--nprocs",
+        1,
+        "--participant-label",
+        "uih",
+        "--output-spaces",
+        "MNI152NLin6Asym:res-2",
+        env=OFFLINE,
+    )
     assert done.status == 0, done.err
     made = {p.name for p in (tmp_path / "out" / "sub-uih" / "anat").iterdir()}
     full = {p.name for p in (both_heads / "sub-uih" / "anat").iterdir()}
@@ -160,9 +179,15 @@ def test_every_step_of_registration_brings_a_real_head_closer(both_heads: Path) 
         if method != "nonlinear":
             forward = anat.parent / f"{method}.h5"
             ants_tools.register_to_template(
-                ants, template.brain, template.mask, t1w, mask,
-                method=method, forward=forward, inverse=anat.parent / "back.h5",
-            )  # fmt: skip
+                ants,
+                template.brain,
+                template.mask,
+                t1w,
+                mask,
+                method=method,
+                forward=forward,
+                inverse=anat.parent / "back.h5",
+            )
         warped = ants_tools.resample(ants, t1w, template.brain, [forward])
         warped_mask = ants_tools.resample(ants, mask, template.brain, [forward]) > 0.5
         found.append(

@@ -48,6 +48,4 @@ def test_all_are_built_by_the_same_steps() -> None:
     steps = re.compile(r"^[^#\n]*sh /opt/install\.sh (\w+)", re.M)
     for recipe in ("Dockerfile", RECIPES[1]):
         text = (ROOT / recipe).read_text(encoding="utf-8")
-        assert steps.findall(text) == [
-            "python", "environment", "package", "templates",
-        ], recipe  # fmt: skip
+        assert steps.findall(text) == ["python", "environment", "package", "templates"], recipe

@@ -32,10 +32,17 @@ FENCE = re.compile(r"^( *)```([^`\n]*)\n(.*?)^\1```$", re.M | re.S)
 ENDS = {";", "&&", "||", "|", "#", "&"}
 WRAPPERS = ("docker run", "apptainer run")
 MARKS = (
-    "needs a cluster", "needs Docker", "needs Apptainer", "needs several processors",
-    "needs a network", "needs a large cohort", "needs two large cohorts", "takes hours",
-    "takes minutes", "downloads about 3 GB",
-)  # fmt: skip
+    "needs a cluster",
+    "needs Docker",
+    "needs Apptainer",
+    "needs several processors",
+    "needs a network",
+    "needs a large cohort",
+    "needs two large cohorts",
+    "takes hours",
+    "takes minutes",
+    "downloads about 3 GB",
+)
 MARK = re.compile(rf"^# ({'|'.join(MARKS)})$", re.M)
 SHELL = ("mkdir", "cd", ".", "export", "sbatch", "cp", "$BIDS_XAI")
 

@@ -45,9 +45,12 @@ def test_broken_output_space(text: str) -> None:
     ],
 )
 def test_no_more_processors_are_taken_than_were_granted(
-    variables: dict[str, str], quota: str | None, count: int,
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-) -> None:  # fmt: skip
+    variables: dict[str, str],
+    quota: str | None,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     for name in settings._GRANTED:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():

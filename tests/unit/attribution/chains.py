@@ -104,8 +104,12 @@ class PatchFilters(nn.Module):
 def patch_net(activation: Callable[[], nn.Module] = nn.ELU, seed: int = 0) -> nn.Sequential:
     """Conv, activation, patch individual filters, activation, dense; input of ``SHAPE``."""
     net = nn.Sequential(
-        nn.Conv3d(1, 2, 3, padding=1), activation(), PatchFilters(), activation(),
-        nn.Flatten(), nn.Linear(2 * 4 * 5 * 6, 2),
-    )  # fmt: skip
+        nn.Conv3d(1, 2, 3, padding=1),
+        activation(),
+        PatchFilters(),
+        activation(),
+        nn.Flatten(),
+        nn.Linear(2 * 4 * 5 * 6, 2),
+    )
     scramble(net, seed)
     return net

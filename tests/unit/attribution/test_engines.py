@@ -42,9 +42,12 @@ def _textbook(method: str) -> dict[str, object]:
 def _zennit(net: nn.Module, volumes: Tensor, rule: object, first: object | None = None) -> Tensor:
     """zennit by itself, started at the logit of class 1."""
     layers = [
-        (Activation, Pass()), (Convolution, rule), (Linear, rule), (BatchNorm, Pass()),
+        (Activation, Pass()),
+        (Convolution, rule),
+        (Linear, rule),
+        (BatchNorm, Pass()),
         (AvgPool, Norm(1e-12)),
-    ]  # fmt: skip
+    ]
     composite = LayerMapComposite(layers, canonizers=[SequentialMergeBatchNorm()])
     if first is not None:
         from zennit.composites import SpecialFirstLayerMapComposite

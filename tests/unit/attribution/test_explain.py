@@ -43,8 +43,9 @@ def _network(name: str) -> nn.Module:
     """One that the method fits."""
     if name == "cam":
         torch.manual_seed(0)
-        return nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(),
-                             nn.Linear(4, 2))  # fmt: skip
+        return nn.Sequential(
+            nn.Conv3d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2)
+        )
     return build("graz", SHAPE)
 
 
@@ -165,9 +166,12 @@ def test_networks_of_all_kinds_give_a_map_or_a_reason(name: str) -> None:
         **({"size": 3, "stride": 2} if name == "occlusion" else {}),
     }
     for net, x in (
-        (conv_net(), volumes), (patch_net(), volumes), (six_convolutions(), volumes),
-        (conv_net(nn.ELU), volumes), (conv_net(), volumes - 0.5),
-    ):  # fmt: skip
+        (conv_net(), volumes),
+        (patch_net(), volumes),
+        (six_convolutions(), volumes),
+        (conv_net(nn.ELU), volumes),
+        (conv_net(), volumes - 0.5),
+    ):
         found = None
         with suppress(UsageError):
             found = explain(name, net, x, **options)
@@ -179,11 +183,19 @@ def test_networks_of_all_kinds_give_a_map_or_a_reason(name: str) -> None:
 
 
 GRIDS = {
-    "graz": (18, 33, 20), "boehle": (80, 78, 79), "rieke": (80, 78, 79), "sixtyfour": (73, 71, 72),
-    "vgg-a": (100, 98, 99), "vgg-b": (82, 80, 81), "vgg-a-pif": (55, 53, 54),
-    "vgg-b-pif": (37, 35, 36), "gap3": (10, 8, 9), "gap6": (66, 64, 65), "gap": (10, 8, 9),
+    "graz": (18, 33, 20),
+    "boehle": (80, 78, 79),
+    "rieke": (80, 78, 79),
+    "sixtyfour": (73, 71, 72),
+    "vgg-a": (100, 98, 99),
+    "vgg-b": (82, 80, 81),
+    "vgg-a-pif": (55, 53, 54),
+    "vgg-b-pif": (37, 35, 36),
+    "gap3": (10, 8, 9),
+    "gap6": (66, 64, 65),
+    "gap": (10, 8, 9),
     "patch": (70, 80, 68),
-}  # fmt: skip
+}
 """Little more than the smallest volume of each network."""
 
 REFUSED = {
@@ -207,9 +219,11 @@ def _of_the_table(network: str) -> tuple[nn.Module, Tensor]:
 
 SMALL = [network for network in MODELS if max(GRIDS[network]) < 40]
 PAIRS = [(name, network) for network in SMALL for name in METHODS] + [
-    (name, network) for network in MODELS if network not in SMALL
+    (name, network)
+    for network in MODELS
+    if network not in SMALL
     for name in ("cam", "lrp-zplus", *(["lrp-alphabeta"] if network in ("boehle", "patch") else []))
-]  # fmt: skip
+]
 """All methods for small networks; for the others where a method may not fit, and two in full."""
 
 

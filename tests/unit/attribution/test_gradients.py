@@ -37,8 +37,10 @@ def test_a_linear_network_in_closed_form() -> None:
         same(explain("saliency", net, volumes, c, start="logit"), expected.abs())
         same(explain("smoothgrad", net, volumes, c, samples=2), expected.abs())
         same(explain("input-x-gradient", net, volumes, c), w[c] * volumes)
-        same(explain("integrated-gradients", net, volumes, c, start="logit", baseline=0.3, steps=2),
-             w[c] * (volumes - 0.3))  # fmt: skip
+        same(
+            explain("integrated-gradients", net, volumes, c, start="logit", baseline=0.3, steps=2),
+            w[c] * (volumes - 0.3),
+        )
 
 
 def test_integrated_gradients_are_complete() -> None:

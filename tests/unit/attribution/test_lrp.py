@@ -77,9 +77,13 @@ def test_rules_against_plain_loops(
 
 @pytest.mark.parametrize(
     ("method", "rule"),
-    [("lrp-alphabeta", slow.alphabeta(0.5)), ("lrp-0", slow.epsilon(0)),
-     ("lrp-gamma", slow.gamma(0.25)), ("lrp-epsilon", slow.epsilon(0.001))],
-)  # fmt: skip
+    [
+        ("lrp-alphabeta", slow.alphabeta(0.5)),
+        ("lrp-0", slow.epsilon(0)),
+        ("lrp-gamma", slow.gamma(0.25)),
+        ("lrp-epsilon", slow.epsilon(0.001)),
+    ],
+)
 def test_negative_inputs_and_elu_against_plain_loops(method: str, rule: slow.Share) -> None:
     net, volumes = conv_net(nn.ELU), maps() - 0.4
     options = {"beta": 0.5} if method == "lrp-alphabeta" else {}
@@ -238,12 +242,20 @@ def test_a_layer_of_another_kind_by_its_own_weights() -> None:
 
 @pytest.mark.parametrize(
     "layer",
-    [nn.Conv3d(2, 3, 3, padding=1), nn.Conv3d(2, 4, (1, 2, 3), stride=(1, 2, 3), groups=2),
-     nn.Conv3d(2, 2, 3, padding="same", dilation=2), nn.Conv3d(2, 3, 2, stride=3, padding=1),
-     nn.AvgPool3d((1, 2, 3)), nn.AvgPool3d(3, 2, 1), nn.AdaptiveAvgPool3d(1), PatchFilters(),
-     PIF3d(2, 3, SHAPE, (2, 2, 3)),
-     nn.MaxPool3d((1, 2, 3), padding=(0, 1, 1)), nn.MaxPool3d(3, 2, ceil_mode=True)],
-)  # fmt: skip
+    [
+        nn.Conv3d(2, 3, 3, padding=1),
+        nn.Conv3d(2, 4, (1, 2, 3), stride=(1, 2, 3), groups=2),
+        nn.Conv3d(2, 2, 3, padding="same", dilation=2),
+        nn.Conv3d(2, 3, 2, stride=3, padding=1),
+        nn.AvgPool3d((1, 2, 3)),
+        nn.AvgPool3d(3, 2, 1),
+        nn.AdaptiveAvgPool3d(1),
+        PatchFilters(),
+        PIF3d(2, 3, SHAPE, (2, 2, 3)),
+        nn.MaxPool3d((1, 2, 3), padding=(0, 1, 1)),
+        nn.MaxPool3d(3, 2, ceil_mode=True),
+    ],
+)
 def test_the_transpose_is_the_transpose(layer: nn.Module) -> None:
     layer = layer.double()
     (op,) = build_steps(nn.Sequential(layer), "LRP", max_pool="average")
@@ -257,9 +269,14 @@ def test_the_transpose_is_the_transpose(layer: nn.Module) -> None:
 
 @pytest.mark.parametrize(
     "layer",
-    [nn.Conv3d(1, 3, 3, padding=1), nn.Conv3d(1, 2, (3, 1, 2)), nn.Conv3d(1, 2, 3, stride=2),
-     nn.Conv3d(1, 2, (1, 4, 3), padding=2), nn.Conv3d(1, 2, 2, dilation=2)],
-)  # fmt: skip
+    [
+        nn.Conv3d(1, 3, 3, padding=1),
+        nn.Conv3d(1, 2, (3, 1, 2)),
+        nn.Conv3d(1, 2, 3, stride=2),
+        nn.Conv3d(1, 2, (1, 4, 3), padding=2),
+        nn.Conv3d(1, 2, 2, dilation=2),
+    ],
+)
 @pytest.mark.parametrize("slab", [1, 200, 10**6])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last_3d])
 def test_the_transpose_to_one_channel(
@@ -305,8 +322,11 @@ def test_overlapping_max_pooling_adds_up_at_the_winner() -> None:
         (nn.Sequential(nn.ReLU(), nn.BatchNorm3d(1)), {}, "does not follow a convolution"),
         (nn.Sequential(nn.Conv3d(1, 1, 3, padding=1, padding_mode="circular")), {}, "circular"),
         (nn.Sequential(nn.Conv3d(1, 1, 2, padding="same")), {}, "one-sided"),
-        (nn.Sequential(nn.Conv3d(1, 1, 1), nn.BatchNorm3d(1, track_running_stats=False)), {},
-         "no running statistics"),
+        (
+            nn.Sequential(nn.Conv3d(1, 1, 1), nn.BatchNorm3d(1, track_running_stats=False)),
+            {},
+            "no running statistics",
+        ),
         (nn.Sequential(nn.MaxPool3d(2, dilation=2)), {"max_pool": "average"}, "dilated"),
         (conv_net(), {"max_pool": "loser"}, "max-pooling policy 'loser'"),
         (conv_net(), {"batch_norm": "drop"}, "batch norm policy 'drop'"),
@@ -319,7 +339,7 @@ def test_overlapping_max_pooling_adds_up_at_the_winner() -> None:
         (conv_net(), {"epsilon": -1}, "epsilon -1"),
         (conv_net(), {"epsilon": float("nan")}, "epsilon nan"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused(
     net: nn.Module, options: dict[str, object], message: str
 ) -> None:
@@ -363,6 +383,14 @@ def test_only_what_the_way_back_needs_is_kept() -> None:
     _, kept = run_forward(steps, maps())
     shapes = [None if keep is None else getattr(keep, "shape", type(keep)) for keep in kept]
     assert shapes == [
-        (2, 1, 4, 5, 6), None, tuple, (2, 2, 2, 5, 3), None, torch.Size, (2, 36), None, None,
+        (2, 1, 4, 5, 6),
+        None,
+        tuple,
+        (2, 2, 2, 5, 3),
+        None,
+        torch.Size,
+        (2, 36),
+        None,
+        None,
         (2, 4),
-    ]  # fmt: skip
+    ]

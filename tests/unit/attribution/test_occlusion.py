@@ -28,8 +28,11 @@ def _naive(net: nn.Module, volumes: Tensor, size: Any, stride: Any, value: float
             range(0, max(n - s, 0) + d, d) for n, s, d in zip(shape, size, stride, strict=True)
         ]
         for corner in product(*starts):
-            cube = (slice(None), slice(None),
-                    *(slice(c, c + s) for c, s in zip(corner, size, strict=True)))  # fmt: skip
+            cube = (
+                slice(None),
+                slice(None),
+                *(slice(c, c + s) for c, s in zip(corner, size, strict=True)),
+            )
             changed = volumes.clone()
             changed[cube] = value
             total[cube] += (p - net(changed).softmax(1)[:, 1]).reshape(-1, 1, 1, 1, 1)
@@ -39,13 +42,23 @@ def _naive(net: nn.Module, volumes: Tensor, size: Any, stride: Any, value: float
 
 def _deep(pool: nn.Module | None = None) -> nn.Module:
     """Strides, padding, dilation, pooling that cuts off the end of an axis."""
-    net = nn.Sequential(
-        nn.Conv3d(1, 2, 3, padding=1), nn.BatchNorm3d(2), nn.ELU(),
-        nn.MaxPool3d((2, 3, 2), padding=(0, 1, 1)) if pool is None else pool,
-        nn.Conv3d(2, 3, (3, 1, 2), stride=(2, 1, 2), padding=(1, 0, 2), dilation=(1, 1, 2)),
-        nn.ReLU(), nn.AvgPool3d((1, 2, 1), padding=(0, 1, 0)), nn.Dropout(),
-        nn.Conv3d(3, 2, 1), nn.ELU(), nn.Flatten(),
-    ).double().eval()  # fmt: skip
+    net = (
+        nn.Sequential(
+            nn.Conv3d(1, 2, 3, padding=1),
+            nn.BatchNorm3d(2),
+            nn.ELU(),
+            nn.MaxPool3d((2, 3, 2), padding=(0, 1, 1)) if pool is None else pool,
+            nn.Conv3d(2, 3, (3, 1, 2), stride=(2, 1, 2), padding=(1, 0, 2), dilation=(1, 1, 2)),
+            nn.ReLU(),
+            nn.AvgPool3d((1, 2, 1), padding=(0, 1, 0)),
+            nn.Dropout(),
+            nn.Conv3d(3, 2, 1),
+            nn.ELU(),
+            nn.Flatten(),
+        )
+        .double()
+        .eval()
+    )
     n_features = net(maps(LARGE)).shape[1]
     return scramble(net.append(nn.Linear(n_features, 2)))
 
@@ -66,10 +79,14 @@ def test_against_a_plain_loop(
 
 @pytest.mark.parametrize(
     "net",
-    [_deep(nn.MaxPool3d(2, ceil_mode=True)), _deep(nn.AvgPool3d(3, 2, 1, count_include_pad=False)),
-     _deep(nn.AvgPool3d(3, 2, 1, divisor_override=5)), _deep(nn.MaxPool3d(2, 1, dilation=2)),
-     _deep(nn.AdaptiveAvgPool3d((3, 3, 5)))],
-)  # fmt: skip
+    [
+        _deep(nn.MaxPool3d(2, ceil_mode=True)),
+        _deep(nn.AvgPool3d(3, 2, 1, count_include_pad=False)),
+        _deep(nn.AvgPool3d(3, 2, 1, divisor_override=5)),
+        _deep(nn.MaxPool3d(2, 1, dilation=2)),
+        _deep(nn.AdaptiveAvgPool3d((3, 3, 5))),
+    ],
+)
 def test_other_poolings(net: nn.Module) -> None:
     volumes = maps(LARGE)
     found = explain("occlusion", net, volumes, size=4, stride=3)

@@ -9,13 +9,7 @@ from chains import conv_net, maps, scramble
 from torch import nn
 
 from bids_xai.attribution import METHODS, explain
-from bids_xai.attribution.randomization import (
-    LIMIT,
-    randomised,
-    stages,
-    verdict,
-    weighted_layers,
-)
+from bids_xai.attribution.randomization import LIMIT, randomised, stages, verdict, weighted_layers
 from bids_xai.core.perturbation import CubePlan, Perturbation, aopc
 from bids_xai.core.similarity import compare
 from bids_xai.errors import UsageError
@@ -194,8 +188,11 @@ def test_maps_of_a_trained_network_rank_the_cubes(trained, method: str) -> None:
         scan[4:9, 4:9, 4:9] += 0.6
         relevance = explain(method, trained, torch.from_numpy(scan)[None, None])[0, 0].numpy()
         run = Perturbation(scan, predict, plan, low=0.0, high=1.0, seed=seed)
-        curves = [run.by_relevance(relevance, "morf"), run.at_random(4),
-                  run.by_relevance(relevance, "lerf")]  # fmt: skip
+        curves = [
+            run.by_relevance(relevance, "morf"),
+            run.at_random(4),
+            run.by_relevance(relevance, "lerf"),
+        ]
         areas.append([aopc(curve.mean(axis=0)[:, 1])[-1] for curve in curves])
     most, chance, least = np.mean(areas, axis=0)
     assert most > chance + 0.05

@@ -30,8 +30,12 @@ def _options(name: str) -> dict[str, object]:
 
 def _one_voxel() -> nn.Sequential:
     """f_1 = 3 x at one voxel, f_0 = 0: by one convolution with kernel 1 and one dense layer."""
-    net = nn.Sequential(nn.Conv3d(1, 1, 1, bias=False), nn.ReLU(), nn.Flatten(),
-                        nn.Linear(8 * 10 * 12, 2, bias=False)).double()  # fmt: skip
+    net = nn.Sequential(
+        nn.Conv3d(1, 1, 1, bias=False),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(8 * 10 * 12, 2, bias=False),
+    ).double()
     nn.init.constant_(net[0].weight, 1.5)
     nn.init.zeros_(net[3].weight)
     net[3].weight.data[1].reshape(SHAPE)[4, 6, 2] = 2.0
@@ -73,9 +77,14 @@ def test_one_voxel_of_the_methods_with_other_units() -> None:
 def _one_region() -> nn.Sequential:
     """Reads the sum over REGION alone: a blob of it after smoothing, by global pooling."""
     net = nn.Sequential(
-        nn.Conv3d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv3d(2, 2, 1), nn.ReLU(),
-        nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(2, 2),
-    ).double()  # fmt: skip
+        nn.Conv3d(1, 2, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv3d(2, 2, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool3d(1),
+        nn.Flatten(),
+        nn.Linear(2, 2),
+    ).double()
     for layer in net:
         if isinstance(layer, nn.Conv3d | nn.Linear):
             nn.init.constant_(layer.weight, 0.5)
@@ -113,12 +122,23 @@ def _mirrored(net: nn.Sequential) -> nn.Sequential:
 
 
 def _symmetric(head: bool = True) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(1, 2, 3, padding=1), nn.BatchNorm3d(2), nn.ReLU(), nn.MaxPool3d((2, 3, 2)),
-        nn.Conv3d(2, 2, (3, 1, 1), padding=(1, 0, 0)), nn.ReLU(),
-        *([nn.Flatten(), nn.Linear(2 * 4 * 3 * 6, 2)] if head
-          else [nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(2, 2)]),
-    ).double().eval()  # fmt: skip
+    return (
+        nn.Sequential(
+            nn.Conv3d(1, 2, 3, padding=1),
+            nn.BatchNorm3d(2),
+            nn.ReLU(),
+            nn.MaxPool3d((2, 3, 2)),
+            nn.Conv3d(2, 2, (3, 1, 1), padding=(1, 0, 0)),
+            nn.ReLU(),
+            *(
+                [nn.Flatten(), nn.Linear(2 * 4 * 3 * 6, 2)]
+                if head
+                else [nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(2, 2)]
+            ),
+        )
+        .double()
+        .eval()
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "cam"])

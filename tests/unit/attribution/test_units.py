@@ -154,9 +154,13 @@ def test_maximisation_repeats_and_stays_between_its_bounds() -> None:
 
 @pytest.mark.parametrize(
     ("layer", "channel", "options", "message"),
-    [(4, 3, {}, "no channel 3"), (40, 0, {}, "no layer 40"), (4, 0, {"steps": 0}, "0 steps"),
-     (4, 0, {"low": 1.0}, "between 1.0 and 1.0")],
-)  # fmt: skip
+    [
+        (4, 3, {}, "no channel 3"),
+        (40, 0, {}, "no layer 40"),
+        (4, 0, {"steps": 0}, "0 steps"),
+        (4, 0, {"low": 1.0}, "between 1.0 and 1.0"),
+    ],
+)
 def test_filters_that_are_not_there(
     layer: int, channel: int, options: dict[str, float], message: str
 ) -> None:

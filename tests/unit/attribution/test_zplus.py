@@ -289,10 +289,19 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> N
         relevance_zplus(_tiny(), _volumes(TINY).double(), **options)  # type: ignore[arg-type]
 
 
-GRIDS = {"graz": (21, 35, 18), "gap3": (11, 9, 10), "gap": (19, 17, 18), "gap6": (64, 66, 65),
-         "boehle": (78, 80, 79), "rieke": (79, 78, 80)}  # fmt: skip
-RANDOM = [("graz", seed) for seed in range(8)] + [("gap3", seed) for seed in range(6)] + [
-    ("gap", 0), ("gap", 1), ("gap6", 0), ("boehle", 0), ("boehle", 1), ("rieke", 0)]  # fmt: skip
+GRIDS = {
+    "graz": (21, 35, 18),
+    "gap3": (11, 9, 10),
+    "gap": (19, 17, 18),
+    "gap6": (64, 66, 65),
+    "boehle": (78, 80, 79),
+    "rieke": (79, 78, 80),
+}
+RANDOM = (
+    [("graz", seed) for seed in range(8)]
+    + [("gap3", seed) for seed in range(6)]
+    + [("gap", 0), ("gap", 1), ("gap6", 0), ("boehle", 0), ("boehle", 1), ("rieke", 0)]
+)
 
 
 @pytest.mark.parametrize(("name", "seed"), RANDOM)

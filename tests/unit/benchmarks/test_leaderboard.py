@@ -45,20 +45,36 @@ def heatmaps() -> list[dict[str, str]]:
                     trained = not network.endswith("0")
                     found = trained and effect >= 30
                     shown = {"A": 0.5, "B": 0.0, "C": 0.1}.get(network, 0.02) + 0.01 * k
-                    about = {"cohort": cohort, "configuration": network, "participant_id": label,
-                             "repetition": str(repetition), "chance": "0.01", "seconds": "1",
-                             "mass_accuracy": "0.2"}  # fmt: skip
+                    about = {
+                        "cohort": cohort,
+                        "configuration": network,
+                        "participant_id": label,
+                        "repetition": str(repetition),
+                        "chance": "0.01",
+                        "seconds": "1",
+                        "mass_accuracy": "0.2",
+                    }
                     rank = (0.6 if found else 0.1) + 0.02 * k + 0.1 * repetition
-                    rows.append(about | {
-                        "method": "saliency", "rank_accuracy": str(rank),
-                        "pointing_game": str(float(found)), "density_ratio": "4",
-                        "on_marker": str(shown) if marked else "n/a",
-                    })  # fmt: skip
-                    rows.append(about | {
-                        "method": "lrp-zplus", "rank_accuracy": str(0.5 + 0.02 * k),
-                        "pointing_game": "1", "density_ratio": "n/a" if k else "3",
-                        "on_marker": str(0.3 if network == "A" else 0.05) if marked else "n/a",
-                    })  # fmt: skip
+                    rows.append(
+                        about
+                        | {
+                            "method": "saliency",
+                            "rank_accuracy": str(rank),
+                            "pointing_game": str(float(found)),
+                            "density_ratio": "4",
+                            "on_marker": str(shown) if marked else "n/a",
+                        }
+                    )
+                    rows.append(
+                        about
+                        | {
+                            "method": "lrp-zplus",
+                            "rank_accuracy": str(0.5 + 0.02 * k),
+                            "pointing_game": "1",
+                            "density_ratio": "n/a" if k else "3",
+                            "on_marker": str(0.3 if network == "A" else 0.05) if marked else "n/a",
+                        }
+                    )
     return rows
 
 
@@ -71,11 +87,17 @@ def predictions() -> list[dict[str, str]]:
                 lost = network == "A" and int(label[-1]) % 2 == 0
                 without = ("0.1" if lost else "0.9") if cohort.endswith("marker") else "n/a"
                 rows += [
-                    {"cohort": cohort, "configuration": network, "repetition": str(repetition),
-                     "participant_id": label, "true_class": "1", "probability": "0.9",
-                     "probability_without": without}
+                    {
+                        "cohort": cohort,
+                        "configuration": network,
+                        "repetition": str(repetition),
+                        "participant_id": label,
+                        "true_class": "1",
+                        "probability": "0.9",
+                        "probability_without": without,
+                    }
                     for repetition in range(2)
-                ]  # fmt: skip
+                ]
     return rows
 
 
@@ -248,9 +270,10 @@ def test_a_heatmap_is_scored_where_it_lies(parts, monkeypatch) -> None:
     relevance[2, 2, 2], relevance[5, 5, 5], relevance[7, 7, 7], relevance[0, 0, 0] = 2, 1, 3, -9
     affine = np.diag([5.0, 5, 5, 1])
     monkeypatch.setattr(
-        parts.scores.explaining, "explain_scan",
+        parts.scores.explaining,
+        "explain_scan",
         lambda *_: SimpleNamespace(relevance=Volume(relevance, affine)),
-    )  # fmt: skip
+    )
     opened = SimpleNamespace(mask=Volume(brain.astype(np.float32), affine))
     found = parts.scores.one_heatmap(None, None, opened, "saliency", region, marker)
     assert found["mass_accuracy"] == pytest.approx(2 / 6)

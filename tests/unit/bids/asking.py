@@ -15,10 +15,13 @@ from bids_xai.errors import UserError
 
 
 def sessions(
-    raw: Any, participant: str = "01", wanted: tuple[str, ...] = (),
-    inputs: tuple[str, ...] = ("megre",), derivatives: tuple[tuple[str, Path], ...] = (),
+    raw: Any,
+    participant: str = "01",
+    wanted: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = ("megre",),
+    derivatives: tuple[tuple[str, Path], ...] = (),
     **filters: Any,
-) -> list[Session]:  # fmt: skip
+) -> list[Session]:
     folders = open_derivatives(derivatives)
     return collect_sessions(open_layout(raw.root), participant, wanted, filters, inputs, folders)
 

@@ -21,9 +21,12 @@ class RawDataset:
     root: Path
 
     def image(
-        self, path: str, sidecar: dict[str, Any] | None = None, shape: tuple[int, ...] = SHAPE,
+        self,
+        path: str,
+        sidecar: dict[str, Any] | None = None,
+        shape: tuple[int, ...] = SHAPE,
         affine: np.ndarray | None = None,
-    ) -> Path:  # fmt: skip
+    ) -> Path:
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         data = np.ones(shape, np.float32)
@@ -39,9 +42,13 @@ class RawDataset:
         return file
 
     def session(
-        self, sub: str, ses: str = "", middle: str = "",
-        echo_times_s: tuple[Any, ...] = (0.01, 0.02), t1w: bool = True,
-    ) -> str:  # fmt: skip
+        self,
+        sub: str,
+        ses: str = "",
+        middle: str = "",
+        echo_times_s: tuple[Any, ...] = (0.01, 0.02),
+        t1w: bool = True,
+    ) -> str:
         """Write a T1w image and one series; return the start of the series' paths."""
         folder = f"sub-{sub}/ses-{ses}/anat" if ses else f"sub-{sub}/anat"
         start = f"{folder}/sub-{sub}_ses-{ses}" if ses else f"{folder}/sub-{sub}"

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from asking import refused, sessions
 
-from bids_xai.errors import (
-    BadDataError,
-)
+from bids_xai.errors import BadDataError
 
 
 def test_echoes_are_sorted_by_time_not_by_name(raw: Any) -> None:

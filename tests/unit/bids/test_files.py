@@ -184,5 +184,7 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
         tmp_path / "a.json", {"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 2}}
     )
     assert json.loads(path.read_text(), parse_constant=pytest.fail) == {
-        "a": None, "b": [1.0, None], "c": {"d": 2}
-    }  # fmt: skip
+        "a": None,
+        "b": [1.0, None],
+        "c": {"d": 2},
+    }

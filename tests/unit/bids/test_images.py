@@ -103,8 +103,7 @@ def damage(kind: str, path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "kind",
-    ["0 byte", "truncated", "truncated header", "flipped", "text", "short inside", "html"],
+    "kind", ["0 byte", "truncated", "truncated header", "flipped", "text", "short inside", "html"]
 )
 def test_damaged_files_are_named(tmp_path: Path, kind: str) -> None:
     path = damage(kind, tmp_path / "damaged.nii.gz")

@@ -11,12 +11,7 @@ from asking import sessions
 
 from bids_xai.bids.layout import check_dataset, open_layout, select_participants
 from bids_xai.bids.query import collect_sessions
-from bids_xai.errors import (
-    InvalidBidsError,
-    NoInputError,
-    NothingMatchedError,
-    UserError,
-)
+from bids_xai.errors import InvalidBidsError, NoInputError, NothingMatchedError, UserError
 
 
 def test_participants_are_chosen_with_or_without_prefix(raw: Any) -> None:

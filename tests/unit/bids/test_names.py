@@ -26,15 +26,21 @@ from bids_xai.bids.names import ENTITY_ORDER, anat_path, file_name, label_of, pa
             "sub-01_run-1_from-MEGRE_to-T1w_mode-image_xfm.txt",
         ),
         (
-            {"desc": "lrpzplus", "label": "AD", "model": "m", "atlas": "A", "space": "S",
-             "sub": "x"},
+            {
+                "desc": "lrpzplus",
+                "label": "AD",
+                "model": "m",
+                "atlas": "A",
+                "space": "S",
+                "sub": "x",
+            },
             "regions",
             ".tsv",
             "sub-x_space-S_atlas-A_model-m_label-AD_desc-lrpzplus_regions.tsv",
         ),
         ({"sub": "01", "ses": "", "run": "0"}, "T1w", ".nii", "sub-01_run-0_T1w.nii"),
     ],
-)  # fmt: skip
+)
 def test_entities_stand_in_the_order_of_bids(
     entities: dict[str, str], suffix: str, extension: str, expected: str
 ) -> None:

@@ -18,13 +18,25 @@ def manifests(tmp_path: Path) -> list[Path]:
     template = {**T1W, "space": "MNI", "res": "2", "desc": "preproc"}
     products = {
         "a": [
-            Product("m", {**T1W, "desc": "brain"}, "mask", ".nii.gz",
-                    {"Quality": {"BrainVolumeMl": 1400.0}}),
+            Product(
+                "m",
+                {**T1W, "desc": "brain"},
+                "mask",
+                ".nii.gz",
+                {"Quality": {"BrainVolumeMl": 1400.0}},
+            ),
             Product("x", T1W, "T1w", ".nii.gz", {"SkullStripped": False}),
         ],
-        "b": [Product("t", template, "T1w", ".nii.gz",
-                      {"Quality": {"MaskDice": 0.5, "Correlation": float("nan")}})],
-    }  # fmt: skip
+        "b": [
+            Product(
+                "t",
+                template,
+                "T1w",
+                ".nii.gz",
+                {"Quality": {"MaskDice": 0.5, "Correlation": float("nan")}},
+            )
+        ],
+    }
     made = []
     for name, content in products.items():
         (tmp_path / name).mkdir()
@@ -63,8 +75,14 @@ def test_without_figures_there_is_no_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("metric", "value", "flagged"),
-    [("MaskDice", 0.9, False), ("MaskDice", 0.8999, True), ("BrainVolumeMl", 2300, True),
-     ("UndefinedVoxels", 0, False), ("UndefinedVoxels", 1, True), ("MaskDice", float("nan"), True)],
-)  # fmt: skip
+    [
+        ("MaskDice", 0.9, False),
+        ("MaskDice", 0.8999, True),
+        ("BrainVolumeMl", 2300, True),
+        ("UndefinedVoxels", 0, False),
+        ("UndefinedVoxels", 1, True),
+        ("MaskDice", float("nan"), True),
+    ],
+)
 def test_limits_belong_to_the_good_side(metric: str, value: float, flagged: bool) -> None:
     assert QUALITY[metric].flags(value) is flagged

@@ -11,11 +11,7 @@ from asking import refused, sessions
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.layout import open_layout, select_participants
 from bids_xai.bids.query import collect_sessions, read_filters
-from bids_xai.errors import (
-    BadDataError,
-    NoInputError,
-    NothingMatchedError,
-)
+from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError
 
 
 def test_one_visit_without_session_folders(raw: Any) -> None:
@@ -63,10 +59,13 @@ def test_inputs_hold_images_and_sidecars(raw: Any) -> None:
     raw.session("01")
     names = sorted(path.name for path in sessions(raw)[0].inputs)
     assert names == [
-        "sub-01_T1w.json", "sub-01_T1w.nii.gz",
-        "sub-01_echo-1_MEGRE.json", "sub-01_echo-1_MEGRE.nii.gz",
-        "sub-01_echo-2_MEGRE.json", "sub-01_echo-2_MEGRE.nii.gz",
-    ]  # fmt: skip
+        "sub-01_T1w.json",
+        "sub-01_T1w.nii.gz",
+        "sub-01_echo-1_MEGRE.json",
+        "sub-01_echo-1_MEGRE.nii.gz",
+        "sub-01_echo-2_MEGRE.json",
+        "sub-01_echo-2_MEGRE.nii.gz",
+    ]
 
 
 def test_inputs_hold_every_inherited_sidecar(raw: Any) -> None:

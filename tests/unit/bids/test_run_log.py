@@ -60,8 +60,10 @@ def test_the_file_holds_everything_from_the_command_on(tmp_path: Path) -> None:
     lines = file.read_text().splitlines()
     assert "command: bids_xai 'a b' out group" in lines[1]
     assert [line.partition("] ")[2] for line in lines[2:]] == [
-        "said before", "why", "traceback of a step"
-    ]  # fmt: skip
+        "said before",
+        "why",
+        "traceback of a step",
+    ]
     assert f"[{os.getpid()}]" in lines[0]
     assert tomllib.loads((file.parent / "settings.toml").read_text())["random_seed"] == 7
 
@@ -111,8 +113,10 @@ def shown(monkeypatch: pytest.MonkeyPatch, verbose: int, *, terminal: bool) -> s
 
 def test_a_log_gets_one_line_each_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, 0, terminal=False).splitlines() == [
-        "bids_xai:   1 of 9 done", "bids_xai:   2 of 9 done", "bids_xai: error: it is wrong"
-    ]  # fmt: skip
+        "bids_xai:   1 of 9 done",
+        "bids_xai:   2 of 9 done",
+        "bids_xai: error: it is wrong",
+    ]
 
 
 def test_a_terminal_rewrites_a_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,8 +127,9 @@ def test_a_terminal_rewrites_a_line_of_progress(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-@pytest.mark.parametrize(("verbose", "last"), [(0, "error: it is wrong"), (1, "why"),
-                                               (2, "traceback"), (3, "traceback")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("verbose", "last"), [(0, "error: it is wrong"), (1, "why"), (2, "traceback"), (3, "traceback")]
+)
 def test_every_v_shows_more(monkeypatch: pytest.MonkeyPatch, verbose: int, last: str) -> None:
     assert shown(monkeypatch, verbose, terminal=False).splitlines()[-1] == f"bids_xai: {last}"
 
@@ -154,9 +159,12 @@ def test_worker_processes_write_into_the_same_file(tmp_path: Path, handed_over: 
     environment = {k: v for k, v in os.environ.items() if k != "BIDS_XAI_RUN_LOG"}
     code = _WORKER.format(place=place if handed_over else None)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         env=environment if handed_over else dict(os.environ),
-    )  # fmt: skip
+    )
     assert done.stderr == "bids_xai: from a worker\n"
     told = [line for line in file.read_text().splitlines() if f"[{os.getpid()}]" not in line]
     assert [line.partition("] ")[2] for line in told] == ["from a worker", "its reason"]

@@ -64,10 +64,17 @@ def command_line(found: dict[str, Any], values: dict[str, Any]) -> list[str]:
 
 def test_a_command_line_made_from_it_gives_the_settings(found: dict[str, Any]) -> None:
     values = {
-        "bids_dir": "/in", "output_dir": "/out", "analysis_level": "group",
-        "participant_label": ["01", "02"], "nprocs": 3, "sloppy": True, "split": [0, 2],
-        "steps": ["cohort", "train"], "noise_floor": "2.5", "study": "tinauer2025",
-    }  # fmt: skip
+        "bids_dir": "/in",
+        "output_dir": "/out",
+        "analysis_level": "group",
+        "participant_label": ["01", "02"],
+        "nprocs": 3,
+        "sloppy": True,
+        "split": [0, 2],
+        "steps": ["cohort", "train"],
+        "noise_floor": "2.5",
+        "study": "tinauer2025",
+    }
     asked = (
         "/in /out group --participant-label 01 02 --nprocs 3 --sloppy --split 0 2 "
         "--steps cohort train --noise-floor 2.5 --study tinauer2025"

@@ -58,23 +58,49 @@ def test_every_option_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)  # relative paths are made absolute: steps run in other folders
     settings = parse_settings(ALL_OPTIONS.split())
     assert settings == RunSettings(
-        bids_dir=Path("/in"), output_dir=Path("/out"), analysis_level="group",
-        participant_label=("01", "sub-02"), session_label=("1",),
-        bids_filter_file=tmp_path / "f.json", use_plugin=tmp_path / "p.yml",
-        skip_bids_validation=True, nprocs=3, omp_nthreads=2,
-        mem_mb=4000, device="cuda:1", sloppy=True, r2star_method="loglin",
+        bids_dir=Path("/in"),
+        output_dir=Path("/out"),
+        analysis_level="group",
+        participant_label=("01", "sub-02"),
+        session_label=("1",),
+        bids_filter_file=tmp_path / "f.json",
+        use_plugin=tmp_path / "p.yml",
+        skip_bids_validation=True,
+        nprocs=3,
+        omp_nthreads=2,
+        mem_mb=4000,
+        device="cuda:1",
+        sloppy=True,
+        r2star_method="loglin",
         output_spaces=(OutputSpace("MNI152NLin6Asym", 1), OutputSpace("MNI152NLin2009aSym", 2)),
-        random_seed=5, model=tmp_path / "m", attribution=("lrp-zplus",), target="AD",
-        renormalise=True, study="s.toml",
-        steps=("cohort", "train"), configuration=("A", "B"), split=(0, 3), tensorboard=True,
-            verbose=2,
-        work_dir=Path("/w"), clean_workdir=True, stop_on_first_crash=True, dry_run=True,
+        random_seed=5,
+        model=tmp_path / "m",
+        attribution=("lrp-zplus",),
+        target="AD",
+        renormalise=True,
+        study="s.toml",
+        steps=("cohort", "train"),
+        configuration=("A", "B"),
+        split=(0, 3),
+        tensorboard=True,
+        verbose=2,
+        work_dir=Path("/w"),
+        clean_workdir=True,
+        stop_on_first_crash=True,
+        dry_run=True,
         reports_only=True,
-        bids_database_dir=Path("/db"), derivatives=(("q", Path("/q")), ("other", tmp_path / "o")),
-        inputs=("T1w", "R1map"), noise_floor=3.0, rician=True, megre_transform="affine",
-        brain_mask="synthstrip", synthstrip_model=tmp_path / "s.pt", registration="linear",
-        registration_engine="greedy", atlas=("A=/a.nii.gz,/a.tsv", "B:desc-th25"),
-    )  # fmt: skip
+        bids_database_dir=Path("/db"),
+        derivatives=(("q", Path("/q")), ("other", tmp_path / "o")),
+        inputs=("T1w", "R1map"),
+        noise_floor=3.0,
+        rician=True,
+        megre_transform="affine",
+        brain_mask="synthstrip",
+        synthstrip_model=tmp_path / "s.pt",
+        registration="linear",
+        registration_engine="greedy",
+        atlas=("A=/a.nii.gz,/a.tsv", "B:desc-th25"),
+    )
     default = RunSettings(Path("/in"), Path("/out"), "group")
     same = [name for name in FIELDS if getattr(settings, name) == getattr(default, name)]
     assert set(same) <= {"bids_dir", "output_dir", "analysis_level", "attribution", "nprocs"}
@@ -105,17 +131,38 @@ def test_folders_of_work_and_threads_have_defaults() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ["--nprocs", "0"], ["--nprocs", "-1"], ["--nprocs", "two"], ["--nprocs", "1.5"],
-        ["--mem-mb", "0"], ["--random-seed", "-1"], ["--split", "-1"], ["--device", "gpu"],
-        ["--device", "cuda:"], ["--device", "cuda:x"], ["--r2star-method", "magic"],
-        ["--output-spaces", "MNI:res-0"], ["--output-spaces", "MNI:res-x"],
-        ["--output-spaces", "MNI:den-2"], ["--output-spaces", "a_b"], ["--output-spaces"],
-        ["--attribution", "magic"], ["--steps", "magic"], ["--no-such-option"], ["extra"],
-        ["--inputs", "bold"], ["--inputs", ""], ["-d", "folder"], ["-d", "a b=/x"],
-        ["--noise-floor", "-1"], ["--noise-floor", "nan"], ["--atlas", "a_b"],
-        ["--registration", "magic"], ["--brain-mask", "bet"], ["--megre-transform", "syn"],
+        ["--nprocs", "0"],
+        ["--nprocs", "-1"],
+        ["--nprocs", "two"],
+        ["--nprocs", "1.5"],
+        ["--mem-mb", "0"],
+        ["--random-seed", "-1"],
+        ["--split", "-1"],
+        ["--device", "gpu"],
+        ["--device", "cuda:"],
+        ["--device", "cuda:x"],
+        ["--r2star-method", "magic"],
+        ["--output-spaces", "MNI:res-0"],
+        ["--output-spaces", "MNI:res-x"],
+        ["--output-spaces", "MNI:den-2"],
+        ["--output-spaces", "a_b"],
+        ["--output-spaces"],
+        ["--attribution", "magic"],
+        ["--steps", "magic"],
+        ["--no-such-option"],
+        ["extra"],
+        ["--inputs", "bold"],
+        ["--inputs", ""],
+        ["-d", "folder"],
+        ["-d", "a b=/x"],
+        ["--noise-floor", "-1"],
+        ["--noise-floor", "nan"],
+        ["--atlas", "a_b"],
+        ["--registration", "magic"],
+        ["--brain-mask", "bet"],
+        ["--megre-transform", "syn"],
     ],
-)  # fmt: skip
+)
 def test_bad_options_are_usage_errors(options: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         parse_settings([*MINIMAL, *options])
@@ -148,9 +195,13 @@ def test_what_is_like_nothing_gets_no_suggestion() -> None:
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
 )
 def test_a_signal_ends_a_run_with_its_status_and_the_handler_is_put_back(
-    number: signal.Signals, status: int, dataset: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    number: signal.Signals,
+    status: int,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     former = signal.getsignal(signal.SIGTERM)
     of_shell = signal.signal(signal.SIGINT, signal.default_int_handler)  # "&" has it ignored
     cleaned: list[bool] = []
@@ -180,8 +231,21 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-HEAVY = {"torch", "nipype", "nibabel", "ants", "sklearn", "scipy", "pandas", "bids", "nilearn",
-         "matplotlib", "templateflow", "zennit", "jinja2"}  # fmt: skip
+HEAVY = {
+    "torch",
+    "nipype",
+    "nibabel",
+    "ants",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "bids",
+    "nilearn",
+    "matplotlib",
+    "templateflow",
+    "zennit",
+    "jinja2",
+}
 
 
 def test_building_the_parser_imports_nothing_heavy() -> None:
@@ -206,8 +270,14 @@ def test_help_and_version_are_told_by_the_module() -> None:
 
 @pytest.fixture
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NO_ET",
-                 "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "CUBLAS_WORKSPACE_CONFIG"):  # fmt: skip
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NO_ET",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+        "CUBLAS_WORKSPACE_CONFIG",
+    ):
         monkeypatch.setenv(name, "1")  # main() sets them: put back after the test
     root = tmp_path / "raw"
     root.mkdir()

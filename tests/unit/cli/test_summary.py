@@ -66,10 +66,24 @@ def test_after_r2star_and_a_diagnosis_comes_the_quick_study(raw: Path, said: Sai
 
 def test_what_the_group_level_needs_is_carried_over(raw: Path, said: Said) -> None:
     line = next_step(
-        raw, said, "--output-spaces", "MNI152NLin2009aSym:res-3", "--atlas", "A=/a b.nii.gz",
-        "-d", "truth=/t", "--random-seed", "3", "--skip-bids-validation", "--rician", "--sloppy",
-        "--nprocs", "64", "--noise-floor", "2",
-    )  # fmt: skip
+        raw,
+        said,
+        "--output-spaces",
+        "MNI152NLin2009aSym:res-3",
+        "--atlas",
+        "A=/a b.nii.gz",
+        "-d",
+        "truth=/t",
+        "--random-seed",
+        "3",
+        "--skip-bids-validation",
+        "--rician",
+        "--sloppy",
+        "--nprocs",
+        "64",
+        "--noise-floor",
+        "2",
+    )
     words = group_words(line)
     settings = parse_settings([str(raw), "/out", "group", *words])
     assert [str(space) for space in settings.output_spaces] == ["MNI152NLin2009aSym:res-3"]
@@ -193,8 +207,18 @@ def test_a_model_that_says_the_same_of_every_scan_is_not_the_one_named(
 
 
 def test_a_part_of_the_group_level_names_the_whole(raw: Path, said: Said) -> None:
-    settings, words = group(raw, "--steps", "train", "--configuration", "A", "--split", "1",
-                            "--sloppy", "--random-seed", "2")  # fmt: skip
+    settings, words = group(
+        raw,
+        "--steps",
+        "train",
+        "--configuration",
+        "A",
+        "--split",
+        "1",
+        "--sloppy",
+        "--random-seed",
+        "2",
+    )
     trained(settings.output_dir, "quick", "A", 0, "R2starmap")
     summary = GroupSummary(settings, words)
     trained(settings.output_dir, "quick", "A", 1, "R2starmap")
@@ -239,17 +263,25 @@ def test_there_is_nothing_to_mend_after_a_signal(raw: Path, said: Said) -> None:
 
 @pytest.fixture
 def dataset(raw: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NO_ET",
-                 "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "CUBLAS_WORKSPACE_CONFIG"):  # fmt: skip
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NO_ET",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+        "CUBLAS_WORKSPACE_CONFIG",
+    ):
         monkeypatch.setenv(name, "1")  # main() sets them: put back after the test
     return raw
 
 
 @pytest.mark.parametrize("error", [BadDataError("the loss is wrong"), ValueError("a bug")])
 def test_a_step_that_fails_is_told_with_its_traceback_in_the_log(
-    error: Exception, dataset: Path, monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     def fails(settings: RunSettings) -> None:
         run_log.begin(settings)
         raise error

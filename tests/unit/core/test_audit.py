@@ -32,11 +32,18 @@ def _known(rng: np.random.Generator, sick: np.ndarray) -> list[Covariate]:
     """Site and scanner by chance; brain volume and age differ between the classes."""
     n = sick.size
     text = {"site": rng.choice(list("ABC"), n), "scanner": rng.choice(["X", "Y"], n)}
-    numbers = {"BrainVolumeMl": 1400 - 80 * sick, "snr": 0 * sick, "mask_volume": -sick,
-               "MaskDice": 0 * sick, "Correlation": 0 * sick}  # fmt: skip
+    numbers = {
+        "BrainVolumeMl": 1400 - 80 * sick,
+        "snr": 0 * sick,
+        "mask_volume": -sick,
+        "MaskDice": 0 * sick,
+        "Correlation": 0 * sick,
+    }
     made = [Covariate(name, values, SUSPECT, name) for name, values in text.items()]
-    made += [Covariate(name, shift + 60 * rng.normal(size=n), SUSPECT, name)
-             for name, shift in numbers.items()]  # fmt: skip
+    made += [
+        Covariate(name, shift + 60 * rng.normal(size=n), SUSPECT, name)
+        for name, shift in numbers.items()
+    ]
     made.append(Covariate("age", 70 + 4 * sick + 6 * rng.normal(size=n), PERSONAL, "age"))
     made.append(Covariate("class", CLASSES[sick], EXPECTED, "class"))
     made.append(Covariate("split", rng.choice(["0", "1", "2"], n), MODEL, "split"))
@@ -60,8 +67,9 @@ def _run(maps: np.ndarray, sick: np.ndarray, known: list[Covariate]):
     k = largest_gap(spectrum.gaps, 9)
     labels = cluster_rows(embedding_rows(spectrum, affinity, k), k, 0)
     names = [f"sub-{i:02d}" for i in range(sick.size)]
-    return labels, audit(labels, known, classes=list(CLASSES[sick]), participants=names,
-                         permutations=PERMUTATIONS)  # fmt: skip
+    return labels, audit(
+        labels, known, classes=list(CLASSES[sick]), participants=names, permutations=PERMUTATIONS
+    )
 
 
 def test_honest_cohorts_raise_no_alarm() -> None:
@@ -90,9 +98,12 @@ def test_imperfect_clusters_of_the_sick_raise_no_alarm(n: int, seeds: int) -> No
         volume = 1400 - 80 * sick - 15 * how_sick + 60 * rng.normal(size=n)
         known[2] = Covariate("BrainVolumeMl", volume, SUSPECT, "brain volume")
         found = audit(
-            labels, known, classes=list(CLASSES[sick]), participants=[str(i) for i in range(n)],
+            labels,
+            known,
+            classes=list(CLASSES[sick]),
+            participants=[str(i) for i in range(n)],
             permutations=999,
-        )  # fmt: skip
+        )
         tested += any(r.q_within is not None and r.covariate.kind == SUSPECT for r in found.rows)
         alarms += bool(found.suspicious)
     assert tested == seeds
@@ -107,9 +118,11 @@ def test_what_the_diagnosis_hides_is_found() -> None:
     cluster = (noise + 1.2 * sick > 0.6).astype(np.int64)
     snr = 1.5 * noise - 1.35 * sick + 0.5 * rng.normal(size=200)
     found = audit(
-        cluster, [Covariate("snr", snr, SUSPECT, "SNR")], classes=list(CLASSES[sick]),
+        cluster,
+        [Covariate("snr", snr, SUSPECT, "SNR")],
+        classes=list(CLASSES[sick]),
         participants=[str(i) for i in range(200)],
-    )  # fmt: skip
+    )
     row = found.rows[0]
     assert abs(row.test.effect_size) < 0.5 < abs(row.effect)
     assert found.suspicious
@@ -126,10 +139,12 @@ def test_the_heatmaps_of_a_late_split_are_seen() -> None:
     for late in (0, 5, 9):
         labels = (splits == late).astype(np.int64)
         found = audit(
-            labels, [Covariate("split", splits.astype(str), MODEL, "split")],
-            classes=list(CLASSES[people % 2]), participants=[f"p{i:02d}" for i in people],
+            labels,
+            [Covariate("split", splits.astype(str), MODEL, "split")],
+            classes=list(CLASSES[people % 2]),
+            participants=[f"p{i:02d}" for i in people],
             splits=[str(k) for k in splits],
-        )  # fmt: skip
+        )
         assert {v.finding for v in found.verdicts} == {"model"}
         assert "heatmaps with split" in found.verdicts[0].text
 
@@ -148,10 +163,14 @@ def test_a_site_that_nobody_could_tell_from_the_class_is_mentioned() -> None:
     sick = np.arange(60) % 2
     site = np.where(rng.random(60) < np.where(sick == 1, 0.85, 0.15), "B", "A")
     found = audit(
-        sick.astype(np.int64), [Covariate("site", site, SUSPECT, "site"),
-                                Covariate("class", CLASSES[sick], EXPECTED, "class")],
-        classes=list(CLASSES[sick]), participants=[str(i) for i in range(60)],
-    )  # fmt: skip
+        sick.astype(np.int64),
+        [
+            Covariate("site", site, SUSPECT, "site"),
+            Covariate("class", CLASSES[sick], EXPECTED, "class"),
+        ],
+        classes=list(CLASSES[sick]),
+        participants=[str(i) for i in range(60)],
+    )
     assert not found.suspicious
     for verdict in found.verdicts:
         assert "cannot be told from the class here: site (Cramér's V 0." in verdict.text
@@ -164,8 +183,13 @@ def test_chance_clusters_raise_no_alarm() -> None:
     for seed in range(20):
         rng, sick, _ = _cohort(seed)
         names = [str(i) for i in range(sick.size)]
-        found = audit(rng.integers(4, size=60), _known(rng, sick), classes=list(CLASSES[sick]),
-                      participants=names, permutations=4999)  # fmt: skip
+        found = audit(
+            rng.integers(4, size=60),
+            _known(rng, sick),
+            classes=list(CLASSES[sick]),
+            participants=names,
+            permutations=4999,
+        )
         alarms += bool(found.suspicious)
     assert alarms <= 1
 
@@ -252,9 +276,13 @@ def test_one_visit_elsewhere_does_not_turn_repeats_into_evidence() -> None:
         site = np.repeat(np.where(rng.random(n) < 0.5, "A", "B"), repeats)
         site[0] = "B" if site[0] == "A" else "A"
         found = audit(
-            labels, [Covariate("site", site, SUSPECT, "site")], classes=["AD"] * len(people),
-            participants=people, splits=splits, permutations=999,
-        )  # fmt: skip
+            labels,
+            [Covariate("site", site, SUSPECT, "site")],
+            classes=["AD"] * len(people),
+            participants=people,
+            splits=splits,
+            permutations=999,
+        )
         assert found.rows[0].n <= n + 1
         low += found.rows[0].test.p <= 0.05
     assert low <= 6  # 2 expected; 18 where every scan counts
@@ -267,14 +295,24 @@ def test_one_marker_among_many_tests_is_found(clusters: int, others: int) -> Non
     labels = np.arange(20 * clusters) % clusters
     spot = np.where(labels == 1, 0.05, 0.0005) * rng.uniform(0.9, 1.1, labels.size)
     known = [
-        Covariate("relevance_spot", spot, SUSPECT, "one small spot", is_share=True,
-                  misplaced=True, least=(0.02, 10.0), cluster=1),
+        Covariate(
+            "relevance_spot",
+            spot,
+            SUSPECT,
+            "one small spot",
+            is_share=True,
+            misplaced=True,
+            least=(0.02, 10.0),
+            cluster=1,
+        ),
         *(Covariate(f"x{i}", rng.normal(size=labels.size), SUSPECT, "x") for i in range(others)),
-    ]  # fmt: skip
+    ]
     found = audit(
-        labels, known, classes=["AD"] * labels.size,
+        labels,
+        known,
+        classes=["AD"] * labels.size,
         participants=[f"p{i}" for i in range(labels.size)],
-    )  # fmt: skip
+    )
     assert [v.cluster for v in found.suspicious] == [1]
 
 
@@ -320,12 +358,21 @@ def test_little_is_tested_and_missing_values_are_left_out() -> None:
         Covariate("same", np.full(21, "x"), SUSPECT, "same"),
         Covariate("empty", np.full(21, np.nan), SUSPECT, "empty"),
     ]
-    found = audit(labels, known, classes=["AD"] * 21, participants=list(names),
-                  stability=np.array([0.9, 0.5, 1.0]), survives=np.array([True, False, True]),
-                  places={0: "It lies in the dark."})  # fmt: skip
+    found = audit(
+        labels,
+        known,
+        classes=["AD"] * 21,
+        participants=list(names),
+        stability=np.array([0.9, 0.5, 1.0]),
+        survives=np.array([True, False, True]),
+        places={0: "It lies in the dark."},
+    )
     assert {(r.cluster, r.covariate.name, r.n) for r in found.rows} == {
-        (0, "number", 19), (1, "number", 19), (0, "text", 20), (1, "text", 20),
-    }  # fmt: skip
+        (0, "number", 19),
+        (1, "number", 19),
+        (0, "text", 20),
+        (1, "text", 20),
+    }
     by_cluster = {v.cluster: v for v in found.verdicts}
     assert by_cluster[2].finding == "none"
     assert "was not tested: too few participants" in by_cluster[2].text
@@ -352,23 +399,42 @@ def test_a_model_that_looks_elsewhere_is_no_group_of_scans() -> None:
         labels, sick, splits, outside = _two_models(seed)
         known = [
             Covariate("split", np.array(splits), MODEL, "split"),
-            Covariate("outside", outside, SUSPECT, "relevance outside", is_share=True,
-                      misplaced=True),
-        ]  # fmt: skip
+            Covariate(
+                "outside", outside, SUSPECT, "relevance outside", is_share=True, misplaced=True
+            ),
+        ]
         names = [str(i) for i in range(60)]
-        found = audit(labels, known, classes=list(CLASSES[sick]), participants=names,
-                      splits=splits, permutations=999)  # fmt: skip
+        found = audit(
+            labels,
+            known,
+            classes=list(CLASSES[sick]),
+            participants=names,
+            splits=splits,
+            permutations=999,
+        )
         assert [v.finding for v in found.verdicts] == ["model", "model"]
         place = [row for row in found.rows if row.covariate.misplaced]
         assert [row.q_within for row in place] == [None, None]  # nothing is free within a split
         part = labels.copy()  # a third of the second model's scans, hardly different from the rest
         part[np.flatnonzero(labels == 1)[::3]] = 2
-        found = audit(part, known, classes=list(CLASSES[sick]), participants=names,
-                      splits=splits, permutations=4999)  # fmt: skip
+        found = audit(
+            part,
+            known,
+            classes=list(CLASSES[sick]),
+            participants=names,
+            splits=splits,
+            permutations=4999,
+        )
         assert not found.suspicious
         outside[part == 2] = 1.3
-        found = audit(part, known, classes=list(CLASSES[sick]), participants=names,
-                      splits=splits, permutations=4999)  # fmt: skip
+        found = audit(
+            part,
+            known,
+            classes=list(CLASSES[sick]),
+            participants=names,
+            splits=splits,
+            permutations=4999,
+        )
         (worst,) = found.suspicious
         assert worst.cluster == 2
         assert "relevance outside 130 % (others 7" in worst.text
@@ -377,11 +443,19 @@ def test_a_model_that_looks_elsewhere_is_no_group_of_scans() -> None:
 def test_of_a_participant_in_several_splits_one_counts_in_any_order() -> None:
     _, sick, splits, outside = _two_models(1)
     people = [str(i % 30) for i in range(60)]  # everybody in both
-    known = [Covariate("outside", outside, SUSPECT, "x"),
-             Covariate("site", np.array(["A", "B", "C"] * 10 * 2), SUSPECT, "site")]  # fmt: skip
+    known = [
+        Covariate("outside", outside, SUSPECT, "x"),
+        Covariate("site", np.array(["A", "B", "C"] * 10 * 2), SUSPECT, "site"),
+    ]
     mixed = np.arange(60) % 7 % 2
-    found = audit(mixed, known, classes=list(CLASSES[np.tile(sick[:30], 2)]),
-                  participants=people, splits=splits, permutations=99)  # fmt: skip
+    found = audit(
+        mixed,
+        known,
+        classes=list(CLASSES[np.tile(sick[:30], 2)]),
+        participants=people,
+        splits=splits,
+        permutations=99,
+    )
     assert {row.n for row in found.rows} == {30}
     order = np.random.default_rng(0).permutation(60)
     other = audit(
@@ -389,6 +463,7 @@ def test_of_a_participant_in_several_splits_one_counts_in_any_order() -> None:
         [Covariate(one.name, one.values[order], SUSPECT, one.words) for one in known],
         classes=list(CLASSES[np.tile(sick[:30], 2)][order]),
         participants=[people[i] for i in order],
-        splits=[splits[i] for i in order], permutations=99,
-    )  # fmt: skip
+        splits=[splits[i] for i in order],
+        permutations=99,
+    )
     assert [r.test.statistic for r in found.rows] == [r.test.statistic for r in other.rows]

@@ -64,8 +64,10 @@ def test_ranks_of_few_units_are_exact() -> None:
     assert first.effect_size == pytest.approx(2 * true.statistic / 28 - 1)
     ranks = stats.rankdata(values[:, 1])
     far = abs(ranks[:4].sum() - 4 * ranks.mean())
-    slow = [abs(ranks[list(way)].sum() - 4 * ranks.mean()) >= far - 1e-9
-            for way in combinations(range(11), 4)]  # fmt: skip
+    slow = [
+        abs(ranks[list(way)].sum() - 4 * ranks.mean()) >= far - 1e-9
+        for way in combinations(range(11), 4)
+    ]
     assert second.p == pytest.approx(np.mean(slow))
 
 
@@ -107,9 +109,10 @@ def test_effects_within_strata_are_those_of_comparisons_within_them() -> None:
     values = rng.normal(size=50) + 3 * strata + member
     pairs = [
         np.sign(values[i] - values[j])
-        for i in range(50) for j in range(50)
+        for i in range(50)
+        for j in range(50)
         if member[i] and not member[j] and strata[i] == strata[j]
-    ]  # fmt: skip
+    ]
     found = rank_tests(member, values[:, None], strata, permutations=99)[0]
     assert found.effect_within == pytest.approx(np.mean(pairs))
     plain = rank_tests(member, values[:, None], _none(50), permutations=99)[0]
@@ -177,10 +180,12 @@ def test_p_values_are_uniform_under_chance() -> None:
         values = (rng.normal(size=40) + strata)[:, None]
         options = {"permutations": 199, "seed": draw}
         codes = rng.integers(3, size=40)
-        hits.append([
-            rank_tests(member, values, strata, **options)[0].p_within,
-            text_test(member, codes, strata, **options).p_within,
-        ])  # fmt: skip
+        hits.append(
+            [
+                rank_tests(member, values, strata, **options)[0].p_within,
+                text_test(member, codes, strata, **options).p_within,
+            ]
+        )
     share = (np.array(hits, dtype=float) <= 0.1).mean(axis=0)
     assert (share < 0.17).all()
     assert (share > 0.04).all()

@@ -168,9 +168,7 @@ def test_the_seed_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     first = fit_svm(features, truth, people, seed=3, **options)
     assert same(first, fit_svm(features, truth, people, seed=3, **options), features)
     order = np.random.default_rng(0).permutation(40)
-    turned = fit_svm(
-        features[order], truth[order], [people[i] for i in order], seed=3, **options
-    )  # fmt: skip
+    turned = fit_svm(features[order], truth[order], [people[i] for i in order], seed=3, **options)
     assert same(first, turned, features, 1e-3)
     others = [fit_svm(features, truth, people, seed=s, **options) for s in (4, 5)]
     assert not all(same(first, other, features) for other in others)
@@ -295,8 +293,9 @@ def test_the_sigmoid_of_two_values_is_known(shares: tuple[float, float]) -> None
     """Values +1 and -1, of each class a share at +1: the sigmoid goes through the mean targets."""
     truth = np.repeat([True, False], [20, 60])
     n_high = [round(share * n) for share, n in zip(shares, (20, 60), strict=True)]
-    values = np.concatenate([np.where(np.arange(n) < high, 1.0, -1.0)
-                             for high, n in zip(n_high, (20, 60), strict=True)])  # fmt: skip
+    values = np.concatenate(
+        [np.where(np.arange(n) < high, 1.0, -1.0) for high, n in zip(n_high, (20, 60), strict=True)]
+    )
     slope, offset = platt_sigmoid(values, truth)
     if shares[0] == shares[1]:
         assert (slope, offset) == (1.0, 0.0)
@@ -324,8 +323,12 @@ def test_the_sigmoid_has_the_highest_likelihood() -> None:
             )
         return total
 
-    best = minimize(loss, [1.0, 0.0], method="Nelder-Mead",
-                    options={"xatol": 1e-8, "fatol": 1e-14, "maxiter": 4000})  # fmt: skip
+    best = minimize(
+        loss,
+        [1.0, 0.0],
+        method="Nelder-Mead",
+        options={"xatol": 1e-8, "fatol": 1e-14, "maxiter": 4000},
+    )
     slope, offset = platt_sigmoid(values, truth)
     assert slope == pytest.approx(1e3 * best.x[0], rel=1e-4)
     assert offset == pytest.approx(best.x[1], rel=1e-4)

@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, pearsonr, permutation_test, rankdata, wilcoxon
 
-from bids_xai.core.comparisons import (
-    holm,
-    mcnemar_exact,
-    pearson_permutation,
-    wilcoxon_signed_rank,
-)
+from bids_xai.core.comparisons import holm, mcnemar_exact, pearson_permutation, wilcoxon_signed_rank
 from bids_xai.errors import BadDataError
 
 
@@ -152,9 +147,12 @@ def test_correlation_against_enumeration_and_scipy() -> None:
     assert not found.exact
     assert found.r == pytest.approx(pearsonr(x, y).statistic)
     expected = permutation_test(
-        (y,), lambda values: pearsonr(x, values).statistic, permutation_type="pairings",
-        n_resamples=1000, rng=3,
-    )  # fmt: skip
+        (y,),
+        lambda values: pearsonr(x, values).statistic,
+        permutation_type="pairings",
+        n_resamples=1000,
+        rng=3,
+    )
     assert found.p_value == pytest.approx(expected.pvalue, abs=0.025)
 
 

@@ -22,9 +22,12 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     monkeypatch.setattr(device, "_DRIVER_FILE", version)
     monkeypatch.setattr(torch.version, "cuda", "12.6")
     for name, value in {
-        "is_available": True, "device_count": 1, "get_device_name": "Card",
-        "get_device_capability": (8, 6), "get_arch_list": ["sm_70", "sm_80", "sm_90a"],
-    }.items():  # fmt: skip
+        "is_available": True,
+        "device_count": 1,
+        "get_device_name": "Card",
+        "get_device_capability": (8, 6),
+        "get_arch_list": ["sm_70", "sm_80", "sm_90a"],
+    }.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
     device._warn_once.cache_clear()
     return monkeypatch

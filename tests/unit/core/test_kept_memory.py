@@ -28,8 +28,12 @@ def run(how: str, **variables: str) -> tuple[str, int]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     done = subprocess.run(
         [sys.executable, "-c", _CODE, how],
-        env=environment | variables, capture_output=True, text=True, check=True, timeout=100,
-    )  # fmt: skip
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
     said, faults = done.stdout.split("\n")[:2]
     return said, int(faults)
 

@@ -196,9 +196,13 @@ def test_equals_quantus_on_slices(order: str) -> None:
     slices = rng.uniform(0.1, 1, (3, 12, 16)).astype(np.float32)
     maps = rng.normal(size=slices.shape)
     metric = quantus.RegionPerturbation(
-        patch_size=4, order=order, regions_evaluation=8, normalise=False, perturb_baseline=0.5,
+        patch_size=4,
+        order=order,
+        regions_evaluation=8,
+        normalise=False,
+        perturb_baseline=0.5,
         disable_warnings=True,
-    )  # fmt: skip
+    )
     theirs = metric(
         net.eval(), x_batch=slices[:, None], y_batch=np.array([1, 0, 1]), a_batch=maps[:, None]
     )

@@ -134,10 +134,19 @@ def test_a_guess_after_seconds_is_none() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (1, "10 s"), (44, "40 s"), (89, "90 s"), (91, "2 min"), (720, "12 min"),
-        (5399, "90 min"), (7200, "2 h"), (7800, "2 h 10 min"), (7170, "2 h"),
-        (64800, "18 h"), (274000, "3 days 4 h"), (259200, "3 days"),
+        (1, "10 s"),
+        (44, "40 s"),
+        (89, "90 s"),
+        (91, "2 min"),
+        (720, "12 min"),
+        (5399, "90 min"),
+        (7200, "2 h"),
+        (7800, "2 h 10 min"),
+        (7170, "2 h"),
+        (64800, "18 h"),
+        (274000, "3 days 4 h"),
+        (259200, "3 days"),
     ],
-)  # fmt: skip
+)
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert in_words(seconds) == words

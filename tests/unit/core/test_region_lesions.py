@@ -35,8 +35,10 @@ def test_finer_masks_fill_parts_of_voxels(times: int) -> None:
     fine = (rng.random((6 * times, 7 * times, 8 * times)) > 0.7).astype(np.uint8)
     affine = np.diag([2 / times, 2 / times, 2 / times, 1.0])
     affine[:3, 3] = -1 + 1 / times  # the corners of both grids are one
-    expected = [fine[tuple(slice(n * times, (n + 1) * times) for n in place)].mean()
-                for place in np.ndindex(6, 7, 8)]  # fmt: skip
+    expected = [
+        fine[tuple(slice(n * times, (n + 1) * times) for n in place)].mean()
+        for place in np.ndindex(6, 7, 8)
+    ]
     found = filled_part(fine, affine, (6, 7, 8), COARSE)
     np.testing.assert_allclose(found.ravel(), expected, atol=1e-6)
 

@@ -14,9 +14,14 @@ from bids_xai.core.region_names import (
 from bids_xai.core.regions import region_relevance
 
 LABELS = (
-    (300, "Left Putamen"), (2, "Right Putamen"), (7, "Brain-Stem"), (9, "Caudate_L"),
-    (10, "Vermis"), (11, "Left Vermis"), (12, "Right Vermis"),
-)  # fmt: skip
+    (300, "Left Putamen"),
+    (2, "Right Putamen"),
+    (7, "Brain-Stem"),
+    (9, "Caudate_L"),
+    (10, "Vermis"),
+    (11, "Left Vermis"),
+    (12, "Right Vermis"),
+)
 
 
 def test_every_label_is_a_region_with_the_side_of_its_name() -> None:

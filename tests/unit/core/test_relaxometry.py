@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
 from bids_xai.core import relaxometry
-from bids_xai.core.relaxometry import (
-    R2STAR_MAX_PER_S,
-    R2STAR_METHODS,
-    check_echo_times,
-    fit_r2star,
-)
+from bids_xai.core.relaxometry import R2STAR_MAX_PER_S, R2STAR_METHODS, check_echo_times, fit_r2star
 from bids_xai.errors import BadDataError, UsageError
 
 Array = NDArray[np.float64]

@@ -85,14 +85,25 @@ def test_halves_keep_participants_together_and_split_every_cluster() -> None:
 def suspicious(found: dict[int, Spot], labels: np.ndarray) -> list[int]:
     n = len(labels)
     known = [
-        Covariate("spot", spot.shares, SUSPECT, "relevance in one spot", is_share=True,
-                  misplaced=True, least=(0.01, 5.0), cluster=cluster)
+        Covariate(
+            "spot",
+            spot.shares,
+            SUSPECT,
+            "relevance in one spot",
+            is_share=True,
+            misplaced=True,
+            least=(0.01, 5.0),
+            cluster=cluster,
+        )
         for cluster, spot in found.items()
-    ]  # fmt: skip
+    ]
     verdicts = audit(
-        labels, known, classes=["AD", "NC"] * (n // 2), participants=[str(i) for i in range(n)],
+        labels,
+        known,
+        classes=["AD", "NC"] * (n // 2),
+        participants=[str(i) for i in range(n)],
         permutations=999,
-    ).suspicious  # fmt: skip
+    ).suspicious
     return [verdict.cluster for verdict in verdicts]
 
 

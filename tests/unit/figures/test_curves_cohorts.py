@@ -106,19 +106,25 @@ def test_no_letters_are_cut_and_no_titles_overlap(
     for axes in visible(figure):
         ticks = [  # those between panels have no letters
             label
-            for axis, (low, high) in ((axes.xaxis, sorted(axes.get_xlim())),
-                                      (axes.yaxis, sorted(axes.get_ylim())))
+            for axis, (low, high) in (
+                (axes.xaxis, sorted(axes.get_xlim())),
+                (axes.yaxis, sorted(axes.get_ylim())),
+            )
             for at, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False)
             if low <= at <= high
-        ]  # fmt: skip
+        ]
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts, *ticks):
             if text.get_text():
                 box = text.get_window_extent()
                 assert -1 <= box.x0 <= box.x1 <= width + 1, text
                 assert -1 <= box.y0 <= box.y1 <= height + 1, text
     titles = [axes.title.get_window_extent() for axes in visible(figure) if axes.get_title()]
-    assert not [(i, j) for i, a in enumerate(titles) for j, b in enumerate(titles)
-                if i < j and a.overlaps(b)]  # fmt: skip
+    assert not [
+        (i, j)
+        for i, a in enumerate(titles)
+        for j, b in enumerate(titles)
+        if i < j and a.overlaps(b)
+    ]
     for legend in figure.legends:
         box = legend.get_window_extent()
         assert -1 <= box.x0 <= box.x1 <= width + 1
@@ -230,8 +236,12 @@ def test_balance_of_nothing_defined_still_has_an_axis(drawn: list[Figure]) -> No
 
 def test_chance_is_that_of_the_number_of_classes(drawn: list[Figure]) -> None:
     epochs = np.arange(1.0, 4.0)
-    run = {"epoch": epochs, "train_ce": 1 / epochs, "validation_ce": 1 / epochs,
-           "validation_balanced_accuracy": 1 - 0.5 / epochs}  # fmt: skip
+    run = {
+        "epoch": epochs,
+        "train_ce": 1 / epochs,
+        "validation_ce": 1 / epochs,
+        "validation_balanced_accuracy": 1 - 0.5 / epochs,
+    }
     for chance in (0.5, 1 / 3):
         training_curves({"A": [run]}, chance)
         lower = drawn[-1].axes[1]

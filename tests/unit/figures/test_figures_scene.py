@@ -18,10 +18,7 @@ VOXEL_MM = (2.0, 2.0, 2.5)
 # voxel of the blob (right, front, top) → expected half of each panel: (x, y) with y downwards
 SIDES = {
     "right-front-top": ((18, 23, 15), [("left", "top"), ("left", "top"), ("left", "top")]),
-    "left-front-bottom": (
-        (5, 23, 4),
-        [("right", "top"), ("right", "bottom"), ("left", "bottom")],
-    ),
+    "left-front-bottom": ((5, 23, 4), [("right", "top"), ("right", "bottom"), ("left", "bottom")]),
     "right-back-bottom": (
         (18, 6, 4),
         [("left", "bottom"), ("left", "bottom"), ("right", "bottom")],

@@ -8,12 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bids_xai.figures.trust import (
-    Band,
-    LayerLikeness,
-    perturbation_curves,
-    randomization_curves,
-)
+from bids_xai.figures.trust import Band, LayerLikeness, perturbation_curves, randomization_curves
 
 
 def band(height: float) -> Band:
@@ -30,8 +25,9 @@ def layers(panels: int) -> bytes:
     names = [f"{n} Conv3d" for n in range(14)]
     values = np.linspace(1, -0.5, 14)
     some = {"ssim": values, "spearman": -values, "spearman_abs": np.full(14, np.nan)}
-    return randomization_curves({f"m {n}": LayerLikeness(names, some, some) for n in range(panels)},
-                                0.5)  # fmt: skip
+    return randomization_curves(
+        {f"m {n}": LayerLikeness(names, some, some) for n in range(panels)}, 0.5
+    )
 
 
 @pytest.mark.parametrize("draw", [curves, layers])

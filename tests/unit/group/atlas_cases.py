@@ -26,10 +26,14 @@ CONFIGURATIONS = ("A", "C")
 PEOPLE = tuple(f"{n:02}" for n in range(1, 13))  # odd ones are ill
 PAIRS = tuple(f"Part{n}" for n in range(11))
 LABELS = (
-    *((300 + 2 * n + right, f"{name}_{'LR'[right]}") for n, name in enumerate(PAIRS)
-      for right in (0, 1)),
-    (7, "Stem"), (8, "Missing"),
-)  # fmt: skip
+    *(
+        (300 + 2 * n + right, f"{name}_{'LR'[right]}")
+        for n, name in enumerate(PAIRS)
+        for right in (0, 1)
+    ),
+    (7, "Stem"),
+    (8, "Missing"),
+)
 
 
 def class_of(person: str) -> str:
@@ -102,15 +106,23 @@ def _write_maps(case: Case, signed: bool) -> None:
                     case.maps[configuration, method, split, person] = data
                     truth = class_of(person)
                     right = int(person) % 5 != 0
-                    case.rows.append({
-                        "participant_id": f"sub-{person}", "session_id": "n/a",
-                        "configuration": configuration, "split": split, "method": method,
-                        "set": "test", "true_class": truth, "predicted_class": truth,
-                        "probability": 0.95 if truth == "AD" else 0.1,
-                        "outcome": ("T" if right else "F") + ("P" if (truth == "AD") == right
-                                                              else "N"),
-                        "relevance": f"{name}_relmap.nii.gz", "warped": f"{name}_relmap.nii.gz",
-                    })  # fmt: skip
+                    case.rows.append(
+                        {
+                            "participant_id": f"sub-{person}",
+                            "session_id": "n/a",
+                            "configuration": configuration,
+                            "split": split,
+                            "method": method,
+                            "set": "test",
+                            "true_class": truth,
+                            "predicted_class": truth,
+                            "probability": 0.95 if truth == "AD" else 0.1,
+                            "outcome": ("T" if right else "F")
+                            + ("P" if (truth == "AD") == right else "N"),
+                            "relevance": f"{name}_relmap.nii.gz",
+                            "warped": f"{name}_relmap.nii.gz",
+                        }
+                    )
     baseline = {**case.rows[0], "configuration": "svm", "method": "n/a", "warped": "n/a"}
     write_table(folder / "predictions.tsv", [*case.rows, baseline], PREDICTION_COLUMNS)
 
@@ -130,9 +142,15 @@ def _write_scans(case: Case) -> None:
             name = f"sub-{person}_space-T1w_label-lesion_mask.nii.gz"
             write_nifti(folder / name, lesions, AFFINE)
         anat = Path(f"sub-{person}") / "anat"
-        lines.append({
-            "participant_id": f"sub-{person}", "session_id": "n/a", "class": class_of(person),
-            "included": True, "map": anat / f"sub-{person}_space-T1w_R2starmap.nii.gz",
-            "mask": anat / f"sub-{person}_desc-brain_mask.nii.gz", "to_template": "n/a",
-        })  # fmt: skip
+        lines.append(
+            {
+                "participant_id": f"sub-{person}",
+                "session_id": "n/a",
+                "class": class_of(person),
+                "included": True,
+                "map": anat / f"sub-{person}_space-T1w_R2starmap.nii.gz",
+                "mask": anat / f"sub-{person}_desc-brain_mask.nii.gz",
+                "to_template": "n/a",
+            }
+        )
     write_table(case.context.folder / "cohort.tsv", lines, COHORT_COLUMNS)

@@ -32,10 +32,11 @@ class Derivatives:
         folder.mkdir(parents=True, exist_ok=True)
         series = f"{stem}_run-{run}" if run else stem
         names = [
-            f"{series}_space-T1w_R2starmap", f"{series}_R2starmap",
+            f"{series}_space-T1w_R2starmap",
+            f"{series}_R2starmap",
             f"{series}_space-MEGRE_desc-brain_mask",
             f"{stem}_space-MNI152NLin2009aSym_res-2_desc-brain_mask",
-        ]  # fmt: skip
+        ]
         names += [f"{stem}_desc-brain_mask"] * mask
         for name in names:
             (folder / f"{name}.nii.gz").touch()

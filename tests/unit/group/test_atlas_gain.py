@@ -21,8 +21,9 @@ def view(sums: Sequence[Sequence[float]], totals: Sequence[float] | None = None)
     values = np.array(sums, dtype=np.float64)
     labels = [(300 + n, f"region {n}") for n in range(values.shape[1])]
     whole = values.sum(axis=1) if totals is None else np.array(totals)
-    return View("X", False, single_regions(labels), np.full(len(labels), 4.0), values,
-                np.abs(values), whole)  # fmt: skip
+    return View(
+        "X", False, single_regions(labels), np.full(len(labels), 4.0), values, np.abs(values), whole
+    )
 
 
 def groups(classes: Sequence[str], target: Target = TARGET) -> Groups:

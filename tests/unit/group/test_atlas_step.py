@@ -56,22 +56,48 @@ def own(derivatives: Any, monkeypatch: pytest.MonkeyPatch) -> Case:
 def test_regions_have_the_columns_of_the_contract_and_are_sums(case: Case) -> None:
     table = read(case, "regions")
     assert list(table[0])[:14] == [
-        "participant_id", "session_id", "configuration", "split", "method", "atlas", "index",
-        "name", "hemisphere", "n_voxels", "sum", "abs_sum", "density", "share",
-    ]  # fmt: skip
+        "participant_id",
+        "session_id",
+        "configuration",
+        "split",
+        "method",
+        "atlas",
+        "index",
+        "name",
+        "hemisphere",
+        "n_voxels",
+        "sum",
+        "abs_sum",
+        "density",
+        "share",
+    ]
     assert len(table) == len(case.rows) * (len(LABELS) + 2)
     about = json.loads((case.context.folder / "atlas" / "regions.json").read_text())
     assert list(about) == list(table[0])
-    row = only(table, participant_id="sub-04", configuration="C", split=1, method="saliency",
-               atlas="X", name="Part3_R")  # fmt: skip
+    row = only(
+        table,
+        participant_id="sub-04",
+        configuration="C",
+        split=1,
+        method="saliency",
+        atlas="X",
+        name="Part3_R",
+    )
     data, inside = case.maps["C", "saliency", "1", "04"], case.labels("X") == 307
     assert (row["index"], row["hemisphere"], row["true_class"]) == ("307", "R", "NC")
     assert int(row["n_voxels"]) == inside.sum()
     assert float(row["sum"]) == pytest.approx(data[inside].sum(), rel=1e-6)
     assert float(row["density"]) == pytest.approx(data[inside].mean(), rel=1e-6)
     assert float(row["share"]) == pytest.approx(data[inside].sum() / data.sum(), rel=1e-5)
-    large = only(table, participant_id="sub-04", configuration="C", split=1, method="saliency",
-                 atlas="Y", index=70000)  # fmt: skip
+    large = only(
+        table,
+        participant_id="sub-04",
+        configuration="C",
+        split=1,
+        method="saliency",
+        atlas="Y",
+        index=70000,
+    )
     assert float(large["sum"]) == pytest.approx(data[case.labels("Y") == 70000].sum(), rel=1e-6)
     missing = [r for r in table if r["name"] == "Missing"]
     assert {(r["n_voxels"], r["density"]) for r in missing} == {("0", "n/a")}
@@ -80,17 +106,33 @@ def test_regions_have_the_columns_of_the_contract_and_are_sums(case: Case) -> No
 def test_gain_divides_by_the_controls_for_every_group(case: Case) -> None:
     table = read(case, "gain")
     assert list(table[0])[:8] == [
-        "configuration", "method", "atlas", "index", "name", "group", "gain", "n"
-    ]  # fmt: skip
+        "configuration",
+        "method",
+        "atlas",
+        "index",
+        "name",
+        "group",
+        "gain",
+        "n",
+    ]
     inside = {("Part3_L", "false"): [306], ("Part3", "true"): [306, 307]}
     for (name, merged), values in inside.items():
         where = np.isin(case.labels("X"), values)
-        controls = [m[where].sum() for m in
-                    case.chosen(configuration="A", method="saliency", true_class="NC")]  # fmt: skip
+        controls = [
+            m[where].sum()
+            for m in case.chosen(configuration="A", method="saliency", true_class="NC")
+        ]
         for group, key in (("AD", "true_class"), ("NC", "true_class"), ("FP", "outcome")):
             maps = case.chosen(configuration="A", method="saliency", **{key: group})
-            row = only(table, configuration="A", method="saliency", atlas="X", name=name,
-                       group=group, merged=merged)  # fmt: skip
+            row = only(
+                table,
+                configuration="A",
+                method="saliency",
+                atlas="X",
+                name=name,
+                group=group,
+                merged=merged,
+            )
             mine = [m[where].sum() for m in maps]
             assert int(row["n"]) == len(maps)
             assert float(row["mean_sum"]) == pytest.approx(np.mean(mine), rel=1e-5)
@@ -107,8 +149,12 @@ def test_gain_divides_by_the_controls_for_every_group(case: Case) -> None:
 
 
 def test_rankings_are_the_sorted_gains(case: Case) -> None:
-    gains = [r for r in read(case, "gain") if (r["atlas"], r["merged"], r["group"],
-             r["configuration"], r["method"]) == ("X", "true", "AD", "C", "lrp-zplus")]  # fmt: skip
+    gains = [
+        r
+        for r in read(case, "gain")
+        if (r["atlas"], r["merged"], r["group"], r["configuration"], r["method"])
+        == ("X", "true", "AD", "C", "lrp-zplus")
+    ]
     table = read(case, "rankings")
     for metric, column in (("density", "mean_density"), ("gain", "gain"), ("sum", "mean_sum")):
         expected = sorted((r for r in gains if r[column] != "n/a"), key=lambda r: -float(r[column]))
@@ -135,8 +181,9 @@ def test_leading_regions_are_compared_across_methods_splits_and_configurations(c
     row = only(table, comparison="configurations", method=METHODS[1], a="A", b="C", **shared)
     both = leading("A", METHODS[1]) & leading("C", METHODS[1])
     assert float(row["value"]) == pytest.approx(len(both) / 10)
-    row = only(table, comparison="splits", configuration="C", method=METHODS[0], a="0", b="1",
-               **shared)  # fmt: skip
+    row = only(
+        table, comparison="splits", configuration="C", method=METHODS[0], a="0", b="1", **shared
+    )
     tops = []
     for split in "01":
         maps = case.chosen(configuration="C", method=METHODS[0], split=split, true_class="NC")
@@ -163,8 +210,9 @@ def test_mean_maps_and_their_distances(case: Case) -> None:
         np.mean(case.chosen(configuration="A", method=METHODS[1], split=s, outcome="TP"), axis=0)
         for s in "01"
     )
-    row = only(table, comparison="splits", configuration="A", method=METHODS[1], group="TP",
-               metric="l2")  # fmt: skip
+    row = only(
+        table, comparison="splits", configuration="A", method=METHODS[1], group="TP", metric="l2"
+    )
     expected = np.linalg.norm(one / one.max() - two / two.max())
     assert float(row["value"]) == pytest.approx(expected, rel=1e-4)
     measured = {r["metric"] for r in table if r["atlas"] == "n/a"}
@@ -173,12 +221,18 @@ def test_mean_maps_and_their_distances(case: Case) -> None:
 
 def test_fingerprints_are_the_pair_that_differs_most(case: Case) -> None:
     table = read(case, "fingerprints")
-    rows = [r for r in table if (r["configuration"], r["method"], r["atlas"], r["merged"]) ==
-            ("A", "saliency", "X", "true")]  # fmt: skip
+    rows = [
+        r
+        for r in table
+        if (r["configuration"], r["method"], r["atlas"], r["merged"])
+        == ("A", "saliency", "X", "true")
+    ]
     names = [r["name"] for r in rows if r["individual"] == "A"]
     assert len(names) == 12
-    where = [np.isin(case.labels("X"), [i for i, n in LABELS if n.startswith(f"{name}_")]
-                     or [7]) for name in names]  # fmt: skip
+    where = [
+        np.isin(case.labels("X"), [i for i, n in LABELS if n.startswith(f"{name}_")] or [7])
+        for name in names
+    ]
     densities = {}
     for row in case.rows:
         key = (row["configuration"], row["method"], row["split"], row["participant_id"][4:])
@@ -198,8 +252,15 @@ def test_fingerprints_are_the_pair_that_differs_most(case: Case) -> None:
 
 def test_relevance_and_volume_of_participants_are_correlated(case: Case) -> None:
     table = read(case, "biology")
-    row = only(table, configuration="C", method="lrp-zplus", atlas="X", name="Part2", group="all",
-               measure="volume")  # fmt: skip
+    row = only(
+        table,
+        configuration="C",
+        method="lrp-zplus",
+        atlas="X",
+        name="Part2",
+        group="all",
+        measure="volume",
+    )
     where = np.isin(case.labels("X"), [304, 305])
     relevance, volume = [], []
     for person in PEOPLE:
@@ -209,8 +270,11 @@ def test_relevance_and_volume_of_participants_are_correlated(case: Case) -> None
     assert float(row["r"]) == pytest.approx(np.corrcoef(relevance, volume)[0, 1], abs=1e-5)
     assert float(row["mean"]) == pytest.approx(np.mean(volume), rel=1e-5)
     assert (row["n"], row["n_permutations"], row["seed"], row["source"]) == (
-        "12", "10000", "0", "dseg"
-    )  # fmt: skip
+        "12",
+        "10000",
+        "0",
+        "dseg",
+    )
     assert 1 / 10001 <= float(row["p_value"]) <= float(row["p_holm"]) <= 1
     assert not [r for r in table if r["atlas"] == "Y" and r["measure"] == "volume"]
     volumes = read(case, "volumes")
@@ -223,10 +287,25 @@ def test_lesion_load_and_relevance_in_lesions(case: Case) -> None:
     table = read(case, "biology")
     chosen = [p for p in PEOPLE if int(p) <= 6]
     loads = [(int(p) + 1) * 4 * SHAPE[2] * 8 / 1000 for p in chosen]
-    totals = [np.mean([m.sum() for m in case.chosen(configuration="A", method="saliency",
-              participant_id=f"sub-{p}")]) for p in chosen]  # fmt: skip
-    row = only(table, configuration="A", method="saliency", name="whole map", group="all",
-               measure="lesion_load")  # fmt: skip
+    totals = [
+        np.mean(
+            [
+                m.sum()
+                for m in case.chosen(
+                    configuration="A", method="saliency", participant_id=f"sub-{p}"
+                )
+            ]
+        )
+        for p in chosen
+    ]
+    row = only(
+        table,
+        configuration="A",
+        method="saliency",
+        name="whole map",
+        group="all",
+        measure="lesion_load",
+    )
     assert float(row["r"]) == pytest.approx(np.corrcoef(totals, loads)[0, 1], abs=1e-4)
     assert (row["n"], row["exact"], row["n_permutations"]) == ("6", "true", "720")
     shares = []
@@ -306,8 +385,14 @@ def test_signed_maps_have_gains_and_magnitudes(
 ) -> None:
     case = build(derivatives.context(), monkeypatch, signed=True)
     atlas.run(case.context)
-    row = only(read(case, "regions"), participant_id="sub-01", configuration="A", split=0,
-               method="saliency", name="Part0_L")  # fmt: skip
+    row = only(
+        read(case, "regions"),
+        participant_id="sub-01",
+        configuration="A",
+        split=0,
+        method="saliency",
+        name="Part0_L",
+    )
     data = case.maps["A", "saliency", "0", "01"][case.labels("X") == 300]
     assert data.min() < 0
     assert float(row["sum"]) == pytest.approx(data.sum(), rel=1e-4)

@@ -16,11 +16,18 @@ from bids_xai.group.atlas_values import Part, Row, View
 LABELS = ((1, "Left A"), (2, "Right A"), (3, "Stem"))
 # participant, session, split; sub-02 has one session, sub-03 two scans in its first
 SCANS = (
-    ("sub-01", "ses-2", "0"), ("sub-01", "ses-10", "0"), ("sub-01", "ses-1", "0"),
-    ("sub-02", "ses-1", "0"), ("sub-03", "ses-1", "0"), ("sub-03", "ses-1", "0"),
-    ("sub-03", "ses-2", "0"), ("sub-04", "n/a", "0"), ("sub-04", "n/a", "0"),
-    ("sub-01", "ses-1", "1"), ("sub-01", "ses-2", "1"),
-)  # fmt: skip
+    ("sub-01", "ses-2", "0"),
+    ("sub-01", "ses-10", "0"),
+    ("sub-01", "ses-1", "0"),
+    ("sub-02", "ses-1", "0"),
+    ("sub-03", "ses-1", "0"),
+    ("sub-03", "ses-1", "0"),
+    ("sub-03", "ses-2", "0"),
+    ("sub-04", "n/a", "0"),
+    ("sub-04", "n/a", "0"),
+    ("sub-01", "ses-1", "1"),
+    ("sub-01", "ses-2", "1"),
+)
 
 
 @pytest.fixture
@@ -34,9 +41,7 @@ def rows() -> list[Row]:
 def view() -> View:
     sums = np.random.default_rng(1).normal(size=(len(SCANS), len(LABELS)))
     voxels = np.array([10.0, 20.0, 0.0])
-    return View(
-        "X", False, single_regions(LABELS), voxels, sums, abs(sums), np.ones(len(SCANS))
-    )  # fmt: skip
+    return View("X", False, single_regions(LABELS), voxels, sums, abs(sums), np.ones(len(SCANS)))
 
 
 def by_label(_: str, sessions: Sequence[str]) -> SessionTimes:
@@ -46,8 +51,10 @@ def by_label(_: str, sessions: Sequence[str]) -> SessionTimes:
 def test_the_last_session_less_the_first_of_one_network(view: View, rows: list[Row]) -> None:
     found = list(trajectories(view, Part("A", "m", 0, len(rows)), rows, by_label))
     assert {(r["split"], r["participant_id"]) for r in found} == {
-        ("0", "sub-01"), ("0", "sub-03"), ("1", "sub-01"),
-    }  # fmt: skip
+        ("0", "sub-01"),
+        ("0", "sub-03"),
+        ("1", "sub-01"),
+    }
     assert len(found) == 3 * len(LABELS)
     assert set(found[0]) == set(TRAJECTORY_COLUMNS)
     ends = {

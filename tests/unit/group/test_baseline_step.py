@@ -90,9 +90,15 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GroupContext:
         save(place(out, sub, "dseg", space="T1w", atlas="Mine"), labels())
         names = [str(file.relative_to(out)) for file in files]
         rows.append(
-            {"participant_id": f"sub-{sub}", "session_id": "ses-1", "included": True,
-             "class": "AD" if i % 2 else "NC", "map": names[0], "mask": names[1]}
-        )  # fmt: skip
+            {
+                "participant_id": f"sub-{sub}",
+                "session_id": "ses-1",
+                "included": True,
+                "class": "AD" if i % 2 else "NC",
+                "map": names[0],
+                "mask": names[1],
+            }
+        )
     folder = out / "group" / "quick"
     write_tsv(folder / "cohort.tsv", rows, COHORT_COLUMNS)
     write_tsv(folder / "splits.tsv", splits(), SPLIT_COLUMNS)
@@ -104,10 +110,14 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GroupContext:
 
 def splits() -> list[dict[str, Any]]:
     return [
-        {"participant_id": f"sub-{i:02d}", "split": split,
-         "set": "test" if i in test else "validation" if i > 11 else "train"}
-        for split, test in TEST.items() for i in range(N)
-    ]  # fmt: skip
+        {
+            "participant_id": f"sub-{i:02d}",
+            "split": split,
+            "set": "test" if i in test else "validation" if i > 11 else "train",
+        }
+        for split, test in TEST.items()
+        for i in range(N)
+    ]
 
 
 def with_baselines(context: GroupContext, *listed: Baseline, **tables: Any) -> GroupContext:
@@ -281,8 +291,10 @@ def test_the_step_writes_one_row_a_test_scan(context: GroupContext) -> None:
     assert list(rows[0]) == list(baselines.BASELINE_COLUMNS)
     assert [(r["configuration"], r["split"], r["participant_id"]) for r in rows] == [
         (name, str(split), f"sub-{i:02d}")
-        for name in ("svm", "svmrbf") for split, test in TEST.items() for i in test
-    ]  # fmt: skip
+        for name in ("svm", "svmrbf")
+        for split, test in TEST.items()
+        for i in test
+    ]
     for row in rows:
         assert (row["method"], row["set"], row["session_id"]) == ("n/a", "test", "ses-1")
         assert row["scan"] == f"{row['participant_id']}_ses-1"
@@ -296,9 +308,13 @@ def test_the_step_writes_one_row_a_test_scan(context: GroupContext) -> None:
     )
     names = [f.name for f in sorted((chosen.folder / "baselines" / "svm").iterdir())]
     assert names == [
-        "split-0.json", "split-0.tsv", "split-0_stamp.json", "split-1.json", "split-1.tsv",
+        "split-0.json",
+        "split-0.tsv",
+        "split-0_stamp.json",
+        "split-1.json",
+        "split-1.tsv",
         "split-1_stamp.json",
-    ]  # fmt: skip
+    ]
 
 
 def test_a_study_without_baselines_does_nothing(context: GroupContext) -> None:
@@ -390,8 +406,11 @@ def test_all_but_the_test_scans_train_and_the_seed_counts(
     run(dataclasses.replace(chosen, settings=settings))
     trained = [i for i in range(N) if i not in TEST[0]]
     assert seen[0] == (
-        (12, 2), tuple(i % 2 for i in trained), tuple(f"{i:02d}" for i in trained), 5,
-    )  # fmt: skip
+        (12, 2),
+        tuple(i % 2 for i in trained),
+        tuple(f"{i:02d}" for i in trained),
+        5,
+    )
     assert seen[1][3] == 6
 
 
@@ -467,8 +486,9 @@ def test_performance_takes_the_rows(context: GroupContext) -> None:
     write_performance(context, rows)
     table = read_rows(context.folder / "performance.tsv", "explain")
     assert [(r["configuration"], r["split"], r["accuracy"]) for r in table] == [
-        ("svm", "0", "1"), ("svm", "1", "1")
-    ]  # fmt: skip
+        ("svm", "0", "1"),
+        ("svm", "1", "1"),
+    ]
 
 
 BINARY = Target("diagnosis", negative="NC", positive="AD")
@@ -477,10 +497,17 @@ THREE = Target("diagnosis", classes=("AD", "MCI", "NC"), positive="AD")
 
 @pytest.mark.parametrize(
     ("target", "truth", "said", "expected"),
-    [(BINARY, "AD", "AD", "TP"), (BINARY, "NC", "AD", "FP"), (BINARY, "NC", "NC", "TN"),
-     (BINARY, "AD", "NC", "FN"), (THREE, "NC", "MCI", "FN"), (THREE, "NC", "NC", "TN"),
-     (THREE, "AD", "NC", "FN"), (THREE, "MCI", "AD", "FP")],
-)  # fmt: skip
+    [
+        (BINARY, "AD", "AD", "TP"),
+        (BINARY, "NC", "AD", "FP"),
+        (BINARY, "NC", "NC", "TN"),
+        (BINARY, "AD", "NC", "FN"),
+        (THREE, "NC", "MCI", "FN"),
+        (THREE, "NC", "NC", "TN"),
+        (THREE, "AD", "NC", "FN"),
+        (THREE, "MCI", "AD", "FP"),
+    ],
+)
 def test_outcomes_are_of_the_positive_class(
     target: Target, truth: str, said: str, expected: str
 ) -> None:

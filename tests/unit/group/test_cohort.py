@@ -41,9 +41,15 @@ def test_everybody_is_listed_with_a_reason(derivatives: Any) -> None:
     derivatives.scan("x4", mask=False)
     derivatives.scan("x5", transform=False)
     derivatives.people(
-        people(*good, ("sub-x2", "MCI"), ("sub-x3", ""), ("sub-x4", "AD"), ("sub-x5", "NC"),
-               ("sub-x6", "AD"))
-    )  # fmt: skip
+        people(
+            *good,
+            ("sub-x2", "MCI"),
+            ("sub-x3", ""),
+            ("sub-x4", "AD"),
+            ("sub-x5", "NC"),
+            ("sub-x6", "AD"),
+        )
+    )
     context = derivatives.context()
     written = cohort.run(context)
     names = ["study.json", "cohort.tsv", "cohort.json", "splits.tsv", "splits.json"]

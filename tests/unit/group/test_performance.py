@@ -14,31 +14,55 @@ from bids_xai.group.performance import compare, write_performance
 
 
 def row(
-    configuration: str, split: int, sub: str, truth: str, p: float, ses: str = "n/a",
+    configuration: str,
+    split: int,
+    sub: str,
+    truth: str,
+    p: float,
+    ses: str = "n/a",
     method: str = "lrp-zplus",
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     return {
-        "configuration": configuration, "split": split, "participant_id": f"sub-{sub}",
-        "session_id": ses, "method": method, "true_class": truth, "probability": p,
+        "configuration": configuration,
+        "split": split,
+        "participant_id": f"sub-{sub}",
+        "session_id": ses,
+        "method": method,
+        "true_class": truth,
+        "probability": p,
         "predicted_class": "AD" if p >= 0.5 else "NC",
-    }  # fmt: skip
+    }
 
 
 def test_scores_of_each_split_are_those_of_the_hand(derivatives: Any) -> None:
     rows = [
-        row("A", 0, "1", "AD", 0.9), row("A", 0, "2", "AD", 0.2), row("A", 0, "3", "NC", 0.1),
-        row("A", 0, "4", "NC", 0.3), row("A", 0, "5", "NC", 0.8),
-        row("A", 1, "1", "AD", 0.5), row("A", 1, "3", "NC", 0.4),
+        row("A", 0, "1", "AD", 0.9),
+        row("A", 0, "2", "AD", 0.2),
+        row("A", 0, "3", "NC", 0.1),
+        row("A", 0, "4", "NC", 0.3),
+        row("A", 0, "5", "NC", 0.8),
+        row("A", 1, "1", "AD", 0.5),
+        row("A", 1, "3", "NC", 0.4),
         row("A", 1, "3", "NC", 0.9, method="another"),
-        row("B", 0, "1", "AD", 0.6), row("B", 0, "3", "AD", 0.7),
-    ]  # fmt: skip
+        row("B", 0, "1", "AD", 0.6),
+        row("B", 0, "3", "AD", 0.7),
+    ]
     context = derivatives.context()
     written = write_performance(context, rows)
     assert [p.name for p in written] == [
-        "performance.tsv", "performance.json", "performance_summary.tsv",
-        "performance_summary.json", "comparisons.tsv", "comparisons.json", "roc.tsv", "roc.json",
-        "calibration.tsv", "calibration.json", "confusion.tsv", "confusion.json",
-    ]  # fmt: skip
+        "performance.tsv",
+        "performance.json",
+        "performance_summary.tsv",
+        "performance_summary.json",
+        "comparisons.tsv",
+        "comparisons.json",
+        "roc.tsv",
+        "roc.json",
+        "calibration.tsv",
+        "calibration.json",
+        "confusion.tsv",
+        "confusion.json",
+    ]
     table = read_rows(context.folder / "performance.tsv", "explain")
     first, second, third = table
     assert [first[k] for k in ("configuration", "split", "n_test")] == ["A", "0", "5"]
@@ -100,13 +124,18 @@ def test_holm_corrects_over_the_pairs_that_exist() -> None:
 
 def test_each_participant_counts_once_in_the_first_split_of_both() -> None:
     rows = [
-        row("A", 0, "1", "AD", 0.9), row("B", 0, "1", "AD", 0.1),  # counts: only A
-        row("A", 1, "1", "AD", 0.1), row("B", 1, "1", "AD", 0.9),  # does not
+        row("A", 0, "1", "AD", 0.9),
+        row("B", 0, "1", "AD", 0.1),  # counts: only A
+        row("A", 1, "1", "AD", 0.1),
+        row("B", 1, "1", "AD", 0.9),  # does not
         row("A", 0, "2", "AD", 0.9),  # not tested by B in split 0
-        row("A", 2, "2", "AD", 0.1), row("B", 2, "2", "AD", 0.9),  # counts: only B
-        row("A", 0, "3", "NC", 0.9, "ses-1"), row("B", 0, "3", "NC", 0.1, "ses-1"),  # only B
-        row("A", 0, "3", "NC", 0.1, "ses-2"), row("B", 0, "3", "NC", 0.9, "ses-2"),  # does not
-    ]  # fmt: skip
+        row("A", 2, "2", "AD", 0.1),
+        row("B", 2, "2", "AD", 0.9),  # counts: only B
+        row("A", 0, "3", "NC", 0.9, "ses-1"),
+        row("B", 0, "3", "NC", 0.1, "ses-1"),  # only B
+        row("A", 0, "3", "NC", 0.1, "ses-2"),
+        row("B", 0, "3", "NC", 0.9, "ses-2"),  # does not
+    ]
     for order in (rows, rows[::-1]):
         (found,) = compare(order, ["A", "B"])
         assert (found["n"], found["only_a_correct"], found["only_b_correct"]) == (3, 1, 2)

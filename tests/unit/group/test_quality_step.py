@@ -59,8 +59,11 @@ def _write_cohort(raw: Path, out: Path) -> None:
         r2star = 20 + 3 * ndimage.gaussian_filter(rng.normal(size=SHAPE), 1.0) / 0.2
         r2star[EFFECT] += 25 * sick
         anat = out / sub / "anat"
-        write_nifti(anat / f"{sub}_space-T1w_R2starmap.nii.gz", r2star.clip(0.1).astype(np.float32),
-                    _affine())  # fmt: skip
+        write_nifti(
+            anat / f"{sub}_space-T1w_R2starmap.nii.gz",
+            r2star.clip(0.1).astype(np.float32),
+            _affine(),
+        )
         write_nifti(anat / f"{sub}_desc-brain_mask.nii.gz", brain, _affine())
         if number != 6:
             place = raw / "derivatives" / "truth" / sub / "anat"
@@ -92,9 +95,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> GroupContext:
     raw, out = folder / "raw", folder / "out"
     _write_cohort(raw, out)
     settings = RunSettings(
-        raw, out, "group", derivatives=(("truth", raw / "derivatives" / "truth"),),
-        nprocs=1, device="cpu", random_seed=1,
-    )  # fmt: skip
+        raw,
+        out,
+        "group",
+        derivatives=(("truth", raw / "derivatives" / "truth"),),
+        nprocs=1,
+        device="cpu",
+        random_seed=1,
+    )
     context = GroupContext(settings, STUDY, "")
     for step in (cohort, train, explain, quality.run):
         step(context)
@@ -167,8 +175,11 @@ def test_lrp_passes_perturbation_and_localises(finished: GroupContext) -> None:
     assert "sub-06" not in {row["participant_id"] for row in rows}
     (size,) = {row["n_voxels"] for row in rows}
     assert int(size) == 5 * 5 * 4
-    hits = [float(r["mass_accuracy"]) for r in rows
-            if r["outcome"] == "TP" and r["method"] == "lrp-zplus"]  # fmt: skip
+    hits = [
+        float(r["mass_accuracy"])
+        for r in rows
+        if r["outcome"] == "TP" and r["method"] == "lrp-zplus"
+    ]
     assert np.mean(hits) > 2 * 100 / np.prod(SHAPE)
 
 
@@ -285,12 +296,19 @@ def test_a_cohort_that_changed_since_is_told(copy: GroupContext) -> None:
 
 def test_choice_of_scans_is_seeded_balanced_and_spread_over_splits() -> None:
     rows = [
-        {"configuration": "A", "split": str(split), "method": method,
-         "relevance": f"x/sub-{i:02d}_space-T1w_relmap.nii.gz", "true_class": "NA"[i % 2],
-         "predicted_class": "A" if i < 8 else "N",
-         "relevance_class": "all" if method == "z" else "A"}
-        for split in range(2) for i in range(10) for method in ("z", "s")
-    ]  # fmt: skip
+        {
+            "configuration": "A",
+            "split": str(split),
+            "method": method,
+            "relevance": f"x/sub-{i:02d}_space-T1w_relmap.nii.gz",
+            "true_class": "NA"[i % 2],
+            "predicted_class": "A" if i < 8 else "N",
+            "relevance_class": "all" if method == "z" else "A",
+        }
+        for split in range(2)
+        for i in range(10)
+        for method in ("z", "s")
+    ]
     jobs = jobs_of(rows)
     assert [len(job.rows) for job in jobs] == [10, 10]
     found = chosen(jobs, 8, 0, quality_scans.explains_its_prediction)

@@ -33,11 +33,17 @@ def add(out: Path, sub: str, ses: str = "", **values: float) -> None:
     for metric, value in figures.items():
         limit = QUALITY[metric]
         low, high = (end if math.isfinite(end) else None for end in (limit.low, limit.high))
-        rows.append({
-            "image": f"{stem}_{images.get(metric, 'space-T1w_R2starmap')}", "metric": metric,
-            "value": value, "low": low, "high": high, "flagged": limit.flags(value),
-            "meaning": limit.meaning,
-        })  # fmt: skip
+        rows.append(
+            {
+                "image": f"{stem}_{images.get(metric, 'space-T1w_R2starmap')}",
+                "metric": metric,
+                "value": value,
+                "low": low,
+                "high": high,
+                "flagged": limit.flags(value),
+                "meaning": limit.meaning,
+            }
+        )
     folder = out / f"sub-{sub}" / (f"ses-{ses}" if ses else "") / "anat"
     write_tsv(folder / f"{stem}_qc.tsv", rows, QUALITY_COLUMNS)
 

@@ -44,9 +44,15 @@ def write(root: Path, name: str, data: np.ndarray) -> Path:
 
 
 def test_regions_are_named_and_brain_masks_are_none(tmp_path: Path, scan: Scan, box) -> None:
-    for name in ("desc-nuclei_dseg", "label-lesion_mask", "desc-marker_mask", "desc-brain_mask",
-                 "space-MEGRE_label-lesion_mask", f"space-{TEMPLATE}_res-2_label-lesion_mask",
-                 "space-T1w_atlas-Mine_dseg"):  # fmt: skip
+    for name in (
+        "desc-nuclei_dseg",
+        "label-lesion_mask",
+        "desc-marker_mask",
+        "desc-brain_mask",
+        "space-MEGRE_label-lesion_mask",
+        f"space-{TEMPLATE}_res-2_label-lesion_mask",
+        "space-T1w_atlas-Mine_dseg",
+    ):
         write(tmp_path, name, box)
     found = truth_files(tmp_path, scan, "")
     assert set(found) == {"nuclei", "lesion", "marker", "Mine"}

@@ -11,10 +11,15 @@ SCAN = {"configuration": "A", "split": "0", "method": "m", "session_id": "1"}
 
 def located(person: int, value: str) -> dict[str, str]:
     return SCAN | {
-        "participant_id": f"sub-{person}", "scan": f"sub-{person}", "region": "nuclei",
-        "outcome": "TP", "mass_accuracy": value, "rank_accuracy": value, "pointing_game": value,
+        "participant_id": f"sub-{person}",
+        "scan": f"sub-{person}",
+        "region": "nuclei",
+        "outcome": "TP",
+        "mass_accuracy": value,
+        "rank_accuracy": value,
+        "pointing_game": value,
         "chance": "0.01",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("hits", "passed"), [(1, False), (5, True)])
@@ -30,11 +35,17 @@ def test_maps_that_show_nothing_count_as_misses(hits: int, passed: bool) -> None
 
 def curve(person: int, scan: str, steps: int, height: float) -> list[dict[str, str]]:
     return [
-        SCAN | {"participant_id": f"sub-{person}", "scan": scan, "order": order,
-                "step": str(step), "aopc": str(step * height * weight)}
+        SCAN
+        | {
+            "participant_id": f"sub-{person}",
+            "scan": scan,
+            "order": order,
+            "step": str(step),
+            "aopc": str(step * height * weight),
+        }
         for order, weight in (("morf", 3), ("random", 2), ("lerf", 1))
         for step in range(steps + 1)
-    ]  # fmt: skip
+    ]
 
 
 def test_runs_of_one_session_are_averaged() -> None:

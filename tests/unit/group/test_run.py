@@ -37,8 +37,7 @@ def context(output_dir: Path, **options: Any) -> Any:
     study = SimpleNamespace(name="quick")
     chosen = RunSettings(Path("/in"), output_dir, "group", **options)
     return cast(
-        "Any",
-        SimpleNamespace(output_dir=output_dir, folder=folder, study=study, settings=chosen),
+        "Any", SimpleNamespace(output_dir=output_dir, folder=folder, study=study, settings=chosen)
     )
 
 
@@ -96,8 +95,14 @@ def test_what_was_sloppy_is_said_on_the_page(tmp_path: Path) -> None:
 def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     derivatives: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NO_ET",
-                 "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "CUBLAS_WORKSPACE_CONFIG"):  # fmt: skip
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NO_ET",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+        "CUBLAS_WORKSPACE_CONFIG",
+    ):
         monkeypatch.setenv(name, "1")  # main() sets them: put back after the test
     (derivatives.raw / "dataset_description.json").write_text(
         json.dumps({"Name": "tiny", "BIDSVersion": "1.10.0"})
@@ -179,8 +184,10 @@ def test_any_error_of_a_step_is_shown_and_raised(
     derivatives: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in the training, in a run from its beginning: the page has the true numbers."""
-    derivatives.people("participant_id\tdiagnosis\n" + "".join(
-        f"sub-{i:02d}\t{('NC', 'AD')[i % 2]}\n" for i in range(12)))  # fmt: skip
+    derivatives.people(
+        "participant_id\tdiagnosis\n"
+        + "".join(f"sub-{i:02d}\t{('NC', 'AD')[i % 2]}\n" for i in range(12))
+    )
     for i in range(12):
         derivatives.scan(f"{i:02d}")
 
@@ -189,9 +196,13 @@ def test_any_error_of_a_step_is_shown_and_raised(
 
     monkeypatch.setattr("bids_xai.group.train.run", broken)
     chosen = RunSettings(
-        derivatives.raw, derivatives.out, "group", study="quick", steps=("cohort", "train"),
+        derivatives.raw,
+        derivatives.out,
+        "group",
+        study="quick",
+        steps=("cohort", "train"),
         skip_bids_validation=True,
-    )  # fmt: skip
+    )
     with pytest.raises(ZeroDivisionError):
         run_group(chosen)
     page = page_of(derivatives.out)

@@ -86,9 +86,11 @@ def quality(derivatives: Any, sub: str, image: str, metric: str, *, flagged: boo
 def test_matching_pairs_patients_with_controls_and_shows_the_balance(derivatives: Any) -> None:
     """Of twenty, six patients; only the controls nearest in age stay."""
     context = everybody(
-        derivatives, 20,
-        diagnosis=lambda i: "AD" if i <= 6 else "NC", age=lambda i: 60 + (i * 7) % 20,
-    )  # fmt: skip
+        derivatives,
+        20,
+        diagnosis=lambda i: "AD" if i <= 6 else "NC",
+        age=lambda i: 60 + (i * 7) % 20,
+    )
     context = changed(context, cohort=Cohort(match=("age", "sex")))
     cohort.run(context)
     classes = Counter(scan.class_name for scan in load_scans(context))
@@ -102,9 +104,12 @@ def test_matching_pairs_patients_with_controls_and_shows_the_balance(derivatives
 
 def test_undersampling_takes_as_many_of_each_class_in_every_cell(derivatives: Any) -> None:
     context = everybody(
-        derivatives, 18,
-        diagnosis=lambda i: "AD" if i <= 4 else "NC", age=lambda i: 60, sex=lambda i: "F",
-    )  # fmt: skip
+        derivatives,
+        18,
+        diagnosis=lambda i: "AD" if i <= 4 else "NC",
+        age=lambda i: 60,
+        sex=lambda i: "F",
+    )
     context = changed(context, cohort=Cohort(undersample=Undersampling()))
     cohort.run(context)
     assert Counter(scan.class_name for scan in load_scans(context)) == {"AD": 4, "NC": 4}
@@ -153,8 +158,9 @@ def test_schemes(derivatives: Any, splits: Splits, n: int, sizes: dict[str, int]
     if splits.scheme == "kfold":
         assert len(found) == 4 * splits.repeats
         for first in range(0, len(found), 4):
-            tested = [who for split in found[first : first + 4] for who, s in split.items()
-                      if s == "test"]  # fmt: skip
+            tested = [
+                who for split in found[first : first + 4] for who, s in split.items() if s == "test"
+            ]
             assert sorted(tested) == sorted(found[0])
     else:
         assert len(found) == splits.repeats * splits.repetitions

@@ -39,11 +39,15 @@ def ball() -> np.ndarray:
 def people() -> list[dict[str, object]]:
     rng = np.random.default_rng(0)
     return [
-        {"participant_id": f"sub-{i:02d}", "diagnosis": ("NC", "AD")[i % 2],
-         "site": str(rng.choice(list("ABC"))),
-         "age": f"{70 + 6 * rng.normal():.1f}", "cheat": i % 6 == 1 or i % 6 == 3}
+        {
+            "participant_id": f"sub-{i:02d}",
+            "diagnosis": ("NC", "AD")[i % 2],
+            "site": str(rng.choice(list("ABC"))),
+            "age": f"{70 + 6 * rng.normal():.1f}",
+            "cheat": i % 6 == 1 or i % 6 == 3,
+        }
         for i in range(N)
-    ]  # fmt: skip
+    ]
 
 
 def relevance(person: dict[str, object], rng: np.random.Generator) -> np.ndarray:
@@ -74,27 +78,50 @@ def study(tmp_path: Path) -> GroupContext:
         anat = out / name / "anat"
         write_nifti(anat / f"{name}_space-T1w_R2starmap.nii.gz", relevance(person, rng), AFFINE)
         mask = write_nifti(anat / f"{name}_desc-brain_mask.nii.gz", ball().astype(np.uint8), AFFINE)
-        quality = {"image": f"{name}_desc-brain_mask", "metric": "BrainVolumeMl",
-                   "value": f"{1400 + 60 * rng.normal():.1f}", "low": 700, "high": 2200,
-                   "flagged": "false", "meaning": "volume of the brain mask in ml"}  # fmt: skip
+        quality = {
+            "image": f"{name}_desc-brain_mask",
+            "metric": "BrainVolumeMl",
+            "value": f"{1400 + 60 * rng.normal():.1f}",
+            "low": 700,
+            "high": 2200,
+            "flagged": "false",
+            "meaning": "volume of the brain mask in ml",
+        }
         tsv(anat / f"{name}_qc.tsv", [quality])
         map_file = f"relevance/{name}_space-T1w_model-q_label-all_desc-lrp_relmap.nii.gz"
         write_nifti(folder / map_file, relevance(person, rng), AFFINE)
-        write_json(raw / name / "anat" / f"{name}_echo-1_MEGRE.json",
-                   {"Manufacturer": ("X", "Y")[number // 2 % 2]})  # fmt: skip
+        write_json(
+            raw / name / "anat" / f"{name}_echo-1_MEGRE.json",
+            {"Manufacturer": ("X", "Y")[number // 2 % 2]},
+        )
         tsv(raw / name / f"{name}_sessions.tsv", [{"session_id": "ses-1", "weight": 70}])
-        cohort.append({
-            "participant_id": name, "session_id": "n/a", "class": person["diagnosis"],
-            "included": "true", "reason": "n/a", "map": f"{name}/anat/{name}_space-T1w_R2starmap"
-            ".nii.gz", "mask": str(mask.relative_to(out)), "to_template": "n/a",
-        })  # fmt: skip
+        cohort.append(
+            {
+                "participant_id": name,
+                "session_id": "n/a",
+                "class": person["diagnosis"],
+                "included": "true",
+                "reason": "n/a",
+                "map": f"{name}/anat/{name}_space-T1w_R2starmap.nii.gz",
+                "mask": str(mask.relative_to(out)),
+                "to_template": "n/a",
+            }
+        )
         positive = person["diagnosis"] == "AD"
-        predictions.append({
-            "participant_id": name, "session_id": "n/a", "configuration": "A",
-            "split": number % 2, "method": "lrp-zplus", "true_class": person["diagnosis"],
-            "probability": 0.9 if positive else 0.1, "outcome": "TP" if positive else "TN",
-            "relevance": map_file, "warped": "n/a",
-        })  # fmt: skip
+        predictions.append(
+            {
+                "participant_id": name,
+                "session_id": "n/a",
+                "configuration": "A",
+                "split": number % 2,
+                "method": "lrp-zplus",
+                "true_class": person["diagnosis"],
+                "probability": 0.9 if positive else 0.1,
+                "outcome": "TP" if positive else "TN",
+                "relevance": map_file,
+                "warped": "n/a",
+            }
+        )
     tsv(raw / "participants.tsv", [{k: v for k, v in p.items() if k != "cheat"} for p in people()])
     write_json(raw / "MEGRE.json", {"MagneticFieldStrength": 3, "Manufacturer": "Z"})
     tsv(folder / "cohort.tsv", cohort)
@@ -117,22 +144,45 @@ def test_a_planted_cheat_is_named(study: GroupContext) -> None:
     assert all(path.is_file() for path in written)
     clusters = rows(folder / "A_T1w" / "clusters.tsv")
     assert list(clusters[0])[:9] == [
-        "participant_id", "session_id", "configuration", "space", "cluster", "stability",
-        "outcome", "y_true", "probability",
-    ]  # fmt: skip
+        "participant_id",
+        "session_id",
+        "configuration",
+        "space",
+        "cluster",
+        "stability",
+        "outcome",
+        "y_true",
+        "probability",
+    ]
     cheats = {str(p["participant_id"]) for p in people() if p["cheat"]}
-    assert cheats == {row["participant_id"] for row in clusters
-                      if row["cluster"] == next(r["cluster"] for r in clusters
-                                                if r["participant_id"] in cheats)}  # fmt: skip
+    assert cheats == {
+        row["participant_id"]
+        for row in clusters
+        if row["cluster"] == next(r["cluster"] for r in clusters if r["participant_id"] in cheats)
+    }
     confounds = rows(folder / "confounds.tsv")
     assert list(confounds[0])[:9] == [
-        "configuration", "space", "cluster", "covariate", "test", "statistic", "effect_size",
-        "p", "q",
-    ]  # fmt: skip
+        "configuration",
+        "space",
+        "cluster",
+        "covariate",
+        "test",
+        "statistic",
+        "effect_size",
+        "p",
+        "q",
+    ]
     assert confounds == rows(folder / "A_T1w" / "confounds.tsv")
     tested = {row["covariate"] for row in confounds}
-    assert tested >= {"class", "split", "site", "age", "Manufacturer",
-                      "BrainVolumeMl_desc-brain_mask", "relevance_outside"}  # fmt: skip
+    assert tested >= {
+        "class",
+        "split",
+        "site",
+        "age",
+        "Manufacturer",
+        "BrainVolumeMl_desc-brain_mask",
+        "relevance_outside",
+    }
     assert not {"MagneticFieldStrength", "participant_id", "diagnosis", "weight"} & tested
     worst = rows(folder / "verdicts.tsv")[0]
     assert worst["finding"] == "suspicious"
@@ -168,13 +218,30 @@ def test_input_maps_are_the_control(study: GroupContext) -> None:
     assert "there is no control" in " ".join(said["notes"])  # no model: no rule for inputs
     assert not (study.folder / "spray" / "A_T1w_input").exists()
     card = {
-        "architecture": "graz", "options": {}, "input_shape": list(SHAPE), "voxel_mm": None,
-        "suffix": "R2starmap", "space": "T1w", "scale": 1.0, "maximum": None,
-        "skull_strip": False, "channels": 1, "scaling": "fixed",
-        "weights_sha256": "0" * 64, "classes": ["NC", "AD"], "positive": "AD", "seed": 0,
-        "study": "quick", "configuration": "A", "split": 0, "split_hash": "x",
-        "training_participants": [], "relevance_guided": False, "metrics": {}, "versions": {},
-    }  # fmt: skip
+        "architecture": "graz",
+        "options": {},
+        "input_shape": list(SHAPE),
+        "voxel_mm": None,
+        "suffix": "R2starmap",
+        "space": "T1w",
+        "scale": 1.0,
+        "maximum": None,
+        "skull_strip": False,
+        "channels": 1,
+        "scaling": "fixed",
+        "weights_sha256": "0" * 64,
+        "classes": ["NC", "AD"],
+        "positive": "AD",
+        "seed": 0,
+        "study": "quick",
+        "configuration": "A",
+        "split": 0,
+        "split_hash": "x",
+        "training_participants": [],
+        "relevance_guided": False,
+        "metrics": {},
+        "versions": {},
+    }
     write_json(study.model_folder("A", 0) / "model.json", card)
     os.utime(study.folder / "predictions.tsv")
     step.run(study)
@@ -274,8 +341,12 @@ def test_a_full_disk_and_a_strange_map_are_told(
         sizes = [0.0, 1e-2, second]
         maps = [Volume(np.full(SHAPE, size, np.float32), AFFINE) for size in sizes]
         with pytest.raises(BadDataError, match="float16 has no room") as caught:
-            build_stack(tmp_path / "maps", [lambda v=v: v for v in maps], half,
-                        files=[Path(f"sub-{i}") for i in range(3)])  # fmt: skip
+            build_stack(
+                tmp_path / "maps",
+                [lambda v=v: v for v in maps],
+                half,
+                files=[Path(f"sub-{i}") for i in range(3)],
+            )
         assert str(caught.value.file) == "sub-2"
 
     def full(*_: object) -> None:
@@ -352,12 +423,17 @@ def test_a_project_for_virelay(study: GroupContext) -> None:
     step.run(dataclasses.replace(study, study=dataclasses.replace(study.study, spray=settings)))
     folder = study.folder / "spray" / "A_T1w" / "virelay"
     project = json.loads((folder / "project.yaml").read_text())["project"]
-    named = [project["label_map"], project["dataset"]["path"],
-             *project["attributions"]["sources"], *project["analyses"][0]["sources"]]  # fmt: skip
+    named = [
+        project["label_map"],
+        project["dataset"]["path"],
+        *project["attributions"]["sources"],
+        *project["analyses"][0]["sources"],
+    ]
     assert all((folder / name).is_file() for name in named)
     assert [label["name"] for label in json.loads((folder / "labels.json").read_text())] == [
-        "NC", "AD",
-    ]  # fmt: skip
+        "NC",
+        "AD",
+    ]
     clusters = rows(folder.parent / "clusters.tsv")
     with h5py.File(folder / "analysis.h5") as file:
         (name,) = file["all/cluster"]

@@ -129,10 +129,15 @@ def test_a_training_that_stops_early_counts_as_a_whole_one(
         "Any",
         SimpleNamespace(
             context=SimpleNamespace(settings=settings),
-            configuration=SimpleNamespace(skull_strip=False), shape=(2, 2, 2), cache=tmp_path,
-            of_set=lambda name: [], weight_seed=0, title="A, split 0", device="cpu",
+            configuration=SimpleNamespace(skull_strip=False),
+            shape=(2, 2, 2),
+            cache=tmp_path,
+            of_set=lambda name: [],
+            weight_seed=0,
+            title="A, split 0",
+            device="cpu",
         ),
-    )  # fmt: skip
+    )
     study = load_study("quick")
     watch = Progress("trainings", 3, clock=clock, live=False)
     train._fit(job, study, tmp_path, watch)

@@ -46,10 +46,16 @@ def scans(tmp_path: Path) -> list[Scan]:
         for name, values in data.items():
             nib.save(nib.Nifti1Image(values, AFFINE), folder / f"sub-{i:02d}_{name}.nii.gz")
         found.append(
-            Scan(f"sub-{i:02d}", f"{i:02d}", "", "AD" if i % 2 else "NC",
-                 folder / f"sub-{i:02d}_space-T1w_R2starmap.nii.gz",
-                 folder / f"sub-{i:02d}_desc-brain_mask.nii.gz", None)
-        )  # fmt: skip
+            Scan(
+                f"sub-{i:02d}",
+                f"{i:02d}",
+                "",
+                "AD" if i % 2 else "NC",
+                folder / f"sub-{i:02d}_space-T1w_R2starmap.nii.gz",
+                folder / f"sub-{i:02d}_desc-brain_mask.nii.gz",
+                None,
+            )
+        )
     return found
 
 
@@ -108,9 +114,13 @@ def test_a_voxel_that_never_varies_is_zero(scans: list[Scan]) -> None:
 
 @pytest.mark.parametrize(
     ("mask", "erode", "n"),
-    [("brain", 0, 8 * 10 * 6), ("brain", 1, 6 * 8 * 4), ("atlas:Mine", 0, 16),
-     ("atlas:Mine:300", 0, 8)],
-)  # fmt: skip
+    [
+        ("brain", 0, 8 * 10 * 6),
+        ("brain", 1, 6 * 8 * 4),
+        ("atlas:Mine", 0, 16),
+        ("atlas:Mine:300", 0, 8),
+    ],
+)
 def test_relevance_is_wanted_where_the_study_says(
     scans: list[Scan], mask: str, erode: int, n: int
 ) -> None:
@@ -185,14 +195,26 @@ def test_draws_take_values_of_the_lists_and_nothing_else() -> None:
 
 def result(loss: float, accuracy: float) -> TrainingResult:
     record = EpochRecord(
-        epoch=1, lr=1e-3, train_loss=1.0, train_ce=1.0, validation_loss=loss, validation_ce=loss,
-        validation_balanced_accuracy=accuracy, inner_mask_share=0.5, relevance_sum=1.0,
-        seconds=2.0, scans_per_second=3.0,
-    )  # fmt: skip
+        epoch=1,
+        lr=1e-3,
+        train_loss=1.0,
+        train_ce=1.0,
+        validation_loss=loss,
+        validation_ce=loss,
+        validation_balanced_accuracy=accuracy,
+        inner_mask_share=0.5,
+        relevance_sum=1.0,
+        seconds=2.0,
+        scans_per_second=3.0,
+    )
     return TrainingResult(
-        history=(record,), best_epoch=1, best_validation_loss=loss, resumed_after=0,
-        stopped_early=False, constant=False,
-    )  # fmt: skip
+        history=(record,),
+        best_epoch=1,
+        best_validation_loss=loss,
+        resumed_after=0,
+        stopped_early=False,
+        constant=False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,16 @@ def normalise(ants: Any, folder: Path, method: str, **more: Any) -> tuple[Path, 
     template, mask, subject, own = pair()
     forward, inverse = folder / "forward.h5", folder / "inverse.h5"
     ants_tools.register_to_template(
-        ants, template, mask, subject, own, method=method, forward=forward, inverse=inverse,
+        ants,
+        template,
+        mask,
+        subject,
+        own,
+        method=method,
+        forward=forward,
+        inverse=inverse,
         **{"recipe": QUICK, **more},
-    )  # fmt: skip
+    )
     return forward, inverse
 
 
@@ -114,8 +121,9 @@ def test_each_step_brings_the_nuclei_closer(ants: Any, made: dict[str, tuple[Pat
     assert nonlinear > 0.85
 
 
-@pytest.mark.parametrize(("method", "bound_mm"), [("none", 1e-3), ("linear", 1e-2),
-                                                  ("nonlinear", 0.3)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "bound_mm"), [("none", 1e-3), ("linear", 1e-2), ("nonlinear", 0.3)]
+)
 def test_there_and_back_is_where_it_was(
     ants: Any, made: dict[str, tuple[Path, Path]], method: str, bound_mm: float
 ) -> None:
@@ -191,9 +199,16 @@ def test_the_skull_is_not_seen(ants: Any, tmp_path: Path) -> None:
         seen["moving"] = moving.data
 
     ants_tools.register_to_template(
-        ants, template, mask, head, own, method="nonlinear", forward=tmp_path / "f.h5",
-        inverse=tmp_path / "i.h5", deformable=engine,
-    )  # fmt: skip
+        ants,
+        template,
+        mask,
+        head,
+        own,
+        method="nonlinear",
+        forward=tmp_path / "f.h5",
+        inverse=tmp_path / "i.h5",
+        deformable=engine,
+    )
     np.testing.assert_array_equal(seen["moving"], subject.data)
 
 
@@ -224,8 +239,10 @@ def test_a_cut_stays_where_it_was() -> None:
     np.testing.assert_allclose(part.affine @ [1, 2, 3, 1], volume.affine @ [9, 2, 31, 1])
 
 
-@pytest.mark.parametrize(("voxel_mm", "shrink", "sigmas"), [
-    (2.0, "8x4x2", "2x1x0.5vox"), (4.0, "4x2x1", "1x0.5x0.25vox")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("voxel_mm", "shrink", "sigmas"),
+    [(2.0, "8x4x2", "2x1x0.5vox"), (4.0, "4x2x1", "1x0.5x0.25vox")],
+)
 def test_levels_are_in_mm(ants: Any, voxel_mm: float, shrink: str, sigmas: str) -> None:
     volume = Volume(np.zeros((16, 18, 20), np.float32), np.diag([voxel_mm] * 3 + [1.0]))
     image = ants_tools.to_ants(ants, volume)

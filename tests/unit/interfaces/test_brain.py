@@ -44,8 +44,9 @@ def tissue(where: NDArray[np.float64], size: float = 1.0) -> NDArray[np.float64]
 def template() -> Template:
     where, affine = points()
     image, mask = tissue(where, 1.06), inside(where, 0, 1.06)
-    return Template("phantom", Volume(image.astype(np.float32), affine),
-                    Volume(mask.astype(np.uint8), affine))  # fmt: skip
+    return Template(
+        "phantom", Volume(image.astype(np.float32), affine), Volume(mask.astype(np.uint8), affine)
+    )
 
 
 def head() -> tuple[Volume, NDArray[np.bool_]]:

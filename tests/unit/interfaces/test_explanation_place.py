@@ -64,11 +64,26 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def explained(files: tuple[Path, Path], method: str) -> Explanation:
     card = ModelCard(
-        architecture="graz", input_shape=SHAPE, voxel_mm=(NETWORK_MM,) * 3, suffix="R2starmap",
-        space="T1w", scale=40.0, maximum=None, skull_strip=False, classes=("NC", "AD"),
-        positive="AD", seed=0, study="s", configuration="A", split=0, split_hash="",
-        training_participants=(), relevance_guided=False, metrics={}, versions={},
-    )  # fmt: skip
+        architecture="graz",
+        input_shape=SHAPE,
+        voxel_mm=(NETWORK_MM,) * 3,
+        suffix="R2starmap",
+        space="T1w",
+        scale=40.0,
+        maximum=None,
+        skull_strip=False,
+        classes=("NC", "AD"),
+        positive="AD",
+        seed=0,
+        study="s",
+        configuration="A",
+        split=0,
+        split_hash="",
+        training_participants=(),
+        relevance_guided=False,
+        metrics={},
+        versions={},
+    )
     model = build("graz", SHAPE, seed=1)
     rule = InputRule(SHAPE, NETWORK_MM, scale=40.0)
     scan = open_scan(model, card, rule, *files, "cpu")
@@ -92,16 +107,16 @@ def to_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray
     """A transform file, and where it takes the marker: 7 mm right, 5 back, 9 down, and turned."""
     ants = ants_tools.ants_module(0)
     angle = np.deg2rad(20)
-    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0],
-                     [0, 0, 1]])  # fmt: skip
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
     shift = np.array([7.0, -5.0, -9.0])
     moved = turn @ MARKER_MM + shift
     back, flip = turn.T, np.diag([-1.0, -1.0, 1.0])  # ITK: template point → scan, LPS
     matrix, offset = flip @ back @ flip, flip @ (-back @ shift)
     transform = ants.create_ants_transform(
-        transform_type="AffineTransform", dimension=3,
-        parameters=[*matrix.ravel(), *offset],
-    )  # fmt: skip
+        transform_type="AffineTransform", dimension=3, parameters=[*matrix.ravel(), *offset]
+    )
     file = tmp_path_factory.mktemp("transform") / "to_template.mat"
     ants.write_transform(transform, str(file))
     return file, moved
@@ -117,9 +132,11 @@ def test_relevance_of_a_marker_lies_at_its_world_coordinate(
 
 @pytest.mark.parametrize("method", METHODS[:2])
 def test_and_where_the_transform_takes_it_in_the_template(
-    files: tuple[Path, Path], method: str, grid: TemplateGrid,
+    files: tuple[Path, Path],
+    method: str,
+    grid: TemplateGrid,
     to_template: tuple[Path, NDArray[np.float64]],
-) -> None:  # fmt: skip
+) -> None:
     relevance = explained(files, method).relevance
     file, expected = to_template
     warped = warp_relevance(relevance, grid, file)

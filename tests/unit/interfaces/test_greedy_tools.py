@@ -63,9 +63,16 @@ def test_greedy_finds_a_stretched_nucleus(tmp_path: Path) -> None:
     for name in ("first", "second"):
         forward, inverse = tmp_path / f"{name}f.h5", tmp_path / f"{name}i.h5"
         ants_tools.register_to_template(
-            ants, template, mask, subject, mask, method="nonlinear", forward=forward,
-            inverse=inverse, deformable=greedy_tools.register_deformable,
-        )  # fmt: skip
+            ants,
+            template,
+            mask,
+            subject,
+            mask,
+            method="nonlinear",
+            forward=forward,
+            inverse=inverse,
+            deformable=greedy_tools.register_deformable,
+        )
         nucleus = Volume(here.astype(np.float32), affine)
         found.append(ants_tools.resample(ants, nucleus, template, [forward], nearest=True))
     np.testing.assert_array_equal(found[0], found[1])

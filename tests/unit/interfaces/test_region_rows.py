@@ -18,8 +18,10 @@ def test_one_line_a_region_with_its_side() -> None:
     rows = region_rows(Volume(data, np.eye(4)), atlas, "saliency")
     assert all(list(row) == list(REGION_COLUMNS) for row in rows)
     assert [(r["index"], r["name"], r["hemisphere"]) for r in rows] == [
-        (3, "Left A", "L"), (300, "A_R", "R"), (9, "Stem", ""),
-    ]  # fmt: skip
+        (3, "Left A", "L"),
+        (300, "A_R", "R"),
+        (9, "Stem", ""),
+    ]
     for row in rows:
         inside = data[labels == row["index"]]
         assert row["n_voxels"] == inside.size

@@ -29,11 +29,26 @@ from bids_xai.workflows import participant
 from bids_xai.workflows.participant import ReadyModel
 
 CARD = ModelCard(
-    architecture="graz", input_shape=(4, 5, 6), voxel_mm=None, suffix="R2starmap", space="T1w",
-    scale=40.0, maximum=None, skull_strip=False, classes=("NC", "AD"), positive="AD", seed=0,
-    study="s", configuration="A", split=0, split_hash="", training_participants=(),
-    relevance_guided=False, metrics={}, versions={},
-)  # fmt: skip
+    architecture="graz",
+    input_shape=(4, 5, 6),
+    voxel_mm=None,
+    suffix="R2starmap",
+    space="T1w",
+    scale=40.0,
+    maximum=None,
+    skull_strip=False,
+    classes=("NC", "AD"),
+    positive="AD",
+    seed=0,
+    study="s",
+    configuration="A",
+    split=0,
+    split_hash="",
+    training_participants=(),
+    relevance_guided=False,
+    metrics={},
+    versions={},
+)
 
 
 def user_atlas(folder: Path, like: Atlas) -> Path:
@@ -72,9 +87,14 @@ def test_a_scan_gets_a_table_an_atlas(tmp_path: Path, halves: str) -> None:
     warped = Volume(data, grid.template.brain.affine)
     found = Explanation(warped, "all", float(data.sum()), 0.5)
     products = model_stage._relevance(
-        tmp_path, Origin({"sub": "01"}, ()), CARD, Request("lrp-zplus", "lrp-zplus"), found,
-        warped, grid,
-    )  # fmt: skip
+        tmp_path,
+        Origin({"sub": "01"}, ()),
+        CARD,
+        Request("lrp-zplus", "lrp-zplus"),
+        found,
+        warped,
+        grid,
+    )
     tables = [p for p in products if p.suffix == "regions"]
     assert [p.entities["atlas"] for p in tables] == ["Halves", "TissueNuclei"]
     assert {p.entities["space"] for p in tables} == {EMBEDDED_TEMPLATE}
@@ -88,9 +108,12 @@ def test_a_scan_gets_a_table_an_atlas(tmp_path: Path, halves: str) -> None:
 
 def digest(out: Path, *atlas: str) -> str:
     settings = RunSettings(
-        Path("/in"), out, "participant", atlas=atlas,
+        Path("/in"),
+        out,
+        "participant",
+        atlas=atlas,
         output_spaces=(OutputSpace(EMBEDDED_TEMPLATE, 2),),
-    )  # fmt: skip
+    )
     t1w = SourceImage(out / "x.nii.gz", "", {"sub": "01"})
     job = participant._explanation(
         Session("01", None, t1w), settings, ReadyModel(out / "m", CARD, "cpu")

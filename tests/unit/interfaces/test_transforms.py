@@ -22,9 +22,10 @@ def composite(folder: Path) -> Path:
         transform_type="AffineTransform", dimension=3, parameters=AFFINE
     )
     field = ants.from_numpy(
-        rng.normal(0, 1, (12, 10, 8, 3)).astype(np.float32), spacing=(2.0, 2.0, 3.0),
+        rng.normal(0, 1, (12, 10, 8, 3)).astype(np.float32),
+        spacing=(2.0, 2.0, 3.0),
         has_components=True,
-    )  # fmt: skip
+    )
     both = ants.compose_ants_transforms([ants.transform_from_displacement_field(field), affine])
     del image
     path = folder / "both.h5"

@@ -19,9 +19,20 @@ from bids_xai.models.pif import PIF3d
 Grid = tuple[int, int, int]
 
 LEAVES = (
-    nn.Conv3d, nn.BatchNorm3d, nn.ReLU, nn.ELU, nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d,
-    nn.Dropout, nn.Dropout3d, nn.Flatten, nn.Linear, nn.Identity, PIF3d,
-)  # fmt: skip
+    nn.Conv3d,
+    nn.BatchNorm3d,
+    nn.ReLU,
+    nn.ELU,
+    nn.MaxPool3d,
+    nn.AvgPool3d,
+    nn.AdaptiveAvgPool3d,
+    nn.Dropout,
+    nn.Dropout3d,
+    nn.Flatten,
+    nn.Linear,
+    nn.Identity,
+    PIF3d,
+)
 
 # By hand, from the last layer up: a convolution without padding adds 2 voxels, a pool of window
 # k and stride s needs (n - 1) * s + k. For vgg-a: 1, 4, 6, 8, 10, 30, 32, 96, 98.
@@ -66,38 +77,49 @@ PARAMETERS: dict[str, tuple[Grid, int]] = {
         (193, 229, 193),
         BLOCKS + BATCH_NORMS + dense(64 * (4 * 5 * 4), 128) + dense(128, 64) + dense(64, 2),
     ),
-    "sixtyfour": (
-        (96, 114, 96),
-        conv(1, 64) + 3 * conv(64, 64) + dense(64 * (1 * 2 * 1), 2),
-    ),
+    "sixtyfour": ((96, 114, 96), conv(1, 64) + 3 * conv(64, 64) + dense(64 * (1 * 2 * 1), 2)),
     "vgg-a": (
         (182, 218, 182),
         BLOCKS + conv(64, 64) + dense(64 * (5 * 7 * 5), 100) + dense(100, 2),
     ),
     "vgg-b": (
         (182, 218, 182),
-        conv(1, 8) + conv(8, 32) + conv(32, 64) + conv(64, 64)
-        + dense(64 * (4 * 6 * 4), 100) + dense(100, 2),
+        conv(1, 8)
+        + conv(8, 32)
+        + conv(32, 64)
+        + conv(64, 64)
+        + dense(64 * (4 * 6 * 4), 100)
+        + dense(100, 2),
     ),
     "vgg-a-pif": (
         (182, 218, 182),
-        BLOCKS + (3 * 4 * 3 + 2 * 3 * 2) * conv(64, 6)
-        + dense(6 * (15 * 19 * 15), 100) + dense(100, 2),
+        BLOCKS
+        + (3 * 4 * 3 + 2 * 3 * 2) * conv(64, 6)
+        + dense(6 * (15 * 19 * 15), 100)
+        + dense(100, 2),
     ),
     "vgg-b-pif": (
         (182, 218, 182),
-        conv(1, 8) + conv(8, 32) + conv(32, 64) + (4 * 5 * 4 + 3 * 3 * 3) * conv(64, 6)
-        + dense(6 * (17 * 21 * 17), 100) + dense(100, 2),
+        conv(1, 8)
+        + conv(8, 32)
+        + conv(32, 64)
+        + (4 * 5 * 4 + 3 * 3 * 3) * conv(64, 6)
+        + dense(6 * (17 * 21 * 17), 100)
+        + dense(100, 2),
     ),
     "gap3": ((128, 128, 128), conv(1, 8) + conv(8, 16) + conv(16, 32) + dense(32, 2)),
     "gap6": ((128, 128, 128), BLOCKS + 2 * conv(64, 64) + dense(64, 2)),
     "gap": ((128, 128, 128), conv(1, 8) + conv(8, 16) + conv(16, 32) + dense(32, 2)),
     "patch": (
         (182, 218, 182),
-        conv(1, 15) + conv(15, 25) + conv(25, 50) + conv(50, 50)
-        + dense(50 * (4 * 4 * 4), 40) + dense(40, 2),
+        conv(1, 15)
+        + conv(15, 25)
+        + conv(25, 50)
+        + conv(50, 50)
+        + dense(50 * (4 * 4 * 4), 40)
+        + dense(40, 2),
     ),
-}  # fmt: skip
+}
 
 
 def grid_for(name: str) -> Grid:

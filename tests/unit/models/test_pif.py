@@ -147,11 +147,12 @@ def test_gradients_are_averaged_where_both_sets_are() -> None:
         return torch.autograd.grad(values[..., both].sum(), x, retain_graph=True)[0]
 
     shifted = torch.nn.functional.conv3d(
-        torch.cat([
-            x[:, :, 2:6, y : y + 3, z : z + 2] for y, z in product((1, 4), (1, 3))
-        ], dim=1),
-        pif.shifted_weight, pif.shifted_bias, padding=1, groups=4,
-    )  # fmt: skip
+        torch.cat([x[:, :, 2:6, y : y + 3, z : z + 2] for y, z in product((1, 4), (1, 3))], dim=1),
+        pif.shifted_weight,
+        pif.shifted_bias,
+        padding=1,
+        groups=4,
+    )
     alone = torch.autograd.grad(shifted.sum(), x)[0]
     torch.testing.assert_close(gradient(pif(x)), (gradient(plain(x)) + alone) / 2)
 

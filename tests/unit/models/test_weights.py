@@ -14,9 +14,11 @@ from bids_xai.models.weights import Bounds, fan_in_uniform, glorot_uniform, he_u
 
 def layers() -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(3, 5, 3), nn.BatchNorm3d(5), nn.Sequential(nn.Linear(70, 20)),
+        nn.Conv3d(3, 5, 3),
+        nn.BatchNorm3d(5),
+        nn.Sequential(nn.Linear(70, 20)),
         PIF3d(4, 6, (4, 5, 6), 2),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

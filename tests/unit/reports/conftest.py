@@ -51,9 +51,16 @@ def write_qc(path: Path, values: Sequence[tuple[str, str, float]]) -> None:
         limit = QUALITY[metric]
         ends = [end if math.isfinite(end) else None for end in (limit.low, limit.high)]
         rows.append(
-            {"image": image, "metric": metric, "value": value, "low": ends[0], "high": ends[1],
-             "flagged": limit.flags(value), "meaning": limit.meaning}
-        )  # fmt: skip
+            {
+                "image": image,
+                "metric": metric,
+                "value": value,
+                "low": ends[0],
+                "high": ends[1],
+                "flagged": limit.flags(value),
+                "meaning": limit.meaning,
+            }
+        )
     write_tsv(path, rows, QUALITY_COLUMNS)
 
 
@@ -106,10 +113,13 @@ def _write_session(out: Path, session: str) -> None:
     sidecar = {"EchoTime": [0.005, 0.0101], "EstimationAlgorithm": "nlls", "Units": "1/s"}
     write_json(Path(f"{stem}_R2starmap.json"), sidecar)
     template_t1w = f"{stem.name}_{template}_desc-preproc_T1w"
-    write_qc(Path(f"{stem}_qc.tsv"), [
-        (f"{stem.name}_desc-brain_mask", "BrainVolumeMl", 1402.5),
-        (template_t1w, "MaskDice", 0.71 if session == "2" else 0.95123),
-    ])  # fmt: skip
+    write_qc(
+        Path(f"{stem}_qc.tsv"),
+        [
+            (f"{stem.name}_desc-brain_mask", "BrainVolumeMl", 1402.5),
+            (template_t1w, "MaskDice", 0.71 if session == "2" else 0.95123),
+        ],
+    )
     about = {"Method": "lrp-zplus", "Start": "softmax", "InnerMaskShare": 0.876}
     write_json(Path(f"{stem}_space-T1w_model-A_label-AD_desc-lrpzplus_relmap.json"), about)
     prediction = [
@@ -147,25 +157,36 @@ def write_study(tmp_path: Path) -> Path:
     _write_verdicts(group / "spray")
     flags = {"A": (False, False), "B": (True, False), "C": (False, True)}
     description = {
-        "study": STUDY, "template": EMBEDDED_TEMPLATE, "resolution": 2, "classes": list(CLASSES),
-        "method": "lrp-zplus", "seed": 0, "atlas": "TissueNuclei",
+        "study": STUDY,
+        "template": EMBEDDED_TEMPLATE,
+        "resolution": 2,
+        "classes": list(CLASSES),
+        "method": "lrp-zplus",
+        "seed": 0,
+        "atlas": "TissueNuclei",
         "configurations": [
             {"id": c, "skull_strip": s, "relevance_guided": g} for c, (s, g) in flags.items()
         ],
         "versions": {"bids_xai": "0.1.0", "torch": "2.6"},
         "spray": {"C_template": {"n_clusters": 2, "notes": ["only 16 maps: 11 <neighbours>"]}},
-    }  # fmt: skip
+    }
     write_json(group / "study.json", description)
     return tmp_path
 
 
 def _write_cohort(group: Path, rng: np.random.Generator) -> list[dict[str, Any]]:
     scans = [
-        {"participant_id": f"sub-{i:02d}", "session_id": f"ses-{s}", "class": CLASSES[i % 2],
-         "included": True, "reason": None, "age": float(60 + rng.integers(20)),
-         "sex": "FM"[i % 3 == 0]}
+        {
+            "participant_id": f"sub-{i:02d}",
+            "session_id": f"ses-{s}",
+            "class": CLASSES[i % 2],
+            "included": True,
+            "reason": None,
+            "age": float(60 + rng.integers(20)),
+            "sex": "FM"[i % 3 == 0],
+        }
         for i, s in product(range(12), (1, 2))
-    ]  # fmt: skip
+    ]
     bad = scans[0] | {
         "participant_id": "sub-99",
         "included": False,
@@ -187,13 +208,20 @@ def _write_predictions(group: Path, scans: list[dict[str, Any]], rng: np.random.
     for configuration, split, scan in product(CONFIGURATIONS, range(2), scans):
         p = float(np.clip(rng.normal(0.65 if scan["class"] == "AD" else 0.35, 0.2), 0, 1))
         predicted = CLASSES[int(p >= 0.5)]
-        rows.append({
-            "participant_id": scan["participant_id"], "session_id": scan["session_id"],
-            "configuration": configuration, "split": split, "true_class": scan["class"],
-            "predicted_class": predicted, "probability": p,
-            "outcome": OUTCOMES[scan["class"], predicted], "relevance_sum": 1.0,
-            "inner_mask_share": float(rng.uniform(0.5, 1.0)),
-        })  # fmt: skip
+        rows.append(
+            {
+                "participant_id": scan["participant_id"],
+                "session_id": scan["session_id"],
+                "configuration": configuration,
+                "split": split,
+                "true_class": scan["class"],
+                "predicted_class": predicted,
+                "probability": p,
+                "outcome": OUTCOMES[scan["class"], predicted],
+                "relevance_sum": 1.0,
+                "inner_mask_share": float(rng.uniform(0.5, 1.0)),
+            }
+        )
     rows_to_tsv(group / "predictions.tsv", rows)
     scores = [
         {"configuration": c, "split": k, "n_test": 24, "accuracy": 0.7}
@@ -202,28 +230,50 @@ def _write_predictions(group: Path, scans: list[dict[str, Any]], rng: np.random.
     rows_to_tsv(group / "performance.tsv", scores)
     metrics = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc")
     summary = [
-        {"configuration": c, "metric": m, "mean": 0.642 + 0.05 * i, "sd": 0.065,
-         "percentile_2_5": 0.535, "percentile_97_5": 0.769, "n_splits": 2}
+        {
+            "configuration": c,
+            "metric": m,
+            "mean": 0.642 + 0.05 * i,
+            "sd": 0.065,
+            "percentile_2_5": 0.535,
+            "percentile_97_5": 0.769,
+            "n_splits": 2,
+        }
         for (i, c), m in product(enumerate(CONFIGURATIONS), metrics)
-    ]  # fmt: skip
+    ]
     rows_to_tsv(group / "performance_summary.tsv", summary)
     pairs = [
-        {"configuration_a": a, "configuration_b": b, "n": 24, "only_a_correct": 3,
-         "only_b_correct": 5, "p_value": 0.7266, "p_holm": 1.0}
+        {
+            "configuration_a": a,
+            "configuration_b": b,
+            "n": 24,
+            "only_a_correct": 3,
+            "only_b_correct": 5,
+            "p_value": 0.7266,
+            "p_holm": 1.0,
+        }
         for a, b in (("A", "B"), ("A", "C"), ("B", "C"))
-    ]  # fmt: skip
+    ]
     rows_to_tsv(group / "comparisons.tsv", pairs)
 
 
 def _write_training(models: Path, rng: np.random.Generator) -> None:
     for configuration, split in product(CONFIGURATIONS, range(2)):
         rows = [
-            {"epoch": e, "learning_rate": 1e-3, "train_loss": 1 / e, "train_ce": 1 / e,
-             "validation_loss": 1.1 / e, "validation_ce": 1.1 / e + 0.1 * float(rng.random()),
-             "validation_balanced_accuracy": 1 - 0.5 / e, "inner_mask_share": 1 - 0.6 / e,
-             "relevance_sum": 1.0, "seconds": 1.5}
+            {
+                "epoch": e,
+                "learning_rate": 1e-3,
+                "train_loss": 1 / e,
+                "train_ce": 1 / e,
+                "validation_loss": 1.1 / e,
+                "validation_ce": 1.1 / e + 0.1 * float(rng.random()),
+                "validation_balanced_accuracy": 1 - 0.5 / e,
+                "inner_mask_share": 1 - 0.6 / e,
+                "relevance_sum": 1.0,
+                "seconds": 1.5,
+            }
             for e in range(1, 9)
-        ]  # fmt: skip
+        ]
         rows_to_tsv(models / configuration / f"split-{split}" / "training.tsv", rows)
 
 
@@ -232,31 +282,65 @@ def _write_regions(group: Path, scans: list[dict[str, Any]], rng: np.random.Gene
     labels = [(2 * i + r, f"{('Left', 'Right')[r]} nucleus {i}") for i in range(14) for r in (0, 1)]
     same = {"method": "lrp-zplus", "atlas": "TissueNuclei"}
     lines = [
-        {"participant_id": s["participant_id"], "session_id": s["session_id"], "configuration": c,
-         "split": n % 2, **same, "index": i, "name": name, "hemisphere": name[0],
-         "n_voxels": 50 + i, "sum": float(rng.exponential(2 + (s["class"] == "AD") * (i % 5))),
-         "true_class": s["class"]}
+        {
+            "participant_id": s["participant_id"],
+            "session_id": s["session_id"],
+            "configuration": c,
+            "split": n % 2,
+            **same,
+            "index": i,
+            "name": name,
+            "hemisphere": name[0],
+            "n_voxels": 50 + i,
+            "sum": float(rng.exponential(2 + (s["class"] == "AD") * (i % 5))),
+            "true_class": s["class"],
+        }
         for c, (n, s), (i, name) in product(CONFIGURATIONS, enumerate(scans), labels)
-    ]  # fmt: skip
+    ]
     rows_to_tsv(group / "atlas" / "regions.tsv", lines)
     joined = [(i, name.removeprefix("Left ")) for i, name in labels[::2]]
     rows = [
-        {"configuration": c, **same, "index": i, "name": name, "group": g, "n": 12,
-         "gain": None if (i, g) == (4, "AD") else 1.0 + (g == "AD"), "hemisphere": "both",
-         "merged": merged, "n_voxels": 100 * (i + 1), "mean_sum": float(rng.random()),
-         "mean_density": float(rng.random()), "mean_share": 0.1 * float(rng.random())}
+        {
+            "configuration": c,
+            **same,
+            "index": i,
+            "name": name,
+            "group": g,
+            "n": 12,
+            "gain": None if (i, g) == (4, "AD") else 1.0 + (g == "AD"),
+            "hemisphere": "both",
+            "merged": merged,
+            "n_voxels": 100 * (i + 1),
+            "mean_sum": float(rng.random()),
+            "mean_density": float(rng.random()),
+            "mean_share": 0.1 * float(rng.random()),
+        }
         for c, (merged, known), g in product(
-            CONFIGURATIONS, ((False, labels), (True, joined)), ("NC", "AD", "TP", "TN"))
+            CONFIGURATIONS, ((False, labels), (True, joined)), ("NC", "AD", "TP", "TN")
+        )
         for i, name in known
-    ]  # fmt: skip
+    ]
     rows_to_tsv(group / "atlas" / "gain.tsv", rows)
     prints = [
-        {"configuration": c, **same, "merged": True, "individual": who, "participant_id": person,
-         "session_id": "n/a", "split": 0, "probability": 0.95, "cosine_distance": 0.4321,
-         "n_candidates": 7, "index": i, "name": name, "density": float(rng.random())}
+        {
+            "configuration": c,
+            **same,
+            "merged": True,
+            "individual": who,
+            "participant_id": person,
+            "session_id": "n/a",
+            "split": 0,
+            "probability": 0.95,
+            "cosine_distance": 0.4321,
+            "n_candidates": 7,
+            "index": i,
+            "name": name,
+            "density": float(rng.random()),
+        }
         for c, (who, person), (i, name) in product(
-            CONFIGURATIONS, (("A", "sub-01"), ("B", "sub-03")), joined)
-    ]  # fmt: skip
+            CONFIGURATIONS, (("A", "sub-01"), ("B", "sub-03")), joined
+        )
+    ]
     rows_to_tsv(group / "atlas" / "fingerprints.tsv", prints)
     _write_overlap(group, rng)
     _write_biology(group, joined, rng)
@@ -268,28 +352,55 @@ def _write_overlap(group: Path, rng: np.random.Generator) -> None:
     pairs = [("configurations", "n/a", a, b) for a, b in (("A", "B"), ("A", "C"), ("B", "C"))]
     pairs += [("splits", c, "0", "1") for c in CONFIGURATIONS]
     rows = [
-        {"comparison": kind, "configuration": c, "method": "lrp-zplus", "group": g, "a": a, "b": b,
-         "atlas": "TissueNuclei" if metric in tops else "n/a",
-         "merged": "true" if metric in tops else "n/a", "metric": metric,
-         "value": float(rng.integers(0, 11)) / 10}
+        {
+            "comparison": kind,
+            "configuration": c,
+            "method": "lrp-zplus",
+            "group": g,
+            "a": a,
+            "b": b,
+            "atlas": "TissueNuclei" if metric in tops else "n/a",
+            "merged": "true" if metric in tops else "n/a",
+            "metric": metric,
+            "value": float(rng.integers(0, 11)) / 10,
+        }
         for (kind, c, a, b), g, metric in product(pairs, ("NC", "AD", "TP", "TN"), tops + maps)
-    ]  # fmt: skip
+    ]
     rows_to_tsv(group / "atlas" / "overlap.tsv", rows)
 
 
 def _write_biology(group: Path, regions: Any, rng: np.random.Generator) -> None:
     about = {"method": "lrp-zplus", "group": "AD", "n": 6, "n_permutations": 720, "exact": True}
     rows = [
-        {"configuration": c, "atlas": "TissueNuclei", "index": i, "name": name, "source": "dseg",
-         "measure": measure, "r": float(rng.uniform(-1, 1)), "p_value": 0.01, "p_holm": 0.14,
-         "mean": 3.5, **about}
+        {
+            "configuration": c,
+            "atlas": "TissueNuclei",
+            "index": i,
+            "name": name,
+            "source": "dseg",
+            "measure": measure,
+            "r": float(rng.uniform(-1, 1)),
+            "p_value": 0.01,
+            "p_holm": 0.14,
+            "mean": 3.5,
+            **about,
+        }
         for c, measure, (i, name) in product(CONFIGURATIONS, ("volume", "lesion_load"), regions)
-    ]  # fmt: skip
+    ]
     rows += [
-        {**rows[0], "configuration": c, "atlas": "n/a", "name": "whole map", "r": None,
-         "p_value": None, "p_holm": None, "measure": "lesion_share", "mean": 0.1234}
+        {
+            **rows[0],
+            "configuration": c,
+            "atlas": "n/a",
+            "name": "whole map",
+            "r": None,
+            "p_value": None,
+            "p_holm": None,
+            "measure": "lesion_share",
+            "mean": 0.1234,
+        }
         for c in CONFIGURATIONS
-    ]  # fmt: skip
+    ]
     rows_to_tsv(group / "atlas" / "biology.tsv", rows)
 
 
@@ -303,10 +414,16 @@ def _write_means(group: Path, rng: np.random.Generator) -> None:
 def _write_verdicts(folder: Path) -> None:
     """One suspicious cluster, and one that is not."""
     rows = [
-        {"configuration": "A", "space": "T1w", "cluster": 1 + (finding == "diagnosis"),
-         "finding": finding, "verdict": f"Cluster <x> ({finding}).", "examples": "sub-01,sub-03"}
+        {
+            "configuration": "A",
+            "space": "T1w",
+            "cluster": 1 + (finding == "diagnosis"),
+            "finding": finding,
+            "verdict": f"Cluster <x> ({finding}).",
+            "examples": "sub-01,sub-03",
+        }
         for finding in ("suspicious", "diagnosis")
-    ]  # fmt: skip
+    ]
     rows_to_tsv(folder / "verdicts.tsv", rows)
 
 
@@ -318,10 +435,16 @@ def _write_spray(folder: Path, scans: list[dict[str, Any]], rng: np.random.Gener
         [{"index": i + 1, "eigenvalue": v, "gap": gaps[i]} for i, v in enumerate(values)],
     )
     members = [
-        {"participant_id": s["participant_id"], "session_id": s["session_id"], "split": i % 2,
-         "cluster": i % 3, "true_class": s["class"], "outcome": ("TN", "FN", "TP", "FP")[i % 4]}
+        {
+            "participant_id": s["participant_id"],
+            "session_id": s["session_id"],
+            "split": i % 2,
+            "cluster": i % 3,
+            "true_class": s["class"],
+            "outcome": ("TN", "FN", "TP", "FP")[i % 4],
+        }
         for i, s in enumerate(scans)
-    ]  # fmt: skip
+    ]
     rows_to_tsv(folder / "clusters.tsv", members)
     points = [m | {"x": float(rng.normal()), "y": float(rng.normal())} for m in members]
     rows_to_tsv(folder / "embedding.tsv", points)

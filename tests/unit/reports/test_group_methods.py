@@ -27,8 +27,12 @@ def test_every_method_has_a_strip_on_its_own_scale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = tmp_path / "group" / "s"
-    names = {"study": "s", "classes": ["NC", "A D"], "positive": "A D",
-             "configurations": [{"id": "A"}]}  # fmt: skip
+    names = {
+        "study": "s",
+        "classes": ["NC", "A D"],
+        "positive": "A D",
+        "configurations": [{"id": "A"}],
+    }
     write_json(group / "study.json", names)
     rng = np.random.default_rng(0)
     first, second = rng.random(SHAPE), 100 * rng.normal(size=SHAPE)

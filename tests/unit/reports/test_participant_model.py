@@ -31,10 +31,20 @@ TAIL = "model-tinyA0_label-all_desc-lrpzplus"
 REGIONS = [(i, f"{('Left', 'Right')[i % 2]} part {i // 2}") for i in range(18)]
 NEAR = [0.71, 0.75, 0.79, 0.70, 0.7999, 0.72]  # the same tenth as 0.74
 CARD = {
-    "study": "tiny", "configuration": "A", "split": 0, "classes": ["NC", "AD"], "positive": "AD",
-    "weights_sha256": "abc", "architecture": "graz", "input_shape": [4, 5, 6], "voxel_mm": None,
-    "versions": {"torch": "2.6"}, "seed": 3, "suffix": "R2starmap", "space": "T1w",
-}  # fmt: skip
+    "study": "tiny",
+    "configuration": "A",
+    "split": 0,
+    "classes": ["NC", "AD"],
+    "positive": "AD",
+    "weights_sha256": "abc",
+    "architecture": "graz",
+    "input_shape": [4, 5, 6],
+    "voxel_mm": None,
+    "versions": {"torch": "2.6"},
+    "seed": 3,
+    "suffix": "R2starmap",
+    "space": "T1w",
+}
 
 
 def table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -46,44 +56,97 @@ def write_study(out: Path, trained: tuple[str, ...] = ("07",)) -> None:
     model = out / "models" / "tiny" / "A" / "split-0"
     write_json(model / "model.json", {**CARD, "training_participants": list(trained)})
     group = out / "group" / "tiny"
-    write_json(group / "study.json", {
-        "study": "tiny", "classes": ["NC", "AD"], "positive": "AD", "template": SPACE,
-        "settings": {"target": {"column": "diagnosis", "table": "participants"}},
-    })  # fmt: skip
+    write_json(
+        group / "study.json",
+        {
+            "study": "tiny",
+            "classes": ["NC", "AD"],
+            "positive": "AD",
+            "template": SPACE,
+            "settings": {"target": {"column": "diagnosis", "table": "participants"}},
+        },
+    )
     scans = [*((f"sub-1{i}", p) for i, p in enumerate([*NEAR, 0.8, 0.69, 0.1])), ("sub-01", 0.74)]
-    table(group / "predictions.tsv", [
-        {"participant_id": who, "session_id": "n/a", "configuration": c, "split": 0, "method": m,
-         "true_class": "AD" if i % 3 else "NC", "predicted_class": "AD", "outcome": "TP",
-         "probability": p, "warped": f"x/{who}_space-{SPACE}_res-2_model-tiny{c}0_label-all_"
-         f"desc-{m.replace('-', '')}_relmap.nii.gz"}
-        for c, m, (i, (who, p)) in product("AB", ("lrp-zplus", "saliency"), enumerate(scans))
-    ])  # fmt: skip
-    table(group / "atlas" / "gain.tsv", [
-        {"configuration": c, "method": "lrp-zplus", "atlas": "X", "index": i, "name": name,
-         "group": g, "merged": merged, "n": 50, "n_voxels": 10, "mean_sum": 1.0,
-         "mean_density": 1e-6, "mean_share": 0.1, "gain": 1.0,
-         "density_q025": low, "density_q500": 3e-6, "density_q975": high}
-        for c, merged, (i, name), (g, low, high) in product(
-            "AB", (False, True), REGIONS,
-            (("NC", 1e-6, 4e-6), ("AD", 2e-6, 6e-6), ("TP", 0.0, 1.0)))
-    ])  # fmt: skip
+    table(
+        group / "predictions.tsv",
+        [
+            {
+                "participant_id": who,
+                "session_id": "n/a",
+                "configuration": c,
+                "split": 0,
+                "method": m,
+                "true_class": "AD" if i % 3 else "NC",
+                "predicted_class": "AD",
+                "outcome": "TP",
+                "probability": p,
+                "warped": f"x/{who}_space-{SPACE}_res-2_model-tiny{c}0_label-all_"
+                f"desc-{m.replace('-', '')}_relmap.nii.gz",
+            }
+            for c, m, (i, (who, p)) in product("AB", ("lrp-zplus", "saliency"), enumerate(scans))
+        ],
+    )
+    table(
+        group / "atlas" / "gain.tsv",
+        [
+            {
+                "configuration": c,
+                "method": "lrp-zplus",
+                "atlas": "X",
+                "index": i,
+                "name": name,
+                "group": g,
+                "merged": merged,
+                "n": 50,
+                "n_voxels": 10,
+                "mean_sum": 1.0,
+                "mean_density": 1e-6,
+                "mean_share": 0.1,
+                "gain": 1.0,
+                "density_q025": low,
+                "density_q500": 3e-6,
+                "density_q975": high,
+            }
+            for c, merged, (i, name), (g, low, high) in product(
+                "AB",
+                (False, True),
+                REGIONS,
+                (("NC", 1e-6, 4e-6), ("AD", 2e-6, 6e-6), ("TP", 0.0, 1.0)),
+            )
+        ],
+    )
 
 
 def write_session(out: Path, session: str, shift: float = 0.0, person: str = "01") -> Path:
     """Prediction and regions of one session: densities 0.5e-6, 1.0e-6, … as in REGIONS."""
     name = f"sub-{person}_ses-{session}" if session else f"sub-{person}"
     folder = out / f"sub-{person}" / (f"ses-{session}" if session else "") / "anat"
-    table(folder / f"{name}_model-tinyA0_prediction.tsv", [
-        {"model": "tinyA0", "class": c, "probability": p, "predicted": c == "AD"}
-        for c, p in (("NC", 0.26), ("AD", 0.74))
-    ])  # fmt: skip
+    table(
+        folder / f"{name}_model-tinyA0_prediction.tsv",
+        [
+            {"model": "tinyA0", "class": c, "probability": p, "predicted": c == "AD"}
+            for c, p in (("NC", 0.26), ("AD", 0.74))
+        ],
+    )
     write_json(folder / f"{name}_model-tinyA0_prediction.json", {"Model": CARD})
-    table(folder / f"{name}_space-{SPACE}_atlas-X_{TAIL}_regions.tsv", [
-        {"method": "lrp-zplus", "atlas": "X", "index": i, "name": region, "hemisphere": "L",
-         "n_voxels": 10, "sum": 1.0, "abs_sum": 1.0, "density": (0.5 + 0.5 * i + shift) * 1e-6,
-         "share": 0.01 * i}
-        for i, region in REGIONS
-    ])  # fmt: skip
+    table(
+        folder / f"{name}_space-{SPACE}_atlas-X_{TAIL}_regions.tsv",
+        [
+            {
+                "method": "lrp-zplus",
+                "atlas": "X",
+                "index": i,
+                "name": region,
+                "hemisphere": "L",
+                "n_voxels": 10,
+                "sum": 1.0,
+                "abs_sum": 1.0,
+                "density": (0.5 + 0.5 * i + shift) * 1e-6,
+                "share": 0.01 * i,
+            }
+            for i, region in REGIONS
+        ],
+    )
     return folder
 
 
@@ -123,18 +186,29 @@ def test_regions_stand_beside_the_cohort_sorted_marked_in_words_and_folded(tmp_p
     page = write_participant_page(tmp_path, "01", []).read_text()
     shown, folded = region_tables(page)
     assert shown[0] == [
-        "Region", "Density (× 10⁻⁶)", "Against the cohort", "Share",
-        "NC, 50 scans: 2.5 · 50 · 97.5 % (× 10⁻⁶)", "AD, 50 scans: 2.5 · 50 · 97.5 % (× 10⁻⁶)",
-    ]  # fmt: skip
+        "Region",
+        "Density (× 10⁻⁶)",
+        "Against the cohort",
+        "Share",
+        "NC, 50 scans: 2.5 · 50 · 97.5 % (× 10⁻⁶)",
+        "AD, 50 scans: 2.5 · 50 · 97.5 % (× 10⁻⁶)",
+    ]
     assert [len(shown), len(folded)] == [1 + SHOWN, 1 + 3]
     densities = [float(row[1]) for row in (*shown[1:], *folded[1:])]
     assert densities == [0.5 + 0.5 * i for i in range(17, -1, -1)]
     words = {float(row[1]): row[2] for row in (*shown[1:], *folded[1:])}
     for value, said in words.items():  # NC has 1 to 4, AD 2 to 6
         expected = (
-            "below both" if value < 1 else "within NC, below AD" if value < 2 else
-            "within both" if value <= 4 else "above NC, within AD" if value <= 6 else "above both"
-        )  # fmt: skip
+            "below both"
+            if value < 1
+            else "within NC, below AD"
+            if value < 2
+            else "within both"
+            if value <= 4
+            else "above NC, within AD"
+            if value <= 6
+            else "above both"
+        )
         assert said == expected, value
     assert shown[1][3:] == ["17.0 %", "1 · 3 · 4", "2 · 3 · 6"]
     assert "<summary>The other 3 regions</summary>" in page
@@ -195,8 +269,9 @@ def test_the_same_tenth_is_counted_among_other_participants(tmp_path: Path) -> N
     assert origin is not None
     # sub-10 to sub-15 and no others; sub-10 and sub-13 are NC; all 9: sub-16 is NC as well
     words = calibration_words(origin, "A", "01", 0.74)
-    assert words.startswith("Of 6 test scans of other participants with a probability of AD from "
-                            "0.7 to 0.8")  # fmt: skip
+    assert words.startswith(
+        "Of 6 test scans of other participants with a probability of AD from 0.7 to 0.8"
+    )
     assert "4 were AD; of all 9 test scans, 6" in words
     few = calibration_words(origin, "A", "01", 0.15)
     assert "only 1 test scans" not in few
@@ -228,8 +303,15 @@ def test_the_true_class_is_told_where_a_table_has_it(tmp_path: Path) -> None:
     origin = origin_of(CARD, Sources(tmp_path, "02"))
     assert origin is not None
     assert true_class(origin, Sources(tmp_path, "02", raw), None) is None  # no class of the study
-    cohort = [{"participant_id": "sub-01", "session_id": "ses-1", "class": "AD",
-               "included": True, "reason": None}]  # fmt: skip
+    cohort = [
+        {
+            "participant_id": "sub-01",
+            "session_id": "ses-1",
+            "class": "AD",
+            "included": True,
+            "reason": None,
+        }
+    ]
     table(tmp_path / "group" / "tiny" / "cohort.tsv", cohort)
     page = write_participant_page(tmp_path, "01", [], bids_dir=raw).read_text()
     assert (
@@ -239,8 +321,12 @@ def test_the_true_class_is_told_where_a_table_has_it(tmp_path: Path) -> None:
 
 def test_outcomes() -> None:
     classes = ("NC", "AD")
-    pairs = {("AD", "AD"): "right (TP)", ("NC", "NC"): "right (TN)", ("NC", "AD"): "wrong (FP)",
-             ("AD", "NC"): "wrong (FN)"}  # fmt: skip
+    pairs = {
+        ("AD", "AD"): "right (TP)",
+        ("NC", "NC"): "right (TN)",
+        ("NC", "AD"): "wrong (FP)",
+        ("AD", "NC"): "wrong (FN)",
+    }
     assert all(outcome_words(*pair, classes, "AD") == said for pair, said in pairs.items())
     assert outcome_words("MCI", "AD", ("NC", "MCI", "AD"), "AD") == "wrong"
 

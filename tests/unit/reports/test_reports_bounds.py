@@ -56,26 +56,42 @@ def test_the_page_of_a_wide_study_is_bounded(
     tile = {"height": 1, "width": 1, "tiles": 4}
     analyses = [f"{c}_{s}" for c, s in product(ids, group_spray.SPACES)]
     for c, name in product(ids, ("AD", *(f"AD_desc-m{k}" for k in range(1, METHODS)))):
-        write_nifti(group / "means" / f"configuration-{c}_group-{name}_mean.nii.gz", data,
-                    np.eye(4))  # fmt: skip
+        write_nifti(
+            group / "means" / f"configuration-{c}_group-{name}_mean.nii.gz", data, np.eye(4)
+        )
     rows = [
-        {"participant_id": f"sub-{i}", "session_id": "n/a", "split": 0, "cluster": 1 + i % CLUSTERS,
-         "true_class": "AD", "outcome": "TP", "x": i, "y": i, "scan": f"sub-{i}"}
+        {
+            "participant_id": f"sub-{i}",
+            "session_id": "n/a",
+            "split": 0,
+            "cluster": 1 + i % CLUSTERS,
+            "true_class": "AD",
+            "outcome": "TP",
+            "x": i,
+            "y": i,
+            "scan": f"sub-{i}",
+        }
         for i in range(40)
-    ]  # fmt: skip
+    ]
     for analysis in analyses:
         for table in ("clusters.tsv", "embedding.tsv"):
             write_tsv(group / "spray" / analysis / table, rows, {name: name for name in rows[0]})
         for k in range(1, CLUSTERS + 1):
             write_nifti(group / "spray" / analysis / f"cluster-{k}_mean.nii.gz", data, np.eye(4))
         write_bytes(group / "spray" / analysis / "mosaics.png", b"x" * 2_000_000)
-    write_json(group / "study.json", {
-        "classes": ["NC", "AD"], "configurations": [{"id": c} for c in ids],
-        "spray": {name: {"tile": tile} for name in analyses},
-    })  # fmt: skip
+    write_json(
+        group / "study.json",
+        {
+            "classes": ["NC", "AD"],
+            "configurations": [{"id": c} for c in ids],
+            "spray": {name: {"tile": tile} for name in analyses},
+        },
+    )
     large = lambda *_, **__: b"\x89PNG" + bytes(375_000)  # noqa: E731
-    for module, names in ((group_maps, ("mosaic", "strips")),
-                          (group_spray, ("cluster_maps", "embedding_panels"))):  # fmt: skip
+    for module, names in (
+        (group_maps, ("mosaic", "strips")),
+        (group_spray, ("cluster_maps", "embedding_panels")),
+    ):
         for name in names:
             monkeypatch.setattr(module, name, large)
     page = write_group_page(tmp_path, NAME)

@@ -25,11 +25,27 @@ from bids_xai.reports.citation import (
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 
 CARD = ModelCard(
-    architecture="graz", input_shape=(4, 5, 6), voxel_mm=None, suffix="R2starmap", space="T1w",
-    scale=40.0, maximum=None, skull_strip=False, classes=("NC", "AD"), positive="AD", seed=7,
-    study="s", configuration="C", split=2, split_hash="", training_participants=("0815",),
-    relevance_guided=True, metrics={}, versions={"torch": "2.0"}, weights_sha256="abcd" * 16,
-)  # fmt: skip
+    architecture="graz",
+    input_shape=(4, 5, 6),
+    voxel_mm=None,
+    suffix="R2starmap",
+    space="T1w",
+    scale=40.0,
+    maximum=None,
+    skull_strip=False,
+    classes=("NC", "AD"),
+    positive="AD",
+    seed=7,
+    study="s",
+    configuration="C",
+    split=2,
+    split_hash="",
+    training_participants=("0815",),
+    relevance_guided=True,
+    metrics={},
+    versions={"torch": "2.0"},
+    weights_sha256="abcd" * 16,
+)
 EMBEDDED, FETCHED = OutputSpace(EMBEDDED_TEMPLATE), OutputSpace("MNI152NLin6Asym", 1)
 
 
@@ -68,9 +84,12 @@ def test_every_choice_has_a_text(
     tmp_path: Path, method: str, registration: str, mask: str, engine: str
 ) -> None:
     said = text(
-        tmp_path, r2star_method=method, registration=registration, brain_mask=mask,
+        tmp_path,
+        r2star_method=method,
+        registration=registration,
+        brain_mask=mask,
         registration_engine=engine,
-    )  # fmt: skip
+    )
     assert ("Hoopes A" in said) == (mask == "synthstrip")
     assert ("Pei M" in said) == (method == "arlo")
     assert ("Yushkevich PA" in said) == ((engine, registration) == ("greedy", "nonlinear"))
@@ -105,11 +124,15 @@ def test_a_model_and_its_explanation_are_told() -> None:
     found = of_model(attribution=("lrp-zplus", "saliency"), target="AD", renormalise=True)
     said = " ".join(found.paragraphs)
     for words in (
-        "study s, configuration C, split 2", "SHA-256 of its weights abcdabcdabcdabcd.",
+        "study s, configuration C, split 2",
+        "SHA-256 of its weights abcdabcdabcdabcd.",
         "Its network is graz (Tinauer et al. 2025), trained with seed 7 (torch 2.0)",
-        "relevance guidance, Tinauer et al. 2025", "4 × 5 × 6 voxels", "Relevance for the class AD",
-        "saliency (Simonyan et al. 2014; Rieke et al. 2018)", "scaled to the sum it had before",
-    ):  # fmt: skip
+        "relevance guidance, Tinauer et al. 2025",
+        "4 × 5 × 6 voxels",
+        "Relevance for the class AD",
+        "saliency (Simonyan et al. 2014; Rieke et al. 2018)",
+        "scaled to the sum it had before",
+    ):
         assert words in said
     assert "0815" not in said
     assert found.versions["torch"] == version("torch")

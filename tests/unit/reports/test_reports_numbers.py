@@ -60,8 +60,13 @@ def test_numbers_are_written_for_people() -> None:
     assert mean_sd([70.0, 72.0, float("nan")]) == "71.0 ± 1.4"
     assert mean_sd([]) == "n/a"
     assert [number(v) for v in (None, True, 3, 0.12345, [1, 2.5], "x")] == [
-        "n/a", "yes", "3", "0.123", "1, 2.5", "x",
-    ]  # fmt: skip
+        "n/a",
+        "yes",
+        "3",
+        "0.123",
+        "1, 2.5",
+        "x",
+    ]
     assert sorted(["split-10", "split-2"], key=natural) == ["split-2", "split-10"]
 
 

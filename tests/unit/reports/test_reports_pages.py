@@ -26,15 +26,31 @@ from bids_xai.reports.session import participant_figures, session_figures
 STUDY = "tiny"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 SECTIONS = [
-    "Summary", "Cohort", "Performance", "ROC curves", "Comparisons", "Training",
-    "Relevance inside the mask", "Mean heatmaps", "Regions", "Agreement of heatmaps",
-    "Relevance and biology", "Can the heatmaps be trusted?",
-    "Spectral relevance analysis (SpRAy)", "Limits", "Methods",
+    "Summary",
+    "Cohort",
+    "Performance",
+    "ROC curves",
+    "Comparisons",
+    "Training",
+    "Relevance inside the mask",
+    "Mean heatmaps",
+    "Regions",
+    "Agreement of heatmaps",
+    "Relevance and biology",
+    "Can the heatmaps be trusted?",
+    "Spectral relevance analysis (SpRAy)",
+    "Limits",
+    "Methods",
     "Settings and versions",
-]  # fmt: skip
+]
 PARTICIPANT_SECTIONS = [
-    "Problems", "Summary", "Input map", "Heatmaps", "Quality", "How this was made",
-]  # fmt: skip
+    "Problems",
+    "Summary",
+    "Input map",
+    "Heatmaps",
+    "Quality",
+    "How this was made",
+]
 
 
 class Page(HTMLParser):
@@ -143,13 +159,24 @@ def test_a_study_of_which_nothing_exists_yet_has_a_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "lost",
     [
-        "study.json", "cohort.tsv", "splits.tsv", "predictions.tsv", "performance.tsv",
-        "performance_summary.tsv", "comparisons.tsv", "atlas/gain.tsv",
-        "atlas/regions.tsv", "atlas/overlap.tsv", "atlas/fingerprints.tsv", "atlas/biology.tsv",
-        "spray/A_T1w/clusters.tsv", "spray/B_T1w/eigenvalues.tsv", "spray/C_T1w/embedding.tsv",
+        "study.json",
+        "cohort.tsv",
+        "splits.tsv",
+        "predictions.tsv",
+        "performance.tsv",
+        "performance_summary.tsv",
+        "comparisons.tsv",
+        "atlas/gain.tsv",
+        "atlas/regions.tsv",
+        "atlas/overlap.tsv",
+        "atlas/fingerprints.tsv",
+        "atlas/biology.tsv",
+        "spray/A_T1w/clusters.tsv",
+        "spray/B_T1w/eigenvalues.tsv",
+        "spray/C_T1w/embedding.tsv",
         "spray/A_template/cluster-0_mean.nii.gz",
     ],
-)  # fmt: skip
+)
 @pytest.mark.usefixtures("quick_figures")
 def test_any_file_may_be_missing(study_dir: Path, lost: str) -> None:
     (study_dir / "group" / STUDY / lost).unlink()

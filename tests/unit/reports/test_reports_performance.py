@@ -41,13 +41,16 @@ Row = dict[str, Any]
 
 NAME = "tiny"
 TWO, THREE = ("NC", "AD"), ("NC", "MCI", "AD")
-BASELINES = (
-    Baseline("svm", "volume", "linear", 40),
-    Baseline("nuclei", "regions", "rbf"),
-)
+BASELINES = (Baseline("svm", "volume", "linear", 40), Baseline("nuclei", "regions", "rbf"))
 _SHARP = {"A": 0.2, "B": 1.8, "C": 1.6, "svm": 1.4, "nuclei": 0.8}
-DRAWINGS = ("training_curves", "share_curves", "roc_curves", "roc_bands", "calibration_curves",
-            "confusion_matrices")  # fmt: skip
+DRAWINGS = (
+    "training_curves",
+    "share_curves",
+    "roc_curves",
+    "roc_bands",
+    "calibration_curves",
+    "confusion_matrices",
+)
 
 
 class Made:
@@ -61,9 +64,13 @@ class Made:
         plain = study.as_plain()
         write_json(
             self.folder / "study.json",
-            {"classes": list(names), "positive": "AD", "settings": plain,
-             "configurations": plain["configurations"]},
-        )  # fmt: skip
+            {
+                "classes": list(names),
+                "positive": "AD",
+                "settings": plain,
+                "configurations": plain["configurations"],
+            },
+        )
 
     @property
     def study(self) -> Study:
@@ -80,13 +87,19 @@ class Made:
             score[truth] += _SHARP[identifier]
             p = np.exp(score) / np.exp(score).sum()
             said = names[int(p.argmax())]
-            rows.append({
-                "configuration": identifier, "split": split, "method": "lrp-zplus",
-                "participant_id": f"sub-{split}{i:02d}", "session_id": "n/a",
-                "true_class": names[truth], "predicted_class": said,
-                "probability": float(p[names.index("AD")]),
-                **{f"probability_{c}": float(q) for c, q in zip(names, p, strict=True)},
-            })  # fmt: skip
+            rows.append(
+                {
+                    "configuration": identifier,
+                    "split": split,
+                    "method": "lrp-zplus",
+                    "participant_id": f"sub-{split}{i:02d}",
+                    "session_id": "n/a",
+                    "true_class": names[truth],
+                    "predicted_class": said,
+                    "probability": float(p[names.index("AD")]),
+                    **{f"probability_{c}": float(q) for c, q in zip(names, p, strict=True)},
+                }
+            )
         return rows
 
     def train(self, identifier: str, split: int, epochs: int, seconds: float) -> None:
@@ -178,12 +191,21 @@ def test_the_columns_read_are_columns_written(name: str, columns: dict[str, str]
 
 @pytest.mark.usefixtures("quick")
 def test_scores_stand_as_in_the_paper_with_baselines_below(two: Study) -> None:
-    (table,) = (t for t in of_kind(group_performance.performance(two), Table) if "Id" in t.header
-                and "AUC" in t.header)  # fmt: skip
+    (table,) = (
+        t
+        for t in of_kind(group_performance.performance(two), Table)
+        if "Id" in t.header and "AUC" in t.header
+    )
     assert table.header == (
-        "Id", "Skull-stripping", "Relevance-guided", "Accuracy", "Balanced accuracy",
-        "Sensitivity", "Specificity", "AUC",
-    )  # fmt: skip
+        "Id",
+        "Skull-stripping",
+        "Relevance-guided",
+        "Accuracy",
+        "Balanced accuracy",
+        "Sensitivity",
+        "Specificity",
+        "AUC",
+    )
     lines = cells(table)
     assert list(lines) == ["A", "B", "C", "svm", "nuclei"]
     assert [lines[c]["Skull-stripping"] for c in lines] == ["no", "yes", "no", "n/a", "n/a"]
@@ -258,8 +280,11 @@ def test_the_confusion_table_counts_the_predictions(
 ) -> None:
     made = Made(three.output_dir, THREE)
     rows = [row for k in range(2) for row in made.scans("B", k)]
-    (table,) = (t for t in of_kind(group_performance.performance(three), Table)
-                if "Id and true class" in t.header)  # fmt: skip
+    (table,) = (
+        t
+        for t in of_kind(group_performance.performance(three), Table)
+        if "Id and true class" in t.header
+    )
     lines = cells(table)
     square = quick["confusion_matrices"][0]["Configuration B"]
     for (i, truth), (j, said) in product(enumerate(THREE), enumerate(THREE)):
@@ -284,8 +309,10 @@ def test_uneven_splits_are_shown(tmp_path: Path) -> None:
     write_performance(made.context, rows)
     table = of_kind(group_performance.performance(made.study), Table)[0]
     assert {name: line["Splits"] for name, line in cells(table).items()} == {
-        "A": "3", "B": "2", "C": "2",
-    }  # fmt: skip
+        "A": "3",
+        "B": "2",
+        "C": "2",
+    }
     assert "A test set that lacks a class is left out" in table.caption
     # one test set has no AD: its sensitivity is that of the other, with no spread
     assert cells(table)["C"]["Sensitivity"].count("±") == 0
@@ -310,8 +337,11 @@ def test_splits_are_called_what_they_are(tmp_path: Path) -> None:
         )
     ]
     assert words == [
-        "10 random splits", "10 folds", "10 splits", "10 trainings on random splits, 2 on each",
-    ]  # fmt: skip
+        "10 random splits",
+        "10 folds",
+        "10 splits",
+        "10 trainings on random splits, 2 on each",
+    ]
     assert group_performance.split_words(Study(tmp_path, NAME, {}), 4) == "4 random splits"
 
 
@@ -320,20 +350,29 @@ def test_both_tests_are_in_the_comparisons(two: Study) -> None:
     mcnemar, wilcoxon = of_kind(group_comparisons.comparisons(two), Table)
     table = two.table("comparisons.tsv")
     assert len(table) == 10
-    assert [row[0] for row in mcnemar.rows][:4] == ["A and B", "A and C", "A and svm",
-                                                   "A and nuclei"]  # fmt: skip
+    assert [row[0] for row in mcnemar.rows][:4] == [
+        "A and B",
+        "A and C",
+        "A and svm",
+        "A and nuclei",
+    ]
     for row, line in zip(mcnemar.rows, table.itertuples(), strict=True):
-        assert row[1:4] == (f"{line.n:.0f}", f"{line.only_a_correct:.0f}",
-                            f"{line.only_b_correct:.0f}")  # fmt: skip
+        assert row[1:4] == (
+            f"{line.n:.0f}",
+            f"{line.only_a_correct:.0f}",
+            f"{line.only_b_correct:.0f}",
+        )
         assert [row[4], row[5]] == [
             "< 0.001" if p < 0.001 else f"{p:.3f}" for p in (line.p_value, line.p_holm)
         ]
     scores = two.table("performance.tsv").set_index(["configuration", "split"])
-    wanted = np.mean([
-        float(scores.loc[("A", k), "balanced_accuracy"])
-        - float(scores.loc[("B", k), "balanced_accuracy"])
-        for k in ("0", "1", "2")
-    ])  # fmt: skip
+    wanted = np.mean(
+        [
+            float(scores.loc[("A", k), "balanced_accuracy"])
+            - float(scores.loc[("B", k), "balanced_accuracy"])
+            for k in ("0", "1", "2")
+        ]
+    )
     assert wilcoxon.rows[0][:3] == ("A and B", "3", f"{100 * wanted:+.1f}".replace("-", "−"))
     assert wanted < 0
     assert "the 10 pairs" in wilcoxon.caption
@@ -368,8 +407,9 @@ def test_comparisons_without_wilcoxon_are_still_shown(tmp_path: Path) -> None:
     made = Made(tmp_path).perform(["A", "B"])
     table = made.study.table("comparisons.tsv")
     old = [name for name in COMPARISON_COLUMNS if "wilcoxon" not in name][:7]
-    write_tsv(made.folder / "comparisons.tsv", table[old].to_dict("records"),
-              dict.fromkeys(old, "x"))  # fmt: skip
+    write_tsv(
+        made.folder / "comparisons.tsv", table[old].to_dict("records"), dict.fromkeys(old, "x")
+    )
     section = group_comparisons.comparisons(made.study)
     assert len(of_kind(section, Table)) == 1
     assert list(texts(section)) == ["A large p does not show that two of them are equally good."]
@@ -418,10 +458,18 @@ def test_roc_curves_fall_back_to_the_predictions(
     made = Made(tmp_path, THREE)
     # of three classes, the outcome of a control taken for MCI is FN, but it is no patient
     rows = [
-        {"participant_id": f"sub-{i}", "session_id": "n/a", "configuration": "A", "split": 0,
-         "true_class": truth, "predicted_class": "MCI", "outcome": "FN", "probability": p}
+        {
+            "participant_id": f"sub-{i}",
+            "session_id": "n/a",
+            "configuration": "A",
+            "split": 0,
+            "true_class": truth,
+            "predicted_class": "MCI",
+            "outcome": "FN",
+            "probability": p,
+        }
         for i, (truth, p) in enumerate([("NC", 0.1), ("MCI", 0.2), ("AD", 0.15), ("AD", 0.4)])
-    ]  # fmt: skip
+    ]
     write_tsv(made.folder / "predictions.tsv", rows, dict.fromkeys(rows[0], "x"))
     group_performance.roc(made.study)
     (curves,) = quick["roc_curves"]
@@ -475,16 +523,18 @@ def test_a_missing_table_leaves_a_remark(
     (made.folder / lost).unlink(missing_ok=True)
     step = KINDS[lost].step
     assert [
-        text for text in texts(section(made.study))
-        if lost in text and f"(--steps {step})" in text
-    ]  # fmt: skip
+        text for text in texts(section(made.study)) if lost in text and f"(--steps {step})" in text
+    ]
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_table_that_lacks_a_column_is_named(tmp_path: Path) -> None:
     made = Made(tmp_path).perform(["A", "B"])
-    write_tsv(made.folder / "roc.tsv", [{"configuration": "A", "fpr": 0.0}],
-              {"configuration": "x", "fpr": "x"})  # fmt: skip
+    write_tsv(
+        made.folder / "roc.tsv",
+        [{"configuration": "A", "fpr": 0.0}],
+        {"configuration": "x", "fpr": "x"},
+    )
     with pytest.raises(BadDataError, match=r"percentile_97_5.*roc\.tsv"):
         group_performance.roc(made.study)
 
@@ -497,8 +547,10 @@ def test_convergence_is_the_mean_over_splits(two: Study) -> None:
     # 10, 11, 12 epochs; 5000, 10000, 15000 s
     hours = 5000 / 3600
     assert lines["A"] == {
-        "Splits": "3", "Epochs": "11.0 ± 1.0", "Duration": f"{2 * hours:.1f} ± {hours:.1f} h",
-    }  # fmt: skip
+        "Splits": "3",
+        "Epochs": "11.0 ± 1.0",
+        "Duration": f"{2 * hours:.1f} ± {hours:.1f} h",
+    }
 
 
 @pytest.mark.usefixtures("quick")
@@ -518,29 +570,43 @@ def test_random_searches_are_listed_by_split(tmp_path: Path) -> None:
     made = Made(tmp_path).perform(["A"])
     for k in (10, 2):
         rows = [
-            {"draw": d, "values": f"training.batch_size={2 + d}", "validation_loss": 0.5,
-             "validation_balanced_accuracy": None if d == 3 else 0.6 + 0.1 * d, "epochs": 9,
-             "seconds": 100.0, "kept": d == 1}
+            {
+                "draw": d,
+                "values": f"training.batch_size={2 + d}",
+                "validation_loss": 0.5,
+                "validation_balanced_accuracy": None if d == 3 else 0.6 + 0.1 * d,
+                "epochs": 9,
+                "seconds": 100.0,
+                "kept": d == 1,
+            }
             for d in range(4)
-        ]  # fmt: skip
+        ]
         write_table(made.context.model_folder("B", k) / "search.tsv", rows, SEARCH_COLUMNS)
     table = of_kind(group_training.training(made.study), Table)[-1]
     lines = cells(table)
     assert list(lines) == ["B, split 2", "B, split 10"]
     assert list(lines["B, split 2"].values()) == [
-        "4", "training.batch_size=3", "70.0 %", "60.0 % to 80.0 %", "6.7 min",
-    ]  # fmt: skip
+        "4",
+        "training.batch_size=3",
+        "70.0 %",
+        "60.0 % to 80.0 %",
+        "6.7 min",
+    ]
 
 
 def people(study: Made, reasons: Sequence[str | None]) -> None:
     """A cohort of one scan a participant, two of the first; ``-`` has no scan."""
     rows = [
-        {"participant_id": f"sub-{i:02d}", "session_id": "n/a" if reason == "-" else "ses-1",
-         "class": TWO[i % 2], "included": reason is None,
-         "reason": "no input map among the derivatives" if reason == "-" else reason,
-         "map": None if reason == "-" else f"sub-{i:02d}_R2starmap.nii.gz"}
+        {
+            "participant_id": f"sub-{i:02d}",
+            "session_id": "n/a" if reason == "-" else "ses-1",
+            "class": TWO[i % 2],
+            "included": reason is None,
+            "reason": "no input map among the derivatives" if reason == "-" else reason,
+            "map": None if reason == "-" else f"sub-{i:02d}_R2starmap.nii.gz",
+        }
         for i, reason in enumerate(reasons)
-    ]  # fmt: skip
+    ]
     more = {"included": True, "reason": None, "session_id": "ses-2"}
     write_table(study.folder / "cohort.tsv", [*rows, rows[0] | more], COHORT_COLUMNS)
 
@@ -549,14 +615,28 @@ def test_the_flow_goes_by_the_order_of_the_rules(tmp_path: Path) -> None:
     made = Made(tmp_path)
     people(
         made,
-        ["quality: snr low", "matching: no control is left", None, "diagnosis is MCI",
-         "does not meet: age > 60", "age missing, needed for: age > 60", "-", None,
-         "undersampled: one too many of its age and sex", "diagnosis is MCI", None],
-    )  # fmt: skip
+        [
+            "quality: snr low",
+            "matching: no control is left",
+            None,
+            "diagnosis is MCI",
+            "does not meet: age > 60",
+            "age missing, needed for: age > 60",
+            "-",
+            None,
+            "undersampled: one too many of its age and sex",
+            "diagnosis is MCI",
+            None,
+        ],
+    )
     table = of_kind(group_cohort.cohort(made.study), Table)[0]
     assert table.header == (
-        "Step", "Scans", "Participants", "Scans remaining", "Participants remaining",
-    )  # fmt: skip
+        "Step",
+        "Scans",
+        "Participants",
+        "Scans remaining",
+        "Participants remaining",
+    )
     assert table.rows == (
         ("Considered", "11", "11", "11", "11"),
         ("Left out: diagnosis is MCI", "2", "2", "9", "9"),
@@ -615,9 +695,15 @@ def test_balance_stands_beside_its_dots(tmp_path: Path, quick: dict[str, Any]) -
     section = group_cohort.cohort(made.study)
     (table,) = (t for t in of_kind(section, Table) if t.header[0] == "Covariate")
     assert table.header[1:] == (
-        "AD before", "NC before", "AD after", "NC after", "SMD before", "SMD after",
-        "Variance ratio before", "Variance ratio after",
-    )  # fmt: skip
+        "AD before",
+        "NC before",
+        "AD after",
+        "NC after",
+        "SMD before",
+        "SMD after",
+        "Variance ratio before",
+        "Variance ratio after",
+    )
     lines = cells(table)
     assert list(lines) == ["age", "volume", "sex = M", "constant"]
     old, young = age[treated], age[~treated]

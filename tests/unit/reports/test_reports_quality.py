@@ -17,14 +17,7 @@ from bids_xai.bids.quality import QUALITY
 from bids_xai.errors import BadDataError
 from bids_xai.reports import session as session_module
 from bids_xai.reports.participant import write_participant_page
-from bids_xai.reports.quality import (
-    LOOK_AT,
-    Look,
-    Measure,
-    problems,
-    quality_table,
-    read_quality,
-)
+from bids_xai.reports.quality import LOOK_AT, Look, Measure, problems, quality_table, read_quality
 from bids_xai.reports.session import participant_figures, session_figures
 
 SHAPE = (20, 26, 18)

@@ -64,8 +64,9 @@ def test_bars_show_the_densest_regions_with_their_gain(
     study: Study, drawn: dict[str, list[Any]]
 ) -> None:
     section = regions(study)
-    gains = [r for r in rows(study, "gain.tsv") if (r["configuration"], r["merged"]) ==
-             ("B", "false")]  # fmt: skip
+    gains = [
+        r for r in rows(study, "gain.tsv") if (r["configuration"], r["merged"]) == ("B", "false")
+    ]
     ill = sorted((r for r in gains if r["group"] == "AD"), key=lambda r: -float(r["mean_density"]))
     healthy = {r["name"]: float(r["mean_density"]) for r in gains if r["group"] == "NC"}
     panel = drawn["region_bars"][0]["B"]
@@ -82,8 +83,11 @@ def test_the_leading_four_by_share_are_of_joined_sides(
 ) -> None:
     table = tables(regions(study))[-1]
     assert table.header == ("Configuration", "AD", "NC")
-    known = [r for r in rows(study, "gain.tsv") if (r["configuration"], r["merged"], r["group"]) ==
-             ("C", "true", "NC")]  # fmt: skip
+    known = [
+        r
+        for r in rows(study, "gain.tsv")
+        if (r["configuration"], r["merged"], r["group"]) == ("C", "true", "NC")
+    ]
     known.sort(key=lambda r: -float(r["mean_sum"]))
     expected = "; ".join(f"{r['name']} ({100 * float(r['mean_share']):.1f} %)" for r in known[:4])
     assert table.rows[2] == ("C", table.rows[2][1], expected)
@@ -106,8 +110,11 @@ def test_the_spread_is_that_of_single_scans_with_sides_joined(
     assert list(values.regions) == order
     for name, found in zip(values.regions, values.positive, strict=True):
         np.testing.assert_allclose(sorted(found), sorted(expected[name]), rtol=1e-6)
-    prints = {(r["individual"], r["name"]): float(r["density"])
-              for r in rows(study, "fingerprints.tsv") if r["configuration"] == "C"}  # fmt: skip
+    prints = {
+        (r["individual"], r["name"]): float(r["density"])
+        for r in rows(study, "fingerprints.tsv")
+        if r["configuration"] == "C"
+    }
     for who in "AB":
         assert values.individuals[who].tolist() == [prints[who, name] for name in values.regions]
     assert "cosine distance 0.432; A is sub-01, B is sub-03" in words(section)
@@ -121,9 +128,11 @@ def test_agreement_is_a_symmetric_matrix_of_the_table(
     assert list(panels) == ["by sum", "by density", "by gain"]
     names, values = panels["by density"]
     assert names == ["A", "B", "C"]
-    known = {(r["a"], r["b"]): float(r["value"]) for r in rows(study, "overlap.tsv")
-             if (r["comparison"], r["metric"], r["group"]) ==
-             ("configurations", "top10_density", "AD")}  # fmt: skip
+    known = {
+        (r["a"], r["b"]): float(r["value"])
+        for r in rows(study, "overlap.tsv")
+        if (r["comparison"], r["metric"], r["group"]) == ("configurations", "top10_density", "AD")
+    }
     assert values[0, 2] == values[2, 0] == known["A", "C"]
     assert np.diag(values).tolist() == [1, 1, 1]
     pair = tables(section)[0]
@@ -131,8 +140,12 @@ def test_agreement_is_a_symmetric_matrix_of_the_table(
     assert len(pair.rows) == 6
     splits = tables(section)[1]
     assert [row[0] for row in splits.rows] == ["A", "B", "C"]
-    top = [r for r in rows(study, "overlap.tsv") if (r["comparison"], r["configuration"],
-           r["metric"], r["group"]) == ("splits", "B", "top10_sum", "AD")]  # fmt: skip
+    top = [
+        r
+        for r in rows(study, "overlap.tsv")
+        if (r["comparison"], r["configuration"], r["metric"], r["group"])
+        == ("splits", "B", "top10_sum", "AD")
+    ]
     assert splits.rows[1][3] == f"{100 * float(top[0]['value']):.1f} %"
     assert {row[2] for row in tables(section)[2].rows} == {"NC", "AD", "TP", "TN"}
 
@@ -146,8 +159,9 @@ def test_a_single_pair_is_a_line_and_no_picture(study: Study, drawn: dict[str, l
     assert "agreement_matrices" not in drawn
     (row,) = pairs.rows
     assert row[:3] == ("Method lrp-zplus", "A, B", "TissueNuclei")
-    known = {r["metric"]: float(r["value"]) for r in rows(study, "overlap.tsv")
-             if r["group"] == "AD"}  # fmt: skip
+    known = {
+        r["metric"]: float(r["value"]) for r in rows(study, "overlap.tsv") if r["group"] == "AD"
+    }
     assert row[4] == f"{100 * known['top10_density']:.1f} %"
 
 

@@ -64,10 +64,22 @@ def test_a_table_without_its_columns_is_named(study: Study) -> None:
 
 def test_the_tests_that_count_come_first(study: Study) -> None:
     folder = study.folder / "spray" / "A_T1w"
-    header = ["cluster", "covariate", "test", "effect_size", "effect_within", "p", "q", "q_within",
-              "n", "counts"]  # fmt: skip
-    lines = [[1, f"c{i}", "Fisher exact", 0.1, "n/a", 0.5 - i / 100, 0.9, "n/a", 30, "false"]
-             for i in range(20)]  # fmt: skip
+    header = [
+        "cluster",
+        "covariate",
+        "test",
+        "effect_size",
+        "effect_within",
+        "p",
+        "q",
+        "q_within",
+        "n",
+        "counts",
+    ]
+    lines = [
+        [1, f"c{i}", "Fisher exact", 0.1, "n/a", 0.5 - i / 100, 0.9, "n/a", 30, "false"]
+        for i in range(20)
+    ]
     lines.append([2, "site", "Fisher exact", 0.9, 0.8, 0.6, 0.001, 0.002, 30, "true"])
     text = "\n".join("\t".join(map(str, line)) for line in [header, *lines])
     (folder / "confounds.tsv").write_text(text)
@@ -143,10 +155,12 @@ def test_a_tile_shows_where_relevance_lies() -> None:
 def test_maps_of_clusters_are_drawn_in_three_planes() -> None:
     rng = np.random.default_rng(0)
     image = cluster_maps(
-        rng.random((20, 24, 20)), (4.0, 4.0, 4.0),
+        rng.random((20, 24, 20)),
+        (4.0, 4.0, 4.0),
         {"Cluster 1": rng.random((20, 24, 20)), "Cluster 2": rng.random((20, 24, 20))},
-        window=(0.5, 1.0), title="x",
-    )  # fmt: skip
+        window=(0.5, 1.0),
+        title="x",
+    )
     assert image.startswith(b"\x89PNG")
 
 
@@ -162,10 +176,20 @@ def test_a_browser_shows_the_scan_of_a_point(study: Study, tmp_path: Path) -> No
     page.write_text(render("x", "y", [Section("SpRAy", blocks)]))
     write_json(tmp_path / "unused.json", {})
     shown = subprocess.run(
-        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-         f"--user-data-dir={tmp_path / 'profile'}", f"{page.as_uri()}#spray-1-5"],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--dump-dom",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"{page.as_uri()}#spray-1-5",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
     card = unescape(shown.split('class="card"')[1].split("</div>")[0])
     assert "sub-02_ses-2" in card
     assert "<canvas" in card

@@ -29,8 +29,12 @@ from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 
 STUDY = "tiny"
-FEW = (group_cohort.summary, group_cohort.cohort, group_performance.performance,
-       group_cohort.limits)  # fmt: skip
+FEW = (
+    group_cohort.summary,
+    group_cohort.cohort,
+    group_performance.performance,
+    group_cohort.limits,
+)
 
 
 @pytest.fixture
@@ -195,10 +199,20 @@ def test_methods_are_those_of_the_settings(tmp_path: Path) -> None:
     assert rows["configurations.B.skull_strip"] == "yes"
 
 
-@pytest.mark.parametrize("name", [
-    "boehle2019", "cam-lrp-digits", "cam-lrp-thesis", "eitel-ritter2019",
-    "eitel2019-pretraining", "eitel2021-pif", "klingenberg2021", "quick", "rieke2018",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "boehle2019",
+        "cam-lrp-digits",
+        "cam-lrp-thesis",
+        "eitel-ritter2019",
+        "eitel2019-pretraining",
+        "eitel2021-pif",
+        "klingenberg2021",
+        "quick",
+        "rieke2018",
+    ],
+)
 def test_every_study_of_the_package_has_its_methods(name: str, tmp_path: Path) -> None:
     made = group_methods.methods(described(name, tmp_path))
     assert "None" not in texts(made)

@@ -26,40 +26,94 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
 def study(tmp_path: Path) -> Study:
     """A study of configurations B and A with all tables of the step quality."""
     folder = tmp_path / "group" / "tiny"
-    write_json(folder / "study.json", {
-        "configurations": [{"id": "B"}, {"id": "A"}], "settings": {"quality": {"cube_mm": 20.0}},
-    })  # fmt: skip
+    write_json(
+        folder / "study.json",
+        {"configurations": [{"id": "B"}, {"id": "A"}], "settings": {"quality": {"cube_mm": 20.0}}},
+    )
     summary = [
-        {"configuration": c, "split": s, "method": None, "check": "network", "region": None,
-         "passed": (c, s) != ("A", 1), "verdict": "fails: says the same" if s else "passes"}
+        {
+            "configuration": c,
+            "split": s,
+            "method": None,
+            "check": "network",
+            "region": None,
+            "passed": (c, s) != ("A", 1),
+            "verdict": "fails: says the same" if s else "passes",
+        }
         for c, s in product("AB", (0, 1))
     ] + [
-        {"configuration": c, "split": None, "method": "lrp-zplus", "check": check,
-         "region": "nuclei" if check == "localization" else None, "passed": passed,
-         "verdict": f"{check} of <{c}>"}
+        {
+            "configuration": c,
+            "split": None,
+            "method": "lrp-zplus",
+            "check": check,
+            "region": "nuclei" if check == "localization" else None,
+            "passed": passed,
+            "verdict": f"{check} of <{c}>",
+        }
         for c in "AB"
         for check, passed in (("localization", False), ("aopc", True), ("conservation", None))
-    ]  # fmt: skip
+    ]
     write(folder, "summary.tsv", summary)
     heights = {"morf": 0.4, "random": 0.2, "lerf": 0.0}
-    write(folder, "aopc.tsv", [
-        {"configuration": c, "split": 0, "method": "lrp-zplus", "participant_id": p,
-         "session_id": None, "order": o, "step": k, "aopc": heights[o] * k / 4}
-        for c, p, o, k in product("AB", PEOPLE, heights, range(5))
-    ])  # fmt: skip
-    write(folder, "randomization.tsv", [
-        {"configuration": c, "split": 0, "method": "lrp-zplus", "participant_id": p,
-         "session_id": None, "mode": mode, "layer": layer, "ssim": 0.3, "spearman": None,
-         "spearman_abs": 0.2}
-        for c, p, mode, layer in product("AB", PEOPLE, ("cascading", "independent"),
-                                         ("2 Linear", "0 Conv3d"))
-    ])  # fmt: skip
-    write(folder, "localization.tsv", [
-        {"configuration": "A", "split": 0, "method": "lrp-zplus", "participant_id": p,
-         "session_id": None, "outcome": "TP" if n else "FN", "region": "nuclei",
-         "mass_accuracy": 0.1 * n, "rank_accuracy": 0.5, "pointing_game": n % 2, "chance": 0.01}
-        for n, p in enumerate(PEOPLE)
-    ])  # fmt: skip
+    write(
+        folder,
+        "aopc.tsv",
+        [
+            {
+                "configuration": c,
+                "split": 0,
+                "method": "lrp-zplus",
+                "participant_id": p,
+                "session_id": None,
+                "order": o,
+                "step": k,
+                "aopc": heights[o] * k / 4,
+            }
+            for c, p, o, k in product("AB", PEOPLE, heights, range(5))
+        ],
+    )
+    write(
+        folder,
+        "randomization.tsv",
+        [
+            {
+                "configuration": c,
+                "split": 0,
+                "method": "lrp-zplus",
+                "participant_id": p,
+                "session_id": None,
+                "mode": mode,
+                "layer": layer,
+                "ssim": 0.3,
+                "spearman": None,
+                "spearman_abs": 0.2,
+            }
+            for c, p, mode, layer in product(
+                "AB", PEOPLE, ("cascading", "independent"), ("2 Linear", "0 Conv3d")
+            )
+        ],
+    )
+    write(
+        folder,
+        "localization.tsv",
+        [
+            {
+                "configuration": "A",
+                "split": 0,
+                "method": "lrp-zplus",
+                "participant_id": p,
+                "session_id": None,
+                "outcome": "TP" if n else "FN",
+                "region": "nuclei",
+                "mass_accuracy": 0.1 * n,
+                "rank_accuracy": 0.5,
+                "pointing_game": n % 2,
+                "chance": 0.01,
+            }
+            for n, p in enumerate(PEOPLE)
+        ],
+    )
     return Study.at(tmp_path, "tiny")
 
 

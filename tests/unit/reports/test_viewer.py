@@ -154,9 +154,11 @@ def test_the_viewer_has_the_convention_of_the_pictures_and_says_so(tmp_path: Pat
     text = page.read_text()
     options = text[text.index("new niivue.Niivue({") :].partition("});")[0]
     for option in (
-        "isRadiologicalConvention", "isOrientationTextVisible", "showAllOrientationMarkers",
+        "isRadiologicalConvention",
+        "isOrientationTextVisible",
+        "showAllOrientationMarkers",
         "sagittalNoseLeft",
-    ):  # fmt: skip
+    ):
         assert f"{option}: true" in options
     assert escape(CONVENTION) in text
     assert '<p class="note">no &lt;face&gt;</p>' in text

@@ -77,8 +77,10 @@ def test_interpolation_reach_is_that_of_a_slow_version() -> None:
     part[3, 3, 4] = 0.3
     found = marker.seen_on_t1w_grid(part.ravel(), grid, turn, fine)
     there = transform(np.linalg.inv(turn), fine.points()).T
-    slow = [all(abs(p - q) < e for p, q, e in zip(each, (9, 9, 16), (3, 3, 4), strict=True))
-            for each in there]  # fmt: skip
+    slow = [
+        all(abs(p - q) < e for p, q, e in zip(each, (9, 9, 16), (3, 3, 4), strict=True))
+        for each in there
+    ]
     assert (found.ravel() == slow).mean() > 0.999
     assert 8 < found.sum() < 60
 

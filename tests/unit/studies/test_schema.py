@@ -76,8 +76,10 @@ def test_a_short_file_gets_the_defaults_of_the_paper(write) -> None:
     study = load_study(write(MINIMAL))
     assert isinstance(study, Study)
     assert (study.target.column, study.target.negative, study.target.positive) == (
-        "group", "HC", "MS",
-    )  # fmt: skip
+        "group",
+        "HC",
+        "MS",
+    )
     assert study.input.scale == 40
     assert study.splits.fractions == (0.7, 0.15, 0.15)
     assert (study.training.epochs, study.training.batch_size) == (60, 6)
@@ -96,16 +98,25 @@ def test_whole_numbers_may_stand_for_numbers(write) -> None:
 MISTAKES = {
     "unknown table": ("[magic]\nx = 1", "unknown key 'magic'", "allowed here: name, target"),
     "unknown key": (
-        "[input]\nscal = 40", "unknown key 'input.scal' (line 9)", "suffix, desc, space"),
+        "[input]\nscal = 40",
+        "unknown key 'input.scal' (line 9)",
+        "suffix, desc, space",
+    ),
     "unknown nested key": (
-        "[training.plateau]\nwait = 1", "unknown key 'training.plateau.wait'", "patience"),
+        "[training.plateau]\nwait = 1",
+        "unknown key 'training.plateau.wait'",
+        "patience",
+    ),
     "table wanted": ("input = 3", "'input' must be a table", "write [input]"),
     "number wanted": ('[input]\nscale = "40"', "'input.scale' is '40'", "must be a number"),
     "no truth value": ("[input]\nscale = true", "'input.scale' is True", "must be a number"),
     "whole number wanted": ("[training]\nepochs = 1.5", "'training.epochs'", "a whole number"),
     "whole, not truth": ("[training]\nepochs = true", "'training.epochs'", "a whole number"),
     "truth value wanted": (
-        "[training.plateau]\nreset_weights = 1", "plateau.reset_weights", "true or false"),
+        "[training.plateau]\nreset_weights = 1",
+        "plateau.reset_weights",
+        "true or false",
+    ),
     "text wanted": ("[model]\narchitecture = 3", "'model.architecture' is 3", "must be text"),
     "numbers wanted": ('[splits]\nfractions = ["a"]', "'splits.fractions'", "a list of numbers"),
     "texts wanted": ("[attribution]\nmethods = [1]", "'attribution.methods'", "a list of texts"),
@@ -114,7 +125,8 @@ MISTAKES = {
     "scaling": ('[input]\nscaling = "max"', "input.scaling", "minmax", "zscore"),
     "guided on z-scores": (
         '[input]\nscaling = "zscore"\n[[configurations]]\nid = "B"\nrelevance_guided = true',
-        "relevance guidance (z+) needs input.scaling"),
+        "relevance guidance (z+) needs input.scaling",
+    ),
     "counts": ("[splits]\ncounts = [18]", "splits.counts must be two numbers"),
     "fixed without a file": ('[splits]\nscheme = "fixed"', "splits.file is needed"),
     "a file for random splits": ('[splits]\nfile = "x.tsv"', "splits.file is needed"),
@@ -127,12 +139,18 @@ MISTAKES = {
     "search": ('[search.values]\n"training.rate" = [1]', "search.values"),
     "change of a configuration": (
         '[[configurations]]\nid = "B"\ntraining = { epoch = 1 }',
-        "unknown key 'configurations.training.epoch'", "allowed here: epochs"),
+        "unknown key 'configurations.training.epoch'",
+        "allowed here: epochs",
+    ),
     "type of a change": (
         '[[configurations]]\nid = "B"\ntraining = { epochs = "1" }',
-        "'configurations.training.epochs' is '1'", "a whole number"),
+        "'configurations.training.epochs' is '1'",
+        "a whole number",
+    ),
     "rule of a change": (
-        '[[configurations]]\nid = "B"\nmodel = { architecture = "x" }', "model.architecture"),
+        '[[configurations]]\nid = "B"\nmodel = { architecture = "x" }',
+        "model.architecture",
+    ),
     "space": ('[input]\nspace = "MNI"', "input.space", "T1w"),
     "scale": ("[input]\nscale = 0", "input.scale must be above 0"),
     "nan scale": ("[input]\nscale = nan", "input.scale must be above 0"),
@@ -161,18 +179,25 @@ MISTAKES = {
     "steps": ("[quality]\nsteps = 0", "quality.steps must be 1 or more"),
     "random orders": ("[quality]\nrandom_orders = 0", "quality.random_orders must be 1 or more"),
     "methods left out": (
-        '[quality]\nrandomization_without = ["x"]', "quality.randomization_without must be among"),
+        '[quality]\nrandomization_without = ["x"]',
+        "quality.randomization_without must be among",
+    ),
     "randomised scans": ("[quality]\nrandomization_scans = -1", "must be 0 or above"),
     "spray voxel": ("[spray]\nvoxel_mm = 0", "spray.voxel_mm"),
     "same id": ('[[configurations]]\nid = "A"', "different ids"),
     "id with a slash": ('[[configurations]]\nid = "../x"', "letters and digits"),
     "configuration without id": (
-        "[[configurations]]\nskull_strip = true", "missing key 'configurations.id'"),
+        "[[configurations]]\nskull_strip = true",
+        "missing key 'configurations.id'",
+    ),
     "unknown key of a configuration": (
-        '[[configurations]]\nid = "B"\nstrip = true', "configurations.strip", "skull_strip"),
+        '[[configurations]]\nid = "B"\nstrip = true',
+        "configurations.strip",
+        "skull_strip",
+    ),
     "not TOML": ("[input\nscale = 1", "not valid TOML", "line"),
     "twice": ("[input]\nscale = 1\n[input]\nscale = 2", "not valid TOML"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -202,9 +227,7 @@ def test_mistakes_are_named(mistake: str, write) -> None:
         (MINIMAL, "", "missing key 'name'"),
     ],
 )
-def test_what_is_needed_is_asked_for(
-    before: str, after: str, text: str, write
-) -> None:  # fmt: skip
+def test_what_is_needed_is_asked_for(before: str, after: str, text: str, write) -> None:
     assert before in MINIMAL
     refused(write(MINIMAL.replace(before, after)), text)
 

@@ -16,9 +16,11 @@ def test_few_epochs_and_splits() -> None:
     assert (few.scans, few.steps, few.random_orders, few.randomization_scans) == (2, 5, 2, 1)
     assert replace(few, scans=20, steps=20, random_orders=5, randomization_scans=5) == study.quality
     back = replace(
-        short, splits=study.splits, training=replace(short.training, epochs=45, guidance_after=12),
+        short,
+        splits=study.splits,
+        training=replace(short.training, epochs=45, guidance_after=12),
         quality=study.quality,
-    )  # fmt: skip
+    )
     assert back == study
 
 

@@ -58,9 +58,25 @@ def test_options_are_read_and_written_back(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     "text",
-    ["", "=a.nii.gz", "A-B", "A_B=a.nii.gz", "A B", "Ä", "A=", "A=a.mgz", "A=a.nii.gz,", "A:",
-     "A:desc-", "A:res-2", "A:desc-a_b", "A:desc-a:desc-b", "A:desc-a=a.nii.gz", "A=a.tsv,b.tsv"],
-)  # fmt: skip
+    [
+        "",
+        "=a.nii.gz",
+        "A-B",
+        "A_B=a.nii.gz",
+        "A B",
+        "Ä",
+        "A=",
+        "A=a.mgz",
+        "A=a.nii.gz,",
+        "A:",
+        "A:desc-",
+        "A:res-2",
+        "A:desc-a_b",
+        "A:desc-a:desc-b",
+        "A:desc-a=a.nii.gz",
+        "A=a.tsv,b.tsv",
+    ],
+)
 def test_options_that_are_no_atlas(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not|is no atlas"):
         parse_atlas(text)
@@ -342,12 +358,22 @@ ATLASES = SHARED / "atlases"
 REAL = {
     "AAL": (ATLASES / "tpl-MNI152NLin6Asym_atlas-AAL_res-1_dseg.nii.gz", "MNI152NLin6Asym", 2, 108),
     "JHU": (ATLASES / "tpl-MNI152NLin6Asym_atlas-JHU_res-2_dseg.nii.gz", "MNI152NLin6Asym", 2, 42),
-    "CIT168": (ATLASES / "tpl-MNI152NLin2009cAsym_atlas-CIT168_res-1_dseg.nii.gz",
-               "MNI152NLin2009cAsym", 1, 32),
-    "HOSPA": (SHARED / "templateflow" / "tpl-MNI152NLin6Asym"
-              / "tpl-MNI152NLin6Asym_res-02_atlas-HOSPA_desc-th25_dseg.nii.gz",
-              "MNI152NLin6Asym", 2, 20),
-}  # fmt: skip
+    "CIT168": (
+        ATLASES / "tpl-MNI152NLin2009cAsym_atlas-CIT168_res-1_dseg.nii.gz",
+        "MNI152NLin2009cAsym",
+        1,
+        32,
+    ),
+    "HOSPA": (
+        SHARED
+        / "templateflow"
+        / "tpl-MNI152NLin6Asym"
+        / "tpl-MNI152NLin6Asym_res-02_atlas-HOSPA_desc-th25_dseg.nii.gz",
+        "MNI152NLin6Asym",
+        2,
+        20,
+    ),
+}
 needs_atlases = pytest.mark.skipif(
     not ATLASES.is_dir(), reason="no ../shared/data/atlases beside the repository"
 )

@@ -10,14 +10,18 @@ from bids_xai.core.region_names import joined_regions, single_regions
 from bids_xai.templates.label_tables import read_label_table
 
 NEUROMORPHOMETRICS = {
-    4: "3rd Ventricle", 23: "Right Accumbens Area", 30: "Left Accumbens Area",
-    100: "Right ACgG anterior cingulate gyrus", 101: "Left ACgG anterior cingulate gyrus",
-}  # fmt: skip
+    4: "3rd Ventricle",
+    23: "Right Accumbens Area",
+    30: "Left Accumbens Area",
+    100: "Right ACgG anterior cingulate gyrus",
+    101: "Left ACgG anterior cingulate gyrus",
+}
 AAL = {1: "Precentral_L", 2: "Precentral_R", 109: "Vermis_1_2"}
 JHU = {
-    4: "Body of corpus callosum", 39: "Fornix (cres) / Stria terminalis R",
+    4: "Body of corpus callosum",
+    39: "Fornix (cres) / Stria terminalis R",
     40: "Fornix (cres) / Stria terminalis L",
-}  # fmt: skip
+}
 
 
 def _xml(kind: str, labels: dict[int, str], shift: int = 0) -> str:
@@ -46,14 +50,19 @@ PRESETS = {
     "neuromorphometrics, SPM12": ("labels.xml", _spm(NEUROMORPHOMETRICS), NEUROMORPHOMETRICS),
     "neuromorphometrics, CAT12": ("n.csv", _cat12(NEUROMORPHOMETRICS), NEUROMORPHOMETRICS),
     "neuromorphometrics, CAT12 with colours": (
-        "n.csv", _cat12(NEUROMORPHOMETRICS, ";203 142 203"), NEUROMORPHOMETRICS,
+        "n.csv",
+        _cat12(NEUROMORPHOMETRICS, ";203 142 203"),
+        NEUROMORPHOMETRICS,
     ),
     "AAL, MRIcron": (
-        "aal.nii.txt", "1 Precentral_L 2001\n2 Precentral_R 2002\n109 Vermis_1_2 9100\n", AAL,
+        "aal.nii.txt",
+        "1 Precentral_L 2001\n2 Precentral_R 2002\n109 Vermis_1_2 9100\n",
+        AAL,
     ),
     "AAL3": ("AAL3v1.nii.txt", "1 Precentral_L 1\n2 Precentral_R 2\n109 Vermis_1_2 109\n", AAL),
     "AAL, SPM8": (
-        "ROI_MNI_V4.txt", "FAG\tPrecentral_L\t2001\nFAD\tPrecentral_R\t2002\n",
+        "ROI_MNI_V4.txt",
+        "FAG\tPrecentral_L\t2001\nFAD\tPrecentral_R\t2002\n",
         {2001: "Precentral_L", 2002: "Precentral_R"},
     ),
     "AAL, SPM12": ("AAL.xml", _spm(AAL), AAL),
@@ -65,7 +74,7 @@ PRESETS = {
         "2 SUPERIOR_PARIETAL_LOBULE_right 0 255 0 255\n",
         {1: "SUPERIOR_PARIETAL_LOBULE_left", 2: "SUPERIOR_PARIETAL_LOBULE_right"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -78,9 +87,10 @@ def test_presets(tmp_path: Path, preset: str) -> None:
 def test_their_sides_are_joined() -> None:
     found = joined_regions(tuple(NEUROMORPHOMETRICS.items()))
     assert [(r.index, r.name, r.hemisphere) for r in found] == [
-        (4, "3rd Ventricle", ""), (23, "Accumbens Area", "both"),
+        (4, "3rd Ventricle", ""),
+        (23, "Accumbens Area", "both"),
         (100, "ACgG anterior cingulate gyrus", "both"),
-    ]  # fmt: skip
+    ]
     assert [r.name for r in joined_regions(tuple(AAL.items()))] == ["Precentral", "Vermis_1_2"]
     names = [r.name for r in joined_regions(tuple(JHU.items()))]
     assert names == ["Body of corpus callosum", "Fornix (cres) / Stria terminalis"]

@@ -114,9 +114,15 @@ def test_head_brain_and_mask(tmp_path: Path, use_home: UseHome) -> None:
 def test_other_images_of_a_template_are_not_taken_for_it(tmp_path: Path, use_home: UseHome) -> None:
     put_template(tmp_path)
     wrong = np.full(SHAPE, 7, np.float32)
-    for name in ("res-02_desc-LR_T1w", "res-02_den-41k_T1w", "res-01_T1w",
-                 "res-02_desc-face_mask", "res-02_atlas-v3_desc-brain_mask",
-                 "res-02_hemi-L_desc-brain_mask", "res-01_desc-brain_mask"):  # fmt: skip
+    for name in (
+        "res-02_desc-LR_T1w",
+        "res-02_den-41k_T1w",
+        "res-01_T1w",
+        "res-02_desc-face_mask",
+        "res-02_atlas-v3_desc-brain_mask",
+        "res-02_hemi-L_desc-brain_mask",
+        "res-01_desc-brain_mask",
+    ):
         put(tmp_path, f"tpl-Toy_{name}.nii.gz", wrong)
     use_home(tmp_path)
     template = load_template(TOY)
@@ -287,8 +293,11 @@ def test_offline_with_an_empty_folder_names_both_ways_out(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, "MNI152NLin2009cAsym"],
         env=os.environ | offline | flow_settings,
-        capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
     assert done.returncode == 0, done.stderr
     ((kind, status, text),) = json.loads(done.stdout.splitlines()[-1])
     assert (kind, status) == ("NoInputError", 66)

@@ -16,13 +16,23 @@ from bids_xai.training.processes import current_processes, process_group
 
 CASES: dict[str, dict[str, object]] = {
     "guided": {
-        "epochs": 3, "batch_size": 2, "accumulate": 2, "relevance_guided": True,
-        "class_weights": "balanced", "patience": 1, "min_delta": 0.2, "learning_rate": 3e-3,
+        "epochs": 3,
+        "batch_size": 2,
+        "accumulate": 2,
+        "relevance_guided": True,
+        "class_weights": "balanced",
+        "patience": 1,
+        "min_delta": 0.2,
+        "learning_rate": 3e-3,
     },
     "penalised": {
-        "epochs": 3, "batch_size": 4, "optimizer": "sgd", "flip_axes": (0,), "shift_voxels": 1,
+        "epochs": 3,
+        "batch_size": 4,
+        "optimizer": "sgd",
+        "flip_axes": (0,),
+        "shift_voxels": 1,
     },
-}  # fmt: skip
+}
 
 
 def network(case: str) -> nn.Module:
@@ -37,9 +47,14 @@ def run(case: str, folder: Path, stop_at: int = 0) -> tuple[nn.Module, dict[str,
     validation = [(v.double(), m.double(), label) for v, m, label in make_scans(5, seed=1)]
     seen: list[int] = []
     result = train(
-        model, Signalling(data, stop_at), validation, recipe, folder=folder, device="cpu",
+        model,
+        Signalling(data, stop_at),
+        validation,
+        recipe,
+        folder=folder,
+        device="cpu",
         progress=lambda record: seen.append(record.epoch),
-    )  # fmt: skip
+    )
     columns = [
         [r.lr, r.train_loss, r.train_ce, r.validation_loss, r.validation_balanced_accuracy]
         for r in result.history

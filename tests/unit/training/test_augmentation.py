@@ -21,8 +21,10 @@ def _moved_slowly(volume: Tensor, flips: list[int], shift: tuple[int, ...]) -> T
     for voxel in product(*map(range, SHAPE)):
         source = [i - s for i, s in zip(voxel, shift, strict=True)]
         if all(0 <= i < n for i, n in zip(source, SHAPE, strict=True)):
-            origin = [n - 1 - i if a in flips else i
-                      for a, (i, n) in enumerate(zip(source, SHAPE, strict=True))]  # fmt: skip
+            origin = [
+                n - 1 - i if a in flips else i
+                for a, (i, n) in enumerate(zip(source, SHAPE, strict=True))
+            ]
             result[(slice(None), *voxel)] = volume[(slice(None), *origin)]
     return result
 

@@ -14,10 +14,18 @@ from bids_xai.training.board import board
 from bids_xai.training.records import EpochRecord
 
 RECORD = EpochRecord(
-    epoch=3, lr=1e-3, train_loss=0.5, train_ce=0.6, validation_loss=0.7, validation_ce=0.8,
-    validation_balanced_accuracy=float("nan"), inner_mask_share=0.9, relevance_sum=1.0,
-    seconds=2.0, scans_per_second=5.0,
-)  # fmt: skip
+    epoch=3,
+    lr=1e-3,
+    train_loss=0.5,
+    train_ce=0.6,
+    validation_loss=0.7,
+    validation_ce=0.8,
+    validation_balanced_accuracy=float("nan"),
+    inner_mask_share=0.9,
+    relevance_sum=1.0,
+    seconds=2.0,
+    scans_per_second=5.0,
+)
 
 
 class Writer:
@@ -50,9 +58,16 @@ def test_every_defined_column_is_a_curve(tmp_path: Path, monkeypatch: pytest.Mon
     assert writer.closed
     names = {name for name, _, _ in writer.said}
     assert names == {
-        "lr", "train_loss", "train_ce", "validation_loss", "validation_ce", "inner_mask_share",
-        "relevance_sum", "seconds", "scans_per_second",
-    }  # fmt: skip
+        "lr",
+        "train_loss",
+        "train_ce",
+        "validation_loss",
+        "validation_ce",
+        "inner_mask_share",
+        "relevance_sum",
+        "seconds",
+        "scans_per_second",
+    }
     assert ("train_ce", 0.6, 3) in writer.said
 
 
@@ -70,5 +85,6 @@ def test_the_real_package_reads_it_back(tmp_path: Path) -> None:
         curves(replace(RECORD, epoch=4, train_ce=0.4))
     events = reader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("train_ce")] == [
-        (3, 0.6), (4, 0.4),
-    ]  # fmt: skip
+        (3, 0.6),
+        (4, 0.4),
+    ]

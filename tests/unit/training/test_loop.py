@@ -41,14 +41,18 @@ def test_guidance_can_set_in_later(tmp_path: Path) -> None:
     """Until then training is that without guidance, to the bit; from then on it is not."""
     ends = {}
     for name, changes in {
-        "plain": {}, "late": {"relevance_guided": True, "guidance_after": 2},
+        "plain": {},
+        "late": {"relevance_guided": True, "guidance_after": 2},
         "early": {"relevance_guided": True},
-    }.items():  # fmt: skip
+    }.items():
         result = train(
-            Graz(SHAPE), make_scans(8), make_scans(4, seed=1),
+            Graz(SHAPE),
+            make_scans(8),
+            make_scans(4, seed=1),
             make_recipe(epochs=4, patience=9, **changes),
-            folder=tmp_path / name, device="cpu",
-        )  # fmt: skip
+            folder=tmp_path / name,
+            device="cpu",
+        )
         ends[name] = [record.train_ce for record in result.history]
     assert ends["late"][:2] == ends["plain"][:2]
     assert ends["early"][1] != ends["plain"][1]
@@ -116,9 +120,7 @@ def test_accumulated_batches_equal_one_batch(tmp_path: Path, guided: bool) -> No
             torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-9)
 
 
-def test_every_scan_is_used_once_an_epoch_in_another_order(
-    tmp_path: Path,
-) -> None:
+def test_every_scan_is_used_once_an_epoch_in_another_order(tmp_path: Path) -> None:
     class Counted(list[Scan]):
         asked: list[int]
         labels: list[int]

@@ -59,11 +59,15 @@ def test_validation_is_in_full_precision_without_relevance_too() -> None:
     model, volumes = Tiny().eval(), torch.rand(4, 1, *SHAPE)
     found = [
         losses(
-            model, volumes, volumes, torch.tensor([0, 1, 1, 0]),
-            make_recipe(mixed_precision=precision), training=training,
+            model,
+            volumes,
+            volumes,
+            torch.tensor([0, 1, 1, 0]),
+            make_recipe(mixed_precision=precision),
+            training=training,
         ).logits
         for precision, training in (("off", False), ("bf16", False), ("bf16", True))
-    ]  # fmt: skip
+    ]
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 

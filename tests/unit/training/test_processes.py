@@ -59,9 +59,12 @@ def test_processes_that_do_not_know_each_other_are_refused(
 def _environment(rank: int, port: int) -> dict[str, str]:
     """What torchrun tells a process."""
     return {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(N),
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(N),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +77,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-W", "error", process_worker.__file__, str(folder)]
     started = [
         subprocess.Popen(
-            command, env={**os.environ, **_environment(rank, port)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command,
+            env={**os.environ, **_environment(rank, port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for rank in range(N)
-    ]  # fmt: skip
+    ]
     try:
         outputs = [process.communicate(timeout=120)[0] for process in started]
     finally:

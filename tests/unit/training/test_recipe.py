@@ -13,13 +13,24 @@ from bids_xai.training.recipe import CHOICES, Recipe
 @pytest.mark.parametrize(
     "change",
     [
-        {"epochs": -1}, {"factor": 1.0}, {"factor": 0.0}, {"learning_rate": math.nan},
-        {"accumulate": 0}, {"seed": -1}, {"momentum": 1.0}, {"momentum": -0.1},
-        {"weight_decay": -1e-3}, {"stop_patience": -1}, {"stop_min_delta": -1.0},
-        {"shift_voxels": -1}, {"flip_axes": (3,)}, {"flip_axes": (0, 0)}, {"flip_axes": (-1,)},
+        {"epochs": -1},
+        {"factor": 1.0},
+        {"factor": 0.0},
+        {"learning_rate": math.nan},
+        {"accumulate": 0},
+        {"seed": -1},
+        {"momentum": 1.0},
+        {"momentum": -0.1},
+        {"weight_decay": -1e-3},
+        {"stop_patience": -1},
+        {"stop_min_delta": -1.0},
+        {"shift_voxels": -1},
+        {"flip_axes": (3,)},
+        {"flip_axes": (0, 0)},
+        {"flip_axes": (-1,)},
         *({name: "other"} for name in CHOICES),
     ],
-)  # fmt: skip
+)
 def test_impossible_recipes_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(change))):
         Recipe(**change)  # type: ignore[arg-type]

@@ -27,25 +27,42 @@ EPOCHS = 5
 RECIPES: dict[str, dict[str, object]] = {
     "plateau": {"patience": 1, "min_delta": 0.2, "learning_rate": 3e-3},
     "guided": {
-        "relevance_guided": True, "guidance_after": 2, "patience": 1, "min_delta": 0.2,
+        "relevance_guided": True,
+        "guidance_after": 2,
+        "patience": 1,
+        "min_delta": 0.2,
         "learning_rate": 3e-3,
     },
     "augmented": {"flip_axes": (0, 2), "shift_voxels": 1, "accumulate": 2, "batch_size": 2},
     "stopping": {
-        "stop_patience": 2, "stop_metric": "validation_balanced_accuracy", "patience": 0,
+        "stop_patience": 2,
+        "stop_metric": "validation_balanced_accuracy",
+        "patience": 0,
         "learning_rate": 1e-5,
     },
     "two watches": {
-        "stop_patience": 3, "stop_metric": "validation_balanced_accuracy", "patience": 1,
-        "min_delta": 0.2, "end_with": "last",
+        "stop_patience": 3,
+        "stop_metric": "validation_balanced_accuracy",
+        "patience": 1,
+        "min_delta": 0.2,
+        "end_with": "last",
     },
-    "sgd": {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-3, "patience": 1,
-            "min_delta": 0.2},
+    "sgd": {
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "weight_decay": 1e-3,
+        "patience": 1,
+        "min_delta": 0.2,
+    },
     "sgd without momentum": {"optimizer": "sgd", "momentum": 0.0, "patience": 1, "min_delta": 0.2},
-    "adamw": {"optimizer": "adamw", "weight_decay": 0.1, "class_weights": "balanced",
-              "freeze": ("layers.0",)},
+    "adamw": {
+        "optimizer": "adamw",
+        "weight_decay": 0.1,
+        "class_weights": "balanced",
+        "freeze": ("layers.0",),
+    },
     "layout": {"channels_last": True, "mixed_precision": "bf16"},
-}  # fmt: skip
+}
 
 
 def _network(name: str) -> nn.Module:

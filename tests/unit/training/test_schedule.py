@@ -18,10 +18,18 @@ from bids_xai.training.schedule import Progress, after_epoch, finished, stopped_
 
 def _record(epoch: int, loss: float, accuracy: float) -> EpochRecord:
     return EpochRecord(
-        epoch=epoch, lr=0.0, train_loss=0.0, train_ce=0.0, validation_loss=loss,
-        validation_ce=loss, validation_balanced_accuracy=accuracy, inner_mask_share=math.nan,
-        relevance_sum=math.nan, seconds=0.0, scans_per_second=0.0,
-    )  # fmt: skip
+        epoch=epoch,
+        lr=0.0,
+        train_loss=0.0,
+        train_ce=0.0,
+        validation_loss=loss,
+        validation_ce=loss,
+        validation_balanced_accuracy=accuracy,
+        inner_mask_share=math.nan,
+        relevance_sum=math.nan,
+        seconds=0.0,
+        scans_per_second=0.0,
+    )
 
 
 def _played(recipe: Recipe, told: list[tuple[float, float]]) -> tuple[Progress, list[Any], Any]:
@@ -58,10 +66,12 @@ def _simulated(recipe: Recipe, told: list[tuple[float, float]]) -> tuple[list[An
         else:
             since_low += 1
         gain = (
-            math.inf if best == 0
-            else accuracy - told[best - 1][1] if by_accuracy
+            math.inf
+            if best == 0
+            else accuracy - told[best - 1][1]
+            if by_accuracy
             else told[best - 1][0] - loss
-        )  # fmt: skip
+        )
         if warm or gain > recipe.stop_min_delta:
             best, since_best = epoch, 0
         else:

@@ -66,9 +66,14 @@ def test_other_threads_train_without_handlers(tmp_path: Path) -> None:
 
     def run() -> None:
         result = train(
-            Tiny(), make_scans(4), make_scans(2), make_recipe(epochs=1), folder=tmp_path,
-            device="cpu", progress=lambda record: seen.append(signal.getsignal(signal.SIGTERM)),
-        )  # fmt: skip
+            Tiny(),
+            make_scans(4),
+            make_scans(2),
+            make_recipe(epochs=1),
+            folder=tmp_path,
+            device="cpu",
+            progress=lambda record: seen.append(signal.getsignal(signal.SIGTERM)),
+        )
         seen.append(len(result.history))
 
     thread = threading.Thread(target=run)

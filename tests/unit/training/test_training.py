@@ -86,13 +86,21 @@ def test_early_stopping_ends_with_its_best_epoch(tmp_path: Path) -> None:
     seen: list[list[torch.Tensor]] = []
     model = Tiny()
     recipe = make_recipe(
-        epochs=30, patience=0, stop_patience=2, learning_rate=1e-5,
+        epochs=30,
+        patience=0,
+        stop_patience=2,
+        learning_rate=1e-5,
         stop_metric="validation_balanced_accuracy",
-    )  # fmt: skip
+    )
     result = train(
-        model, make_scans(6), make_scans(4), recipe, folder=tmp_path, device="cpu",
+        model,
+        make_scans(6),
+        make_scans(4),
+        recipe,
+        folder=tmp_path,
+        device="cpu",
         progress=lambda record: seen.append(weights_of(model)),
-    )  # fmt: skip
+    )
     assert result.stopped_early
     assert len(result.history) == result.best_epoch + 2 < 30
     best = result.history[result.best_epoch - 1]
@@ -107,9 +115,14 @@ def test_training_may_end_with_the_last_epoch(tmp_path: Path) -> None:
     seen: list[list[torch.Tensor]] = []
     model = Tiny()
     result = train(
-        model, make_scans(6), make_scans(4), make_recipe(epochs=3, min_delta=9, end_with="last"),
-        folder=tmp_path, device="cpu", progress=lambda record: seen.append(weights_of(model)),
-    )  # fmt: skip
+        model,
+        make_scans(6),
+        make_scans(4),
+        make_recipe(epochs=3, min_delta=9, end_with="last"),
+        folder=tmp_path,
+        device="cpu",
+        progress=lambda record: seen.append(weights_of(model)),
+    )
     assert result.best_epoch == 1
     assert all(map(torch.equal, weights_of(model), seen[2]))
     assert not all(map(torch.equal, seen[2], seen[0]))  # the plateau it ends on changes nothing
@@ -155,8 +168,14 @@ def test_frozen_layers_stay_through_a_training(tmp_path: Path) -> None:
     assert changed == {"layers.6.weight", "layers.6.bias"}
     assert all(parameter.requires_grad for parameter in model.parameters())
     with pytest.raises(UsageError, match="no layer 'conv1'"):
-        train(model, make_scans(6), make_scans(4), make_recipe(freeze=("conv1",)),
-              folder=tmp_path, device="cpu")  # fmt: skip
+        train(
+            model,
+            make_scans(6),
+            make_scans(4),
+            make_recipe(freeze=("conv1",)),
+            folder=tmp_path,
+            device="cpu",
+        )
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -195,8 +214,14 @@ def test_dropout_differs_from_step_to_step(tmp_path: Path) -> None:
     masks: list[torch.Tensor] = []
     model = Tiny(dropout=0.5)
     model.layers[4].register_forward_hook(lambda _, inputs, output: masks.append(output == 0))
-    train(model, make_scans(4), make_scans(2), make_recipe(epochs=2, batch_size=2),
-          folder=tmp_path, device="cpu")  # fmt: skip
+    train(
+        model,
+        make_scans(4),
+        make_scans(2),
+        make_recipe(epochs=2, batch_size=2),
+        folder=tmp_path,
+        device="cpu",
+    )
     steps = [mask for mask in masks if mask.float().mean() > 0.2]
     assert len(steps) == 4
     assert not any(torch.equal(steps[i], steps[j]) for i in range(4) for j in range(i))

@@ -109,8 +109,10 @@ def crashes_of_nipype(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [sys.executable, str(script), str(work), str(folder)],
         env=os.environ | {"NO_ET": "1", "NIPYPE_CONFIG_DIR": str(work)},
-        capture_output=True, check=True, timeout=100,
-    )  # fmt: skip
+        capture_output=True,
+        check=True,
+        timeout=100,
+    )
     assert len(list(folder.glob("crash-*.txt"))) == 2
     return folder
 

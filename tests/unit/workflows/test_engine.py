@@ -95,8 +95,11 @@ def run(folder: Path, nprocs: int, mode: str = "go", *plugin: Path, code: str = 
     out.mkdir()
     done = subprocess.run(
         [sys.executable, str(script), str(out), str(nprocs), mode, *map(str, plugin)],
-        capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

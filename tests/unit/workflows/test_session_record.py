@@ -20,11 +20,14 @@ def test_a_job_carries_its_methods_and_settings_without_paths(tmp_path: Path) ->
     atlas.write_bytes(b"")
     atlas.with_name("mine.tsv").write_text("")
     settings = RunSettings(
-        Path("/in"), tmp_path / "out", "participant", sloppy=True,
+        Path("/in"),
+        tmp_path / "out",
+        "participant",
+        sloppy=True,
         derivatives=(("lesions", tmp_path),),
         atlas=(f"Mine={atlas},{atlas.with_name('mine.tsv')}",),
         output_spaces=(OutputSpace(EMBEDDED_TEMPLATE),),
-    )  # fmt: skip
+    )
     job = participant._preprocessing(
         Session("01", None, SourceImage(image, "", {"sub": "01"})), settings
     )
@@ -44,9 +47,12 @@ def test_publishing_writes_them_into_the_stamp(tmp_path: Path) -> None:
     about = {"methods": {"paragraphs": ["Maps were fitted."]}, "settings": {"sloppy": True}}
     stamp = tmp_path / "out" / "logs" / "s.json"
     Publish(
-        manifests=[str(manifest)], output_dir=str(tmp_path / "out"), stamp=str(stamp),
-        digest="d", about=about,
-    ).run(cwd=str(tmp_path))  # fmt: skip
+        manifests=[str(manifest)],
+        output_dir=str(tmp_path / "out"),
+        stamp=str(stamp),
+        digest="d",
+        about=about,
+    ).run(cwd=str(tmp_path))
     written = read_stamp(stamp)
     assert {key: written[key] for key in about} == about
     assert "sub-01/anat/sub-01_regions.tsv" in written["outputs"]
