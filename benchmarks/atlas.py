@@ -25,8 +25,8 @@ from scipy.spatial import cKDTree
 
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume
-from bids_xai.core.regions import RegionIndex
-from bids_xai.group import atlas as step
+from bids_xai.core.regions.sums import RegionIndex
+from bids_xai.group.atlas import step
 from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
 from bids_xai.group.explain import PREDICTION_COLUMNS
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings

@@ -20,10 +20,10 @@ import bids_xai
 from bids_xai.bids.files import write_json, write_nifti, write_text
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
-from bids_xai.core.relaxometry import fit_r2star
-from bids_xai.interfaces import ants_tools
+from bids_xai.core.relaxometry.fit import fit_r2star
 from bids_xai.simulation.signal import ECHO_TIMES_S
 from bids_xai.simulation.write import simulate_cohort
+from bids_xai.stages import ants_tools
 
 CHEAT = 0.9
 _INPUTS: dict[str, dict[str, Any]] = {

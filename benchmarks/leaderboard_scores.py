@@ -19,15 +19,16 @@ from torch import nn
 
 import bids_xai
 from bids_xai.attribution import METHODS, explain
+from bids_xai.attribution.request import Request
 from bids_xai.bids.files import write_tsv
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
 from bids_xai.core.ground_truth import density_ratio
 from bids_xai.core.localization import localize
 from bids_xai.errors import UsageError
-from bids_xai.interfaces import explain as explaining
-from bids_xai.interfaces.network_grid import InputRule, load_region_mask
 from bids_xai.models import build
 from bids_xai.models.card import WEIGHTS, ModelCard, load_model
+from bids_xai.stages import explain as explaining
+from bids_xai.stages.network_grid import InputRule, load_region_mask
 
 Row = dict[str, str]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -219,7 +220,7 @@ def one_heatmap(
 
     A map without positive relevance shows nothing, and so finds nothing: its scores are 0.
     """
-    way = explaining.Request(name, name, OPTIONS.get(name, {}))
+    way = Request(name, name, OPTIONS.get(name, {}))
     started = time.perf_counter()
     relevance = explaining.explain_scan(model, card, opened, way).relevance
     seconds = time.perf_counter() - started

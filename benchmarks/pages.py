@@ -35,7 +35,7 @@ from bids_xai.bids.files import write_bytes, write_json, write_nifti, write_tsv
 from bids_xai.figures.cluster_tiles import TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import GroupContext
 from bids_xai.group.performance import write_performance
-from bids_xai.reports.group import write_group_page
+from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Attribution, Configuration

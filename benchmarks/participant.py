@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.cli.simulate import main as simulate
-from bids_xai.interfaces import ants_tools
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
+from bids_xai.stages import ants_tools
 from bids_xai.workflows.participant import run_participants
 
 

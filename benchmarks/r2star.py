@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import curve_fit
 
-from bids_xai.core.relaxometry import fit_r2star
+from bids_xai.core.relaxometry.fit import fit_r2star
 
 ECHO_TIMES_S = 0.00492 * np.arange(1, 7)
 GRID = (208, 256, 64)

@@ -35,11 +35,11 @@ from scipy import ndimage
 
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.masks import dice, dilate, refine_brain_mask
-from bids_xai.core.nuclei import label_points
+from bids_xai.core.regions.nuclei import label_points
 from bids_xai.core.registration_quality import correlation, jacobian, smoothness
-from bids_xai.interfaces import ants_tools, brain, greedy_tools
-from bids_xai.interfaces.brain import extract_brain
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
+from bids_xai.stages import ants_tools, brain, greedy_tools
+from bids_xai.stages.brain import extract_brain
 from bids_xai.templates.lookup import Template, load_atlas, load_head, load_template
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -25,11 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_xai.core.spray import N_NEIGHBORS, spray
-from bids_xai.core.spray_embedding import wanted_neighbours
-from bids_xai.core.spray_neighbours import exact_neighbours
-from bids_xai.core.spray_search import approximate_neighbours
-from bids_xai.core.spray_stability import stability
+from bids_xai.core.spray.clusters import N_NEIGHBORS, spray
+from bids_xai.core.spray.embedding import wanted_neighbours
+from bids_xai.core.spray.neighbours import exact_neighbours
+from bids_xai.core.spray.search import approximate_neighbours
+from bids_xai.core.spray.stability import stability
 
 SHAPES, GROUPS, NOISE = 30, 4, 3.0
 BOUND_S, LEAST_RECALL = 30.0, 0.95

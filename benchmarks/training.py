@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch.amp.grad_scaler import GradScaler
 
-from bids_xai.core.memory import keep_memory
 from bids_xai.models import build
+from bids_xai.runtime.memory import keep_memory
 from bids_xai.training.epoch import Run, take_step
 from bids_xai.training.parameters import build_optimizer
 from bids_xai.training.processes import Processes

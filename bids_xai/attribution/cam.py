@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bids_xai.attribution.chain import (
+from bids_xai.attribution.gradients import gradient, guided_gradient
+from bids_xai.attribution.layers import (
     ACTIVATIONS,
     DROPOUTS,
     Norm,
@@ -15,7 +16,6 @@ from bids_xai.attribution.chain import (
     layer_position,
     run_layers,
 )
-from bids_xai.attribution.gradients import gradient, guided_gradient
 from bids_xai.errors import UsageError
 
 _POINTWISE = (nn.Flatten, nn.Identity, *DROPOUTS)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bids_xai.attribution.chain import ACTIVATIONS, known_chain
+from bids_xai.attribution.layers import ACTIVATIONS, known_chain
 from bids_xai.attribution.start import class_score
 from bids_xai.errors import UsageError
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bids_xai.attribution.chain import (
+from bids_xai.attribution.chain import folded
+from bids_xai.attribution.layers import (
     ACTIVATIONS,
     DROPOUTS,
     Norm,
-    folded,
     run_layers,
     run_pointwise,
     unroll,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bids_xai.attribution import rules as own
-from bids_xai.attribution.chain import (
+from bids_xai.attribution.steps import (
     Affine,
     Averaging,
     MaxAsAverage,

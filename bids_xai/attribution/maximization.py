@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bids_xai.attribution.chain import known_chain, layer_position, run_layers
+from bids_xai.attribution.layers import known_chain, layer_position, run_layers
 from bids_xai.attribution.modes import evaluating
 from bids_xai.errors import UsageError
 

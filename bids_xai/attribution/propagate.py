@@ -15,7 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from bids_xai.attribution import lrp_zennit
-from bids_xai.attribution.chain import (
+from bids_xai.attribution.chain import build_steps
+from bids_xai.attribution.rules import Box, Epsilon, Flat, Rule
+from bids_xai.attribution.start import start_relevance
+from bids_xai.attribution.steps import (
     Affine,
     Averaging,
     Convolution,
@@ -24,10 +27,7 @@ from bids_xai.attribution.chain import (
     Reshape,
     Reweighted,
     Step,
-    build_steps,
 )
-from bids_xai.attribution.rules import Box, Epsilon, Flat, Rule
-from bids_xai.attribution.start import start_relevance
 from bids_xai.errors import UsageError
 
 ENGINES = ("own", "zennit")

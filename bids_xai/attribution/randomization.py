@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bids_xai.attribution.chain import Norm, is_affine, unroll
+from bids_xai.attribution.layers import Norm, is_affine, unroll
 from bids_xai.errors import UsageError
 
 MODES = ("cascading", "independent")

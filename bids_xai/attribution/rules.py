@@ -17,7 +17,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bids_xai.attribution.chain import Affine, Change
+from bids_xai.attribution.layers import Change
+from bids_xai.attribution.steps import Affine
 from bids_xai.errors import UsageError
 
 BIAS = ("ignore", "absorb")

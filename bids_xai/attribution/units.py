@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from bids_xai.attribution.chain import ACTIVATIONS, DROPOUTS, build_steps, layer_position, unroll
+from bids_xai.attribution.chain import build_steps
+from bids_xai.attribution.layers import ACTIVATIONS, DROPOUTS, layer_position, unroll
 from bids_xai.attribution.lrp import recipe_of
 from bids_xai.attribution.modes import explaining
 from bids_xai.attribution.propagate import assign, run_forward, take_back

@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bids_xai.attribution.chain import AVERAGES, Norm, is_affine, known_chain
+from bids_xai.attribution.layers import AVERAGES, Norm, is_affine, known_chain
 from bids_xai.attribution.lrp import lrp_method
 from bids_xai.attribution.propagate import Recipe, propagate, uniform
 from bids_xai.attribution.rules import FLOOR, ZERO_DIVISION, ZPlus

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_xai.arrays import Floats64
 from bids_xai.bids.images import read_header
 from bids_xai.bids.layout import read_json
 from bids_xai.bids.records import EchoSeries
@@ -133,7 +133,7 @@ def _said_by(file: Any) -> str:
     return name if own else str(file.path)
 
 
-def _header(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+def _header(path: Path) -> tuple[tuple[int, ...], Floats64]:
     """Shape and affine; a fourth axis of one volume, which converters leave, does not count."""
     shape, affine = read_header(path)
     return (shape[:3] if all(n == 1 for n in shape[3:]) else shape), affine

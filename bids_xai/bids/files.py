@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Floats64
 from bids_xai.errors import CannotCreateError
 
 TEMPORARY = ".tmp-"  # files being written; nothing reads them
@@ -125,7 +126,7 @@ def _cell(value: Any) -> str:
     return text
 
 
-def nifti_bytes(data: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
+def nifti_bytes(data: NDArray[Any], affine: Floats64) -> bytes:
     """Return a gzipped NIfTI-1 file; equal data gives equal bytes."""
     import nibabel as nib
 
@@ -139,6 +140,6 @@ def nifti_bytes(data: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
     return buffer.getvalue()
 
 
-def write_nifti(path: Path, data: NDArray[Any], affine: NDArray[np.float64]) -> Path:
+def write_nifti(path: Path, data: NDArray[Any], affine: Floats64) -> Path:
     """Write a NIfTI-1 volume atomically; affine maps voxels to mm RAS."""
     return write_bytes(path, nifti_bytes(data, affine))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Floats64
 from bids_xai.errors import BadDataError, FileAccessError, NoInputError
 
 
@@ -19,7 +20,7 @@ class Volume:
     """A 3-D image: ``data`` (x, y, z) and ``affine`` (4, 4) from voxels to mm RAS."""
 
     data: NDArray[Any]
-    affine: NDArray[np.float64]
+    affine: Floats64
 
     @property
     def voxel_mm(self) -> tuple[float, ...]:
@@ -40,7 +41,7 @@ _NIFTI2 = (540, int.from_bytes((540).to_bytes(4, "big"), "little"))
 _DAMAGED = "copy the file again from its source; it may be truncated or not be a NIfTI image"
 
 
-def read_header(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+def read_header(path: Path) -> tuple[tuple[int, ...], Floats64]:
     """Return (shape, affine) without reading the voxels. Errors as :func:`read_volume`."""
     image = _open(path)
     return tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=np.float64)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import bids_xai
 from bids_xai.attribution import METHODS
 from bids_xai.cli.boutiques import PrintDescriptor
-from bids_xai.core.relaxometry import R2STAR_METHODS
+from bids_xai.core.relaxometry.fit import R2STAR_METHODS
 from bids_xai.errors import UsageError, did_you_mean
 from bids_xai.group import STEPS
 from bids_xai.settings import DEFAULT_TEMPLATE, EMBEDDED_TEMPLATE, LEVELS, OutputSpace, RunSettings

@@ -15,18 +15,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.special import expit
 
+from bids_xai.arrays import Bools, Floats, Floats64, Ints
 from bids_xai.errors import BadDataError, UsageError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 KERNELS = ("linear", "rbf")
 C_GRID = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
@@ -76,18 +72,18 @@ class FittedSvm:
     classes: Ints
     parameters: SvmParameters
     inner_score: float
-    mean: Floats
-    sd: Floats
-    axes: Floats | None
+    mean: Floats64
+    sd: Floats64
+    axes: Floats64 | None
     spread: float
-    vectors: Floats
-    weights: Floats
-    offsets: Floats
-    sigmoids: Floats
+    vectors: Floats64
+    weights: Floats64
+    offsets: Floats64
+    sigmoids: Floats64
 
 
 def fit_svm(
-    features: npt.NDArray[np.floating[Any]],
+    features: Floats,
     labels: npt.ArrayLike,
     groups: Sequence[str],
     *,
@@ -145,7 +141,7 @@ def fit_svm(
     )
 
 
-def predict(fitted: FittedSvm, features: npt.NDArray[np.floating[Any]]) -> Floats:
+def predict(fitted: FittedSvm, features: Floats) -> Floats64:
     """Return probabilities (m, n_classes) of the classes of ``fitted.classes``.
 
     features : (m, k) as for :func:`fit_svm`
@@ -159,12 +155,12 @@ def predict(fitted: FittedSvm, features: npt.NDArray[np.floating[Any]]) -> Float
     odds = np.clip(odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
     if len(fitted.classes) == 2:
         return np.concatenate([expit(-odds), expit(odds)], axis=1)
-    each: Floats = expit(odds)
+    each: Floats64 = expit(odds)
     each /= each.sum(axis=1, keepdims=True)
     return each
 
 
-def decision_values(fitted: FittedSvm, features: npt.NDArray[np.floating[Any]]) -> Floats:
+def decision_values(fitted: FittedSvm, features: Floats) -> Floats64:
     """Return decision values (m, c), above 0 for the class of the column.
 
     Errors as :func:`predict`.
@@ -177,7 +173,7 @@ def decision_values(fitted: FittedSvm, features: npt.NDArray[np.floating[Any]]) 
         )
     points = _Space(fitted.mean, fitted.sd, fitted.axes).place(features) / fitted.spread
     kernel = _kernel(points, fitted.vectors, fitted.parameters.gamma)
-    values: Floats = kernel @ fitted.weights + fitted.offsets
+    values: Floats64 = kernel @ fitted.weights + fitted.offsets
     return values
 
 
@@ -222,7 +218,7 @@ def inner_fold_numbers(
     return folds
 
 
-def platt_sigmoid(values: Floats, truth: Bools) -> tuple[float, float]:
+def platt_sigmoid(values: Floats64, truth: Bools) -> tuple[float, float]:
     r"""Return slope a and offset b of :math:`p = 1 / (1 + e^{-(a v + b)})`.
 
     values : (n,) decision values of scans that the machine has not seen; truth : (n,) whether
@@ -257,12 +253,12 @@ def platt_sigmoid(values: Floats, truth: Bools) -> tuple[float, float]:
 class _Space:
     """Standardised features, or their principal components, as training scans give them."""
 
-    mean: Floats
-    sd: Floats
-    axes: Floats | None = None
+    mean: Floats64
+    sd: Floats64
+    axes: Floats64 | None = None
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.floating[Any]], components: int) -> _Space:
+    def of(cls, features: Floats, components: int) -> _Space:
         there = np.isfinite(features)
         n = np.maximum(there.sum(axis=0), 1)
         mean = np.where(there, features, 0).sum(axis=0, dtype=np.float64) / n
@@ -278,7 +274,7 @@ class _Space:
         real = values > _NO_VARIANCE * max(values[0], 1e-300)
         return cls(mean, plain.sd, points.T @ vectors[:, real] / np.sqrt(values[real]))
 
-    def place(self, features: npt.NDArray[np.floating[Any]]) -> Floats:
+    def place(self, features: Floats) -> Floats64:
         """Return scans (m, k) in this space, (m, k) or (m, d)."""
         usable = self.sd > 0
         points = (features - self.mean) / np.where(usable, self.sd, 1.0)
@@ -296,9 +292,7 @@ def _check_options(kernel: str, pca: int, inner_folds: int) -> None:
         )
 
 
-def _checked(
-    features: npt.NDArray[np.floating[Any]], labels: npt.ArrayLike, groups: Sequence[str]
-) -> tuple[Ints, Bools]:
+def _checked(features: Floats, labels: npt.ArrayLike, groups: Sequence[str]) -> tuple[Ints, Bools]:
     """The classes, and whether each scan (n) is of each class (n_classes)."""
     given: Ints = np.asarray(labels, dtype=np.int64)
     if features.ndim != 2 or features.shape[0] != given.size or given.size != len(groups):
@@ -321,7 +315,7 @@ def _checked(
     return classes, given[:, None] == classes
 
 
-def _component_choices(features: npt.NDArray[np.floating[Any]], folds: Ints, pca: int) -> list[int]:
+def _component_choices(features: Floats, folds: Ints, pca: int) -> list[int]:
     """Numbers of components to try, no more than the training scans of any inner fold have."""
     if not pca:
         return [0]
@@ -341,11 +335,8 @@ def _grid(kernel: str, components: Iterable[int]) -> list[SvmParameters]:
 
 
 def _left_out_values(
-    features: npt.NDArray[np.floating[Any]],
-    columns: Bools,
-    folds: Ints,
-    grid: Sequence[SvmParameters],
-) -> dict[SvmParameters, Floats]:
+    features: Floats, columns: Bools, folds: Ints, grid: Sequence[SvmParameters]
+) -> dict[SvmParameters, Floats64]:
     """Decision values (n, c) of every scan by machines fitted on the other folds."""
     found = {one: np.zeros(columns.shape) for one in grid}
     most = max(one.components for one in grid)
@@ -353,7 +344,7 @@ def _left_out_values(
         seen, left = folds != fold, folds == fold
         space = _Space.of(features[seen], most)
         points, others = space.place(features[seen]), space.place(features[left])
-        kernels: dict[tuple[int, float], tuple[Floats, Floats]] = {}
+        kernels: dict[tuple[int, float], tuple[Floats64, Floats64]] = {}
         for one in grid:
             key = (one.components, one.gamma)
             if key not in kernels:
@@ -367,7 +358,7 @@ def _left_out_values(
     return found
 
 
-def _machines(kernel: Floats, columns: Bools, c: float) -> tuple[Floats, Floats]:
+def _machines(kernel: Floats64, columns: Bools, c: float) -> tuple[Floats64, Floats64]:
     """Weights (n, c) of the training scans and offsets (c,), one machine a column.
 
     kernel : (n, n) of the training scans; columns : (n, c) whether each is in the class
@@ -382,22 +373,22 @@ def _machines(kernel: Floats, columns: Bools, c: float) -> tuple[Floats, Floats]
     return weights, offsets
 
 
-def _kernel(a: Floats, b: Floats, gamma: float) -> Floats:
+def _kernel(a: Floats64, b: Floats64, gamma: float) -> Floats64:
     """Kernel (m, n) of points a (m, d) and b (n, d): radial, or linear where gamma is 0."""
-    inner: Floats = a @ b.T
+    inner: Floats64 = a @ b.T
     if not gamma:
         return inner
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * inner
-    radial: Floats = np.exp(-gamma * np.maximum(squares, 0.0))
+    radial: Floats64 = np.exp(-gamma * np.maximum(squares, 0.0))
     return radial
 
 
-def _spread(points: Floats) -> float:
+def _spread(points: Floats64) -> float:
     """Root of the sum of the variances of the features of points (n, d); 1 where none varies."""
     return float(np.sqrt(points.var(axis=0).sum())) or 1.0
 
 
-def _balanced_accuracy(values: Floats, truth: Bools) -> float:
+def _balanced_accuracy(values: Floats64, truth: Bools) -> float:
     """Mean of the classes' recalls.
 
     values : (n, c) decision values; truth : (n, n_classes) whether each scan is of each class

@@ -9,10 +9,8 @@ from math import comb, erfc, factorial, sqrt
 import numpy as np
 import numpy.typing as npt
 
+from bids_xai.arrays import Floats64, Ints
 from bids_xai.errors import BadDataError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 LARGEST_EXACT_N = 50
 """Up to so many differences that are not zero, Wilcoxon's test counts all their signs."""
@@ -69,17 +67,17 @@ def mcnemar_exact(correct_a: npt.ArrayLike, correct_b: npt.ArrayLike) -> float:
     return min(1.0, float(2 * tail / 2**n))
 
 
-def holm(p_values: npt.ArrayLike) -> Floats:
+def holm(p_values: npt.ArrayLike) -> Floats64:
     """Holm's step-down adjusted p values (n,), in the order of the input.
 
     Source: Holm 1979, Scand. J. Statist. 6, 65-70.
     """
-    p: Floats = np.asarray(p_values, dtype=np.float64)
+    p: Floats64 = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p values must be one row of numbers between 0 and 1")
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    adjusted: Floats = np.empty_like(p)
+    adjusted: Floats64 = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
 
@@ -104,7 +102,7 @@ def wilcoxon_signed_rank(a: npt.ArrayLike, b: npt.ArrayLike) -> WilcoxonTest:
     scale = max(np.abs(x).max(initial=0), np.abs(y).max(initial=0))
     difference = np.round(difference / scale, 12) if scale > 0 else difference
     difference[np.abs(difference) < _ROUNDING] = 0.0
-    signed: Floats = difference[difference != 0]
+    signed: Floats64 = difference[difference != 0]
     doubled, ties = _doubled_midranks(np.abs(signed))
     plus, total = int(doubled[signed > 0].sum()), int(doubled.sum())
     exact = signed.size <= LARGEST_EXACT_N
@@ -154,9 +152,9 @@ def pearson_permutation(
     return CorrelationTest(r=r, p_value=p, n=n, n_permutations=drawn, exact=exact)
 
 
-def _pairs(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats, Floats]:
-    x: Floats = np.asarray(a, dtype=np.float64)
-    y: Floats = np.asarray(b, dtype=np.float64)
+def _pairs(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats64, Floats64]:
+    x: Floats64 = np.asarray(a, dtype=np.float64)
+    y: Floats64 = np.asarray(b, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise BadDataError(
             f"Paired values of shapes {x.shape} and {y.shape}", fix="give one value each a pair"
@@ -170,7 +168,7 @@ def _pairs(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats, Floats]:
     return x, y
 
 
-def _doubled_midranks(values: Floats) -> tuple[Ints, Ints]:
+def _doubled_midranks(values: Floats64) -> tuple[Ints, Ints]:
     """Twice the midrank of each value (n,), a whole number, and the sizes of ties."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     doubled: Ints = (2 * np.cumsum(counts) - counts + 1).astype(np.int64)[inverse]
@@ -197,10 +195,10 @@ def _normal_tail(n: int, ties: Ints, smaller: float) -> float:
     return erfc(z / sqrt(2))
 
 
-def _centred(values: Floats) -> Floats:
+def _centred(values: Floats64) -> Floats64:
     """Minus the mean, at unit length; all zero for a variable that does not vary."""
     if values.size < 2 or np.ptp(values) <= _ROUNDING * np.abs(values).max():
         return np.zeros_like(values)
     centred = values - values.mean()
-    result: Floats = centred / np.linalg.norm(centred)
+    result: Floats64 = centred / np.linalg.norm(centred)
     return result

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.core.perturbation import mean_interval
 from bids_xai.errors import BadDataError
-
-Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
 
 LEAST_POINTING = 0.5
 """Share of the participants whose highest voxel must lie in the region."""

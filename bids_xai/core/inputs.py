@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_xai.arrays import Affine, Bools, Floats32, Floats64, Ints
 from bids_xai.errors import BadDataError
-
-Affine = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 def centred_grid(
@@ -48,7 +46,7 @@ def covering_shape(
 
 def resample_grid(
     data: NDArray[Any], affine: Affine, new_shape: tuple[int, ...], new_affine: Affine
-) -> NDArray[np.float32]:
+) -> Floats32:
     """Return ``data`` (x, y, z) on another grid, linearly, 0 outside the field of view.
 
     Where the new voxels are larger, the data are smoothed first by a Gaussian that makes up the
@@ -80,7 +78,7 @@ def resample_grid(
 
 def nearest_on_grid(
     labels: NDArray[Any], affine: Affine, new_shape: tuple[int, ...], new_affine: Affine
-) -> NDArray[np.int64]:
+) -> Ints:
     """Return labels (x, y, z) on another grid by nearest neighbour, 0 outside the field of view."""
     to_old = np.linalg.inv(affine) @ new_affine
     moved = ndimage.affine_transform(
@@ -104,9 +102,7 @@ def _inside(shape: tuple[int, ...], new_shape: tuple[int, ...], to_old: Affine) 
     return result
 
 
-def _crop_or_pad(
-    data: NDArray[np.float32], new_shape: tuple[int, ...], offset: NDArray[Any]
-) -> NDArray[np.float32]:
+def _crop_or_pad(data: Floats32, new_shape: tuple[int, ...], offset: NDArray[Any]) -> Floats32:
     result = np.zeros(new_shape, dtype=np.float32)
     source, target = [], []
     for n_old, n_new, start in zip(data.shape, new_shape, offset.astype(int), strict=True):
@@ -126,7 +122,7 @@ def network_input(
     scale: float = 1.0,
     maximum: float | None = None,
     scaling: str = "fixed",
-) -> NDArray[np.float32]:
+) -> Floats32:
     """Return a map as a network sees it, 0 outside ``mask`` and where it is not finite.
 
     scaling : ``fixed`` gives map / scale; ``minmax`` brings the range of this map (within the mask,
@@ -153,7 +149,7 @@ def network_input(
     return np.asarray(values, dtype=np.float32)
 
 
-def _between_0_and_1(values: NDArray[np.float32], mask: NDArray[Any] | None) -> NDArray[np.float32]:
+def _between_0_and_1(values: Floats32, mask: NDArray[Any] | None) -> Floats32:
     seen = values if mask is None else values[np.asarray(mask) > 0]
     low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
     if not high > low:
@@ -161,9 +157,7 @@ def _between_0_and_1(values: NDArray[np.float32], mask: NDArray[Any] | None) -> 
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
 
 
-def standardise(
-    values: NDArray[np.float32], mean: NDArray[np.float32], sd: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def standardise(values: Floats32, mean: Floats32, sd: Floats32) -> Floats32:
     """Return (values - mean) / sd voxel by voxel, 0 where ``sd`` is 0; all (x, y, z)."""
     usable = sd > 0
     return np.where(usable, (values - mean) / np.where(usable, sd, 1), np.float32(0))
@@ -174,10 +168,10 @@ class RunningMoments:
 
     def __init__(self) -> None:
         self.n = 0
-        self._mean: NDArray[np.float64] | None = None
-        self._squares: NDArray[np.float64] | None = None
+        self._mean: Floats64 | None = None
+        self._squares: Floats64 | None = None
 
-    def add(self, volume: NDArray[np.float32]) -> None:
+    def add(self, volume: Floats32) -> None:
         """Take in one volume (x, y, z); all have one shape."""
         if self._mean is None or self._squares is None:
             self._mean = np.zeros(volume.shape)
@@ -187,7 +181,7 @@ class RunningMoments:
         self._mean += difference / self.n
         self._squares += difference * (volume - self._mean)
 
-    def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def result(self) -> tuple[Floats32, Floats32]:
         """Mean and standard deviation (n - 1), (x, y, z) each.
 
         Raises :class:`BadDataError` for fewer than two volumes.

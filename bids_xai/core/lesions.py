@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_xai.arrays import Bools, Floats32
 from bids_xai.core.masks import dilate
-
-Bools = NDArray[np.bool_]
 
 _BINS = 128
 _RIM_MM = 1.0  # partial volume around a lesion is no normal-appearing white matter
@@ -26,7 +25,7 @@ class FilledImage:
     Lesion voxels without white matter within 24 mm, and those outside the brain, stay as they are.
     """
 
-    data: NDArray[np.float32]
+    data: Floats32
     volume_ml: float
     n_filled: int
 
@@ -92,8 +91,8 @@ def _around(mask: Bools, voxel_mm: tuple[float, ...]) -> tuple[slice, ...]:
 
 
 def _local_mean(
-    data: NDArray[np.float32], white: Bools, voxel_mm: tuple[float, ...]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    data: Floats32, white: Bools, voxel_mm: tuple[float, ...]
+) -> tuple[Floats32, Floats32]:
     """Gaussian-weighted mean of the white matter around every voxel, and the sum of weights."""
     width = [_LOCAL_MM / edge for edge in voxel_mm]
     smooth = {"sigma": width, "mode": "constant", "truncate": _FURTHEST_MM / _LOCAL_MM}

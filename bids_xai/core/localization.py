@@ -6,16 +6,12 @@ Sources: Arras et al. 2022 (relevance mass and rank accuracy); Zhang et al. 2018
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.errors import BadDataError, UsageError
-
-Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_xai.arrays import Bools, Floats32
 from bids_xai.errors import BadDataError
-
-Bools = NDArray[np.bool_]
 
 _TOLERANCE_MM = 1e-3  # affines come out of float32 headers: 1 mm may read 1.0000001
 
@@ -92,14 +91,14 @@ def foreground(image: NDArray[Any]) -> Bools:
     return np.asarray(ndimage.binary_fill_holes(largest_component(bright)))
 
 
-def _foreground_threshold(finite: NDArray[np.float32]) -> float:
+def _foreground_threshold(finite: Floats32) -> float:
     low, high = np.percentile(finite, [1, 99.5])
     if not high > low:
         raise BadDataError("the image has no contrast", fix="check the file; it may be empty")
     return float(_otsu(np.clip(finite, low, high)) * 0.5 + low * 0.5)
 
 
-def _otsu(values: NDArray[np.float32]) -> float:
+def _otsu(values: Floats32) -> float:
     counts, edges = np.histogram(values, bins=256)
     centres = 0.5 * (edges[1:] + edges[:-1])
     weight = np.cumsum(counts).astype(np.float64)

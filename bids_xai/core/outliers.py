@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from bids_xai.arrays import Bools, Floats64
 
 LEAST_VALUES = 8  # with fewer, the median absolute deviation says little
 LARGEST_Z = 3.5
@@ -41,7 +40,7 @@ def spread(values: NDArray[Any]) -> Spread:
     return Spread(finite.size, median, float(np.median(np.abs(finite - median))))
 
 
-def robust_z(values: NDArray[Any]) -> Floats:
+def robust_z(values: NDArray[Any]) -> Floats64:
     r"""Return how far each value lies from the median, in robust standard deviations.
 
     values : (n,) any unit; a value that is not finite is missing and stays NaN
@@ -80,7 +79,7 @@ def outliers(values: NDArray[Any]) -> Bools | None:
     return result
 
 
-def _scale(deviation: Floats, found: Spread) -> float:
+def _scale(deviation: Floats64, found: Spread) -> float:
     """The robust standard deviation of finite deviations from the median; 0 where all are 0."""
     size = abs(found.median)
     if found.mad > _FLOAT_NOISE * size:
@@ -89,7 +88,7 @@ def _scale(deviation: Floats, found: Spread) -> float:
     return max(mean / _MEAN_OF_NORMAL, _ROUNDING * size) if mean > _FLOAT_NOISE * size else 0.0
 
 
-def _finite(values: NDArray[Any]) -> Floats:
+def _finite(values: NDArray[Any]) -> Floats64:
     data = np.asarray(values, dtype=np.float64)
-    result: Floats = data[np.isfinite(data)]
+    result: Floats64 = data[np.isfinite(data)]
     return result

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from math import factorial
 
 import numpy as np
-import numpy.typing as npt
 
+from bids_xai.arrays import Floats64
 from bids_xai.core.comparisons import CorrelationTest, pearson_permutation
 from bids_xai.errors import BadDataError
-
-Floats = npt.NDArray[np.float64]
 
 PERMUTATIONS = 10_000
 _ROUNDING = 1e-12
@@ -26,15 +24,15 @@ class CorrelationTests:
     n : pairs of each; n_permutations : orders tried; exact : whether these were all there are
     """
 
-    r: Floats
-    p_value: Floats
+    r: Floats64
+    p_value: Floats64
     n: int
     n_permutations: int
     exact: bool
 
 
 def pearson_permutations(
-    x: Floats, y: Floats, *, permutations: int = PERMUTATIONS, seed: int = 0
+    x: Floats64, y: Floats64, *, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> CorrelationTests:
     r"""Correlate column by column: x (n, m) with y (n, m) or, where y is one for all, (n,).
 
@@ -81,7 +79,7 @@ def pearson_permutations(
     )
 
 
-def _exact(x: Floats, y: Floats, permutations: int) -> CorrelationTests:
+def _exact(x: Floats64, y: Floats64, permutations: int) -> CorrelationTests:
     found: list[CorrelationTest] = [
         pearson_permutation(x[:, column], y[:, column], permutations=permutations)
         for column in range(x.shape[1])
@@ -95,11 +93,11 @@ def _exact(x: Floats, y: Floats, permutations: int) -> CorrelationTests:
     )
 
 
-def _centred(values: Floats) -> Floats:
+def _centred(values: Floats64) -> Floats64:
     """Columns minus their mean, at unit length; all zero for one that does not vary."""
-    centred: Floats = values - values.mean(axis=0)
+    centred: Floats64 = values - values.mean(axis=0)
     flat = np.ptp(values, axis=0) <= _ROUNDING * np.abs(values).max(axis=0)
     centred[:, flat] = 0.0
     length = np.linalg.norm(centred, axis=0)
-    unit: Floats = centred / np.where(length > 0, length, 1.0)
+    unit: Floats64 = centred / np.where(length > 0, length, 1.0)
     return unit

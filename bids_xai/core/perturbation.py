@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from bids_xai.arrays import Floats, Floats32, Floats64, Ints
 from bids_xai.errors import BadDataError, UsageError
 
-Floats = npt.NDArray[np.floating[Any]]
-Curves = npt.NDArray[np.float64]
-Boxes = npt.NDArray[np.int64]
-Predict = Callable[[npt.NDArray[np.float32]], Floats]
+Curves = Floats64
+Boxes = Ints
+Predict = Callable[[Floats32], Floats]
 """From volumes (n, x, y, z) to probabilities (n, n_classes)."""
 
 PLACEMENTS = ("grid", "greedy")
@@ -85,7 +85,7 @@ class Perturbation:
 
     def __init__(
         self,
-        volume: npt.NDArray[np.float32],
+        volume: Floats32,
         predict: Predict,
         plan: CubePlan,
         *,
@@ -228,7 +228,7 @@ def box_sums(values: npt.NDArray[Any], boxes: Boxes) -> Curves:
 
 def _apart(boxes: Boxes, wanted: int) -> Boxes:
     """The first ``wanted`` boxes that do not overlap any before them."""
-    taken: list[npt.NDArray[np.int64]] = []
+    taken: list[Ints] = []
     for box in boxes:
         if len(taken) == wanted:
             break

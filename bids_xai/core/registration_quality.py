@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Floats = NDArray[np.floating[Any]]
-Bools = NDArray[np.bool_]
+from bids_xai.arrays import Bools, Floats
 
 _CLIP_PERCENTILES = (0.5, 99.5)
 

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bids_xai.arrays import Bools, Floats64, Ints
 from bids_xai.errors import BadDataError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 MEASURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc")
 MULTICLASS_MEASURES = ("accuracy", "balanced_accuracy", "macro_auc", *MEASURES[2:])
@@ -69,10 +66,10 @@ class Summary:
 class RocBand:
     """ROC curves of ``n`` repetitions at the same false positive rates, every field (m,)."""
 
-    fpr: Floats
-    mean: Floats
-    percentile_2_5: Floats
-    percentile_97_5: Floats
+    fpr: Floats64
+    mean: Floats64
+    percentile_2_5: Floats64
+    percentile_97_5: Floats64
     n: int
 
 
@@ -87,8 +84,8 @@ class Calibration:
     expected_error : :math:`\sum_b \frac{n_b}{n} |observed_b - predicted_b|`
     """
 
-    predicted: Floats
-    observed: Floats
+    predicted: Floats64
+    observed: Floats64
     counts: Ints
     brier: float
     expected_error: float
@@ -140,7 +137,7 @@ def multiclass_scores(
     with one positive score as in :func:`classification_scores` at 0.5.
     Raises ``BadDataError`` for an empty set, undefined probabilities or an unknown class.
     """
-    p: Floats = np.asarray(probabilities, dtype=np.float64)
+    p: Floats64 = np.asarray(probabilities, dtype=np.float64)
     names = tuple(classes)
     if len(set(names)) != len(names) or len(names) < 2 or positive not in (None, *names):
         raise ValueError(f"classes must be two or more names with the positive one, got {names}")
@@ -196,7 +193,7 @@ def summarise(
 
 def summarise_values(values: Sequence[float | None]) -> Summary | None:
     """Summary of one measure over repetitions; None among ``values`` is left out."""
-    known: Floats = np.array([value for value in values if value is not None], dtype=np.float64)
+    known: Floats64 = np.array([value for value in values if value is not None], dtype=np.float64)
     if not known.size:
         return None
     low, high = np.percentile(known, [2.5, 97.5])
@@ -209,14 +206,14 @@ def summarise_values(values: Sequence[float | None]) -> Summary | None:
     )
 
 
-def fpr_grid(n: int = 101) -> Floats:
+def fpr_grid(n: int = 101) -> Floats64:
     """False positive rates 0 … 1 (n,), evenly spaced, to compare ROC curves at."""
     return np.linspace(0.0, 1.0, n)
 
 
 def roc_on_grid(
-    true_positive: npt.ArrayLike, p_positive: npt.ArrayLike, grid: Floats
-) -> Floats | None:
+    true_positive: npt.ArrayLike, p_positive: npt.ArrayLike, grid: Floats64
+) -> Floats64 | None:
     """True positive rate (m,) of a two-class prediction at the false positive rates ``grid``.
 
     true_positive, p_positive : (n,) as for :func:`classification_scores`
@@ -242,17 +239,17 @@ def roc_on_grid(
     left, right = after - 1, np.minimum(after, fpr.size - 1)
     width = np.where(right > left, fpr[right] - fpr[left], 1.0)
     share = np.clip((grid - fpr[left]) / width, 0.0, 1.0)
-    curve: Floats = tpr[left] + share * (tpr[right] - tpr[left])
+    curve: Floats64 = tpr[left] + share * (tpr[right] - tpr[left])
     return curve
 
 
-def roc_band(curves: Sequence[Floats], grid: Floats) -> RocBand:
+def roc_band(curves: Sequence[Floats64], grid: Floats64) -> RocBand:
     """Mean and 2.5/97.5 percentiles of ROC curves over repetitions, rate by rate.
 
     curves : one (m,) a repetition, of :func:`roc_on_grid` at ``grid`` (m,)
     Raises ``ValueError`` for no curve or one of another grid.
     """
-    stack: Floats = np.array(curves, dtype=np.float64)
+    stack: Floats64 = np.array(curves, dtype=np.float64)
     if stack.ndim != 2 or stack.shape[1:] != grid.shape:
         raise ValueError(f"curves {stack.shape} do not fit a grid {grid.shape}")
     low, high = np.percentile(stack, [2.5, 97.5], axis=0)
@@ -285,8 +282,8 @@ def calibration(
     places = 2 * np.cumsum(equal) - equal  # twice the midrank, less 1: whole numbers
     _, bins = np.unique((places * n_bins // (2 * p.size))[inverse], return_inverse=True)
     counts: Ints = np.bincount(bins).astype(np.int64)
-    predicted: Floats = np.bincount(bins, weights=p) / counts
-    observed: Floats = np.bincount(bins, weights=truth) / counts
+    predicted: Floats64 = np.bincount(bins, weights=p) / counts
+    observed: Floats64 = np.bincount(bins, weights=truth) / counts
     return Calibration(
         predicted=predicted,
         observed=observed,
@@ -296,9 +293,9 @@ def calibration(
     )
 
 
-def _two_class(true_positive: npt.ArrayLike, p_positive: npt.ArrayLike) -> tuple[Bools, Floats]:
+def _two_class(true_positive: npt.ArrayLike, p_positive: npt.ArrayLike) -> tuple[Bools, Floats64]:
     truth: Bools = np.asarray(true_positive, dtype=bool)
-    p: Floats = np.asarray(p_positive, dtype=np.float64)
+    p: Floats64 = np.asarray(p_positive, dtype=np.float64)
     if truth.ndim != 1 or truth.shape != p.shape or truth.size == 0:
         raise BadDataError(
             f"Scores need one probability a scan, got {p.shape} for {truth.shape}",
@@ -309,7 +306,7 @@ def _two_class(true_positive: npt.ArrayLike, p_positive: npt.ArrayLike) -> tuple
     return truth, p
 
 
-def _most_probable(p: Floats, names: tuple[str, ...], positive: str | None) -> Ints:
+def _most_probable(p: Floats64, names: tuple[str, ...], positive: str | None) -> Ints:
     """Column (n,) of the largest probability; of equal ones the positive class, else the first."""
     predicted: Ints = p.argmax(axis=1).astype(np.int64)
     if positive is not None:
@@ -317,7 +314,7 @@ def _most_probable(p: Floats, names: tuple[str, ...], positive: str | None) -> I
     return predicted
 
 
-def _auc(truth: Bools, p: Floats) -> float | None:
+def _auc(truth: Bools, p: Floats64) -> float | None:
     """Area under the ROC curve from midranks (Mann-Whitney U); None if a class does not occur."""
     n_positive = int(truth.sum())
     if n_positive in (0, truth.size):

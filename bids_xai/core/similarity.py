@@ -23,11 +23,10 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.stats import rankdata
 
+from bids_xai.arrays import Bools, Floats, Floats64
 from bids_xai.errors import BadDataError, UsageError
 
-Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
-Filter = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+Filter = Callable[[Floats64], Floats64]
 
 WINDOWS = ("uniform", "gaussian")
 _UNIFORM = 7  # voxels an axis
@@ -68,7 +67,7 @@ def compare(a: Floats, b: Floats, within: Bools | None = None) -> Similarity:
     )
 
 
-def scaled(relevance: Floats, percentile: float = 99.0) -> npt.NDArray[np.float64]:
+def scaled(relevance: Floats, percentile: float = 99.0) -> Floats64:
     """A map within -1 … 1: divided by a percentile of its non-zero absolute values, then clipped.
 
     A division by the one highest voxel would make a map with a peak flat, and flat maps alike.
@@ -107,12 +106,8 @@ def ssim3d(
 
 
 def _similarity(
-    a: npt.NDArray[np.float64],
-    b: npt.NDArray[np.float64],
-    smooth: Filter,
-    radius: int,
-    data_range: float,
-) -> npt.NDArray[np.float64]:
+    a: Floats64, b: Floats64, smooth: Filter, radius: int, data_range: float
+) -> Floats64:
     """Structural similarity (x, y, z) of the windows around all voxels."""
     n = (2 * radius + 1) ** 3
     sample = n / (n - 1)

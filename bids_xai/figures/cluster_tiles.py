@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
-from bids_xai.figures.style import Bools, Floats
+from bids_xai.arrays import Bools, Floats, Floats64
 
 TILE_PX = (54, 168)
 """Height and width of a tile in pixels."""
@@ -41,7 +41,7 @@ def projection_tile(volume: Floats, brain: Bools | None = None) -> NDArray[np.ui
     return tile
 
 
-def _fitted(image: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+def _fitted(image: Floats64, height: int, width: int) -> Floats64:
     """The image at the largest size that fits, centred, each pixel the strongest it covers."""
     rows, columns = image.shape
     scale = min(height / rows, width / columns)

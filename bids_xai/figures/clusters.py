@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from bids_xai.arrays import Floats
 from bids_xai.figures.scene import Overlay, Row, Scene, draw_sheet, extent_of, grey_window, planes
 from bids_xai.figures.style import (
     NEGATIVE,
     PALETTE,
     POSITIVE,
-    Floats,
     empty_panel,
     grid_of,
     house_style,

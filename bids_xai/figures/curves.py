@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from bids_xai.arrays import Floats
 from bids_xai.figures.style import (
     GREY,
     LINES,
     NEGATIVE,
     PALETTE,
     POSITIVE,
-    Floats,
     empty_panel,
     grid_of,
     house_style,

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.figures.scene import AXES, Row, Scene, Sheet, draw_sheet, planes
-from bids_xai.figures.style import GREY, PALETTE, Bools, Floats, house_style, to_png
+from bids_xai.figures.style import GREY, PALETTE, house_style, to_png
 
 _HISTOGRAM_IN = 4.0
 _BINS = 60

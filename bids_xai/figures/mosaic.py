@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.figures.scene import (
     AXES,
     Overlay,
@@ -15,7 +16,7 @@ from bids_xai.figures.scene import (
     grey_window,
     planes,
 )
-from bids_xai.figures.style import Bools, Floats, house_style, to_png
+from bids_xai.figures.style import house_style, to_png
 
 
 @house_style()

@@ -10,16 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from bids_xai.figures.style import (
-    GREY,
-    PALETTE,
-    Bools,
-    Floats,
-    blank,
-    empty_panel,
-    house_style,
-    to_png,
-)
+from bids_xai.arrays import Bools, Floats
+from bids_xai.figures.style import GREY, PALETTE, blank, empty_panel, house_style, to_png
 
 _WIDTH_IN = 9.6
 _ROW_IN = 1.35

@@ -9,16 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from bids_xai.figures.style import (
-    GREY,
-    NEGATIVE,
-    PALETTE,
-    POSITIVE,
-    Floats,
-    grid_of,
-    house_style,
-    to_svg,
-)
+from bids_xai.arrays import Floats
+from bids_xai.figures.style import GREY, NEGATIVE, PALETTE, POSITIVE, grid_of, house_style, to_svg
 
 _BAR = 0.38
 _HALF = 0.44  # height of a density in rows

@@ -18,7 +18,8 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bids_xai.figures.style import GREY, Bools, Floats, blank
+from bids_xai.arrays import Bools, Floats
+from bids_xai.figures.style import GREY, blank
 
 Box = tuple[float, float, float, float]
 

@@ -8,14 +8,9 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import matplotlib.style
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-
-Floats = NDArray[np.floating[Any]]
-Bools = NDArray[np.bool_]
 
 # Okabe and Ito's palette without its yellow (too pale on white); black comes last
 PALETTE = (

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bids_xai.figures.style import LINES, PALETTE, Floats, grid_of, house_style, to_svg
+from bids_xai.arrays import Floats
+from bids_xai.figures.style import LINES, PALETTE, grid_of, house_style, to_svg
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LETTERS = 26

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bids_xai.figures.style import GREY, PALETTE, Floats, grid_of, house_style, to_svg
+from bids_xai.arrays import Floats
+from bids_xai.figures.style import GREY, PALETTE, grid_of, house_style, to_svg
 
 _PANEL_IN = (3.4, 2.9)
 _MOST_COLUMNS = 3

@@ -6,13 +6,13 @@ A step is a function ``run(context) -> list[Path]`` that returns the files it wr
 from __future__ import annotations
 
 STEPS: dict[str, str] = {
-    "cohort": "bids_xai.group.cohort:run",
-    "qc": "bids_xai.group.quality_table:run",
+    "cohort": "bids_xai.group.cohort.step:run",
+    "qc": "bids_xai.group.qc:run",
     "train": "bids_xai.group.train:run",
     "baselines": "bids_xai.group.baselines:run",
     "explain": "bids_xai.group.explain:run",
-    "atlas": "bids_xai.group.atlas:run",
-    "quality": "bids_xai.group.quality:run",
-    "spray": "bids_xai.group.spray:run",
+    "atlas": "bids_xai.group.atlas.step:run",
+    "quality": "bids_xai.group.trust.step:run",
+    "spray": "bids_xai.group.spray.step:run",
     "report": "bids_xai.group.report:run",
 }

@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools, Floats32, Ints
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import parse_name
 from bids_xai.core.inputs import nearest_on_grid, network_input
-from bids_xai.core.regions import region_relevance
+from bids_xai.core.regions.sums import region_relevance
 from bids_xai.errors import BadDataError, NoInputError, naming
 from bids_xai.group.context import LOG, GroupContext, Scan
+from bids_xai.group.maps import _in_template, lesion_mask
 from bids_xai.group.volumes import input_rule
-from bids_xai.interfaces.network_grid import common_shape, load_network_input
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
+from bids_xai.stages.network_grid import common_shape, load_network_input
 from bids_xai.templates.lookup import load_atlas
 
 FINEST_MM = 4.0
 """Smallest voxels of ``volume``: a brain has two million of 1 mm, thirty thousand of 4 mm."""
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,21 @@ class Features:
     """
 
     rows: dict[str, int]
-    values: Floats
-    brain: NDArray[np.bool_] | None = None
+    values: Floats32
+    brain: Bools | None = None
 
-    def chosen(self, training: Sequence[Scan]) -> NDArray[np.bool_]:
+    def chosen(self, training: Sequence[Scan]) -> Bools:
         """Return (k,) the features to use: voxels that are brain in half of the training scans."""
         if self.brain is None:
             return np.ones(self.values.shape[1], dtype=bool)
         share = self.brain[self._of(training)].mean(axis=0)
         return np.asarray(share >= 0.5)
 
-    def of(self, scans: Sequence[Scan], chosen: NDArray[np.bool_]) -> Floats:
+    def of(self, scans: Sequence[Scan], chosen: Bools) -> Floats32:
         """Return the chosen features of some scans (n, k_chosen)."""
         return self.values[self._of(scans)][:, chosen]
 
-    def _of(self, scans: Sequence[Scan]) -> NDArray[np.int64]:
+    def _of(self, scans: Sequence[Scan]) -> Ints:
         return np.array([self.rows[scan.name] for scan in scans], dtype=np.int64)
 
 
@@ -127,30 +127,8 @@ _KINDS: dict[str, Callable[[GroupContext, Sequence[Scan]], Features]] = {
 }
 
 
-def lesion_mask(context: GroupContext, scan: Scan) -> Path | None:
-    """Return the scan's lesion mask in the space of its map, ``None`` where there is none.
-
-    Of several resolutions that of the map, else the finest, counts.
-    """
-    of_map = parse_name(scan.map_file.name)[0]
-    space = context.template if _in_template(context) else "T1w"
-    found = []
-    for file in sorted(scan.map_file.parent.glob("*_label-lesion_mask.nii.gz")):
-        entities = parse_name(file.name)[0]
-        here = entities.get("space") == space and entities.get("cohort") == of_map.get("cohort")
-        if here:
-            res = entities.get("res", "0")
-            finer = int(res) if res.isdigit() else 0
-            found.append((res != of_map.get("res", "0"), finer, file))
-    return min(found)[-1] if found else None
-
-
 def _rows(scans: Sequence[Scan]) -> dict[str, int]:
     return {scan.name: row for row, scan in enumerate(scans)}
-
-
-def _in_template(context: GroupContext) -> bool:
-    return context.study.input.space == "template"
 
 
 def _volume_ml(mask: Volume) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import bids_xai
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
 from bids_xai.core.baselines import FittedSvm, fit_svm, predict
-from bids_xai.core.splits import check_no_leakage, split_hash
+from bids_xai.core.cohort.splits import check_no_leakage, split_hash
 from bids_xai.group.baseline_features import Features, files_behind, measure
 from bids_xai.group.context import (
     LOG,

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from bids_xai.errors import UsageError
 from bids_xai.group.context import GroupContext
-from bids_xai.group.dry_run import network_size
 from bids_xai.group.maps import find_maps
-from bids_xai.interfaces.network_grid import common_shape
+from bids_xai.models.size import network_size
+from bids_xai.stages.network_grid import common_shape
 from bids_xai.studies.tables import Configuration, Study
 
 _EDGES_MM = (6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from bids_xai.group.assignment import SETS
-from bids_xai.group.cohort import Plan, plan
+from bids_xai.group.cohort.assignment import SETS
+from bids_xai.group.cohort.step import Plan, plan
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.interfaces.network_grid import common_shape
+from bids_xai.models.size import network_size
+from bids_xai.stages.network_grid import common_shape
 from bids_xai.studies.tables import Configuration
 
 # Copies of all feature maps that a step holds at its peak, measured on the networks of the table
@@ -61,32 +61,3 @@ def _say_configuration(
         splits,
         4 * (a_batch + _STATES * weights) / 1e9,
     )
-
-
-def network_size(
-    name: str, shape: tuple[int, int, int], n_classes: int, **options: Any
-) -> tuple[int, int]:
-    """Numbers of parameters, and of values in all feature maps of one scan; nothing is computed.
-
-    Raises :class:`UsageError` for a network that cannot be built on this grid.
-    """
-    import torch
-
-    from bids_xai.models import build
-
-    model = build(name, shape, n_classes, **options).eval()
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    counted = [0]
-
-    def count(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
-        counted[0] += output.numel()
-
-    leaves = [m for m in model.modules() if not any(m.children())]
-    handles = [leaf.register_forward_hook(count) for leaf in leaves]
-    try:
-        with torch.no_grad():
-            model.to("meta")(torch.empty((1, 1, *shape), device="meta"))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return weights, counted[0]

@@ -9,12 +9,11 @@ import torch
 
 import bids_xai
 from bids_xai.attribution import options_record
+from bids_xai.attribution.request import WHOLE, Request, requests_of
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import label_of
 from bids_xai.bids.stamps import fingerprint, is_current, write_stamp
-from bids_xai.core.device import choose_device
-from bids_xai.core.progress import Progress
 from bids_xai.errors import NoInputError
 from bids_xai.group.baselines import baseline_rows
 from bids_xai.group.context import (
@@ -30,11 +29,14 @@ from bids_xai.group.maps import scans_of
 from bids_xai.group.outcomes import prediction_row, probability_columns, test_scans
 from bids_xai.group.performance import write_performance
 from bids_xai.group.study_file import add_to_study
-from bids_xai.interfaces import explain as explaining
-from bids_xai.interfaces.network_grid import InputRule
 from bids_xai.models.card import ModelCard, load_model
+from bids_xai.runtime.device import choose_device
+from bids_xai.runtime.progress import Progress
 from bids_xai.settings import RELEVANCE_RESOLUTION
+from bids_xai.stages import explain as explaining
+from bids_xai.stages.network_grid import InputRule
 from bids_xai.studies.tables import Configuration
+from bids_xai.templates.grid import TemplateGrid, load_template_grid
 
 PREDICTION_COLUMNS = {
     "participant_id": "Participant",
@@ -64,7 +66,7 @@ def run(context: GroupContext) -> list[Path]:
     """Explain what is not up to date; write heatmaps, predictions, performance, comparisons."""
     every, splits = load_scans(context), load_splits(context)
     torch.set_num_threads(context.settings.training_threads)
-    grid = explaining.load_template_grid(context.template) if context.template else None
+    grid = load_template_grid(context.template) if context.template else None
     tests: list[_Test] = []
     for configuration in context.study.configurations:
         scans: list[Scan] = []
@@ -92,10 +94,10 @@ def run(context: GroupContext) -> list[Path]:
     return [*table, *write_performance(context, rows)]
 
 
-def requests(context: GroupContext) -> list[explaining.Request]:
+def requests(context: GroupContext) -> list[Request]:
     """The ways to explain that the study names."""
     attribution = context.study.attribution
-    return explaining.requests_of(attribution.methods, attribution.options, attribution.target)
+    return requests_of(attribution.methods, attribution.options, attribution.target)
 
 
 def _explain_split(
@@ -103,7 +105,7 @@ def _explain_split(
     configuration: Configuration,
     split: int,
     scans: list[Scan],
-    grid: explaining.TemplateGrid | None,
+    grid: TemplateGrid | None,
     watch: Progress,
 ) -> list[dict[str, Any]]:
     """Return one row a test scan and method; heatmaps that are up to date are not made again."""
@@ -158,7 +160,7 @@ def _explain_split(
     return list(read_rows(table, "explain"))
 
 
-def labels_over(scan: Scan, grid: explaining.TemplateGrid | None) -> Path | Volume | None:
+def labels_over(scan: Scan, grid: TemplateGrid | None) -> Path | Volume | None:
     """The first atlas over a scan: on its T1w grid, or that of the template it lies in."""
     if scan.to_template is None:
         return grid.atlas.volume if grid and grid.atlas else None
@@ -171,9 +173,9 @@ def _write_heatmap(
     folder: Path,
     scan: Scan,
     card: ModelCard,
-    way: explaining.Request,
+    way: Request,
     found: explaining.Explanation,
-    grid: explaining.TemplateGrid | None,
+    grid: TemplateGrid | None,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Write a heatmap on the network's and the template's grid; return its columns and files."""
     row: dict[str, Any] = {
@@ -200,14 +202,8 @@ def _write_heatmap(
     return row, written
 
 
-def _sidecar(
-    row: dict[str, Any], way: explaining.Request, kind: str, card: ModelCard
-) -> dict[str, Any]:
-    index = (
-        0
-        if row["relevance_class"] == explaining.WHOLE
-        else card.classes.index(row["relevance_class"])
-    )
+def _sidecar(row: dict[str, Any], way: Request, kind: str, card: ModelCard) -> dict[str, Any]:
+    index = 0 if row["relevance_class"] == WHOLE else card.classes.index(row["relevance_class"])
     return {
         "Method": way.method,
         "Start": way.start,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from bids_xai.bids.problems import keep_problems, read_problems
 from bids_xai.errors import InterruptedRunError, told
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.reports.study import problems_file
+from bids_xai.reports.study_files import problems_file
 
 
 def forget(context: GroupContext, step: str) -> None:
@@ -25,7 +25,7 @@ def report_failure(context: GroupContext, step: str, error: Exception) -> None:
     try:
         before = read_problems(file)
         keep_problems(file, before, before | {_label(context, step): told(error)})
-        from bids_xai.reports.group import draw_group_page
+        from bids_xai.reports.study.page import draw_group_page
 
         page, _ = draw_group_page(context.output_dir, context.study.name)
     except Exception as trouble:  # the page is an extra here

@@ -171,3 +171,25 @@ def known_scan(context: GroupContext, scans: Mapping[str, Scan], row: Mapping[st
             fix="run the group level again with --steps train explain before this step",
         )
     return scans[name]
+
+
+def lesion_mask(context: GroupContext, scan: Scan) -> Path | None:
+    """Return the scan's lesion mask in the space of its map, ``None`` where there is none.
+
+    Of several resolutions that of the map, else the finest, counts.
+    """
+    of_map = parse_name(scan.map_file.name)[0]
+    space = context.template if _in_template(context) else "T1w"
+    found = []
+    for file in sorted(scan.map_file.parent.glob("*_label-lesion_mask.nii.gz")):
+        entities = parse_name(file.name)[0]
+        here = entities.get("space") == space and entities.get("cohort") == of_map.get("cohort")
+        if here:
+            res = entities.get("res", "0")
+            finer = int(res) if res.isdigit() else 0
+            found.append((res != of_map.get("res", "0"), finer, file))
+    return min(found)[-1] if found else None
+
+
+def _in_template(context: GroupContext) -> bool:
+    return context.study.input.space == "template"

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bids_xai.arrays import Floats64
 from bids_xai.group.context import GroupContext, Scan
 from bids_xai.studies.tables import Target
 
@@ -26,11 +24,7 @@ def test_scans(
 
 
 def prediction_row(
-    context: GroupContext,
-    configuration: str,
-    split: int,
-    scan: Scan,
-    probabilities: NDArray[np.float64],
+    context: GroupContext, configuration: str, split: int, scan: Scan, probabilities: Floats64
 ) -> dict[str, Any]:
     """Return who was tested, what was said and how right it was.
 
@@ -53,7 +47,7 @@ def prediction_row(
     }
 
 
-def predicted_class(target: Target, probabilities: NDArray[np.float64]) -> str:
+def predicted_class(target: Target, probabilities: Floats64) -> str:
     """Return the most probable class; of two, a tie counts as positive."""
     if len(target.names) > 2:
         return target.names[int(probabilities.argmax())]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_xai.arrays import Floats64
 from bids_xai.core.comparisons import holm, mcnemar_exact, wilcoxon_signed_rank
 from bids_xai.core.scores import (
     MULTICLASS_MEASURES,
@@ -130,7 +130,7 @@ def _by_split(rows: Sequence[Row]) -> list[list[Row]]:
     return [[row for row in rows if int(row["split"]) == number] for number in numbers]
 
 
-def _probabilities(context: GroupContext, rows: Sequence[Row]) -> NDArray[np.float64]:
+def _probabilities(context: GroupContext, rows: Sequence[Row]) -> Floats64:
     """(n, k) probabilities of the classes."""
     target = context.study.target
     if len(target.names) > 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_xai.group.context import GroupContext
-from bids_xai.reports.group import write_group_page
+from bids_xai.reports.study.page import write_group_page
 
 
 def run(context: GroupContext) -> list[Path]:

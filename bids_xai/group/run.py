@@ -11,13 +11,13 @@ from typing import cast
 
 from bids_xai.bids import run_log
 from bids_xai.bids.layout import check_dataset
-from bids_xai.core.memory import keep_memory
 from bids_xai.errors import NoInputError, UsageError
 from bids_xai.group import STEPS
 from bids_xai.group.coarse import coarsened
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.dry_run import say_what_would_be_done
 from bids_xai.group.failures import forget, report_failure
+from bids_xai.runtime.memory import keep_memory
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.shortened import shortened

@@ -15,17 +15,17 @@ import torch
 import bids_xai
 from bids_xai.bids.files import remove_if_empty
 from bids_xai.bids.stamps import fingerprint, what_changed, write_stamp
-from bids_xai.core.device import choose_device
-from bids_xai.core.progress import Progress
-from bids_xai.core.splits import check_no_leakage, split_hash
+from bids_xai.core.cohort.splits import check_no_leakage, split_hash
 from bids_xai.errors import NoInputError
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, load_splits
 from bids_xai.group.maps import scans_of
 from bids_xai.group.search import Draw, best_draw, draws_of
 from bids_xai.group.volumes import input_rule, training_volumes, with_statistics
-from bids_xai.interfaces.network_grid import InputRule, common_shape, save_statistics
 from bids_xai.models import build
 from bids_xai.models.card import WEIGHTS, ModelCard, save_model
+from bids_xai.runtime.device import choose_device
+from bids_xai.runtime.progress import Progress
+from bids_xai.stages.network_grid import InputRule, common_shape, save_statistics
 from bids_xai.studies.tables import Configuration, Study
 from bids_xai.training.board import Board, board
 from bids_xai.training.loop import EpochRecord, TrainingResult, train

@@ -15,7 +15,7 @@ from bids_xai.bids.images import Volume
 from bids_xai.core.inputs import RunningMoments
 from bids_xai.errors import NoInputError
 from bids_xai.group.context import Scan
-from bids_xai.interfaces.network_grid import InputRule, load_network_input, load_region_mask
+from bids_xai.stages.network_grid import InputRule, load_network_input, load_region_mask
 from bids_xai.studies.tables import Study
 from bids_xai.training.signals import stop_requests
 from bids_xai.training.volumes import VolumeFile, VolumeFiles, save_array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from bids_xai.reports.page import Block, Details, Folded, Picture, Table, Text
+from bids_xai.reports.blocks import Block, Details, Folded, Picture, Table, Text
 
 MOST_BYTES = 5_000_000
 """Of all figures of a section, as text in the page."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import parse_name
 from bids_xai.errors import UserError
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 from bids_xai.templates.lookup import Template, load_template
-
-Floats = NDArray[np.floating[Any]]
-Bools = NDArray[np.bool_]
 
 _ROUNDING = 1e-6
 ZERO_NOTE = "Values below a millionth of the largest count as zero."

@@ -9,17 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_xai.core.nuclei import label_points, nuclei_labels
+from bids_xai.arrays import Floats
+from bids_xai.core.regions.nuclei import label_points, nuclei_labels
 from bids_xai.simulation.deformation import Grid, interpolate, transform
 from bids_xai.templates import embedded
-
-Floats = NDArray[np.floating[Any]]
 
 NUCLEUS_TISSUES = ("caudate", "putamen", "pallidum")
 BRAIN_TISSUES = ("white", "grey", "csf", *NUCLEUS_TISSUES)

@@ -8,13 +8,11 @@ its trilinear interpolation *is* the truth, so the displacement that is written 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-Floats = NDArray[np.floating[Any]]
+from bids_xai.arrays import Floats
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 CONTROL_MM = 4.0  # voxel of a control grid

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.simulation import encode, heads
 from bids_xai.simulation.anatomy import HEAD_CENTRE_MM
 from bids_xai.simulation.cohort import SimulationOptions, generator, labels, n_sessions
@@ -22,8 +23,6 @@ from bids_xai.simulation.kinds import TRUTH, Derivative, Kind, Visit
 from bids_xai.simulation.scan import MEAN_BRAIN
 from bids_xai.simulation.signal import add_rician_noise
 from bids_xai.templates.embedded import SPACE
-
-Floats = NDArray[np.floating[Any]]
 
 N_VOXELS = 32  # along each axis
 PIXEL_VOXELS = 2.4  # edge of a pixel of the 8 x 8 image
@@ -105,8 +104,8 @@ class DigitScan:
 
     grid: Grid
     image: NDArray[np.int16]
-    strokes: NDArray[np.bool_]
-    plate: NDArray[np.bool_]
+    strokes: Bools
+    plate: Bools
 
 
 def draw_digits(options: SimulationOptions) -> list[DigitPerson]:
@@ -145,7 +144,7 @@ def simulate_digit(person: DigitPerson, session: int, options: SimulationOptions
     return DigitScan(grid, image.reshape(shape), strokes.reshape(shape), plate.reshape(shape))
 
 
-def _draw(pixels: Floats, voxels: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def _draw(pixels: Floats, voxels: Floats) -> tuple[Floats, Bools]:
     """Ink (n,), 0 to 1, at (3, n) points in voxels from the middle, and whether on the plate.
 
     pixels : (8, 8), 0 to 16, first row on top; x runs to the right, y up, z through the plate

@@ -12,9 +12,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.simulation.deformation import LPS, ControlGrid, Grid
-
-Floats = NDArray[np.floating[Any]]
 
 _VECTOR_INTENT = 1007
 
@@ -29,7 +28,7 @@ def image(data: NDArray[Any], grid: Grid, *, intent: int = 0) -> bytes:
     return gzip.compress(made.to_bytes(), compresslevel=3, mtime=0)
 
 
-def mask(data: NDArray[np.bool_], grid: Grid) -> bytes:
+def mask(data: Bools, grid: Grid) -> bytes:
     """A mask as a gzipped NIfTI of 0 and 1."""
     return image(data.astype(np.uint8), grid)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools
 from bids_xai.simulation import heads
 from bids_xai.simulation.cohort import Participant, SimulationOptions, draw_cohort, generator
 from bids_xai.simulation.deformation import Grid, transform
@@ -26,8 +27,6 @@ from bids_xai.simulation.scan import (
 )
 from bids_xai.simulation.signal import FLAIR_TIMES_S, flair_signal
 from bids_xai.simulation.structures import measuring_grid
-
-Floats = NDArray[np.floating[Any]]
 
 VOXEL_RATIO = np.array([1.0, 1.0, 1.5])  # to the T1w voxel
 DERIVATIVES = "derivatives/lesions"
@@ -84,12 +83,12 @@ class Scan:
 
     setting: Setting
     t1w: T1wScan
-    lesions: NDArray[np.bool_]
+    lesions: Bools
     lesion_ml: float
     flair_grid: Grid
     flair: NDArray[np.int16]
-    flair_brain: NDArray[np.bool_]
-    marker: NDArray[np.bool_] | None
+    flair_brain: Bools
+    marker: Bools | None
 
 
 def simulate_scan(

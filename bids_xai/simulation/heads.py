@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.simulation import encode
 from bids_xai.simulation.cohort import DISEASES, Participant
 from bids_xai.simulation.deformation import ControlGrid, Grid
 from bids_xai.simulation.kinds import TRUTH, Derivative
 from bids_xai.simulation.scan import T1wScan
 from bids_xai.templates.embedded import SPACE
-
-Floats = NDArray[np.floating[Any]]
 
 SCANNER = {"Manufacturer": "Simulated", "MagneticFieldStrength": 3, "BodyPart": "BRAIN"}
 SESSION_COLUMNS = {"age": {"Description": "Age at the session", "Units": "year"}}
@@ -101,7 +100,7 @@ class Files:
         self.add(TRUTH, name, encode.field(control))
 
     def second(
-        self, name: str, grid: Grid, brain: NDArray[np.bool_], to_t1w: Floats, sources: list[str]
+        self, name: str, grid: Grid, brain: Bools, to_t1w: Floats, sources: list[str]
     ) -> None:
         """Add to the truth the brain mask on a second grid and the motion between the images."""
         sidecar = {"Sources": sources, "Type": "Brain", "SpatialReference": sources[0]}
@@ -109,7 +108,7 @@ class Files:
         motion = f"from-{name}_to-T1w_mode-image_xfm.txt"
         self.add(TRUTH, motion, encode.rigid(to_t1w))
 
-    def marker(self, where: NDArray[np.bool_] | None, grid: Grid) -> None:
+    def marker(self, where: Bools | None, grid: Grid) -> None:
         """Add to the truth where on the T1w grid the marker is or would be."""
         if where is not None:
             sidecar = {"Sources": [self.raw("T1w")], "Type": "ROI"}

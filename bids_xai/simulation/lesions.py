@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_xai.arrays import Floats
 from bids_xai.simulation.anatomy import HeadSample, head_model
 from bids_xai.simulation.cohort import Participant, generator
 from bids_xai.simulation.deformation import Grid, SmoothField, interpolate, smooth_field
 from bids_xai.simulation.structures import structures
-
-Floats = NDArray[np.floating[Any]]
 
 REFERENCE_EFFECT = 0.3
 T1W_LOSS = 0.15  # of the T1w intensity of white matter

@@ -8,16 +8,13 @@ images of a visit, so that a registered image shows it where the T1w grid has it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.simulation.anatomy import HEAD_CENTRE_MM
 from bids_xai.simulation.cohort import Participant, SimulationOptions, generator
 from bids_xai.simulation.deformation import Grid, interpolate, transform
-
-Floats = NDArray[np.floating[Any]]
 
 CENTRE_MM = HEAD_CENTRE_MM + np.array([64.0, 84.0, 76.0])  # scanner mm, RAS
 RADIUS_MM = 12.0
@@ -54,7 +51,7 @@ def draw_marker(person: Participant, session: int, options: SimulationOptions) -
     return Marker(CENTRE_MM + rng.uniform(-JITTER_MM, JITTER_MM, 3), person.marker)
 
 
-def seen_on_t1w_grid(part: Floats, grid: Grid, to_t1w: Floats, t1w_grid: Grid) -> NDArray[np.bool_]:
+def seen_on_t1w_grid(part: Floats, grid: Grid, to_t1w: Floats, t1w_grid: Grid) -> Bools:
     """Voxels (x, y, z) of the T1w grid that take up any of the marker by linear interpolation.
 
     part : (n,) proportion in the voxels of ``grid``, in C order

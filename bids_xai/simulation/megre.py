@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_xai.core.nuclei import NUCLEI, label_points
+from bids_xai.arrays import Bools, Floats
+from bids_xai.core.regions.nuclei import NUCLEI, label_points
 from bids_xai.simulation import heads
 from bids_xai.simulation.anatomy import HeadSample
 from bids_xai.simulation.cohort import Participant, SimulationOptions, draw_cohort, generator
@@ -32,8 +32,6 @@ from bids_xai.simulation.signal import (
     decay,
     mix,
 )
-
-Floats = NDArray[np.floating[Any]]
 
 VOXEL_RATIO = np.array([1.25, 1.25, 1.5])  # to the T1w voxel
 
@@ -88,9 +86,9 @@ class Scan:
     nuclei: NDArray[np.int16]
     megre_grid: Grid
     megre: NDArray[np.int16]
-    megre_brain: NDArray[np.bool_]
+    megre_brain: Bools
     r2star: Floats
-    marker: NDArray[np.bool_] | None
+    marker: Bools | None
 
 
 def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> Scan:

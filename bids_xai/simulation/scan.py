@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools, Floats
 from bids_xai.simulation.anatomy import (
     HEAD_CENTRE_MM,
     SHELLS,
@@ -31,8 +32,6 @@ from bids_xai.simulation.deformation import (
 )
 from bids_xai.simulation.marker import BRIGHTNESS, Marker
 from bids_xai.simulation.signal import add_rician_noise
-
-Floats = NDArray[np.floating[Any]]
 
 FIELD_OF_VIEW_MM = np.array([204.0, 244.0, 220.0])
 MEAN_BRAIN = {"T1w": 500.0, "MEGRE": 1000.0, "FLAIR": 500.0}  # stored as int16
@@ -106,7 +105,7 @@ class T1wScan:
     grid: Grid
     image: NDArray[np.int16]
     head: HeadSample
-    brain: NDArray[np.bool_]
+    brain: Bools
     template: Floats
     marker: Floats | None
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from bids_xai.arrays import Floats
 
 ECHO_TIMES_S = tuple(round(0.00492 * echo, 5) for echo in range(1, 7))
 REPETITION_TIME_S = 0.035

@@ -11,18 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_xai.core.nuclei import Ellipsoid, Nucleus, is_inside
+from bids_xai.arrays import Bools, Floats
+from bids_xai.core.regions.nuclei import Ellipsoid, Nucleus, is_inside
 from bids_xai.simulation.anatomy import HEAD_CENTRE_MM
 from bids_xai.simulation.deformation import CONTROL_MM, ControlGrid, Grid, interpolate
 from bids_xai.templates import embedded
 
-Floats = NDArray[np.floating[Any]]
 Triple = NDArray[np.intp] | tuple[int, int, int]
 
 STRUCTURES = (
@@ -200,7 +199,7 @@ def _ventricles(grid: Grid) -> Floats:
     return np.where(rim, fluid, 0).astype(np.float32)
 
 
-def _between(points: Floats, low: Triple, high: Triple) -> NDArray[np.bool_]:
+def _between(points: Floats, low: Triple, high: Triple) -> Bools:
     """Whether each of (3, n) points lies in a box, its border included."""
     inside = (points >= np.array(low)[:, None]) & (points <= np.array(high)[:, None])
     return np.asarray(inside.all(axis=0))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Bools
 from bids_xai.simulation import heads
 from bids_xai.simulation.cohort import Participant, SimulationOptions, draw_cohort, generator
 from bids_xai.simulation.kinds import TRUTH, Kind, Visit
 from bids_xai.simulation.marker import draw_marker
 from bids_xai.simulation.scan import Setting, T1wScan, deformed, prepare, scan_t1w
 from bids_xai.simulation.structures import NAMES, STRUCTURES, atrophy, label_structures, volumes_ml
-
-Floats = NDArray[np.floating[Any]]
 
 _README = """\
 Simulated cohort
@@ -67,7 +65,7 @@ class Scan:
     structures: NDArray[np.int16]
     healthy_ml: dict[str, float]
     true_ml: dict[str, float]
-    marker: NDArray[np.bool_] | None
+    marker: Bools | None
 
 
 def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> Scan:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_xai.arrays import Floats64
 from bids_xai.bids.images import Volume, read_header, read_volume
-from bids_xai.core.labels import (
+from bids_xai.core.regions.labels import (
     LabelCentroids,
     label_centroids_mm,
     nearest_on_grid,
@@ -170,7 +171,7 @@ def _description(spec: AtlasSpec, image: Path, table: Path) -> str:
     return ATLAS_DESCRIPTIONS.get(spec.label, made)
 
 
-def _read_labels(spec: AtlasSpec, image: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def _read_labels(spec: AtlasSpec, image: Path) -> tuple[NDArray[np.int32], Floats64]:
     """Return labels (x, y, z) and affine; integral values are never read as float32."""
     shape, affine = read_header(image)
     if len(shape) > 3 and any(n != 1 for n in shape[3:]):

@@ -14,10 +14,9 @@ from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_xai.core.nuclei import NUCLEI, nuclei_labels
+from bids_xai.arrays import Floats
+from bids_xai.core.regions.nuclei import NUCLEI, nuclei_labels
 from bids_xai.errors import UsageError
-
-Floats = NDArray[np.floating[Any]]
 
 SPACE = "MNI152NLin2009aSym"
 ATLAS = "TissueNuclei"

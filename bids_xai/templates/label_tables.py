@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bids_xai.core.labels import side_of_name
+from bids_xai.core.regions.labels import side_of_name
 from bids_xai.errors import BadDataError, FileAccessError, NoInputError
 
 ENDINGS = (".tsv", ".csv", ".txt", ".lut", ".ctbl", ".label", ".xml")

@@ -12,10 +12,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bids_xai.arrays import Floats64
 from bids_xai.attribution.modes import full_precision
 from bids_xai.training.augmentation import augmentation
 from bids_xai.training.batches import Change, Scans, batches
@@ -108,7 +108,7 @@ def train_pass(run: Run, data: Scans, epoch: int, part: Part) -> bool:
 
 def take_step(
     run: Run, data: Scans, scans: Sequence[int], recipe: Recipe, epoch: int, change: Change | None
-) -> tuple[npt.NDArray[np.float64], bool]:
+) -> tuple[Floats64, bool]:
     """One step of the optimizer on the mean objective of ``scans``, batch by batch.
 
     Returns objective and cross-entropy summed over this process's scans, and whether a signal

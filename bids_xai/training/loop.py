@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from bids_xai.core.device import saying_memory_is_short
-from bids_xai.core.memory import keep_memory
+from bids_xai.runtime.device import saying_memory_is_short
+from bids_xai.runtime.memory import keep_memory
 from bids_xai.training.batches import Scans
 from bids_xai.training.checkpoint import CHECKPOINT, restore
 from bids_xai.training.checks import check_training, n_classes

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, distributed, nn
 
+from bids_xai.arrays import Floats64
 from bids_xai.errors import UsageError
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Processes:
         distributed.all_gather_object(values, value)
         return values  # type: ignore[return-value]
 
-    def total(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def total(self, values: Floats64) -> Floats64:
         """The sum over processes, in every process the same bits."""
         return np.sum(self.gathered(values), axis=0) if self.size > 1 else values
 

@@ -14,9 +14,9 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from torch import nn, optim
 
+from bids_xai.arrays import Floats64
 from bids_xai.training.checkpoint import Tensors, restore, snapshot
 from bids_xai.training.recipe import Recipe
 from bids_xai.training.records import EpochRecord
@@ -31,7 +31,7 @@ class Part:
     """
 
     done: int = 0
-    sums: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    sums: Floats64 = field(default_factory=lambda: np.zeros(2))
     seconds: float = 0.0
 
 

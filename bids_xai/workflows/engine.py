@@ -18,7 +18,7 @@ from typing import Any
 from bids_xai.bids import run_log
 from bids_xai.bids.files import remove_if_empty, write_text
 from bids_xai.bids.stamps import is_current, what_changed
-from bids_xai.core.progress import Progress
+from bids_xai.runtime.progress import Progress
 from bids_xai.settings import RunSettings, to_toml
 from bids_xai.workflows.crashes import failures_from_crashes
 from bids_xai.workflows.plugin import read_plugin

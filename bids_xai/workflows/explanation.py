@@ -13,10 +13,10 @@ from bids_xai.bids.names import anat_path
 from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import StampRecord, fingerprint
 from bids_xai.errors import UsageError
-from bids_xai.interfaces import nodes
 from bids_xai.models.card import ModelCard, model_files
 from bids_xai.settings import OutputSpace, RunSettings
 from bids_xai.templates.lookup import atlas_files
+from bids_xai.workflows import nodes
 from bids_xai.workflows.session import publish_all, stage_node
 
 TORCH_GB = 4.0

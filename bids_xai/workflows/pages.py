@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bids_xai.bids import problems as kept_problems
 from bids_xai.bids import run_log
-from bids_xai.core.progress import Progress
 from bids_xai.errors import NothingMatchedError
+from bids_xai.runtime.progress import Progress
 
 
 def write_pages(
@@ -139,9 +139,9 @@ def _write_page(
     problems: list[str],
 ) -> Path | str:
     """The page, or why there is none: the maps are made, and the other pages are to come."""
-    from bids_xai.reports.participant import write_participant_page
-    from bids_xai.reports.session import participant_figures
-    from bids_xai.reports.viewers import write_viewers
+    from bids_xai.reports.participant.page import write_participant_page
+    from bids_xai.reports.participant.session_pictures import participant_figures
+    from bids_xai.reports.participant.viewer import write_viewers
 
     try:
         participant_figures(output_dir, participant)

@@ -15,15 +15,15 @@ from bids_xai.bids import run_log
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.layout import check_dataset, open_layout, select_participants
-from bids_xai.bids.quality import quality_path
 from bids_xai.bids.query import RAW_INPUTS, collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.bids.stamps import StampRecord, fingerprint, session_stamp
-from bids_xai.core.relaxometry import NOISE_FLOOR_METHODS
+from bids_xai.core.relaxometry.fit import NOISE_FLOOR_METHODS
 from bids_xai.errors import NothingMatchedError, UsageError, UserError
 from bids_xai.reports.citation import explanation_methods, preprocessing_methods, write_citation
-from bids_xai.reports.quality import finding, read_quality
+from bids_xai.reports.participant.quality import finding
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
+from bids_xai.tables.session_quality import quality_path, read_quality
 from bids_xai.templates.lookup import (
     Atlas,
     AtlasSpec,
@@ -256,8 +256,8 @@ def _session_graph(name: str, **parts: Any) -> Any:
 
 def _explanation(session: Session, settings: RunSettings, model: ReadyModel) -> Job | None:
     """The job that explains a session's maps, ``None`` where it has none of the model's kind."""
-    from bids_xai.interfaces.explain import model_label
     from bids_xai.models.card import model_files
+    from bids_xai.stages.explain import model_label
     from bids_xai.workflows.explanation import TORCH_GB, scan_files
 
     scans = scan_files(session, model.card, settings)
@@ -365,7 +365,7 @@ def _check_options(settings: RunSettings) -> None:
         if applies:
             raise UsageError(problem, fix=fix)
     if settings.registration_engine == "greedy":
-        from bids_xai.interfaces.greedy_tools import greedy_modules
+        from bids_xai.stages.greedy_tools import greedy_modules
 
         greedy_modules()
 
@@ -375,7 +375,7 @@ def _check_templates(settings: RunSettings) -> list[Atlas]:
     first = settings.output_spaces[0]
     relevant: list[Atlas] = []
     if settings.model is not None:  # relevance is reported on this grid
-        from bids_xai.interfaces.explain import load_atlases
+        from bids_xai.templates.grid import load_atlases
 
         load_template(OutputSpace(first.template, RELEVANCE_RESOLUTION))
         relevant = load_atlases(first.template, settings.atlas)
@@ -393,9 +393,9 @@ def _check_model(settings: RunSettings) -> ReadyModel | None:
     """Read the model once, so that one clear message comes before the graph."""
     if settings.model is None:
         return None
-    from bids_xai.core.device import choose_device
-    from bids_xai.interfaces.model_stage import check_request
     from bids_xai.models.card import load_model
+    from bids_xai.runtime.device import choose_device
+    from bids_xai.stages.model import check_request
     from bids_xai.workflows.explanation import model_space
 
     _, card = load_model(settings.model)

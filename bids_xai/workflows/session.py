@@ -14,10 +14,10 @@ from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.names import label_of
 from bids_xai.bids.records import EchoSeries, PrecomputedMap, Session, SourceImage
 from bids_xai.bids.stamps import StampRecord, fingerprint
-from bids_xai.interfaces import nodes
-from bids_xai.interfaces.map_stages import MapKind
 from bids_xai.settings import RunSettings
+from bids_xai.stages.maps import MapKind
 from bids_xai.templates.lookup import atlas_files
+from bids_xai.workflows import nodes
 
 _ANTS_GB = 3.0
 _R2STAR = MapKind("R2starmap", "1/s", "MEGRE")

@@ -15,9 +15,9 @@ from conftest import EMBEDDED, SHARED, command
 
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.masks import dice
-from bids_xai.interfaces import ants_tools
-from bids_xai.interfaces.brain import extract_brain
 from bids_xai.settings import OutputSpace
+from bids_xai.stages import ants_tools
+from bids_xai.stages.brain import extract_brain
 from bids_xai.templates.lookup import Template, load_atlas, load_template
 
 REAL = SHARED / "real-bids"
@@ -59,7 +59,7 @@ def test_brain_of_a_head_with_a_reference_mask() -> None:
 
 def test_native_map_of_the_7t_block(tmp_path: Path) -> None:
     """R2* of a real 7 T block: the median lies where the data's own description says, near 33."""
-    from bids_xai.core.relaxometry import fit_r2star
+    from bids_xai.core.relaxometry.fit import fit_r2star
 
     anat = REAL / "sub-block" / "anat"
     files = sorted(anat.glob("*_MEGRE.nii.gz"))

@@ -9,7 +9,7 @@ import torch
 from chains import SHAPE, PatchFilters, conv_net, maps, patch_net, six_convolutions
 from torch import Tensor, nn
 
-from bids_xai.attribution import chain, explain
+from bids_xai.attribution import explain, steps
 from bids_xai.attribution.chain import build_steps
 from bids_xai.attribution.lrp import conservation, recipe_of
 from bids_xai.attribution.propagate import assign, propagate, run_forward
@@ -282,7 +282,7 @@ def test_the_transpose_is_the_transpose(layer: nn.Module) -> None:
 def test_the_transpose_to_one_channel(
     layer: nn.Conv3d, slab: int, memory: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chain, "SLAB", slab)
+    monkeypatch.setattr(steps, "SLAB", slab)
     (op,) = build_steps(nn.Sequential(layer.double()), "LRP")
     x = torch.rand(2, 1, *SHAPE, dtype=torch.float64)
     y = op.apply(x)

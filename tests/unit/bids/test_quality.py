@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_xai.bids.manifest import Product, save_manifest
-from bids_xai.bids.quality import QUALITY, QUALITY_COLUMNS, quality_rows, write_quality
+from bids_xai.tables.session_quality import QUALITY, QUALITY_COLUMNS, quality_rows, write_quality
 
 T1W = {"sub": "01", "ses": "2", "run": "1"}
 

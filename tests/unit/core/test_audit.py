@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from bids_xai.core.audit import EXPECTED, MODEL, PERSONAL, SUSPECT, Covariate, audit
-from bids_xai.core.spray_graph import (
+from bids_xai.core.spray.audit import EXPECTED, MODEL, PERSONAL, SUSPECT, Covariate, audit
+from bids_xai.core.spray.graph import (
     cluster_rows,
     embedding_rows,
     largest_gap,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bids_xai.core import audit_tests
-from bids_xai.core.audit_tests import benjamini_hochberg, rank_tests, text_test
+from bids_xai.core.spray import audit_tests
+from bids_xai.core.spray.audit_tests import benjamini_hochberg, rank_tests, text_test
 
 
 def _none(n: int) -> np.ndarray:

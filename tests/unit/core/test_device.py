@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bids_xai.core import device
-from bids_xai.core.device import choose_device, why_no_cuda
 from bids_xai.errors import UsageError
+from bids_xai.runtime import device
+from bids_xai.runtime.device import choose_device, why_no_cuda
 
 
 @pytest.fixture

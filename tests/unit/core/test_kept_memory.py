@@ -11,7 +11,7 @@ import pytest
 
 _CODE = """
 import resource, sys
-from bids_xai.core.memory import keep_memory
+from bids_xai.runtime.memory import keep_memory
 print(keep_memory() if sys.argv[1] == "keep" else "not asked")
 import numpy as np
 before = 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bids_xai.core.labels import (
+from bids_xai.core.regions.labels import (
     LabelCentroids,
     label_centroids_mm,
     nearest_on_grid,

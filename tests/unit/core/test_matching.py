@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from bids_xai.core.cohort import (
+from bids_xai.core.cohort.cells import is_missing
+from bids_xai.core.cohort.matching import (
     USUAL_CALIPER,
-    age_bands,
-    age_sex_strata,
     balance,
     encode_covariates,
-    is_missing,
     propensity_match,
-    undersample,
 )
+from bids_xai.core.cohort.sampling import age_bands, age_sex_strata, undersample
 from bids_xai.errors import BadDataError
 
 

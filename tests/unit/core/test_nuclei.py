@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_xai.core.nuclei import NUCLEI, Ellipsoid, is_inside, label_points, nuclei_labels
+from bids_xai.core.regions.nuclei import NUCLEI, Ellipsoid, is_inside, label_points, nuclei_labels
 
 # Centres of gravity in MNI millimetres, right side, rounded from published atlases.
 CENTRES_MM = {"caudate": (14, 9, 9), "putamen": (26, 2, 0), "pallidum": (19, -2, -2)}

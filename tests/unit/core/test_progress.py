@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bids_xai.core.progress import LOG, Progress, in_words
+from bids_xai.runtime.progress import LOG, Progress, in_words
 
 
 class Clock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_xai.core.region_lesions import filled_part, lesion_share
+from bids_xai.core.regions.lesions import filled_part, lesion_share
 
 COARSE = np.diag([2.0, 2.0, 2.0, 1.0])
 

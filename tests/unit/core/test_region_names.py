@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_xai.core.region_names import (
+from bids_xai.core.regions.names import (
     Region,
     hemisphere_of,
     joined_regions,
     joined_sums,
     single_regions,
 )
-from bids_xai.core.regions import region_relevance
+from bids_xai.core.regions.sums import region_relevance
 
 LABELS = (
     (300, "Left Putamen"),

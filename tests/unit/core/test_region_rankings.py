@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine
 
-from bids_xai.core import region_rankings
-from bids_xai.core.region_rankings import most_different, overlap, top
+from bids_xai.core.regions import rankings as region_rankings
+from bids_xai.core.regions.rankings import most_different, overlap, top
 
 
 def test_the_largest_come_first_and_undefined_ones_not_at_all() -> None:

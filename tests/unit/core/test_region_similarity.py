@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from bids_xai.core.region_similarity import TOP_SHARES, Similarity, top_sets
+from bids_xai.core.map_similarity import TOP_SHARES, Similarity, top_sets
 from bids_xai.core.similarity import compare
 
 SHAPE = (12, 11, 13)

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_xai.core.regions import RegionIndex, region_relevance
+from bids_xai.core.regions.sums import RegionIndex, region_relevance
 from bids_xai.errors import BadDataError
 
 SHAPE = (5, 6, 7)

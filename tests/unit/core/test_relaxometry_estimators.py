@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import ive
 
-from bids_xai.core import relaxometry_estimators
-from bids_xai.core.relaxometry import R2STAR_MAX_PER_S, fit_r2star, noise_sigma
-from bids_xai.core.relaxometry_estimators import Echoes, bessel_ratio, minimise
+from bids_xai.core.relaxometry import estimators as relaxometry_estimators
+from bids_xai.core.relaxometry.estimators import Echoes, bessel_ratio, minimise
+from bids_xai.core.relaxometry.fit import R2STAR_MAX_PER_S, fit_r2star
+from bids_xai.core.relaxometry.noise import noise_sigma
 from bids_xai.errors import BadDataError, UsageError
 
 Array = NDArray[np.float64]

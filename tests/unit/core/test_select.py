@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_xai.core.query import select
+from bids_xai.core.cohort.query import select
 from bids_xai.errors import BadDataError
 
 ROWS = [

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bids_xai.core.splits import (
+from bids_xai.core.cohort.splits import (
     check_no_leakage,
     fixed_counts,
     kfold_splits,

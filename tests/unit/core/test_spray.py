@@ -13,23 +13,23 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import kneighbors_graph
 
-from bids_xai.core.spray import (
+from bids_xai.core.spray.clusters import (
     copies,
     neighbour_affinity,
     normalised_laplacian,
     spray,
     squared_distances,
 )
-from bids_xai.core.spray_embedding import graph_distances
-from bids_xai.core.spray_features import feature_row
-from bids_xai.core.spray_graph import (
+from bids_xai.core.spray.embedding import graph_distances
+from bids_xai.core.spray.features import feature_row
+from bids_xai.core.spray.graph import (
     cluster_rows,
     embedding_rows,
     graph_affinity,
     largest_gap,
     smallest_eigenpairs,
 )
-from bids_xai.core.spray_neighbours import exact_neighbours
+from bids_xai.core.spray.neighbours import exact_neighbours
 from bids_xai.errors import BadDataError, UsageError
 
 
@@ -294,7 +294,7 @@ def test_a_map_that_is_nobodys_neighbour_has_a_place_in_the_picture(
     np.fill_diagonal(dense, np.inf)
     nearest = np.sort(np.where(seen > 0, seen, np.inf), axis=1)[:, :11]
     np.testing.assert_allclose(nearest, np.sort(dense, axis=1)[:, :11], rtol=1e-5)
-    monkeypatch.setattr("bids_xai.core.spray_embedding.graph_distances", lambda *of: sparse)
+    monkeypatch.setattr("bids_xai.core.spray.embedding.graph_distances", lambda *of: sparse)
     assert np.isfinite(spray(features).embedding).all()
 
 
@@ -377,6 +377,6 @@ def test_unknown_and_missing_embeddings_are_refused(monkeypatch: pytest.MonkeyPa
     features, _ = _planted((10, 10), 9.0)
     with pytest.raises(UsageError, match="tsne, umap"):
         spray(features, embedding="pca")
-    monkeypatch.setattr("bids_xai.core.spray_embedding.find_spec", lambda _: None)
+    monkeypatch.setattr("bids_xai.core.spray.embedding.find_spec", lambda _: None)
     with pytest.raises(UsageError, match="UMAP is not installed"):
         spray(features, embedding="umap")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_xai.core import spray_search
-from bids_xai.core.spray import spray
-from bids_xai.core.spray_neighbours import exact_neighbours, squared_distances
-from bids_xai.core.spray_search import approximate_neighbours, project
+from bids_xai.core.spray import search as spray_search
+from bids_xai.core.spray.clusters import spray
+from bids_xai.core.spray.neighbours import exact_neighbours, squared_distances
+from bids_xai.core.spray.search import approximate_neighbours, project
 
 
 def _maps(n: int = 400, p: int = 3000) -> np.ndarray:

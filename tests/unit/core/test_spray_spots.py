@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bids_xai.core.audit import SUSPECT, Covariate, audit
-from bids_xai.core.spray_spots import Spot, _halves, spots
+from bids_xai.core.spray.audit import SUSPECT, Covariate, audit
+from bids_xai.core.spray.spots import Spot, _halves, spots
 
 SHAPE, CUBE = (14, 16, 12), (3, 3, 3)
 PLACE = (11, 3, 9)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
-from bids_xai.core.spray import spray
-from bids_xai.core.spray_neighbours import squared_distances
-from bids_xai.core.spray_stability import best_jaccard, sample_graph, stability
+from bids_xai.core.spray.clusters import spray
+from bids_xai.core.spray.neighbours import squared_distances
+from bids_xai.core.spray.stability import best_jaccard, sample_graph, stability
 
 
 def _blobs(sizes: tuple[int, ...], distance: float) -> np.ndarray:

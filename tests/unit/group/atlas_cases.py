@@ -12,11 +12,11 @@ import pytest
 
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume
-from bids_xai.group import atlas
+from bids_xai.group.atlas import step as atlas
 from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
 from bids_xai.group.explain import PREDICTION_COLUMNS
-from bids_xai.interfaces.explain import TemplateGrid
 from bids_xai.settings import OutputSpace
+from bids_xai.templates.grid import TemplateGrid
 from bids_xai.templates.lookup import Atlas, Template
 
 SHAPE = (14, 13, 12)

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import pearsonr
 
 from bids_xai.core.comparisons import holm
-from bids_xai.core.region_names import single_regions
-from bids_xai.group.atlas_biology import _correlated, _region_rows
-from bids_xai.group.atlas_values import View
+from bids_xai.core.regions.names import single_regions
+from bids_xai.group.atlas.biology import _correlated, _region_rows
+from bids_xai.group.atlas.region_values import View
 
 
 def test_a_missing_volume_costs_its_own_region_one_participant() -> None:

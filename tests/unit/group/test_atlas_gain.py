@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bids_xai.core.region_names import single_regions
-from bids_xai.group.atlas_gain import GAIN_COLUMNS, Groups, gain_rows, mean_of, ranking_rows
-from bids_xai.group.atlas_values import Part, View
+from bids_xai.core.regions.names import single_regions
+from bids_xai.group.atlas.gain import GAIN_COLUMNS, gain_rows, ranking_rows
+from bids_xai.group.atlas.groups import Groups, mean_of
+from bids_xai.group.atlas.region_values import Part, View
 from bids_xai.studies.tables import Target
 
 TARGET = Target("diagnosis", "NC", "AD")

@@ -16,8 +16,10 @@ from atlas_cases import LABELS, METHODS, PEOPLE, SHAPE, Case, build
 
 from bids_xai.bids.files import write_nifti
 from bids_xai.errors import BadDataError, UsageError
-from bids_xai.group import atlas, atlas_biology, atlas_values
-from bids_xai.group.atlas_values import find_atlases, stream_table
+from bids_xai.group.atlas import biology as atlas_biology
+from bids_xai.group.atlas import region_values as atlas_values
+from bids_xai.group.atlas import step as atlas
+from bids_xai.group.atlas.region_values import find_atlases, stream_table
 from bids_xai.group.context import GroupContext, read_rows
 from bids_xai.settings import EMBEDDED_TEMPLATE, RunSettings
 from bids_xai.studies.schema import load_study
@@ -358,7 +360,7 @@ def test_what_is_up_to_date_is_not_made_again(own: Case, monkeypatch: pytest.Mon
 def test_maps_are_counted_as_they_are_read(
     own: Case, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    monkeypatch.setattr("bids_xai.runtime.progress.FIRST_S", 0.0)
     caplog.set_level("INFO", "bids_xai")
     atlas.run(own.context)
     n = len(own.rows)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.session_times import AGE, SessionTimes, session_times
-from bids_xai.core.region_names import single_regions
-from bids_xai.group.atlas_individuals import TRAJECTORY_COLUMNS, trajectories
-from bids_xai.group.atlas_values import Part, Row, View
+from bids_xai.core.regions.names import single_regions
+from bids_xai.group.atlas.individuals import TRAJECTORY_COLUMNS, trajectories
+from bids_xai.group.atlas.region_values import Part, Row, View
 
 LABELS = ((1, "Left A"), (2, "Right A"), (3, "Stem"))
 # participant, session, split; sub-02 has one session, sub-03 two scans in its first

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bids_xai.errors import BadDataError, NoInputError
-from bids_xai.group import cohort
+from bids_xai.group.cohort import step as cohort
 from bids_xai.group.context import GroupContext, load_scans, load_splits, read_rows
 from bids_xai.group.people import read_participants
 from bids_xai.group.run import find_template

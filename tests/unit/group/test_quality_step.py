@@ -13,12 +13,13 @@ from scipy import ndimage
 
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.errors import BadDataError, NoInputError
-from bids_xai.group import quality, quality_scans
-from bids_xai.group.cohort import run as cohort
+from bids_xai.group.cohort.step import run as cohort
 from bids_xai.group.context import GroupContext, read_rows
 from bids_xai.group.explain import run as explain
-from bids_xai.group.quality_scans import chosen, jobs_of
 from bids_xai.group.train import run as train
+from bids_xai.group.trust import scans as quality_scans
+from bids_xai.group.trust import step as quality
+from bids_xai.group.trust.scans import chosen, jobs_of
 from bids_xai.models.card import load_model, save_model
 from bids_xai.settings import RunSettings
 from bids_xai.studies.tables import (
@@ -230,7 +231,7 @@ def test_again_makes_nothing_and_goes_on_where_it_was_stopped(
 def test_heatmaps_and_networks_are_counted_over_all_splits(
     copy: GroupContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    monkeypatch.setattr("bids_xai.runtime.progress.FIRST_S", 0.0)
     caplog.set_level("INFO", "bids_xai")
     maps = [row for row in table(copy, "../predictions.tsv") if row["relevance"] != "n/a"]
     second = sum(row["split"] == "1" for row in maps)

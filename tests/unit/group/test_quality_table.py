@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from bids_xai.bids.files import write_json, write_text, write_tsv
-from bids_xai.bids.quality import QUALITY, QUALITY_COLUMNS
 from bids_xai.bids.stamps import session_stamp
 from bids_xai.errors import BadDataError
-from bids_xai.group import quality_table
-from bids_xai.group.quality_table import collect_quality, worst_first, write_group_quality
+from bids_xai.group import qc as quality_table
+from bids_xai.group.qc import worst_first, write_group_quality
+from bids_xai.tables.session_quality import QUALITY, QUALITY_COLUMNS, collect_quality
 
 TEMPLATE = "space-MNI152NLin2009aSym_res-2_desc-preproc_T1w"
 DICE, VOLUME = f"MaskDice_{TEMPLATE}", "BrainVolumeMl_desc-brain_mask"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bids_xai.group.quality_verdicts import aopc_verdicts, final_areas, localization_verdicts
+from bids_xai.group.trust.verdicts import aopc_verdicts, final_areas, localization_verdicts
 
 SCAN = {"configuration": "A", "split": "0", "method": "m", "session_id": "1"}
 

@@ -16,7 +16,7 @@ from bids_xai.errors import BadDataError, InterruptedRunError, UsageError
 from bids_xai.group import STEPS
 from bids_xai.group.failures import forget, report_failure
 from bids_xai.group.run import _chosen, run_group
-from bids_xai.reports.group import write_group_page
+from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import RunSettings
 
 
@@ -209,7 +209,7 @@ def test_any_error_of_a_step_is_shown_and_raised(
     assert "The step train failed" in page
     assert "ZeroDivisionError: a bug" in page
     assert "12 scans of 12 participants: 6 of AD and 6 of NC." in page
-    monkeypatch.setattr("bids_xai.group.cohort.plan", broken)
+    monkeypatch.setattr("bids_xai.group.cohort.step.plan", broken)
     (derivatives.out / "group_quick.html").unlink()
     with pytest.raises(ZeroDivisionError):
         run_group(dataclasses.replace(chosen, steps=("cohort",)))

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_json, write_nifti, write_text
-from bids_xai.core.audit import PERSONAL, SUSPECT
+from bids_xai.core.spray.audit import PERSONAL, SUSPECT
 from bids_xai.errors import BadDataError, CannotCreateError
-from bids_xai.group import spray as step
-from bids_xai.group import spray_maps
 from bids_xai.group.context import GroupContext, load_scans
-from bids_xai.group.spray_covariates import study_columns, typed
-from bids_xai.group.spray_maps import Places, build_stack
+from bids_xai.group.spray import stack as spray_maps
+from bids_xai.group.spray import step
+from bids_xai.group.spray.covariates import study_columns, typed
+from bids_xai.group.spray.stack import Places, build_stack
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Spray
@@ -273,7 +273,7 @@ def test_nothing_is_done_twice(study: GroupContext, caplog: pytest.LogCaptureFix
 def test_maps_and_analyses_are_counted(
     study: GroupContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    monkeypatch.setattr("bids_xai.runtime.progress.FIRST_S", 0.0)
     caplog.set_level("INFO", "bids_xai")
     table = study.folder / "predictions.tsv"
     header, *lines = table.read_text().splitlines()
@@ -377,8 +377,8 @@ def test_template_space_is_cut_to_the_brain(
 ) -> None:
     """Warped maps within the mask alone; places by region; input maps found by name."""
     from bids_xai.bids.images import Volume
-    from bids_xai.interfaces.explain import TemplateGrid
     from bids_xai.settings import OutputSpace
+    from bids_xai.templates.grid import TemplateGrid
     from bids_xai.templates.lookup import Atlas, Template
 
     volume = Volume(ball().astype(np.float32), AFFINE)

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from bids_xai.bids.stamps import write_stamp
-from bids_xai.core.progress import Progress
 from bids_xai.group import train
+from bids_xai.runtime.progress import Progress
 from bids_xai.studies.schema import load_study
 from bids_xai.training.records import EpochRecord
 

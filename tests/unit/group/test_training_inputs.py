@@ -14,10 +14,10 @@ import pytest
 
 from bids_xai.errors import BadDataError, InterruptedRunError, NoInputError
 from bids_xai.group.context import Scan
-from bids_xai.group.dry_run import network_size
 from bids_xai.group.search import Draw, best_draw, draws_of
 from bids_xai.group.volumes import guidance_mask, input_rule, training_volumes, with_statistics
-from bids_xai.interfaces.network_grid import InputRule, load_network_input
+from bids_xai.models.size import network_size
+from bids_xai.stages.network_grid import InputRule, load_network_input
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Input, Search, Study, merged
 from bids_xai.training.records import EpochRecord, TrainingResult

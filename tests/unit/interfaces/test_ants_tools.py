@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dice
 from bids_xai.errors import BadDataError, UsageError
-from bids_xai.interfaces import ants_tools
+from bids_xai.stages import ants_tools
 
 SHAPE = (44, 52, 40)
 VOXEL_MM = 4.0

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dice
 from bids_xai.errors import BadDataError
-from bids_xai.interfaces import brain as module
-from bids_xai.interfaces.brain import extract_brain
+from bids_xai.stages import brain as module
+from bids_xai.stages.brain import extract_brain
 from bids_xai.templates.lookup import Template
 
 SHAPE = (48, 54, 50)

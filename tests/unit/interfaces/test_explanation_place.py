@@ -10,20 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bids_xai.interfaces import ants_tools
-from bids_xai.interfaces.explain import (
-    Explanation,
-    Request,
-    TemplateGrid,
-    explain_scan,
-    load_template_grid,
-    open_scan,
-    warp_relevance,
-)
-from bids_xai.interfaces.network_grid import InputRule
+from bids_xai.attribution.request import Request
 from bids_xai.models import build
 from bids_xai.models.card import ModelCard
 from bids_xai.settings import EMBEDDED_TEMPLATE
+from bids_xai.stages import ants_tools
+from bids_xai.stages.explain import Explanation, explain_scan, open_scan, warp_relevance
+from bids_xai.stages.network_grid import InputRule
+from bids_xai.templates.grid import TemplateGrid, load_template_grid
 
 MARKER_MM = np.array([-31.0, 22.0, 17.0])  # RAS: left, in front, above
 SHAPE = (40, 48, 40)

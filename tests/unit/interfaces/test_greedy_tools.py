@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dice
 from bids_xai.errors import UsageError
-from bids_xai.interfaces import ants_tools, greedy_tools
+from bids_xai.stages import ants_tools, greedy_tools
 
 INSTALLED = importlib.util.find_spec("picsl_greedy") is not None
 

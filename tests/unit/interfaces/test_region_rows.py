@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.images import Volume
-from bids_xai.interfaces.explain import REGION_COLUMNS, region_rows
+from bids_xai.stages.explain import REGION_COLUMNS, region_rows
 from bids_xai.templates.lookup import Atlas
 
 

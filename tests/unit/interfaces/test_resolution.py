@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.images import Volume
-from bids_xai.interfaces.products import resolution_text
+from bids_xai.stages.products import resolution_text
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bids_xai.attribution.request import Request
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume
 from bids_xai.bids.records import Session, SourceImage
 from bids_xai.errors import UsageError
-from bids_xai.interfaces import model_stage
-from bids_xai.interfaces.explain import (
-    Explanation,
-    Request,
-    TemplateGrid,
-    load_atlases,
-    load_template_grid,
-)
-from bids_xai.interfaces.products import Origin
 from bids_xai.models.card import ModelCard
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
+from bids_xai.stages import model as model_stage
+from bids_xai.stages.explain import Explanation
+from bids_xai.stages.products import Origin
+from bids_xai.templates.grid import TemplateGrid, load_atlases, load_template_grid
 from bids_xai.templates.lookup import Atlas
 from bids_xai.workflows import participant
 from bids_xai.workflows.participant import ReadyModel

@@ -15,12 +15,7 @@ from torch import nn
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dice
 from bids_xai.errors import BadDataError, NoInputError
-from bids_xai.interfaces.synthstrip import (
-    SynthStrip,
-    conformed_grid,
-    load_synthstrip,
-    synthstrip_mask,
-)
+from bids_xai.stages.synthstrip import SynthStrip, conformed_grid, load_synthstrip, synthstrip_mask
 
 
 class Trap:

@@ -9,7 +9,7 @@ from pathlib import Path
 import ants
 import numpy as np
 
-from bids_xai.interfaces.transforms import without_times
+from bids_xai.stages.transforms import without_times
 
 AFFINE = (1.1, 0.1, 0.0, -0.1, 0.9, 0.0, 0.0, 0.05, 1.0, 3.0, -2.0, 5.0)
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_json, write_nifti, write_tsv
-from bids_xai.bids.quality import QUALITY, QUALITY_COLUMNS
 from bids_xai.bids.stamps import write_stamp
 from bids_xai.reports.citation import preprocessing_methods
-from bids_xai.reports.group import write_group_page
+from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
+from bids_xai.tables.session_quality import QUALITY, QUALITY_COLUMNS
 
 STUDY = "tiny"
 CLASSES = ("NC", "AD")

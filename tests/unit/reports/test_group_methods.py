@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_json, write_nifti
-from bids_xai.reports import group_maps
-from bids_xai.reports.page import Details, Picture, Text
-from bids_xai.reports.study import Study
+from bids_xai.reports.blocks import Details, Picture, Text
+from bids_xai.reports.study import maps as group_maps
+from bids_xai.reports.study_files import Study
 
 SHAPE = (6, 7, 8)
 

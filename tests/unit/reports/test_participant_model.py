@@ -15,16 +15,16 @@ import pytest
 
 from bids_xai.bids.files import write_json, write_tsv
 from bids_xai.figures.trajectories import region_courses
-from bids_xai.reports import participant_context
-from bids_xai.reports.participant import write_participant_page
-from bids_xai.reports.participant_context import (
+from bids_xai.reports.participant import context as participant_context
+from bids_xai.reports.participant.context import (
     Sources,
     calibration_words,
     origin_of,
     outcome_words,
     true_class,
 )
-from bids_xai.reports.participant_regions import SHOWN, against
+from bids_xai.reports.participant.page import write_participant_page
+from bids_xai.reports.participant.regions import SHOWN, against
 
 SPACE = "MNI152NLin2009aSym"
 TAIL = "model-tinyA0_label-all_desc-lrpzplus"

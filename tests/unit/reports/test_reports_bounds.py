@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_bytes, write_json, write_nifti, write_tsv
-from bids_xai.reports import bounds, group_maps, group_spray, spray_explorer
+from bids_xai.reports import bounds
+from bids_xai.reports.blocks import Details, Folded, Picture, Subheading, Table, Text
 from bids_xai.reports.bounds import bounded
-from bids_xai.reports.group import write_group_page
-from bids_xai.reports.page import Details, Folded, Picture, Subheading, Table, Text
+from bids_xai.reports.study import maps as group_maps
+from bids_xai.reports.study import spray as group_spray
+from bids_xai.reports.study import spray_explorer
+from bids_xai.reports.study.page import write_group_page
 
 NAME = "wide"
 CONFIGURATIONS, METHODS, CLUSTERS = 8, 6, 7

@@ -12,7 +12,7 @@ import pytest
 
 import bids_xai
 from bids_xai.attribution import METHODS
-from bids_xai.core.relaxometry import R2STAR_METHODS
+from bids_xai.core.relaxometry.fit import R2STAR_METHODS
 from bids_xai.models import MODELS
 from bids_xai.models.card import ModelCard
 from bids_xai.reports.citation import (

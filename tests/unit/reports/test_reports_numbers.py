@@ -10,11 +10,11 @@ import pytest
 from bids_xai.bids.files import write_text
 from bids_xai.bids.images import Volume
 from bids_xai.errors import BadDataError
-from bids_xai.reports.group_performance import roc_points
-from bids_xai.reports.study import natural
-from bids_xai.reports.tables import mean_sd, number, percent, read_table
+from bids_xai.reports.study.performance import roc_points
+from bids_xai.reports.study_files import natural
 from bids_xai.reports.volumes import is_signed, on_grid, positive_window, template_at_hand
 from bids_xai.settings import OutputSpace
+from bids_xai.tables.numbers import mean_sd, number, percent, read_table
 
 
 def test_roc_points_join_ties_and_end_in_both_corners() -> None:

@@ -11,17 +11,15 @@ import pytest
 
 from bids_xai.bids.files import write_text
 from bids_xai.errors import BadDataError
-from bids_xai.reports import (
-    group_agreement,
-    group_maps,
-    group_performance,
-    group_regions,
-    group_spray,
-    group_training,
-)
-from bids_xai.reports.group import write_group_page
-from bids_xai.reports.participant import write_participant_page
-from bids_xai.reports.session import participant_figures, session_figures
+from bids_xai.reports.participant.page import write_participant_page
+from bids_xai.reports.participant.session_pictures import participant_figures, session_figures
+from bids_xai.reports.study import agreement as group_agreement
+from bids_xai.reports.study import maps as group_maps
+from bids_xai.reports.study import performance as group_performance
+from bids_xai.reports.study import regions as group_regions
+from bids_xai.reports.study import spray as group_spray
+from bids_xai.reports.study import training as group_training
+from bids_xai.reports.study.page import write_group_page
 
 STUDY = "tiny"
 VOID = {"meta", "link", "img", "br", "hr", "input"}

@@ -15,8 +15,9 @@ import pytest
 from markupsafe import Markup
 
 from bids_xai.bids.files import write_json, write_tsv
-from bids_xai.core.cohort import balance
+from bids_xai.core.cohort.matching import balance
 from bids_xai.errors import BadDataError
+from bids_xai.group.cohort.selection import BALANCE_COLUMNS
 from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
 from bids_xai.group.performance import (
     CALIBRATION_COLUMNS,
@@ -28,14 +29,18 @@ from bids_xai.group.performance import (
     write_performance,
 )
 from bids_xai.group.search import SEARCH_COLUMNS
-from bids_xai.group.selection import BALANCE_COLUMNS
-from bids_xai.reports import group_cohort, group_comparisons, group_performance, group_training
-from bids_xai.reports.page import Block, Items, Picture, Section, Table, Text, render
-from bids_xai.reports.study import Study
-from bids_xai.reports.tables import KINDS
+from bids_xai.reports import study_files
+from bids_xai.reports.blocks import Block, Items, Picture, Section, Table, Text, render
+from bids_xai.reports.study import cohort as group_cohort
+from bids_xai.reports.study import comparisons as group_comparisons
+from bids_xai.reports.study import performance as group_performance
+from bids_xai.reports.study import summary as study_summary
+from bids_xai.reports.study import training as group_training
+from bids_xai.reports.study_files import Study
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Baseline, Splits, Target
+from bids_xai.tables.numbers import KINDS
 
 Row = dict[str, Any]
 
@@ -253,8 +258,8 @@ def test_a_name_that_only_the_tables_know_is_a_baseline(tmp_path: Path) -> None:
     description = dict(made.study.description)
     description.pop("settings")
     study = dataclasses.replace(made.study, description=description)
-    assert dict(group_performance.baselines(study)) == {"svm": {}}
-    assert list(group_performance.baselines(made.study)) == ["svm"]
+    assert dict(study_files.baselines(study)) == {"svm": {}}
+    assert list(study_files.baselines(made.study)) == ["svm"]
 
 
 def test_more_classes_have_a_macro_auc_and_other_meanings(
@@ -331,7 +336,7 @@ def test_a_single_split_has_no_spread(tmp_path: Path) -> None:
 
 def test_splits_are_called_what_they_are(tmp_path: Path) -> None:
     words = [
-        group_performance.split_words(Made(tmp_path / str(i), splits=splits).study, 10)
+        study_files.split_words(Made(tmp_path / str(i), splits=splits).study, 10)
         for i, splits in enumerate(
             (Splits(), Splits("kfold"), Splits("fixed"), Splits(repeats=5, repetitions=2))
         )
@@ -342,7 +347,7 @@ def test_splits_are_called_what_they_are(tmp_path: Path) -> None:
         "10 splits",
         "10 trainings on random splits, 2 on each",
     ]
-    assert group_performance.split_words(Study(tmp_path, NAME, {}), 4) == "4 random splits"
+    assert study_files.split_words(Study(tmp_path, NAME, {}), 4) == "4 random splits"
 
 
 @pytest.mark.usefixtures("quick")
@@ -649,7 +654,7 @@ def test_the_flow_goes_by_the_order_of_the_rules(tmp_path: Path) -> None:
         ("Left out: matching: no control is left", "1", "1", "4", "4"),
         ("Used", "4", "4", "4", "4"),
     )
-    said = next(texts(group_cohort.summary(made.study)))
+    said = next(texts(study_summary.summary(made.study)))
     assert said.endswith("Left out: 7 scans and 1 participant without a map.")
 
 
@@ -738,7 +743,7 @@ def test_the_best_may_be_a_baseline(tmp_path: Path) -> None:
     made = Made(tmp_path, baselines=BASELINES[:1], splits=Splits("kfold"))
     people(made, [None, None])
     made.perform(["A", "svm"])
-    said = " ".join(texts(group_cohort.summary(made.study)))
+    said = " ".join(texts(study_summary.summary(made.study)))
     assert "Of 1 configuration and 1 baseline, baseline svm has the highest" in said
     assert "over 3 folds" in said
 

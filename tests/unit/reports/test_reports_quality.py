@@ -13,12 +13,12 @@ import pytest
 from matplotlib import image as mpl_image
 
 from bids_xai.bids.files import write_json, write_nifti, write_text
-from bids_xai.bids.quality import QUALITY
 from bids_xai.errors import BadDataError
-from bids_xai.reports import session as session_module
-from bids_xai.reports.participant import write_participant_page
-from bids_xai.reports.quality import LOOK_AT, Look, Measure, problems, quality_table, read_quality
-from bids_xai.reports.session import participant_figures, session_figures
+from bids_xai.reports.participant import session_pictures as session_module
+from bids_xai.reports.participant.page import write_participant_page
+from bids_xai.reports.participant.quality import LOOK_AT, Look, problems, quality_table
+from bids_xai.reports.participant.session_pictures import participant_figures, session_figures
+from bids_xai.tables.session_quality import QUALITY, Measure, read_quality
 
 SHAPE = (20, 26, 18)
 Writer = Callable[[Path, Sequence[tuple[str, str, float]]], None]

@@ -12,12 +12,13 @@ import pytest
 from bids_xai.bids.files import write_text
 from bids_xai.errors import BadDataError
 from bids_xai.figures import regions as drawing
-from bids_xai.reports import group_agreement, group_regions
-from bids_xai.reports.group_agreement import agreement
-from bids_xai.reports.group_biology import biology
-from bids_xai.reports.group_regions import regions
-from bids_xai.reports.page import Picture, Section, Subheading, Table, Text
-from bids_xai.reports.study import Study
+from bids_xai.reports.blocks import Picture, Section, Subheading, Table, Text
+from bids_xai.reports.study import agreement as group_agreement
+from bids_xai.reports.study import regions as group_regions
+from bids_xai.reports.study.agreement import agreement
+from bids_xai.reports.study.biology import biology
+from bids_xai.reports.study.regions import regions
+from bids_xai.reports.study_files import Study
 
 STUDY = "tiny"
 

@@ -16,10 +16,11 @@ from bids_xai.bids.files import write_bytes, write_json
 from bids_xai.errors import BadDataError
 from bids_xai.figures.cluster_tiles import TILE_PX, projection_tile, tile_sheet
 from bids_xai.figures.clusters import cluster_maps
-from bids_xai.reports import group_spray, spray_explorer
-from bids_xai.reports.page import Html, Items, Section, Text, render
-from bids_xai.reports.spray_explorer import explorer
-from bids_xai.reports.study import Study
+from bids_xai.reports.blocks import Html, Items, Section, Text, render
+from bids_xai.reports.study import spray as group_spray
+from bids_xai.reports.study import spray_explorer
+from bids_xai.reports.study.spray_explorer import explorer
+from bids_xai.reports.study_files import Study
 
 STUDY = "tiny"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

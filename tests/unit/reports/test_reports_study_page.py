@@ -13,27 +13,26 @@ from bids_xai.bids.files import write_json, write_text
 from bids_xai.errors import BadDataError
 from bids_xai.group.context import GroupContext
 from bids_xai.group.study_file import add_to_study, write_study
-from bids_xai.reports import (
-    group,
-    group_cohort,
-    group_maps,
-    group_methods,
-    group_performance,
-    group_spray,
-)
-from bids_xai.reports.group import draw_group_page, write_group_page
-from bids_xai.reports.page import Details, Html, Items, Section, Table, Text, embedded, render
+from bids_xai.reports.blocks import Details, Html, Items, Section, Table, Text, embedded, render
 from bids_xai.reports.references import REFERENCES, cited
-from bids_xai.reports.study import Study, section
+from bids_xai.reports.study import cohort as group_cohort
+from bids_xai.reports.study import maps as group_maps
+from bids_xai.reports.study import methods as group_methods
+from bids_xai.reports.study import page as group
+from bids_xai.reports.study import performance as group_performance
+from bids_xai.reports.study import spray as group_spray
+from bids_xai.reports.study import summary as study_summary
+from bids_xai.reports.study.page import draw_group_page, write_group_page
+from bids_xai.reports.study_files import Study, section
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 
 STUDY = "tiny"
 FEW = (
-    group_cohort.summary,
+    study_summary.summary,
     group_cohort.cohort,
     group_performance.performance,
-    group_cohort.limits,
+    study_summary.limits,
 )
 
 
@@ -71,7 +70,7 @@ def test_a_bug_or_a_broken_viewer_leaves_the_rest(
     def broken(_: Study) -> None:
         raise ValueError("no volume")
 
-    monkeypatch.setattr(group, "_SECTIONS", (odd, group_cohort.limits))
+    monkeypatch.setattr(group, "_SECTIONS", (odd, study_summary.limits))
     monkeypatch.setattr(group, "write_study_viewer", broken)
     write_text(study_dir / "group" / STUDY / "study.json", "{")
     page, errors = draw_group_page(study_dir, STUDY)
@@ -103,7 +102,7 @@ def test_without_study_json_the_counts_are_those_of_the_cohort(study_dir: Path) 
     (study_dir / "group" / STUDY / "study.json").unlink()
     study = Study.at(study_dir, STUDY)
     assert "24 scans of 12 participants: 12 of AD and 12 of NC." in texts(
-        group_cohort.summary(study)
+        study_summary.summary(study)
     )
     tables = [b for b in group_cohort.cohort(study).blocks if isinstance(b, Table)]
     (table,) = (b for b in tables if b.caption.startswith("Scans that were used"))
@@ -112,7 +111,7 @@ def test_without_study_json_the_counts_are_those_of_the_cohort(study_dir: Path) 
 
 def test_the_summary_counts_what_speaks_against_the_heatmaps(study_dir: Path) -> None:
     study = Study.at(study_dir, STUDY)
-    said = texts(group_cohort.summary(study))
+    said = texts(study_summary.summary(study))
     anchor = group_spray.spectral.anchor
     assert f'heatmaps: 1 <a href="#{anchor}">suspicious cluster</a>.' in said
     assert "The best was chosen by its test scans, so its score is optimistic" in said
@@ -120,10 +119,10 @@ def test_the_summary_counts_what_speaks_against_the_heatmaps(study_dir: Path) ->
     line = "A\tn/a\tlrp-zplus\taopc\tn/a\t{}\tx\n"
     lines = line.format("false") * 2 + line.format("true")
     write_text(study.folder / "quality" / "summary.tsv", header + lines)
-    said = texts(group_cohort.summary(study))
+    said = texts(study_summary.summary(study))
     assert '2 <a href="#can-the-heatmaps-be-trusted">checks failed</a> and 1 <a' in said
     write_text(study.folder / "spray" / "verdicts.tsv", "finding\nx\n")  # told by its section
-    assert "suspicious" not in texts(group_cohort.summary(study))
+    assert "suspicious" not in texts(study_summary.summary(study))
 
 
 def test_colours_of_signed_maps_are_told() -> None:
@@ -240,7 +239,7 @@ def test_html_and_details_are_drawn_and_drawings_keep_their_room() -> None:
 def test_damaged_records_of_problems_do_not_cost_the_page(
     study_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group, "_SECTIONS", (group_cohort.limits,))
+    monkeypatch.setattr(group, "_SECTIONS", (study_summary.limits,))
     monkeypatch.setattr(group, "write_study_viewer", lambda _: None)
     file = study_dir / "group" / STUDY / "problems.json"
     write_json(file, {"train": "lost. Fix: find it."})

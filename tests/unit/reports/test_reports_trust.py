@@ -11,9 +11,9 @@ import pytest
 
 from bids_xai.bids.files import write_json, write_text, write_tsv
 from bids_xai.errors import BadDataError
-from bids_xai.reports import group_quality
-from bids_xai.reports.page import Picture, Table, Text
-from bids_xai.reports.study import Study
+from bids_xai.reports.blocks import Picture, Table, Text
+from bids_xai.reports.study import trust as group_quality
+from bids_xai.reports.study_files import Study
 
 PEOPLE = [f"sub-{n:02d}" for n in range(6)]
 

@@ -10,15 +10,16 @@ import pytest
 
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.images import Volume, read_volume
-from bids_xai.reports import viewers
-from bids_xai.reports.study import Study
-from bids_xai.reports.viewers import (
+from bids_xai.reports.participant import viewer as viewers
+from bids_xai.reports.participant.viewer import (
     MOST_LAYERS,
     SHOWN_AROUND_MM,
     near,
     write_session_viewer,
-    write_study_viewer,
 )
+from bids_xai.reports.study import viewer as study_viewer
+from bids_xai.reports.study.viewer import write_study_viewer
+from bids_xai.reports.study_files import Study
 from bids_xai.settings import EMBEDDED_TEMPLATE
 
 STUDY = "tiny"  # of conftest.py
@@ -33,7 +34,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     def note(*values: Any) -> None:
         calls.append(dict(zip(names, values, strict=False)))
 
-    monkeypatch.setattr(viewers, "write_viewer", note)
+    for module in (viewers, study_viewer):
+        monkeypatch.setattr(module, "write_viewer", note)
     return calls
 
 
@@ -116,9 +118,11 @@ def test_the_viewer_of_a_study_has_the_atlas_of_its_tables(
 def test_a_participant_who_stands_in_for_the_template_shows_no_face(
     study_dir: Path, written: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewers, "template_at_hand", lambda _space: None)
+    monkeypatch.setattr(study_viewer, "template_at_hand", lambda _space: None)
     monkeypatch.setattr(
-        viewers, "template_background", lambda _study, like: (np.ones_like(like.data), "a head")
+        study_viewer,
+        "template_background",
+        lambda _study, like: (np.ones_like(like.data), "a head"),
     )
     write_study_viewer(Study.at(study_dir, STUDY))
     assert not written[0]["anatomy"].data.any()

@@ -12,7 +12,7 @@ from flow_homes import AFFINE, SHAPE, SHARED, InCohort, UseHome, left_right, put
 
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import read_volume
-from bids_xai.core.labels import (
+from bids_xai.core.regions.labels import (
     label_centroids_mm,
     share_inside,
     side_of_name,

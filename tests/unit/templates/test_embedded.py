@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_xai.core.nuclei import NUCLEI
+from bids_xai.core.regions.nuclei import NUCLEI
 from bids_xai.errors import UsageError
 from bids_xai.templates import embedded
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_xai.core.region_names import joined_regions, single_regions
+from bids_xai.core.regions.names import joined_regions, single_regions
 from bids_xai.templates.label_tables import read_label_table
 
 NEUROMORPHOMETRICS = {

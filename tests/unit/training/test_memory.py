@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from training_cases import Tiny, make_recipe, make_scans
 
-from bids_xai.core.device import saying_memory_is_short
 from bids_xai.errors import BadDataError
+from bids_xai.runtime.device import saying_memory_is_short
 from bids_xai.training.loop import predict, train
 
 CPU = "[enforce fail at alloc_cpu.cpp:115] err == 0. DefaultCPUAllocator: can't allocate memory: x"

@@ -127,7 +127,7 @@ def test_pages_alone_leave_a_log_and_a_dry_run_none(tmp_path: Path) -> None:
 def test_pages_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bids_xai.core.progress.FIRST_S", 0.0)
+    monkeypatch.setattr("bids_xai.runtime.progress.FIRST_S", 0.0)
     caplog.set_level("INFO", "bids_xai")
     write_pages(tmp_path, ["01", "02"], {}, 1)
     (said,) = caplog.messages

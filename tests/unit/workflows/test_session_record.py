@@ -7,10 +7,10 @@ from pathlib import Path
 from bids_xai.bids.manifest import Product, save_manifest
 from bids_xai.bids.records import Session, SourceImage
 from bids_xai.bids.stamps import read_stamp
-from bids_xai.interfaces.nodes import Publish
 from bids_xai.reports.citation import preprocessing_methods
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.workflows import participant
+from bids_xai.workflows.nodes import Publish
 
 
 def test_a_job_carries_its_methods_and_settings_without_paths(tmp_path: Path) -> None:

@@ -1,0 +1,204 @@
+"""Nearest neighbours of maps with very many voxels, exactly, block by block, in bounded memory.
+
+Squared distances come from matrix products of maps less their mean: a search tree is made for
+many short rows and gains nothing on rows of 100,000 voxels and more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bids_xai.arrays import Floats, Floats64, Ints
+from bids_xai.errors import BadDataError
+
+Maps = Floats
+
+MEMORY_MB = 1024.0
+"""Default bound of the working memory (the maps themselves not counted)."""
+
+EXACT_UP_TO = 2000
+"""Up to so many maps, products are taken in float64; beyond, in float32 with float64 sums."""
+
+_SQUARES = 6  # arrays of the size of one block of distances that are alive at once
+_NARROWEST = 256  # voxels in a product
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest maps of every map.
+
+    indices : (n, c) nearest first, the map itself always first
+    squared : (n, c) squared Euclidean distances, 0 for the map itself
+    recall : share of the true neighbours found, measured on a sample; None for an exact search
+    """
+
+    indices: Ints
+    squared: Floats64
+    recall: float | None = None
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How many maps and voxels are worked on at once within a bound of memory."""
+
+    rows: int
+    columns: int
+
+    @classmethod
+    def within(cls, memory_mb: float, n: int) -> Blocks:
+        """Half of the memory for blocks of distances, half for the maps that make them."""
+        half = memory_mb * 2**20 / 2
+        rows = int(min(n, max(64, np.sqrt(half / (8 * _SQUARES)))))
+        return cls(rows, max(_NARROWEST, int(half / (2 * 8 * rows))))
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Maps (n, p), their mean (p,), and the squared norms (n,) of maps less their mean.
+
+    device : where matrix products are taken: ``cpu`` by numpy, any other name by torch
+    """
+
+    maps: Maps
+    mean: Floats64
+    squares: Floats64
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, maps: Maps, blocks: Blocks, device: str = "cpu") -> Centred:
+        """Two passes over the maps, block by block.
+
+        Raises ``BadDataError`` for maps that are not finite.
+        """
+        n, p = maps.shape
+        mean, squares = np.zeros(p), np.zeros(n)
+        for columns in _slices(p, blocks.columns):
+            for rows in _slices(n, blocks.rows):
+                with np.errstate(invalid="ignore"):  # told below
+                    mean[columns] += maps[rows, columns].sum(axis=0, dtype=np.float64)
+            mean[columns] /= n
+            if not np.isfinite(mean[columns]).all():
+                raise BadDataError(
+                    f"Maps to cluster must be finite, those given ({n} of {p} voxels) are not",
+                    fix="look for NaN and infinite values, or for overflow of float16, in the maps",
+                )
+            for rows in _slices(n, blocks.rows):
+                part = maps[rows, columns].astype(np.float64) - mean[columns]
+                squares[rows] += np.einsum("ij,ij->i", part, part)
+        return cls(maps, mean, squares, device)
+
+    def distances(self, rows: slice | Ints, others: slice | Ints, width: int) -> Floats64:
+        """Squared distances of some maps to others, by products of ``width`` voxels at a time."""
+        dtype: Any = np.float64 if len(self.squares) <= EXACT_UP_TO else np.float32
+        products: Floats64 = np.zeros((self.squares[rows].size, self.squares[others].size))
+        same = rows is others
+        for columns in _slices(self.mean.size, width):
+            mean: Any = self.mean[columns].astype(dtype)
+            left = self.maps[rows, columns].astype(dtype) - mean
+            right = left if same else self.maps[others, columns].astype(dtype) - mean
+            products += _product(left, right, self.device)
+        products *= -2
+        products += self.squares[rows][:, None]
+        products += self.squares[others][None, :]
+        return np.maximum(products, 0.0, out=products)
+
+
+def _product(left: Maps, right: Maps, device: str) -> Maps:
+    """``left @ right.T`` (a, b); on a GPU in full precision."""
+    if device == "cpu":
+        product: Maps = left @ right.T
+        return product
+    import torch
+
+    ours = torch.from_numpy(np.ascontiguousarray(left)).to(device)
+    others = ours if right is left else torch.from_numpy(np.ascontiguousarray(right)).to(device)
+    found: Maps = (ours @ others.T).cpu().numpy()
+    return found
+
+
+def squared_distances(features: Maps, block: int = 65536) -> Floats64:
+    """Squared Euclidean distances (n, n) of maps (n, p), by matrix products of blocks of voxels.
+
+    In float64 up to 2,000 maps: the error is about 1e-15 of the squared distance from the mean.
+    Raises ``BadDataError`` for maps that are not finite.
+    """
+    everything = slice(0, len(features))
+    centred = Centred.of(features, Blocks(len(features), block))
+    distances = centred.distances(everything, everything, block)
+    np.fill_diagonal(distances, 0.0)
+    return distances
+
+
+def exact_neighbours(
+    features: Maps, count: int, *, memory_mb: float = MEMORY_MB, device: str = "cpu"
+) -> Neighbours:
+    """The ``count`` nearest maps of every map, itself included; ties in the order of the rows.
+
+    features : (n, p) float16, float32 or float64; may be memory-mapped, is read in blocks
+    memory_mb : bound of the working memory
+    device : ``cpu``, or of torch (``cuda``) for the matrix products
+    Raises ``BadDataError`` for maps that are not finite.
+    """
+    n = len(features)
+    count = min(count, n)
+    blocks = Blocks.within(memory_mb, n)
+    centred = Centred.of(features, blocks, device)
+    best = _Best.empty(n, count)
+    for first in _slices(n, blocks.rows):
+        for second in _slices(n, blocks.rows):
+            if second.start < first.start:
+                continue  # seen from the other side
+            block = centred.distances(first, first if second == first else second, blocks.columns)
+            if second == first:
+                np.fill_diagonal(block, -1.0)  # itself comes first, duplicates or not
+            else:
+                best.offer(second, first.start, block.T)
+            best.offer(first, second.start, block)
+    return Neighbours(best.indices, np.maximum(best.squared, 0.0))
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The nearest maps found so far, for all maps."""
+
+    indices: Ints
+    squared: Floats64
+
+    @classmethod
+    def empty(cls, n: int, count: int) -> _Best:
+        return cls(np.zeros((n, count), np.int64), np.full((n, count), np.inf))
+
+    def offer(self, rows: slice, start: int, block: Floats64) -> None:
+        """Keep the nearest of what there was and of a block whose columns begin at ``start``.
+
+        Blocks come in ascending order of their columns, so that ties go to the lower row.
+        """
+        count = self.squared.shape[1]
+        columns = smallest_columns(block, min(count, block.shape[1]))
+        values = np.hstack([self.squared[rows], np.take_along_axis(block, columns, 1)])
+        indices = np.hstack([self.indices[rows], columns + start])
+        order = np.argsort(values, axis=1, kind="stable")[:, :count]
+        self.squared[rows] = np.take_along_axis(values, order, 1)
+        self.indices[rows] = np.take_along_axis(indices, order, 1)
+
+
+def smallest_columns(values: Floats64, count: int) -> Ints:
+    """Columns (b, count) of the smallest values of each row (b, m), ascending; ties by column."""
+    if count >= values.shape[1]:
+        return np.argsort(values, axis=1, kind="stable")
+    chosen: Ints = np.argpartition(values, count - 1, axis=1)[:, :count]
+    chosen.sort(axis=1)
+    found = np.take_along_axis(values, chosen, 1)
+    limit = found.max(axis=1, keepdims=True)
+    chosen = np.take_along_axis(chosen, np.argsort(found, axis=1, kind="stable"), 1)
+    tied = np.count_nonzero(values <= limit, axis=1) > count  # others as near as the last
+    if tied.any():
+        chosen[tied] = np.argsort(values[tied], axis=1, kind="stable")[:, :count]
+    return chosen
+
+
+def _slices(size: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]

@@ -1,0 +1,1 @@
+"""Step atlas: relevance by region."""

@@ -1,0 +1,1 @@
+"""Step cohort: who is in, and who trains, validates and tests."""

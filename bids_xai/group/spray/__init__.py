@@ -1,0 +1,1 @@
+"""Step spray: clusters of heatmaps, and what they go with."""

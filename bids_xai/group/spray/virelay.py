@@ -1,0 +1,194 @@
+"""A project that ViRelAy opens: middle slices of heatmaps and inputs, embeddings and clusters.
+
+ViRelAy (Anders et al. 2021) shows pictures, so a map becomes its three middle slices side by side.
+The layout of the files is that of its version 0.6.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_xai.arrays import Floats32, Floats64
+from bids_xai.bids.files import replacing, write_text
+from bids_xai.group.spray.tables import Analysis
+
+Slices = Floats32
+
+
+def middle_slices(volume: NDArray[Any]) -> Slices:
+    """Axial, coronal and sagittal slice through the middle (h, w), radiological, black around.
+
+    volume : (x, y, z) in RAS order
+    """
+    cuts = [np.take(volume, volume.shape[axis] // 2, axis=axis).T[::-1, ::-1] for axis in (2, 1, 0)]
+    sheet = np.zeros((max(cut.shape[0] for cut in cuts), sum(cut.shape[1] for cut in cuts)))
+    left = 0
+    for cut in cuts:
+        top = (sheet.shape[0] - cut.shape[0]) // 2
+        sheet[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
+        left += cut.shape[1]
+    return sheet.astype(np.float32)
+
+
+class SliceFile:
+    """Middle slices of n volumes of one shape, kept in a file instead of in memory.
+
+    slices : (n, h, w) on disk; without an item before the first volume
+    """
+
+    def __init__(self, file: Path, n: int) -> None:
+        self._file, self._n = file, n
+        self.slices: Floats32 = np.zeros((0, 0, 0), np.float32)
+
+    def add(self, row: int, volume: NDArray[Any]) -> None:
+        """Keep the slices of a volume (x, y, z) in RAS order."""
+        made = middle_slices(volume)
+        if not len(self.slices):
+            shape = (self._n, *made.shape)
+            self.slices = np.memmap(self._file, np.float32, "w+", shape=shape)
+        self.slices[row] = made
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A dataset that is written row by row: shape (n, …), kind of its numbers, and its rows."""
+
+    shape: tuple[int, ...]
+    dtype: type
+    row: Callable[[int], NDArray[Any]]
+
+
+def write_project(
+    folder: Path,
+    analysis: Analysis,
+    *,
+    heatmaps: Floats32,
+    inputs: Callable[[int], Slices] | None,
+    classes: Sequence[str],
+    study: str,
+    method: str,
+) -> list[Path]:
+    """Write ``project.yaml`` and what it names: inputs, heatmaps, analysis, names of classes.
+
+    heatmaps : (n, h, w) slices, one per line of ``analysis``; may lie on disk
+    inputs : from a line to its slices; without it they are black
+    """
+    n, height, width = heatmaps.shape
+
+    def seen(line: int) -> NDArray[np.uint8]:
+        made = np.zeros((1, 1), np.float32) if inputs is None else inputs(line)
+        return _grey(_fitted(made, (height, width)))
+
+    labels = np.array([list(classes).index(row["true_class"]) for row in analysis.rows], np.uint32)
+    name = f"{analysis.configuration}, {analysis.space}"
+    names = [
+        {"index": i, "word_net_id": f"class-{i}", "name": one} for i, one in enumerate(classes)
+    ]
+    content: dict[str, dict[str, NDArray[Any] | _Rows]] = {
+        "input.h5": {"data": _Rows((n, 3, height, width), np.uint8, seen), "label": labels},
+        "attribution.h5": {
+            "index": np.arange(len(labels), dtype=np.uint32),
+            "attribution": _Rows(
+                (n, 3, height, width), np.float32, lambda line: _first_of_three(heatmaps[line])
+            ),
+            "label": labels,
+            "prediction": _predictions(analysis, classes),
+        },
+        "analysis.h5": {
+            "all/index": np.arange(len(labels), dtype=np.uint32),
+            f"all/cluster/spray-{analysis.result.n_clusters}": analysis.result.labels,
+            "all/embedding/spectral": analysis.result.vectors.astype(np.float32),
+            "all/embedding/tsne": analysis.result.embedding.astype(np.float32),
+        },
+    }
+    project = {
+        "name": f"{study}: {name}",
+        "model": f"configuration {analysis.configuration}",
+        "label_map": "labels.json",
+        "dataset": {
+            "name": study,
+            "type": "hdf5",
+            "path": "input.h5",
+            "input_width": width,
+            "input_height": height,
+            "down_sampling_method": "none",
+            "up_sampling_method": "none",
+        },
+        "attributions": {
+            "attribution_method": method,
+            "attribution_strategy": "true_label",
+            "sources": ["attribution.h5"],
+        },
+        "analyses": [{"analysis_method": "SpRAy", "sources": ["analysis.h5"]}],
+    }
+    spectrum = analysis.result.eigenvalues
+    return [
+        *(_write_hdf5(folder / file, arrays, spectrum) for file, arrays in content.items()),
+        write_text(folder / "labels.json", json.dumps(names, indent=2) + "\n"),
+        # JSON is YAML, too
+        write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
+    ]
+
+
+def _first_of_three(heatmap: Slices) -> Slices:
+    """A heatmap (h, w) as the sum of three channels: not all of ViRelAy's colours draw a single
+    one."""
+    channels = np.zeros((3, *heatmap.shape), np.float32)
+    channels[0] = heatmap
+    return channels
+
+
+def _write_hdf5(
+    path: Path, arrays: Mapping[str, NDArray[Any] | _Rows], eigenvalues: Floats64
+) -> Path:
+    """Write arrays by name, atomically; never more than a row of :class:`_Rows` is in memory."""
+    import h5py
+
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, values in arrays.items():
+            if isinstance(values, _Rows):
+                made = file.create_dataset(name, values.shape, values.dtype)
+                for line in range(values.shape[0]):
+                    made[line] = values.row(line)
+            else:
+                made = file.create_dataset(name, data=values)
+            if name.endswith("embedding/spectral"):
+                made.attrs["eigenvalue"] = eigenvalues.astype(np.float32)
+    return path
+
+
+def _grey(slices: Slices) -> NDArray[np.uint8]:
+    """A picture (h, w) from its least to its 99.5 percentile as grey (3, h, w)."""
+    low, high = slices.min(), np.percentile(slices, 99.5)
+    scaled = np.clip((slices - low) / max(high - low, 1e-12), 0, 1)
+    return np.repeat(np.round(255 * scaled).astype(np.uint8)[None], 3, axis=0)
+
+
+def _fitted(slices: Slices, shape: tuple[int, int]) -> Slices:
+    """Cut or pad at the right and at the bottom; input and heatmap share a grid all but always."""
+    result = np.zeros(shape, np.float32)
+    h, w = min(shape[0], slices.shape[0]), min(shape[1], slices.shape[1])
+    result[:h, :w] = slices[:h, :w]
+    return result
+
+
+def _predictions(analysis: Analysis, classes: Sequence[str]) -> Floats32:
+    """Probabilities (n, classes): of every class where there are several, else of both."""
+    found = []
+    for row in analysis.rows:
+        p = float(row["probability"])
+        rest = (1 - p) / max(1, len(classes) - 1)
+        found.append(
+            [
+                float(row.get(f"probability_{name}", p if name == analysis.positive else rest))
+                for name in classes
+            ]
+        )
+    return np.array(found, np.float32)

@@ -1,0 +1,1 @@
+"""Step trust: can the heatmaps be believed."""

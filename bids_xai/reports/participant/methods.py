@@ -1,0 +1,134 @@
+"""How the sessions of a participant were made: each from its own stamps and sidecars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.images import read_header
+from bids_xai.bids.stamps import read_stamp, session_stamp
+from bids_xai.errors import UserError
+from bids_xai.reports.blocks import Block, Folded, Items, Section, Subheading, Table, Text
+from bids_xai.reports.citation import Methods, software
+from bids_xai.reports.participant.prediction import model_table
+from bids_xai.reports.participant.session_pictures import quantitative_maps, sidecar_of
+from bids_xai.reports.volumes import Folder, ImageFile
+from bids_xai.tables.numbers import MISSING, number, read_object
+from bids_xai.tables.session_quality import kind_of
+
+_STEPS = {"": "preprocessing", "_explanation": "prediction and explanation"}
+_UNKNOWN = (
+    "How the images of this session were made was not recorded: an earlier version of bids_xai "
+    "made them, or the run did not end. logs/CITATION.md tells the methods of the last run, which "
+    "may have had other options."
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a session was made: step → methods, and step → settings, where that is recorded."""
+
+    methods: Mapping[str, Methods]
+    settings: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, output_dir: Path, participant: str, session: str) -> Made:
+        """Read the stamps of a session; session : label, empty where there is none."""
+        name = f"sub-{participant}" + (f"_ses-{session}" if session else "")
+        stamps = {
+            step: read_stamp(session_stamp(output_dir, name, tail)) for tail, step in _STEPS.items()
+        }
+        methods = {step: Methods.of_stamp(stamp) for step, stamp in stamps.items()}
+        settings = {
+            step: stamp["settings"] for step, stamp in stamps.items() if "settings" in stamp
+        }
+        return cls({step: found for step, found in methods.items() if found}, settings)
+
+    @property
+    def sloppy(self) -> bool:
+        """Whether its registrations were only for a test."""
+        return any(bool(values.get("sloppy")) for values in self.settings.values())
+
+    def blocks(self) -> list[Block]:
+        """Text, versions and settings."""
+        versions: dict[str, str] = {}
+        for step in self.methods.values():
+            versions |= step.versions
+        known = _STEPS[""] in self.methods
+        blocks: list[Block] = [] if known else [Text(_UNKNOWN, "note")]
+        blocks += [Text(text) for step in self.methods.values() for text in step.paragraphs]
+        blocks += [Text(software(versions))] if versions else []
+        return blocks + [_settings(step, values) for step, values in self.settings.items()]
+
+
+def how_made(
+    sessions: Sequence[tuple[str, Folder, Made]], cards: Iterable[Mapping[str, Any]]
+) -> Section:
+    """Return the last section: methods, settings, versions, images, models, references.
+
+    sessions : title (empty without labels), images and stamps of each; those made in the same way
+        are told together
+    cards : of the models that were used
+    """
+    blocks: list[Block] = []
+    told: list[Made] = []
+    for _, _, made in sessions:
+        if made not in told:
+            told.append(made)
+            titles = [title for title, _, other in sessions if title and other == made]
+            blocks += [Subheading(_joined(titles))] if titles else []
+            blocks += made.blocks()
+    for title, folder, _ in sessions:
+        blocks += _images(folder, f"{title}: images" if title else "Images")
+    models = {str(card): card for card in cards}
+    blocks += [model_table(card) for card in models.values()]
+    references = dict.fromkeys(
+        text for made in told for step in made.methods.values() for text in step.references
+    )
+    if references:
+        blocks += [Subheading("References"), Items(tuple(references))]
+    return Section("How this was made", tuple(blocks))
+
+
+def _joined(titles: Sequence[str]) -> str:
+    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
+
+
+def _settings(step: str, values: Mapping[str, Any]) -> Folded:
+    rows = tuple((name.replace("_", " "), settings_text(value)) for name, value in values.items())
+    summary = f"Settings of the {step}"
+    return Folded(summary, Table(summary, ("Setting", "Value"), rows))
+
+
+def settings_text(value: Any) -> str:
+    """Return a value of a setting in words: lists with commas, tables as ``name value``."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number(each)}" for name, each in value.items()) or MISSING
+    return number(value) if value not in ([], "") else "none"
+
+
+def _images(folder: Folder, caption: str) -> list[Block]:
+    shown = folder.find("T1w", space=None, desc="preproc")
+    shown += [*quantitative_maps(folder), *folder.find("FLAIR", space="T1w", desc="preproc")]
+    shown += folder.find("mask", space="T1w", label="lesion")
+    rows = tuple(_image_row(image) for image in shown)
+    header = ("Image", "Voxels", "Voxel size (mm)", "Echo times (ms)", "Estimation")
+    return [Table(caption, header, rows)] if rows else []
+
+
+def _image_row(image: ImageFile) -> tuple[str, ...]:
+    sidecar = read_object(sidecar_of(image.path))
+    try:
+        shape, affine = read_header(image.path)
+        size = " × ".join(f"{float((affine[:3, i] ** 2).sum() ** 0.5):.2f}" for i in range(3))
+        grid = " × ".join(str(n) for n in shape[:3])
+    except UserError as error:
+        grid, size = f"unreadable: {error.problem}", MISSING
+    times = sidecar.get("EchoTime")
+    if isinstance(times, (list, int, float)):
+        values = times if isinstance(times, list) else [times]
+        times = ", ".join(f"{1000 * float(t):.4g}" for t in values)
+    name = kind_of(image.path.name.removesuffix(".nii.gz"))
+    return name, grid, size, number(times), number(sidecar.get("EstimationAlgorithm"))

@@ -1,0 +1,210 @@
+"""The page of one participant: all sessions, from files on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.files import write_text
+from bids_xai.figures.scene import CONVENTION
+from bids_xai.reports.blocks import Block, Items, Section, Subheading, Table, Text, render
+from bids_xai.reports.participant.context import Sources
+from bids_xai.reports.participant.methods import Made, how_made, settings_text
+from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, Shown, pictures
+from bids_xai.reports.participant.prediction import OPINION, Said, predictions
+from bids_xai.reports.participant.quality import problems as problems_of
+from bids_xai.reports.participant.quality import quality_table, verdict_words
+from bids_xai.reports.participant.regions import region_tables
+from bids_xai.reports.participant.session_pictures import anat_folder, sessions_of, sidecar_of
+from bids_xai.reports.participant.viewer import session_page
+from bids_xai.reports.viewer import link as viewer_link
+from bids_xai.reports.volumes import Folder
+from bids_xai.tables.numbers import number, percent, read_object
+from bids_xai.tables.session_quality import Measure, quality_file, read_quality
+
+_NO_MODEL = "No model was applied to this session, so there is no prediction."
+_SLOPPY = (
+    "Made with --sloppy: coarse masks and registrations, for tests only. Give the same command "
+    "without --sloppy before you use any of it."
+)
+_NOTHING = "No derivative of this session was found."
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """A session of the page; label : empty where sessions have none."""
+
+    label: str
+    path: Path
+    folder: Folder
+    said: Said
+    made: Made
+    measures: tuple[Measure, ...]
+    shown: tuple[Shown, ...]
+
+    @property
+    def title(self) -> str:
+        return f"Session {self.label}" if self.label else ""
+
+    @property
+    def place(self) -> str:
+        """What a heading begins with."""
+        return f"{self.title}: " if self.label else ""
+
+    def is_input(self, shown: Shown) -> bool:
+        """Whether a picture shows what the models read; without any, what one could read."""
+        suffixes = {str(card.get("suffix")) for card in self.said.cards} or {shown.look.suffix}
+        quantitative = shown.look.suffix.endswith("map") or bool(self.said.cards)
+        return quantitative and any(shown.shows_input(suffix) for suffix in suffixes)
+
+
+def write_participant_page(
+    output_dir: Path,
+    participant: str,
+    problems: Sequence[str],
+    *,
+    bids_dir: Path | None = None,
+    model: Path | None = None,
+) -> Path:
+    """Write ``<out>/sub-X.html`` and return its path.
+
+    participant : label without ``sub-``; problems : one sentence each, shown on top, followed by
+        the quality measures that are out of their limits
+    bids_dir, model : of the run, for the true class, ages, and the study the model comes from
+    Raises :class:`BadDataError` for a table that is damaged.
+    """
+    sources = Sources(output_dir, participant, bids_dir, model)
+    visits = [_visit(sources, label) for label in sessions_of(output_dir, participant)]
+    found = [*problems, *(sentence for visit in visits for sentence in _remarks(visit))]
+    sections = [_status(found), *(_sections(sources, visits) if visits else [])]
+    lead = "bids_xai participant report, read from the files beside it."
+    page = render(f"sub-{participant}", lead, sections)
+    return write_text(output_dir / f"sub-{participant}.html", page)
+
+
+def _visit(sources: Sources, label: str) -> _Visit:
+    path = anat_folder(sources.output_dir, {"sub": sources.participant, "ses": label})
+    table = quality_file(path)
+    return _Visit(
+        label=label,
+        path=path,
+        folder=Folder.of(path),
+        said=predictions(path, sources, label),
+        made=Made.of(sources.output_dir, sources.participant, label),
+        measures=read_quality(table) if table else (),
+        shown=tuple(pictures(sources.output_dir, sources.participant, label)),
+    )
+
+
+def _remarks(visit: _Visit) -> tuple[str, ...]:
+    """What to say of a session on top of the page."""
+    looks = [shown.look for shown in visit.shown]
+    sloppy = (f"{visit.place}{_SLOPPY}",) if visit.made.sloppy else ()
+    return (*sloppy, *visit.said.problems, *problems_of(visit.measures, looks, visit.label))
+
+
+def _status(problems: Sequence[str]) -> Section:
+    if problems:
+        return Section("Problems", (Items(tuple(problems), "problem"),))
+    return Section("Problems", (Text("None reported."),))
+
+
+def _sections(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
+    """Everything below the problems; a section without content is left out."""
+    made = [(v.title, v.folder, v.made) for v in visits]
+    regions = [b for v in visits for b in region_tables(v.path, sources, v.place)]
+    sections = [
+        Section("Summary", tuple(_summary(visits))),
+        Section("Input map", tuple(_inputs(visits))),
+        Section("Heatmaps", tuple(_heatmaps(sources, visits))),
+        Section("Regions", tuple(regions)),
+        *_courses(sources, visits),
+        Section("Quality", tuple(_quality(visits))),
+        how_made(made, [card for v in visits for card in v.said.cards]),
+    ]
+    return [section for section in sections if section.blocks]
+
+
+def _summary(visits: Sequence[_Visit]) -> list[Block]:
+    blocks: list[Block] = []
+    for visit in visits:
+        blocks += [Subheading(visit.title)] if visit.label else []
+        if not visit.folder.images and not visit.said.blocks:
+            blocks.append(Text(_NOTHING, "note"))
+            continue
+        quality = Text(verdict_words(visit.measures))
+        blocks += [*visit.said.blocks, quality] if visit.said.blocks else [quality, Text(_NO_MODEL)]
+    return [*blocks, Text(OPINION, "note")] if any(v.said.blocks for v in visits) else blocks
+
+
+def _inputs(visits: Sequence[_Visit]) -> list[Block]:
+    """The map that the model reads; without a model every quantitative map."""
+    return _pictures((v, [s for s in v.shown if v.is_input(s)]) for v in visits)
+
+
+def _heatmaps(sources: Sources, visits: Sequence[_Visit]) -> list[Block]:
+    blocks: list[Block] = []
+    for visit in visits:
+        blocks += _relevance(visit.folder, _capital(f"{visit.place}relevance maps"))
+        page = session_page(sources.output_dir, sources.participant, visit.label)
+        words = _capital(f"{visit.place}walk through the heatmaps over the T1w image")
+        blocks += viewer_link(page, sources.output_dir, words)
+        blocks += _pictures([(visit, [s for s in visit.shown if s.is_heatmap])])
+    return [Text(f"{CONVENTION} {HOW_TO_READ}", "note"), *blocks] if blocks else []
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _relevance(folder: Folder, caption: str) -> list[Block]:
+    """Where relevance starts and how much of it lies in the brain, from the sidecars."""
+    maps = [(i, read_object(sidecar_of(i.path))) for i in folder.find(RELMAP)]
+    rows = tuple(
+        (
+            str(about.get("Method", image.entities.get("desc", "n/a"))),
+            image.entities.get("model", "n/a"),
+            image.entities.get("space", "n/a"),
+            number(about.get("Start")),
+            _options(about.get("Options")),
+            percent(_fraction(about.get("InnerMaskShare"))),
+        )
+        for image, about in maps
+    )
+    header = ("Method", "Model", "Space", "Starts at", "Options", "In the brain mask")
+    return [Table(caption, header, rows)] if rows else []
+
+
+def _options(value: Any) -> str:
+    """The options of a method; what the other columns say is left out."""
+    options = value if isinstance(value, Mapping) else {}
+    other = ("method", "target", "start")
+    return settings_text({key: each for key, each in options.items() if key not in other})
+
+
+def _fraction(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _courses(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
+    labelled = [(visit.label, visit.path) for visit in visits if visit.label]
+    if len(labelled) < 2 or not any(next(p.glob("*_regions.tsv"), None) for _, p in labelled):
+        return []
+    from bids_xai.reports.participant.trajectories import trajectories
+
+    return trajectories(sources, labelled)
+
+
+def _quality(visits: Sequence[_Visit]) -> list[Block]:
+    blocks: list[Block] = []
+    for visit in visits:
+        blocks += quality_table(visit.measures, visit.place)
+        rest = [s for s in visit.shown if not s.is_heatmap and not visit.is_input(s)]
+        blocks += _pictures([(visit, rest)])
+    return blocks
+
+
+def _pictures(shown: Iterable[tuple[_Visit, list[Shown]]]) -> list[Block]:
+    return [block for visit, mine in shown for one in mine for block in one.blocks(visit.place)]

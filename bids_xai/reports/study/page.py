@@ -1,0 +1,144 @@
+"""The page of a study, from the files of its group steps and its models."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from markupsafe import Markup
+
+from bids_xai.bids.files import write_text
+from bids_xai.bids.problems import read_problems
+from bids_xai.errors import told
+from bids_xai.reports.blocks import Items, Section, Text, render
+from bids_xai.reports.study import agreement as group_agreement
+from bids_xai.reports.study import biology as group_biology
+from bids_xai.reports.study import cohort as group_cohort
+from bids_xai.reports.study import comparisons as group_comparisons
+from bids_xai.reports.study import maps as group_maps
+from bids_xai.reports.study import methods as group_methods
+from bids_xai.reports.study import performance as group_performance
+from bids_xai.reports.study import regions as group_regions
+from bids_xai.reports.study import spray as group_spray
+from bids_xai.reports.study import summary as study_summary
+from bids_xai.reports.study import training as group_training
+from bids_xai.reports.study import trust as group_quality
+from bids_xai.reports.study.viewer import write_study_viewer
+from bids_xai.reports.study_files import SectionMaker, Study, problems_file
+from bids_xai.tables.numbers import plural
+
+LOG = logging.getLogger("bids_xai")
+Made = TypeVar("Made")
+
+_SECTIONS = (
+    study_summary.summary,
+    group_cohort.cohort,
+    group_performance.performance,
+    group_performance.roc,
+    group_comparisons.comparisons,
+    group_training.training,
+    group_training.mask_share,
+    group_maps.mean_heatmaps,
+    group_regions.regions,
+    group_agreement.agreement,
+    group_biology.biology,
+    group_quality.trust,
+    group_spray.spectral,
+    study_summary.limits,
+    group_methods.methods,
+    group_methods.settings,
+)
+_SLOPPY = (
+    "Made with --sloppy: few epochs and splits, coarse voxels. Use nothing of it as a result; give "
+    "the same command without --sloppy."
+)
+_SLOPPY_SCANS = (
+    "{} had coarse masks and registrations, since the participant level ran with --sloppy. Run it "
+    "again without, then the group level."
+)
+_NOTHING_YET = (
+    "The study did not begin, so there are no results to show. Mend what is named above and give "
+    "the same command again."
+)
+_LEAD = "bids_xai group report, made from tables and maps on disk. It works offline."
+
+
+def write_group_page(output_dir: Path, study: str) -> Path:
+    """Write ``<out>/group_<study>.html``, self-contained, and return its path.
+
+    What steps left in ``problems.json`` stands on top. A table that is missing leaves a remark in
+    its section that names the step that makes it. A section that cannot be drawn says why, and
+    the others are drawn.
+    Raises, after the page is written, the first error that a section or the viewer met.
+    """
+    page, errors = draw_group_page(output_dir, study)
+    if errors:
+        LOG.warning("%s is written, with what failed", page)
+        raise errors[0]
+    return page
+
+
+def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]]:
+    """Write the page as :func:`write_group_page`; return its path and what could not be drawn."""
+    drawing = _Drawing()
+    empty = Study(output_dir, study, {})
+    opened = drawing.attempt("", lambda: Study.at(output_dir, study), lambda _: empty)
+    kept = drawing.attempt("", lambda: read_problems(problems_file(output_dir, study)), _nothing)
+    drawing.attempt("Viewer of the mean heatmaps: ", lambda: write_study_viewer(opened), _no_viewer)
+    refused = "cohort" in kept and not (opened.folder / "cohort.tsv").is_file()
+    sections = [] if refused else [drawing.section(make, opened) for make in _SECTIONS]
+    failed = _sloppy(opened)
+    failed += [
+        f"The step {step} failed, and it has not succeeded since: {message}"
+        for step, message in kept.items()
+    ]
+    problems = (*failed, *drawing.problems)
+    blocks = (Items(problems, "problem"), *((Text(_NOTHING_YET, "note"),) if refused else ()))
+    top = [Section("Problems", blocks)] if problems else []
+    page = render(f"Study {study}", _LEAD, [*top, *sections])
+    return write_text(output_dir / f"group_{study}.html", page), drawing.errors
+
+
+def _sloppy(study: Study) -> list[str]:
+    """What not to take for a result."""
+    scans = study.description.get("sloppy_scans")
+    said = [_SLOPPY] if study.description.get("sloppy") else []
+    return said + ([_SLOPPY_SCANS.format(plural(scans, "scan"))] if scans else [])
+
+
+class _Drawing:
+    """Collects what fails while a page is drawn, so that the rest of it still is."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.problems: list[str] = []
+
+    def attempt(
+        self, what: str | Markup, make: Callable[[], Made], otherwise: Callable[[Exception], Made]
+    ) -> Made:
+        """What ``make`` returns; where it fails, note it after ``what``, and take the other."""
+        try:
+            return make()
+        except Exception as error:
+            self.errors.append(error)
+            self.problems.append(Markup("{}{}").format(what, told(error)))
+            return otherwise(error)
+
+    def section(self, make: SectionMaker, study: Study) -> Section:
+        """Return a section, or one of the same title that says why there is no more of it."""
+        link = Markup('<a href="#{}">{}</a>: ').format(make.anchor, make.title)
+
+        def failed(error: Exception) -> Section:
+            return Section(make.title, (Text(f"Not drawn: {told(error)}", "problem"),))
+
+        return self.attempt(link, lambda: make(study), failed)
+
+
+def _nothing(_: Exception) -> dict[str, str]:
+    return {}
+
+
+def _no_viewer(_: Exception) -> None:
+    return None

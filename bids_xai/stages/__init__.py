@@ -1,0 +1,1 @@
+"""Stages of the participant level: read files, call, write files."""

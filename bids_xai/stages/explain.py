@@ -1,0 +1,209 @@
+"""Prediction and relevance of one scan by a trained model, on the network's and template's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_xai.arrays import Floats64, Ints
+from bids_xai.attribution import explain, method_options
+from bids_xai.attribution.request import POSITIVE, PREDICTED, TRUE, WHOLE, Request
+from bids_xai.bids.images import Volume, read_volume
+from bids_xai.bids.names import label_of
+from bids_xai.core.inputs import nearest_on_grid, resample_grid
+from bids_xai.core.regions.names import hemisphere_of
+from bids_xai.core.regions.sums import region_relevance
+from bids_xai.errors import NoInputError, UsageError
+from bids_xai.runtime.device import saying_memory_is_short
+from bids_xai.stages import ants_tools
+from bids_xai.stages.network_grid import InputRule, load_network_input
+from bids_xai.templates.grid import TemplateGrid
+from bids_xai.templates.lookup import Atlas
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bids_xai.models.card import ModelCard
+
+REGION_COLUMNS = {
+    "method": "Attribution method",
+    "atlas": "Atlas, warped as its template; sums are taken on the template grid",
+    "index": "Label value of the region",
+    "name": "Name of the region",
+    "hemisphere": "L or R where the name claims a side",
+    "n_voxels": "Number of voxels of the region on the template grid",
+    "sum": "Sum of relevance over the region",
+    "abs_sum": "Sum of the absolute value of relevance over the region",
+    "density": "sum / n_voxels",
+    "share": "sum / sum of relevance over the whole map",
+}
+
+
+@dataclass(frozen=True)
+class OpenScan:
+    """A scan on the network's grid: its input and brain mask, and its probabilities.
+
+    probabilities : (n_classes,), in the order of the card's classes
+    """
+
+    volume: Volume
+    mask: Volume
+    probabilities: Floats64
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One scan explained in one way.
+
+    relevance : on the network's grid, true affine
+    class_name : the class explained, ``all`` for the full softmax vector
+    total : sum of relevance; inner_share : sum of abs(relevance) within the brain mask / its sum
+    """
+
+    relevance: Volume
+    class_name: str
+    total: float
+    inner_share: float
+
+
+def model_label(card: ModelCard) -> str:
+    """Return the BIDS label of a model: study, configuration and split in one word."""
+    return label_of(f"{card.study}{card.configuration}{card.split}")
+
+
+def open_scan(
+    model: nn.Module, card: ModelCard, rule: InputRule, map_file: Path, mask_file: Path, device: str
+) -> OpenScan:
+    """Return a scan as the network sees it, and what the network says of it.
+
+    Raises the errors of :func:`load_network_input`; :class:`BadDataError` where memory is short.
+    """
+    import torch
+
+    volume, mask = load_network_input(map_file, mask_file, rule)
+    with torch.no_grad(), saying_memory_is_short(1, device):
+        logits = model.to(device).eval()(_batch(volume, device))
+    return OpenScan(volume, mask, torch.softmax(logits, dim=1)[0].double().cpu().numpy())
+
+
+def explain_scan(
+    model: nn.Module,
+    card: ModelCard,
+    scan: OpenScan,
+    request: Request,
+    *,
+    device: str = "cpu",
+    true_class: str | None = None,
+    labels: Path | Volume | None = None,
+) -> Explanation:
+    """Return the relevance of one scan.
+
+    true_class : for the target ``true``
+    labels : label image over the scan, or its file, for methods that work region by region
+
+    Raises :class:`UsageError` for a class the model does not know, or a network that the method
+    does not fit, :class:`NoInputError` where labels are needed and missing, and
+    :class:`BadDataError` where memory is short.
+    """
+    index = class_index(card, request.target, scan.probabilities, true_class)
+    options = dict(request.options)
+    accepted = method_options(request.method)
+    if "atlas" in accepted and "atlas" not in options:
+        options["atlas"] = _labels_on_grid(labels, scan.volume)
+    if "mask" in accepted and "mask" not in options and card.skull_strip:
+        options["mask"] = scan.mask.data > 0
+    with saying_memory_is_short(1, device):
+        batch = _batch(scan.volume, device)
+        found = explain(request.method, model.to(device), batch, target=index, **options)
+        relevance = found[0, 0].cpu().numpy()
+    size = np.abs(relevance).sum(dtype=np.float64)
+    inner = np.abs(relevance[scan.mask.data > 0]).sum(dtype=np.float64)
+    return Explanation(
+        Volume(relevance, scan.volume.affine),
+        WHOLE if request.start == "softmax" else card.classes[index],
+        float(relevance.sum(dtype=np.float64)),
+        float(inner / size) if size else float("nan"),
+    )
+
+
+def _batch(volume: Volume, device: str) -> Any:
+    import torch
+
+    return torch.from_numpy(volume.data)[None, None].to(device)
+
+
+def _labels_on_grid(labels: Path | Volume | None, like: Volume) -> Ints:
+    if labels is None:
+        raise NoInputError(
+            "no atlas over this scan, which the method needs",
+            fix="run the participant level with --atlas, or choose another method",
+        )
+    image = (read_volume(labels, np.int32) if isinstance(labels, Path) else labels).canonical()
+    return nearest_on_grid(image.data, image.affine, like.data.shape, like.affine)
+
+
+def class_index(
+    card: ModelCard,
+    target: str,
+    probabilities: Floats64 | None = None,
+    true_class: str | None = None,
+) -> int:
+    """Return the output of a class: by name, ``positive``, ``predicted`` or ``true``.
+
+    Raises :class:`UsageError` for a class that the model does not know.
+    """
+    name: str | None = target
+    if target == POSITIVE:
+        name = card.positive
+    elif target == PREDICTED and probabilities is not None:
+        return int(np.argmax(probabilities))
+    elif target == TRUE:
+        name = true_class
+    if name not in card.classes:
+        raise UsageError(
+            f"the model knows no class '{name}'", fix=f"choose one of {', '.join(card.classes)}"
+        )
+    return card.classes.index(name)
+
+
+def warp_relevance(
+    relevance: Volume, grid: TemplateGrid, to_template: Path | None, *, renormalise: bool = False
+) -> Volume:
+    """Return relevance on the template grid: linear, no Jacobian, the scan's own transform.
+
+    to_template : ``None`` for relevance that lies in the template's space already
+    renormalise : scale the result so that its sum is that before the warp
+    """
+    like = grid.template.brain
+    if to_template is None:
+        warped = resample_grid(relevance.data, relevance.affine, like.data.shape, like.affine)
+    else:
+        warped = ants_tools.resample(ants_tools.ants_module(0), relevance, like, [to_template])
+    if renormalise:
+        before, after = (float(data.sum(dtype=np.float64)) for data in (relevance.data, warped))
+        warped = warped * np.float32(before / after) if after else warped
+    return Volume(warped, like.affine)
+
+
+def region_rows(warped: Volume, atlas: Atlas, method: str) -> list[dict[str, Any]]:
+    """Return one row a region of the atlas, columns as in ``REGION_COLUMNS``."""
+    indices = [index for index, _ in atlas.labels]
+    sums = region_relevance(warped.data, atlas.volume.data, indices)
+    return [
+        {
+            "method": method,
+            "atlas": atlas.name,
+            "index": index,
+            "name": name,
+            "hemisphere": hemisphere_of(name),
+            "n_voxels": int(sums.n_voxels[row]),
+            "sum": sums.sum[row],
+            "abs_sum": sums.abs_sum[row],
+            "density": sums.density[row],
+            "share": sums.share[row],
+        }
+        for row, (index, name) in enumerate(atlas.labels)
+    ]
