@@ -14,7 +14,7 @@ from bids_xai.attribution import METHODS
 from bids_xai.cli.boutiques import PrintDescriptor
 from bids_xai.core.relaxometry.fit import R2STAR_METHODS
 from bids_xai.errors import UsageError, did_you_mean
-from bids_xai.group import STEPS
+from bids_xai.group import FORMER_STEPS, STEPS
 from bids_xai.settings import DEFAULT_TEMPLATE, EMBEDDED_TEMPLATE, LEVELS, OutputSpace, RunSettings
 
 
@@ -248,6 +248,7 @@ def _explain_options(group: Any) -> None:
 
 
 def _group_options(group: Any) -> None:
+    former = ", ".join(f"{old} for {new}" for old, new in FORMER_STEPS.items())
     group.add_argument(
         "--study",
         default="quick",
@@ -257,10 +258,11 @@ def _group_options(group: Any) -> None:
     group.add_argument(
         "--steps",
         nargs="+",
+        type=lambda name: FORMER_STEPS.get(name, name),
         choices=tuple(STEPS),
         default=(),
         metavar="STEP",
-        help=f"steps to run: {', '.join(STEPS)} (default: all)",
+        help=f"steps to run: {', '.join(STEPS)} (default: all; {former} as well)",
     )
     group.add_argument(
         "--configuration",

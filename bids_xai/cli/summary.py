@@ -134,7 +134,7 @@ class GroupSummary:
             rows = _rows(table)
             bad = [row for row in rows if row.get("finding") == "suspicious"]
             _warn_of(bad, f"of {len(rows)} cluster(s) of heatmaps suspicious", table)
-        if {"quality", "report"} & {*steps}:
+        if {"trust", "report"} & {*steps}:
             table = folder / "quality" / "summary.tsv"
             rows = _rows(table)
             bad = [row for row in rows if row.get("passed") == "false"]

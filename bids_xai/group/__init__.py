@@ -12,7 +12,10 @@ STEPS: dict[str, str] = {
     "baselines": "bids_xai.group.baselines:run",
     "explain": "bids_xai.group.explain:run",
     "atlas": "bids_xai.group.atlas.step:run",
-    "quality": "bids_xai.group.trust.step:run",
+    "trust": "bids_xai.group.trust.step:run",
     "spray": "bids_xai.group.spray.step:run",
     "report": "bids_xai.group.report:run",
 }
+
+FORMER_STEPS: dict[str, str] = {"quality": "trust"}
+"""Former names of steps, which the command line still takes."""

@@ -112,20 +112,20 @@ KINDS: Mapping[str, Kind] = {
         ("r", "p_value", "p_holm", "n_permutations", "mean"),
     ),
     "summary.tsv": Kind(
-        "quality", ("configuration", "split", "method", "check", "region", "passed", "verdict")
+        "trust", ("configuration", "split", "method", "check", "region", "passed", "verdict")
     ),
     "aopc.tsv": Kind(
-        "quality", ("configuration", "method", "participant_id", "order", "step", "aopc")
+        "trust", ("configuration", "method", "participant_id", "order", "step", "aopc")
     ),
     "randomization.tsv": Kind(
-        "quality",
+        "trust",
         (
             *("configuration", "method", "participant_id", "mode", "layer"),
             *("ssim", "spearman", "spearman_abs"),
         ),
     ),
     "localization.tsv": Kind(
-        "quality",
+        "trust",
         (
             *("configuration", "method", "participant_id", "region", "outcome"),
             *("mass_accuracy", "rank_accuracy", "pointing_game", "chance"),

@@ -176,7 +176,7 @@ def part(
     stamp, table = folder / f"{name}_stamp.json", folder / f"{name}.tsv"
     if not is_current(stamp, digest, context.folder):
         write_stamp(stamp, digest, context.folder, write_table(table, make(), columns))
-    return read_rows(table, "quality")
+    return read_rows(table, "trust")
 
 
 def about(row: Row) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Step ``quality``: can the heatmaps be trusted? Perturbation, random weights, truth, sums."""
+"""Step ``trust``: can the heatmaps be trusted? Perturbation, random weights, truth, sums."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def trust(study: Study) -> list[Block]:
     """Return verdicts in words, perturbation curves, the randomisation check, and localisation."""
     summary = read_rows(study.folder / CHECKS)
     if not summary:
-        return [study.missing(CHECKS, "quality")]
+        return [study.missing(CHECKS, "trust")]
     blocks: list[Block] = [*_verdicts(study, summary), Text(_NO_PROOF, "note")]
     blocks += _perturbation(study, _rows(study, "aopc.tsv"))
     blocks += _randomization(study, _rows(study, "randomization.tsv"))

@@ -410,3 +410,9 @@ def test_the_one_participants_own_error_is_the_status(
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
     assert "sub-01 has no multi-echo GRE" in shown.splitlines()[-1]
+
+
+def test_a_step_answers_to_its_former_name(tmp_path: Path) -> None:
+    for name in ("quality", "trust"):
+        arguments = [str(tmp_path), str(tmp_path / "out"), "group", "--steps", name, "report"]
+        assert parse_settings(arguments).steps == ("trust", "report")

@@ -169,7 +169,7 @@ def test_any_table_may_be_missing_or_empty(study: Study, name: str) -> None:
 
 def test_without_the_step_the_section_says_how_to_get_it(tmp_path: Path) -> None:
     (block,) = group_quality.trust(Study.at(tmp_path, "none")).blocks
-    assert "--steps quality" in block.text
+    assert "--steps trust" in block.text
 
 
 def test_a_damaged_table_is_named(study: Study) -> None:
