@@ -158,12 +158,11 @@ def _with_companions(file: Path, table: Input, template: str) -> MapFiles:
     return MapFiles(file, mask, transform)
 
 
-def known_scan(context: GroupContext, scans: Mapping[str, Scan], row: Mapping[str, str]) -> Scan:
-    """The scan, by name, whose heatmap a row of ``predictions.tsv`` names.
+def known_scan(context: GroupContext, scans: Mapping[str, Scan], name: str) -> Scan:
+    """The scan of a heatmap, by the name that ``predictions.tsv`` gives it.
 
     Raises :class:`BadDataError` where it is not among them, as after a change of the cohort.
     """
-    name = scan_name(Path(row["relevance"]).name)
     if name not in scans:
         raise BadDataError(
             f"the scan {name} is not in the cohort any more",

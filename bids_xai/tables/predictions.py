@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bids_xai.bids.names import scan_name
 from bids_xai.tables.cohort import ScanRow
 from bids_xai.tables.table import Table, column, more_columns
 
@@ -39,6 +40,11 @@ class Prediction(ScanRow):
     class_probabilities: Mapping[str, float | None] = more_columns(
         "probability_", "Probability of class {}"
     )
+
+    @property
+    def scan(self) -> str:
+        """The scan, as its files are named; empty for a baseline, whose table has it."""
+        return "" if self.heatmap is None else scan_name(self.heatmap.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ import bids_xai
 from bids_xai.bids.files import remove_if_empty, write_bytes, write_json, write_nifti
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.layout import read_json
+from bids_xai.bids.names import scan_name
 from bids_xai.bids.stamps import (
     fingerprint,
     is_current,
@@ -136,7 +137,9 @@ def _heatmaps(context: GroupContext) -> list[_Heatmaps]:
         mine = [row for row in rows if row["configuration"] == configuration.id]
         if mine:
             scans = {scan.name: scan for scan in scans_of(context, configuration, every)}
-            own = [known_scan(context, scans, row) for row in mine]
+            own = [
+                known_scan(context, scans, scan_name(Path(row["relevance"]).name)) for row in mine
+            ]
             found.append(_Heatmaps(configuration, mine, own))
     return found
 

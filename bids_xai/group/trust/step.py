@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import bids_xai
+from bids_xai.bids.names import scan_name
 from bids_xai.bids.stamps import fingerprint
 from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
 from bids_xai.group.explain import requests
@@ -109,7 +110,7 @@ class _Checks:
         quality, jobs = self.context.study.quality, jobs_of(rows)
         scans = scans_by_name(self.context, rows[0]["configuration"], self._every)
         for row in rows:
-            known_scan(self.context, scans, row)
+            known_scan(self.context, scans, scan_name(Path(row["relevance"]).name))
         perturbed = chosen(jobs, quality.scans, self.seed, explains_its_prediction)
         explained = chosen(jobs, quality.randomization_scans, self.seed)
         for job in jobs:
