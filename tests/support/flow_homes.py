@@ -13,7 +13,7 @@ from bids_xai.settings import OutputSpace
 
 UseHome = Callable[..., None]
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FLOW_HOME = SHARED / "templateflow"
 SHAPE = (20, 24, 18)  # of hand-made templates, 4 mm
 AFFINE = np.array([[4.0, 0, 0, -38], [0, 4, 0, -50], [0, 0, 4, -32], [0, 0, 0, 1]])
