@@ -46,14 +46,14 @@ def fill_lesions(
     """
     data = np.array(image, dtype=np.float32)
     volume_ml = float(lesions.sum() * np.prod(voxel_mm) / 1000)
-    wanted = lesions & brain
+    lesions_in_brain = lesions & brain
     healthy = brain & np.isfinite(data) & ~dilate(lesions, _RIM_MM, voxel_mm)
-    if not wanted.any() or not healthy.any():
+    if not lesions_in_brain.any() or not healthy.any():
         return FilledImage(data, round(volume_ml, 3), 0)
     white = healthy & (np.nan_to_num(data) > brightest_of_three(data[healthy]))
-    near = _around(wanted, voxel_mm)
+    near = _around(lesions_in_brain, voxel_mm)
     mean, weight = _local_mean(data[near], white[near], voxel_mm)
-    target = wanted[near] & (weight > 0)
+    target = lesions_in_brain[near] & (weight > 0)
     part = data[near]
     part[target] = mean[target]
     return FilledImage(data, round(volume_ml, 3), int(target.sum()))

@@ -114,13 +114,13 @@ class Similarity:
     @cached_property
     def _box(self) -> tuple[slice, ...]:
         """The voxels around the mask that its cubes reach."""
-        found = ndimage.find_objects(self.mask.astype(np.uint8))
-        if not found:
+        boxes = ndimage.find_objects(self.mask.astype(np.uint8))
+        if not boxes:
             return tuple(slice(0, n) for n in self.mask.shape)
         reach = WINDOW // 2
         return tuple(
             slice(max(0, s.start - reach), min(n, s.stop + reach))
-            for s, n in zip(found[0], self.mask.shape, strict=True)
+            for s, n in zip(boxes[0], self.mask.shape, strict=True)
         )
 
 
@@ -134,14 +134,14 @@ def top_sets(relevance: Floats, shares: Sequence[float]) -> list[Bools]:
     if not falling.size:
         return [np.zeros(relevance.shape, dtype=bool) for _ in shares]
     reached = np.cumsum(falling, dtype=np.float64)
-    wanted = np.asarray(shares) * reached[-1] * (1 - _ROUNDING)
-    found = []
-    for last in np.searchsorted(reached, wanted):
-        chosen: Bools = relevance > falling[last]
+    targets = np.asarray(shares) * reached[-1] * (1 - _ROUNDING)
+    sets = []
+    for last in np.searchsorted(reached, targets):
+        top: Bools = relevance > falling[last]
         equal = np.flatnonzero(relevance == falling[last])
-        chosen[equal[: int(last) + 1 - int(np.count_nonzero(chosen))]] = True
-        found.append(chosen)
-    return found
+        top[equal[: int(last) + 1 - int(np.count_nonzero(top))]] = True
+        sets.append(top)
+    return sets
 
 
 def _packed_tops(flat: Floats) -> tuple[npt.NDArray[np.uint8], ...] | None:
@@ -155,8 +155,8 @@ def _ious(a: MapProfile, b: MapProfile) -> list[float]:
     if a.tops is None or b.tops is None:
         return [float("nan")] * len(TOP_SHARES)
     return [
-        int(np.bitwise_count(one & other).sum()) / int(np.bitwise_count(one | other).sum())
-        for one, other in zip(a.tops, b.tops, strict=True)
+        int(np.bitwise_count(top_a & top_b).sum()) / int(np.bitwise_count(top_a | top_b).sum())
+        for top_a, top_b in zip(a.tops, b.tops, strict=True)
     ]
 
 

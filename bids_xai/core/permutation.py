@@ -34,7 +34,7 @@ class CorrelationTests:
 def pearson_permutations(
     x: Floats64, y: Floats64, *, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> CorrelationTests:
-    r"""Correlate column by column: x (n, m) with y (n, m) or, where y is one for all, (n,).
+    r"""Correlate column by column: x (n, m) with y (n, m) or, where y is the same for all, (n,).
 
     permutations : orders of the rows of ``y``, drawn once and used for all columns; where there
         are no more orders than that, all are taken, as :func:`pearson_permutation` does
@@ -80,13 +80,13 @@ def pearson_permutations(
 
 
 def _exact(x: Floats64, y: Floats64, permutations: int) -> CorrelationTests:
-    found: list[CorrelationTest] = [
+    tests: list[CorrelationTest] = [
         pearson_permutation(x[:, column], y[:, column], permutations=permutations)
         for column in range(x.shape[1])
     ]
     return CorrelationTests(
-        r=np.array([np.nan if one.r is None else one.r for one in found]),
-        p_value=np.array([np.nan if one.p_value is None else one.p_value for one in found]),
+        r=np.array([np.nan if test.r is None else test.r for test in tests]),
+        p_value=np.array([np.nan if test.p_value is None else test.p_value for test in tests]),
         n=len(x),
         n_permutations=factorial(len(x)),
         exact=True,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bids_xai.core.map_similarity import TOP_SHARES
+from bids_xai.core.regions.rankings import CONFIDENT, FEWEST_REGIONS, FINGERPRINT_REGIONS, TOP
+from bids_xai.core.regions.sums import DENSITY_QUANTILES
 from bids_xai.tables.cohort import ScanRow
 from bids_xai.tables.table import Table, column
+
+_Q025, _Q250, _Q500, _Q750, _Q975 = (f"{q:g}" for q in DENSITY_QUANTILES)
+_IOUS = ", ".join(f"iou_{share:g}" for share in TOP_SHARES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +79,11 @@ class RegionGain:
     mean_abs_sum: float | None = column("Mean of abs_sum")
     mean_density: float | None = column("Mean of density")
     mean_share: float | None = column("Mean of share")
-    density_q025: float | None = column("Quantile 0.025 of density over the scans of the group")
-    density_q250: float | None = column("Quantile 0.25 of density over the scans of the group")
-    density_q500: float | None = column("Quantile 0.5 of density over the scans of the group")
-    density_q750: float | None = column("Quantile 0.75 of density over the scans of the group")
-    density_q975: float | None = column("Quantile 0.975 of density over the scans of the group")
+    density_q025: float | None = column(f"Quantile {_Q025} of density over the scans of the group")
+    density_q250: float | None = column(f"Quantile {_Q250} of density over the scans of the group")
+    density_q500: float | None = column(f"Quantile {_Q500} of density over the scans of the group")
+    density_q750: float | None = column(f"Quantile {_Q750} of density over the scans of the group")
+    density_q975: float | None = column(f"Quantile {_Q975} of density over the scans of the group")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +96,7 @@ class RegionRank:
     merged: bool = column("Whether left and right are joined")
     group: str = column("Class of the participants, or TP, FP, TN, FN")
     metric: str = column("sum, abs_sum, density (means over the scans of the group) or gain")
-    rank: int = column("1 to 10, 1 the largest")
+    rank: int = column(f"1 to {TOP}, 1 the largest")
     index: int = column("Label value of the region; of joined sides the lower one")
     name: str = column("Name of the region")
     value: float | None = column("Value of the metric")
@@ -114,13 +120,12 @@ class Overlap:
     atlas: str | None = column("Atlas, n/a for measures of mean maps")
     merged: bool | None = column("Whether left and right are joined, n/a for measures of mean maps")
     metric: str = column(
-        "top10_sum, top10_abs_sum, top10_density, top10_gain: share of the 10 leading"
-        " regions that both have, of atlases with 20 or more. Of means: iou_0.1, "
-        "iou_0.4, iou_0.5: intersection over union of the smallest sets of voxels "
-        "that hold this share of the positive relevance; ssim: structural similarity "
-        "in 3-D, and spearman: rank correlation, both in the template's brain mask; "
-        "euclidean: distance of maps over the sum of their magnitudes; l2: distance "
-        "of maps over their largest magnitude"
+        f"top{TOP}_sum, top{TOP}_abs_sum, top{TOP}_density, top{TOP}_gain: share of the {TOP} "
+        f"leading regions that both have, of atlases with {FEWEST_REGIONS} or more. Of means: "
+        f"{_IOUS}: intersection over union of the smallest sets of voxels that hold this share "
+        "of the positive relevance; ssim: structural similarity in 3-D, and spearman: rank "
+        "correlation, both in the template's brain mask; euclidean: distance of maps over the "
+        "sum of their magnitudes; l2: distance of maps over their largest magnitude"
     )
     value: float | None = column("Value of the metric")
 
@@ -141,9 +146,13 @@ class Fingerprint:
     cosine_distance: float | None = column(
         "1 - cosine of the densities of A and B over these regions"
     )
-    n_candidates: int = column("True positives with a probability above 0.9 to choose from")
+    n_candidates: int = column(
+        f"True positives with a probability above {CONFIDENT:g} to choose from"
+    )
     index: int = column("Label value of the region; of joined sides the lower one")
-    name: str = column("Region, of the 25 with the highest mean density in the positive class")
+    name: str = column(
+        f"Region, of the {FINGERPRINT_REGIONS} with the highest mean density in the positive class"
+    )
     density: float | None = column("Density of the region in this scan")
 
 

@@ -55,12 +55,12 @@ def whole_labels(data: NDArray[Any]) -> NDArray[np.int32]:
     Raises ``BadDataError`` for fractions, negative, infinite or larger values.
     """
     if data.dtype.kind in "biu":
-        found = data
+        whole = data
     else:
         values = np.nan_to_num(data, nan=0.0, posinf=np.inf, neginf=-np.inf)
-        found = np.rint(values)
+        whole = np.rint(values)
         with np.errstate(invalid="ignore"):  # inf - inf
-            broken = ~(np.abs(values - found) <= _NEAREST_INT)
+            broken = ~(np.abs(values - whole) <= _NEAREST_INT)
         if broken.any():
             raise BadDataError(
                 f"an atlas holds whole numbers, this image has {_shown(values[broken][0])} "
@@ -68,13 +68,13 @@ def whole_labels(data: NDArray[Any]) -> NDArray[np.int32]:
                 fix="give a label image (dseg); resample label images by nearest neighbour; of "
                 "probability maps take the most probable region of each voxel",
             )
-    if found.size and (found.min() < 0 or found.max() > _LARGEST):
-        worst = found.min() if found.min() < 0 else found.max()
+    if whole.size and (whole.min() < 0 or whole.max() > _LARGEST):
+        worst = whole.min() if whole.min() < 0 else whole.max()
         raise BadDataError(
             f"labels are numbers from 0 to {_LARGEST}, this image has {_shown(worst)}",
             fix="number the regions anew and write the same numbers into the label table",
         )
-    return np.asarray(found.astype(np.int32))
+    return np.asarray(whole.astype(np.int32))
 
 
 def _shown(value: Any) -> str:
@@ -100,20 +100,20 @@ def label_centroids_mm(labels: NDArray[Any], affine: Floats64) -> LabelCentroids
 
 
 def swapped_sides(
-    names: Sequence[tuple[int, str]], places: LabelCentroids
+    names: Sequence[tuple[int, str]], centroids: LabelCentroids
 ) -> tuple[SwappedLabel, ...]:
     """Return the labels whose name claims the side they are not on, in the order of ``names``.
 
     names : (label value, name) pairs. Names without a side, labels without voxels and centroids
         less than ``MIDLINE_MM`` from x = 0 are no evidence.
     """
-    x_mm = dict(zip(places.values.tolist(), places.centroids_mm[:, 0].tolist(), strict=True))
-    found = []
+    x_mm = dict(zip(centroids.values.tolist(), centroids.centroids_mm[:, 0].tolist(), strict=True))
+    swapped = []
     for index, name in names:
         side, x = side_of_name(name), x_mm.get(index, 0.0)
         if side is not None and abs(x) >= MIDLINE_MM and (x < 0) != (side == "left"):
-            found.append(SwappedLabel(index, name, x))
-    return tuple(found)
+            swapped.append(SwappedLabel(index, name, x))
+    return tuple(swapped)
 
 
 def to_ranks(labels: NDArray[Any]) -> tuple[NDArray[np.int32], Ints]:
@@ -199,7 +199,7 @@ def without_side(name: str) -> str:
     """
     if side_of_name(name) is None:
         return name
-    words = sorted(_found(_WORDS, name), key=lambda claim: -claim[1])
+    words = sorted(_matches(_WORDS, name), key=lambda claim: -claim[1])
     return _cut(name, _claims(name)) or _cut(name, words) or name
 
 
@@ -228,16 +228,16 @@ def _claims(name: str) -> list[tuple[Side, int, int]]:
     After a word, letters that agree are claims too (``Left Putamen L``); others are part of the
     name (``Left area R``).
     """
-    words, letters = _found(_WORDS, name), _found(_LETTERS, name)
+    words, letters = _matches(_WORDS, name), _matches(_LETTERS, name)
     if words:
-        said = {side for side, _, _ in words}
-        letters = {claim for claim in letters if claim[0] in said}
+        sides = {side for side, _, _ in words}
+        letters = {claim for claim in letters if claim[0] in sides}
     else:  # a letter beside nothing but numbers is no region's side: L_5 is a vertebra
         letters = {c for c in letters if re.search("[A-Za-z]", name[: c[1]] + name[c[2] :])}
     return sorted(words | letters, key=lambda claim: -claim[1])
 
 
-def _found(patterns: Sequence[re.Pattern[str]], name: str) -> set[tuple[Side, int, int]]:
+def _matches(patterns: Sequence[re.Pattern[str]], name: str) -> set[tuple[Side, int, int]]:
     matches = (match for pattern in patterns for match in pattern.finditer(name))
     return {(_side(match[1]), match.start(1), match.end(1)) for match in matches}
 

@@ -29,9 +29,9 @@ def filled_part(
         return part
     to_new = np.linalg.inv(new_affine) @ affine
     ends = np.array(np.meshgrid(*zip(inside.min(0) - 0.5, inside.max(0) + 0.5, strict=True)))
-    places = to_new[:3, :3] @ ends.reshape(3, -1) + to_new[:3, 3:]
-    first = np.clip(np.floor(places.min(1) + 0.5), 0, shape).astype(int)
-    last = np.clip(np.ceil(places.max(1) + 0.5), 0, shape).astype(int)
+    corners = to_new[:3, :3] @ ends.reshape(3, -1) + to_new[:3, 3:]
+    first = np.clip(np.floor(corners.min(1) + 0.5), 0, shape).astype(int)
+    last = np.clip(np.ceil(corners.max(1) + 0.5), 0, shape).astype(int)
     size = np.maximum(last - first, 0)
     if not size.all():
         return part
@@ -39,10 +39,10 @@ def filled_part(
     times = np.array([min(_FINEST, max(1, ceil(w - 1e-3))) for w in width])
     finer = np.diag([*(1 / times), 1.0])
     finer[:3, 3] = first + (1 - times) / (2 * times)  # centres of the samples of the first voxel
-    found = nearest_on_grid(
+    samples = nearest_on_grid(
         (mask > 0).astype(np.uint8), affine, tuple(size * times), new_affine @ finer
     )
-    blocks = found.reshape(size[0], times[0], size[1], times[1], size[2], times[2])
+    blocks = samples.reshape(size[0], times[0], size[1], times[1], size[2], times[2])
     part[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] = blocks.mean((1, 3, 5))
     return part
 

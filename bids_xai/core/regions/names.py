@@ -40,8 +40,8 @@ def hemisphere_of(name: str) -> str:
 def single_regions(labels: Sequence[tuple[int, str]]) -> tuple[Region, ...]:
     """Return every label (value, name) as a region of its own."""
     return tuple(
-        Region(index, name, hemisphere_of(name), (place,))
-        for place, (index, name) in enumerate(labels)
+        Region(index, name, hemisphere_of(name), (position,))
+        for position, (index, name) in enumerate(labels)
     )
 
 

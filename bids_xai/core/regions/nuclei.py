@@ -81,18 +81,18 @@ def label_points(points_mm: Floats) -> NDArray[np.int16]:
     points = points_mm[near]
     is_right = (points[:, 0] > 0).astype(np.int16)
     mirrored = np.column_stack([np.abs(points[:, 0]), points[:, 1:]])
-    found = np.zeros(len(near), dtype=np.int16)
+    nuclei = np.zeros(len(near), dtype=np.int16)
     for number, ellipsoids in enumerate(SHAPES.values()):
         inside = np.any([is_inside(mirrored, each) for each in ellipsoids], axis=0)
-        found = np.where(inside, 2 * number + 1 + is_right, found).astype(np.int16)
-    labels[near] = found
+        nuclei = np.where(inside, 2 * number + 1 + is_right, nuclei).astype(np.int16)
+    labels[near] = nuclei
     return labels
 
 
 def is_inside(points_mm: Floats, ellipsoid: Ellipsoid) -> Bools:
     """Whether each of (n, 3) points, millimetres RAS, lies in the ellipsoid."""
-    own_axes = (points_mm - np.array(ellipsoid.centre_mm)) @ _rotation(ellipsoid.turns_deg)
-    return np.asarray(np.sum((own_axes / np.array(ellipsoid.semi_axes_mm)) ** 2, axis=1) <= 1)
+    turned = (points_mm - np.array(ellipsoid.centre_mm)) @ _rotation(ellipsoid.turns_deg)
+    return np.asarray(np.sum((turned / np.array(ellipsoid.semi_axes_mm)) ** 2, axis=1) <= 1)
 
 
 def _rotation(turns_deg: tuple[float, float, float]) -> Floats:

@@ -9,6 +9,13 @@ import numpy as np
 from bids_xai.arrays import Floats64, Ints
 
 TOP = 10
+"""Regions of a ranking."""
+FEWEST_REGIONS = 2 * TOP
+"""With fewer in an atlas, chance alone fills most of the same leading places."""
+CONFIDENT = 0.9
+"""Probability above which a true positive counts as confident, for fingerprints."""
+FINGERPRINT_REGIONS = 25
+"""Regions by which individuals are compared."""
 _BLOCK = 512
 
 

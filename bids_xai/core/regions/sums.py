@@ -12,6 +12,8 @@ import numpy.typing as npt
 from bids_xai.arrays import Floats, Floats64, Ints
 from bids_xai.errors import BadDataError
 
+DENSITY_QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
+"""Quantiles of the density of a region over scans."""
 _LARGEST = 2**62
 
 
@@ -55,9 +57,9 @@ class RegionIndex:
                 f"Atlases differ in shape: {shapes}", fix="resample them onto one grid"
             )
         self.shape = shapes[0]
-        self.values = [_wanted(values) for _, values in atlases]
+        self.values = [_checked(values) for _, values in atlases]
         voxels, indices = _labelled(atlases, self.values)
-        parts = _parts(indices, [wanted.size + 1 for wanted in self.values])
+        parts = _parts(indices, [values.size + 1 for values in self.values])
         order = np.argsort(parts, kind="stable")
         self._order = voxels[order]
         self._starts = np.flatnonzero(np.diff(parts[order], prepend=-1))
@@ -87,13 +89,13 @@ class RegionIndex:
         return [
             RegionSums(
                 values=values,
-                sum=mine,
+                sum=signed,
                 abs_sum=magnitude,
                 n_voxels=n_voxels,
-                density=divide(mine, n_voxels.astype(np.float64)),
-                share=divide(mine, np.full(mine.size, total)),
+                density=divide(signed, n_voxels.astype(np.float64)),
+                share=divide(signed, np.full(signed.size, total)),
             )
-            for values, n_voxels, mine, magnitude in zip(
+            for values, n_voxels, signed, magnitude in zip(
                 self.values, self.n_voxels, sums, magnitudes, strict=True
             )
         ]
@@ -106,11 +108,11 @@ class RegionIndex:
 
     def _gathered(self, parts: Floats64) -> list[Floats64]:
         """Sums of parts → sums of the regions of each atlas."""
-        found: list[Floats64] = []
-        for regions, wanted in zip(self._region_of_part, self.values, strict=True):
-            sums = np.bincount(regions, weights=parts, minlength=wanted.size + 1)
-            found.append(sums[: wanted.size].astype(np.float64))
-        return found
+        gathered: list[Floats64] = []
+        for regions, values in zip(self._region_of_part, self.values, strict=True):
+            sums = np.bincount(regions, weights=parts, minlength=values.size + 1)
+            gathered.append(sums[: values.size].astype(np.float64))
+        return gathered
 
 
 def region_relevance(
@@ -134,24 +136,24 @@ def divide(numerator: Floats64, denominator: Floats64) -> Floats64:
     return quotient
 
 
-def _wanted(values: Sequence[int]) -> Ints:
-    wanted: Ints = np.asarray(values, dtype=np.int64)
-    if np.unique(wanted).size != wanted.size or (wanted < 0).any():
+def _checked(values: Sequence[int]) -> Ints:
+    indices: Ints = np.asarray(values, dtype=np.int64)
+    if np.unique(indices).size != indices.size or (indices < 0).any():
         raise ValueError("region values must be >= 0, each given once")
-    return wanted
+    return indices
 
 
 def _labelled(
-    atlases: Sequence[tuple[npt.NDArray[Any], Sequence[int]]], chosen: Sequence[Ints]
+    atlases: Sequence[tuple[npt.NDArray[Any], Sequence[int]]], values: Sequence[Ints]
 ) -> tuple[Ints, list[Ints]]:
     """Voxels in a region of any atlas (n,), and for each atlas their region, see below."""
     whole = [_whole(labels) for labels, _ in atlases]
-    pairs = list(zip(whole, chosen, strict=True))
-    maybe = [labels != 0 if wanted.all() else labels >= 0 for labels, wanted in pairs]
+    pairs = list(zip(whole, values, strict=True))
+    maybe = [labels != 0 if reported.all() else labels >= 0 for labels, reported in pairs]
     voxels = np.flatnonzero(np.logical_or.reduce(maybe))
-    indices = [_region_index(labels[voxels], wanted) for labels, wanted in pairs]
+    indices = [_region_index(labels[voxels], reported) for labels, reported in pairs]
     inside = np.logical_or.reduce(
-        [index < wanted.size for index, wanted in zip(indices, chosen, strict=True)]
+        [index < reported.size for index, reported in zip(indices, values, strict=True)]
     )
     return voxels[inside], [index[inside] for index in indices]
 
@@ -184,11 +186,11 @@ def _whole(labels: npt.NDArray[Any]) -> npt.NDArray[np.integer[Any]]:
     return whole
 
 
-def _region_index(labels: npt.NDArray[np.integer[Any]], wanted: Ints) -> Ints:
-    """Position of each voxel's label in ``wanted``, len(wanted) for the others."""
-    order = np.argsort(wanted)
-    place = np.searchsorted(wanted, labels, sorter=order)
-    position: Ints = np.append(order, wanted.size).astype(np.int64)[place]
-    known = np.append(wanted, -1)[position] == labels
-    index: Ints = np.where(known, position, wanted.size)
+def _region_index(labels: npt.NDArray[np.integer[Any]], values: Ints) -> Ints:
+    """Position of each voxel's label in ``values``, len(values) for the others."""
+    order = np.argsort(values)
+    rank = np.searchsorted(values, labels, sorter=order)
+    position: Ints = np.append(order, values.size).astype(np.int64)[rank]
+    is_region = np.append(values, -1)[position] == labels
+    index: Ints = np.where(is_region, position, values.size)
     return index

@@ -9,22 +9,16 @@ import numpy as np
 
 from bids_xai.arrays import Bools, Floats64, Ints
 from bids_xai.core.regions.sums import divide
-from bids_xai.group.atlas.region_values import Row, View
+from bids_xai.group.atlas.region_values import View
 from bids_xai.studies.tables import Target
+from bids_xai.tables.predictions import Prediction
 
 OUTCOMES = ("TP", "FN", "TN", "FP")
-
-
 OTHERS = "others"
-
-
-_NEAR_ZERO = 1e-6  # of the mean relevance of all regions together: the quotient says nothing
-
-
-_CANCELLED = 0.01  # of the mean magnitude of a region: likewise
-
-
 METRICS = ("sum", "abs_sum", "density", "gain")
+"""What regions are ranked by."""
+_NEAR_ZERO = 1e-6  # of the mean relevance of all regions together: the quotient says nothing
+_CANCELLED = 0.01  # of the mean magnitude of a region: likewise
 
 
 @dataclass(frozen=True)
@@ -37,20 +31,20 @@ class Groups:
     splits: Ints
 
     @classmethod
-    def of(cls, rows: Sequence[Row], target: Target) -> Groups:
+    def of(cls, predictions: Sequence[Prediction], target: Target) -> Groups:
         """Sort predictions into groups; controls are all but the positive class.
 
         Of more than two classes they are a group as well, ``others``.
         """
-        truth = np.array([row["true_class"] for row in rows], dtype=str)
-        outcome = np.array([row["outcome"] for row in rows], dtype=str)
+        truth = np.array([prediction.true_class for prediction in predictions], dtype=str)
+        outcome = np.array([prediction.outcome for prediction in predictions], dtype=str)
         controls = truth != target.positive_name
         members = {name: truth == name for name in target.names}
         if len(target.names) > 2:
             members.setdefault(OTHERS, controls)
         members |= {name: outcome == name for name in OUTCOMES}
-        names = tuple(name for name, mine in members.items() if mine.any())
-        splits = np.array([int(row["split"]) for row in rows], dtype=np.int64)
+        names = tuple(name for name, lines in members.items() if lines.any())
+        splits = np.array([prediction.split for prediction in predictions], dtype=np.int64)
         return cls(names, members, controls, splits)
 
 
@@ -69,10 +63,10 @@ class GroupMeans:
     @classmethod
     def of(cls, view: View, members: Bools, controls: Bools) -> GroupMeans:
         """Average a group of scans, and divide by the mean of the controls."""
-        own = mean_of(view.sums[members])
-        gain = gain_of(own, view, controls)
+        means = mean_of(view.sums[members])
+        gain = gain_of(means, view, controls)
         return cls(
-            own,
+            means,
             mean_of(view.abs_sums[members]),
             mean_of(view.densities[members]),
             mean_of(view.shares[members]),

@@ -1,84 +1,95 @@
-"""How far rankings and most relevant voxels agree over splits and methods."""
+"""How far the leading regions of splits, methods and configurations agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from bids_xai.arrays import Ints
-from bids_xai.core.regions.rankings import TOP, overlap, top
-from bids_xai.group.atlas.gain import FEWEST_REGIONS
+from bids_xai.core.regions.rankings import FEWEST_REGIONS, TOP, overlap, top
 from bids_xai.group.atlas.groups import METRICS, GroupMeans, Groups
-from bids_xai.group.atlas.region_values import Part, Row, View
+from bids_xai.group.atlas.parts import Part
+from bids_xai.group.atlas.region_values import View
+from bids_xai.tables.atlas import Overlap, RegionRank
 
-_OF_A_RANKING = ("configuration", "method", "atlas", "merged", "group", "metric")
+OverlapOf = Callable[..., Overlap]
 
 
-def split_overlaps(view: View, part: Part, groups: Groups) -> list[dict[str, Any]]:
-    """Compare the leading regions of the splits of one configuration and method."""
+def split_overlaps(view: View, part: Part, groups: Groups) -> list[Overlap]:
+    """Compare the leading regions of the splits of one configuration and method.
+
+    view, groups : of this part. Nothing for an atlas of fewer regions than ``FEWEST_REGIONS``.
+    """
     if len(view.regions) < FEWEST_REGIONS:
         return []
     leading: dict[tuple[str, str], dict[str, Ints]] = {}
     for split in np.unique(groups.splits):
-        mine = groups.splits == split
-        for name in groups.names:
-            if not (groups.members[name] & mine).any():
+        in_split = groups.splits == split
+        for group in groups.names:
+            members = groups.members[group] & in_split
+            if not members.any():
                 continue
-            means = GroupMeans.of(view, groups.members[name] & mine, groups.controls & mine)
+            means = GroupMeans.of(view, members, groups.controls & in_split)
             for metric in METRICS:
-                leading.setdefault((name, metric), {})[str(split)] = top(means.metric(metric))
-    about = {
-        "comparison": "splits",
-        "configuration": part.configuration,
-        "method": part.method,
-        "atlas": view.atlas,
-        "merged": view.merged,
-    }
-    return [row for key, tops in leading.items() for row in _pairs(tops, about, *key)]
+                leading.setdefault((group, metric), {})[str(split)] = top(means.metric(metric))
+    row = partial(
+        Overlap,
+        comparison="splits",
+        configuration=part.configuration,
+        method=part.method,
+        atlas=view.atlas,
+        merged=view.merged,
+    )
+    return [
+        overlapping
+        for (group, metric), tops in leading.items()
+        for overlapping in _pairs(tops, partial(row, group=group), metric)
+    ]
 
 
-def ranking_overlaps(views: Sequence[View], rankings: Sequence[Mapping[str, Any]]) -> list[Row]:
+def ranking_overlaps(views: Sequence[View], rankings: Iterable[RegionRank]) -> list[Overlap]:
     """Compare the leading regions of methods, and of configurations.
 
-    rankings : lines of ``rankings.tsv``
+    rankings : lines of ``rankings.tsv``, of all configurations and methods; views : their atlases
     """
     many = {(view.atlas, view.merged) for view in views if len(view.regions) >= FEWEST_REGIONS}
-    tops: dict[tuple[Any, ...], list[int]] = {}
-    for row in rankings:
-        if (row["atlas"], row["merged"]) in many:
-            key = tuple(row[name] for name in _OF_A_RANKING)
-            tops.setdefault(key, []).append(row["index"])
-    return [row for kind in ("methods", "configurations") for row in _across(tops, kind)]
+    leading = [rank for rank in rankings if (rank.atlas, rank.merged) in many]
+    return [*_across(leading, "methods"), *_across(leading, "configurations")]
 
 
-def _across(tops: Mapping[tuple[Any, ...], list[int]], kind: str) -> Iterator[dict[str, Any]]:
-    kept, varied = (0, 1) if kind == "methods" else (1, 0)
-    sets: dict[tuple[Any, ...], dict[str, list[int]]] = {}
-    for key, indices in tops.items():
-        sets.setdefault((key[kept], *key[2:]), {})[key[varied]] = indices
-    for (same, atlas, merged, group, metric), mine in sets.items():
-        about = {
-            "comparison": kind,
-            "configuration" if kind == "methods" else "method": same,
-            "atlas": atlas,
-            "merged": merged,
-        }
-        yield from _pairs(mine, about, group, metric)
+def _across(rankings: Iterable[RegionRank], comparison: str) -> Iterator[Overlap]:
+    """Compare methods within configurations, or configurations within methods."""
+    tops: dict[tuple[Any, ...], dict[str, list[int]]] = {}
+    for rank in rankings:
+        shared = (rank.atlas, rank.merged, rank.group, rank.metric)
+        if comparison == "methods":
+            by_name = tops.setdefault((rank.configuration, None, *shared), {})
+            by_name.setdefault(rank.method, []).append(rank.index)
+        else:
+            by_name = tops.setdefault((None, rank.method, *shared), {})
+            by_name.setdefault(rank.configuration, []).append(rank.index)
+    for (configuration, method, atlas, merged, group, metric), by_name in tops.items():
+        row = partial(
+            Overlap,
+            comparison=comparison,
+            configuration=configuration,
+            method=method,
+            atlas=atlas,
+            merged=merged,
+            group=group,
+        )
+        yield from _pairs(by_name, row, metric)
 
 
 def _pairs(
-    tops: Mapping[str, Any], about: Mapping[str, Any], group: str, metric: str
-) -> Iterator[dict[str, Any]]:
+    tops: Mapping[str, Sequence[int] | Ints], row: OverlapOf, metric: str
+) -> Iterator[Overlap]:
+    """A line for every two that have leading regions; row : makes it of the rest."""
     for a, b in combinations(tops, 2):
         if len(tops[a]) and len(tops[b]):
-            yield {
-                **about,
-                "group": group,
-                "a": a,
-                "b": b,
-                "metric": f"top{TOP}_{metric}",
-                "value": overlap(tops[a], tops[b]),
-            }
+            value = overlap(tops[a], tops[b])
+            yield row(a=a, b=b, metric=f"top{TOP}_{metric}", value=value)
