@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_xai.arrays import Floats64, Ints
 from bids_xai.core.regions.rankings import CONFIDENT, FINGERPRINT_REGIONS, most_different, top
-from bids_xai.group.atlas.groups import Groups, mean_of
+from bids_xai.group.atlas.groups import TRUE_POSITIVE, Groups, mean_of
 from bids_xai.group.atlas.parts import Part
 from bids_xai.group.atlas.region_values import View
 from bids_xai.tables.atlas import Fingerprint
@@ -34,7 +34,7 @@ def fingerprints(
     Source: boehle2019, figures 5 and 8.
     """
     probability = np.array([prediction.probability for prediction in predictions])
-    candidates = np.flatnonzero(groups.members["TP"] & (probability > CONFIDENT))
+    candidates = np.flatnonzero(groups.members[TRUE_POSITIVE] & (probability > CONFIDENT))
     leading = top(mean_of(view.densities[groups.members[positive]]), FINGERPRINT_REGIONS)
     densities = view.densities[np.ix_(candidates, leading)]
     participants = [predictions[line].participant_id for line in candidates]

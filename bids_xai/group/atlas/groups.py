@@ -13,7 +13,8 @@ from bids_xai.group.atlas.region_values import View
 from bids_xai.studies.tables import Target
 from bids_xai.tables.predictions import Prediction
 
-OUTCOMES = ("TP", "FN", "TN", "FP")
+TRUE_POSITIVE = "TP"
+OUTCOMES = (TRUE_POSITIVE, "FN", "TN", "FP")
 OTHERS = "others"
 METRICS = ("sum", "abs_sum", "density", "gain")
 """What regions are ranked by."""
