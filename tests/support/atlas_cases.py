@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import pytest
 
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume
+from bids_xai.core.regions.names import single_regions
 from bids_xai.group.atlas import step as atlas
-from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
-from bids_xai.group.explain import PREDICTION_COLUMNS
+from bids_xai.group.atlas.region_values import View
+from bids_xai.group.context import GroupContext
 from bids_xai.settings import OutputSpace
+from bids_xai.tables.cohort import COHORT, CohortScan
+from bids_xai.tables.predictions import PREDICTIONS, Prediction
 from bids_xai.templates.grid import TemplateGrid
 from bids_xai.templates.lookup import Atlas, Template
 
@@ -36,6 +41,56 @@ LABELS = (
 )
 
 
+PREDICTION = Prediction(
+    participant_id="sub-01",
+    session_id=None,
+    configuration="A",
+    split=0,
+    method="m",
+    relevance_class=None,
+    set_name="test",
+    true_class="AD",
+    predicted_class="AD",
+    probability=0.95,
+    outcome="TP",
+    relevance_sum=None,
+    warped_sum=None,
+    inner_mask_share=None,
+    heatmap=None,
+    warped_heatmap=None,
+)
+
+
+def prediction(**changes: Any) -> Prediction:
+    """A true positive, but for the changes."""
+    return dataclasses.replace(PREDICTION, **changes)
+
+
+def predictions_of(classes: Sequence[str]) -> list[Prediction]:
+    """One right prediction of each, AD being positive."""
+    outcomes = ["TP" if name == "AD" else "TN" for name in classes]
+    return [
+        prediction(participant_id=f"sub-{number:02}", true_class=name, outcome=outcome)
+        for number, (name, outcome) in enumerate(zip(classes, outcomes, strict=True))
+    ]
+
+
+def view(sums: Sequence[Sequence[float]], totals: Sequence[float] | None = None) -> View:
+    """Maps by regions of four voxels each."""
+    values = np.array(sums, dtype=np.float64)
+    labels = [(300 + n, f"region {n}") for n in range(values.shape[1])]
+    whole = values.sum(axis=1) if totals is None else np.array(totals)
+    return View(
+        "X", False, single_regions(labels), np.full(len(labels), 4.0), values, np.abs(values), whole
+    )
+
+
+def tsv_rows(path: Path) -> list[dict[str, str]]:
+    """The cells of a table as they stand in the file."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
 def class_of(person: str) -> str:
     return "AD" if int(person) % 2 else "NC"
 
@@ -46,20 +101,25 @@ class Case:
 
     context: GroupContext
     atlases: list[Atlas]
-    maps: dict[tuple[str, str, str, str], np.ndarray] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    maps: dict[tuple[str, str | None, int, str], np.ndarray] = field(default_factory=dict)
+    rows: list[Prediction] = field(default_factory=list)
 
     def labels(self, name: str) -> np.ndarray:
         found: np.ndarray = next(a for a in self.atlases if a.name == name).volume.data
         return found
 
-    def chosen(self, **wanted: str) -> list[np.ndarray]:
-        """The maps of the lines with these values."""
+    def maps_of(self, **values: str | int) -> list[np.ndarray]:
+        """The maps of the predictions with these values."""
         return [
-            self.maps[row["configuration"], row["method"], row["split"], row["participant_id"][4:]]
+            self.map_of(row)
             for row in self.rows
-            if all(row[key] == value for key, value in wanted.items())
+            if all(getattr(row, key) == value for key, value in values.items())
         ]
+
+    def map_of(self, row: Prediction) -> np.ndarray:
+        key = (row.configuration, row.method, row.split, row.participant_id[4:])
+        found: np.ndarray = self.maps[key]
+        return found
 
 
 def atlases() -> list[Atlas]:
@@ -85,9 +145,8 @@ def build(context: GroupContext, monkeypatch: pytest.MonkeyPatch, signed: bool =
     mask[2:-2, 2:-2, 2:-2] = 1
     space = OutputSpace(context.template, 2)
     template = Template(context.template, Volume(mask * 1.0, AFFINE), Volume(mask, AFFINE))
-    grid = TemplateGrid(space, template, None)
-    monkeypatch.setattr(atlas, "load_template_grid", lambda _: grid)
-    monkeypatch.setattr(atlas, "find_atlases", lambda _: case.atlases)
+    grid = TemplateGrid(space, template, case.atlases[0], tuple(case.atlases[1:]))
+    monkeypatch.setattr(atlas, "load_template_grid", lambda *_: grid)
     _write_maps(case, signed)
     _write_scans(case)
     return case
@@ -97,39 +156,43 @@ def _write_maps(case: Case, signed: bool) -> None:
     rng = np.random.default_rng(6)
     folder = case.context.folder
     for configuration in CONFIGURATIONS:
-        for split in ("0", "1"):
+        for split in (0, 1):
             for person in PEOPLE:
                 for method in METHODS:
                     data = rng.exponential(size=SHAPE).astype(np.float32) - signed * 0.8
                     name = f"relevance/{configuration}/{split}/sub-{person}_desc-{method[:3]}"
                     write_nifti(folder / f"{name}_relmap.nii.gz", data, AFFINE)
                     case.maps[configuration, method, split, person] = data
-                    truth = class_of(person)
-                    right = int(person) % 5 != 0
                     case.rows.append(
-                        {
-                            "participant_id": f"sub-{person}",
-                            "session_id": "n/a",
-                            "configuration": configuration,
-                            "split": split,
-                            "method": method,
-                            "set": "test",
-                            "true_class": truth,
-                            "predicted_class": truth,
-                            "probability": 0.95 if truth == "AD" else 0.1,
-                            "outcome": ("T" if right else "F")
-                            + ("P" if (truth == "AD") == right else "N"),
-                            "relevance": f"{name}_relmap.nii.gz",
-                            "warped": f"{name}_relmap.nii.gz",
-                        }
+                        _prediction(person, configuration, split, method, f"{name}_relmap.nii.gz")
                     )
-    baseline = {**case.rows[0], "configuration": "svm", "method": "n/a", "warped": "n/a"}
-    write_table(folder / "predictions.tsv", [*case.rows, baseline], PREDICTION_COLUMNS)
+    baseline = dataclasses.replace(
+        case.rows[0], configuration="svm", method=None, warped_heatmap=None
+    )
+    PREDICTIONS.write(folder / PREDICTIONS.file, [*case.rows, baseline])
+
+
+def _prediction(
+    person: str, configuration: str, split: int, method: str, heatmap: str
+) -> Prediction:
+    truth, right = class_of(person), int(person) % 5 != 0
+    return prediction(
+        participant_id=f"sub-{person}",
+        configuration=configuration,
+        split=split,
+        method=method,
+        true_class=truth,
+        predicted_class=truth,
+        probability=0.95 if truth == "AD" else 0.1,
+        outcome=("T" if right else "F") + ("P" if (truth == "AD") == right else "N"),
+        heatmap=Path(heatmap),
+        warped_heatmap=Path(heatmap),
+    )
 
 
 def _write_scans(case: Case) -> None:
     """The atlas X of every second volume as large again, lesions of half the participants."""
-    out, lines = case.context.output_dir, []
+    out, scans = case.context.output_dir, []
     for person in PEOPLE:
         folder = out / f"sub-{person}" / "anat"
         number = int(person)
@@ -142,15 +205,16 @@ def _write_scans(case: Case) -> None:
             name = f"sub-{person}_space-T1w_label-lesion_mask.nii.gz"
             write_nifti(folder / name, lesions, AFFINE)
         anat = Path(f"sub-{person}") / "anat"
-        lines.append(
-            {
-                "participant_id": f"sub-{person}",
-                "session_id": "n/a",
-                "class": class_of(person),
-                "included": True,
-                "map": anat / f"sub-{person}_space-T1w_R2starmap.nii.gz",
-                "mask": anat / f"sub-{person}_desc-brain_mask.nii.gz",
-                "to_template": "n/a",
-            }
+        scans.append(
+            CohortScan(
+                participant_id=f"sub-{person}",
+                session_id=None,
+                class_name=class_of(person),
+                included=True,
+                reason=None,
+                map_file=anat / f"sub-{person}_space-T1w_R2starmap.nii.gz",
+                mask_file=anat / f"sub-{person}_desc-brain_mask.nii.gz",
+                to_template=None,
+            )
         )
-    write_table(case.context.folder / "cohort.tsv", lines, COHORT_COLUMNS)
+    COHORT.write(case.context.folder / COHORT.file, scans)

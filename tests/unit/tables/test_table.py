@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,6 +92,19 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         MUSCLES.write(path, broken(), more=["A", "B"])  # type: ignore[arg-type]
     assert not path.exists()
     assert [file.name for file in tmp_path.iterdir()] == ["muscles.json"]
+
+
+def test_a_table_of_several_blocks_is_that_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [dataclasses.replace(ROWS[0], fibres=n, force=n / 3) for n in range(8)]
+    MUSCLES.write(tmp_path / "whole.tsv", rows, more=["A", "B"])
+    monkeypatch.setattr("bids_xai.tables.table._LINES", 3)
+    MUSCLES.write(tmp_path / "blocks.tsv", iter(rows), more=["A", "B"])
+    lines = (tmp_path / "blocks.tsv").read_text().splitlines()
+    assert lines == (tmp_path / "whole.tsv").read_text().splitlines()
+    assert [line.split("\t")[2] for line in lines[1:]] == [str(n) for n in range(8)]
+    assert lines[2].split("\t")[3] == "0.333333333"
 
 
 def test_a_note_stands_behind_the_meaning(tmp_path: Path) -> None:

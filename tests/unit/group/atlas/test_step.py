@@ -12,15 +12,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from atlas_cases import LABELS, METHODS, PEOPLE, SHAPE, Case, build
+from atlas_cases import LABELS, METHODS, PEOPLE, SHAPE, Case, build, tsv_rows
 
 from bids_xai.bids.files import write_nifti
-from bids_xai.errors import BadDataError, UsageError
+from bids_xai.errors import BadDataError
 from bids_xai.group.atlas import biology as atlas_biology
-from bids_xai.group.atlas import region_values as atlas_values
+from bids_xai.group.atlas import inputs as atlas_inputs
 from bids_xai.group.atlas import step as atlas
-from bids_xai.group.atlas.region_values import find_atlases, stream_table
-from bids_xai.group.context import GroupContext, read_rows
+from bids_xai.group.context import GroupContext
 from bids_xai.settings import EMBEDDED_TEMPLATE, RunSettings
 from bids_xai.studies.schema import load_study
 
@@ -28,7 +27,7 @@ Table = list[dict[str, str]]
 
 
 def read(case: Case, name: str) -> Table:
-    return read_rows(case.context.folder / "atlas" / f"{name}.tsv", "atlas")
+    return tsv_rows(case.context.folder / "atlas" / f"{name}.tsv")
 
 
 def only(table: Table, **wanted: Any) -> dict[str, str]:
@@ -85,7 +84,7 @@ def test_regions_have_the_columns_of_the_contract_and_are_sums(case: Case) -> No
         atlas="X",
         name="Part3_R",
     )
-    data, inside = case.maps["C", "saliency", "1", "04"], case.labels("X") == 307
+    data, inside = case.maps["C", "saliency", 1, "04"], case.labels("X") == 307
     assert (row["index"], row["hemisphere"], row["true_class"]) == ("307", "R", "NC")
     assert int(row["n_voxels"]) == inside.sum()
     assert float(row["sum"]) == pytest.approx(data[inside].sum(), rel=1e-6)
@@ -122,10 +121,10 @@ def test_gain_divides_by_the_controls_for_every_group(case: Case) -> None:
         where = np.isin(case.labels("X"), values)
         controls = [
             m[where].sum()
-            for m in case.chosen(configuration="A", method="saliency", true_class="NC")
+            for m in case.maps_of(configuration="A", method="saliency", true_class="NC")
         ]
         for group, key in (("AD", "true_class"), ("NC", "true_class"), ("FP", "outcome")):
-            maps = case.chosen(configuration="A", method="saliency", **{key: group})
+            maps = case.maps_of(configuration="A", method="saliency", **{key: group})
             row = only(
                 table,
                 configuration="A",
@@ -187,8 +186,8 @@ def test_leading_regions_are_compared_across_methods_splits_and_configurations(c
         table, comparison="splits", configuration="C", method=METHODS[0], a="0", b="1", **shared
     )
     tops = []
-    for split in "01":
-        maps = case.chosen(configuration="C", method=METHODS[0], split=split, true_class="NC")
+    for split in (0, 1):
+        maps = case.maps_of(configuration="C", method=METHODS[0], split=split, true_class="NC")
         mean = np.mean(maps, axis=0)
         density = {i: mean[case.labels("X") == i].mean() for i, name in LABELS if name != "Missing"}
         tops.append(set(sorted(density, key=lambda n: -density[n])[:10]))
@@ -202,15 +201,15 @@ def test_mean_maps_and_their_distances(case: Case) -> None:
     written: dict[tuple[str, str], np.ndarray] = {}
     for method, desc in zip(METHODS, ("", "_desc-saliency"), strict=True):
         file = means / f"configuration-C_group-AD{desc}_mean.nii.gz"
-        expected = np.mean(case.chosen(configuration="C", method=method, true_class="AD"), axis=0)
+        expected = np.mean(case.maps_of(configuration="C", method=method, true_class="AD"), axis=0)
         written["C", method] = np.asarray(nib.load(file).dataobj)
         np.testing.assert_allclose(written["C", method], expected, rtol=1e-5)
     a, b = written.values()
     row = only(table, comparison="methods", configuration="C", group="AD", metric="euclidean")
     assert float(row["value"]) == pytest.approx(np.linalg.norm(a / a.sum() - b / b.sum()), rel=1e-4)
     one, two = (
-        np.mean(case.chosen(configuration="A", method=METHODS[1], split=s, outcome="TP"), axis=0)
-        for s in "01"
+        np.mean(case.maps_of(configuration="A", method=METHODS[1], split=s, outcome="TP"), axis=0)
+        for s in (0, 1)
     )
     row = only(
         table, comparison="splits", configuration="A", method=METHODS[1], group="TP", metric="l2"
@@ -237,9 +236,9 @@ def test_fingerprints_are_the_pair_that_differs_most(case: Case) -> None:
     ]
     densities = {}
     for row in case.rows:
-        key = (row["configuration"], row["method"], row["split"], row["participant_id"][4:])
-        if key[:2] == ("A", "saliency") and row["outcome"] == "TP":
-            densities[key[2:]] = np.array([case.maps[key][w].mean() for w in where])
+        key = (str(row.split), row.participant_id[4:])
+        if (row.configuration, row.method, row.outcome) == ("A", "saliency", "TP"):
+            densities[key] = np.array([case.map_of(row)[w].mean() for w in where])
     distances = {
         (a, b): 1 - x @ y / np.linalg.norm(x) / np.linalg.norm(y)
         for (a, x), (b, y) in product(densities.items(), repeat=2)
@@ -266,7 +265,7 @@ def test_relevance_and_volume_of_participants_are_correlated(case: Case) -> None
     where = np.isin(case.labels("X"), [304, 305])
     relevance, volume = [], []
     for person in PEOPLE:
-        maps = case.chosen(configuration="C", method="lrp-zplus", participant_id=f"sub-{person}")
+        maps = case.maps_of(configuration="C", method="lrp-zplus", participant_id=f"sub-{person}")
         relevance.append(np.mean([m[where].sum() for m in maps]))  # two splits, one person
         volume.append(where[int(person) :].sum() * 8 / 1000)
     assert float(row["r"]) == pytest.approx(np.corrcoef(relevance, volume)[0, 1], abs=1e-5)
@@ -293,7 +292,7 @@ def test_lesion_load_and_relevance_in_lesions(case: Case) -> None:
         np.mean(
             [
                 m.sum()
-                for m in case.chosen(
+                for m in case.maps_of(
                     configuration="A", method="saliency", participant_id=f"sub-{p}"
                 )
             ]
@@ -312,7 +311,7 @@ def test_lesion_load_and_relevance_in_lesions(case: Case) -> None:
     assert (row["n"], row["exact"], row["n_permutations"]) == ("6", "true", "720")
     shares = []
     for person in chosen:
-        maps = case.chosen(configuration="A", method="saliency", participant_id=f"sub-{person}")
+        maps = case.maps_of(configuration="A", method="saliency", participant_id=f"sub-{person}")
         reach = int(person) + 1
         shares.append(np.mean([m[:reach, :4].sum() / m.sum() for m in maps]))
     row = only(table, configuration="A", method="saliency", group="all", measure="lesion_share")
@@ -346,11 +345,11 @@ def test_what_is_up_to_date_is_not_made_again(own: Case, monkeypatch: pytest.Mon
 
     first = atlas.run(case.context)
     with monkeypatch.context() as patched:
-        patched.setattr(atlas, "read_volume", refuse)
+        patched.setattr(atlas_inputs, "read_volume", refuse)
         assert atlas.run(case.context) == first
     names = {path.name for path in first}
     assert {"regions.tsv", "gain.tsv", "rankings.tsv", "overlap.tsv", "biology.tsv"} <= names
-    file = case.context.folder / case.rows[0]["warped"]
+    file = case.context.folder / str(case.rows[0].warped_heatmap)
     write_nifti(file, np.ones(SHAPE, np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
     before = read(case, "regions")
     atlas.run(case.context)
@@ -395,7 +394,7 @@ def test_signed_maps_have_gains_and_magnitudes(
         method="saliency",
         name="Part0_L",
     )
-    data = case.maps["A", "saliency", "0", "01"][case.labels("X") == 300]
+    data = case.maps["A", "saliency", 0, "01"][case.labels("X") == 300]
     assert data.min() < 0
     assert float(row["sum"]) == pytest.approx(data.sum(), rel=1e-4)
     assert float(row["abs_sum"]) == pytest.approx(np.abs(data).sum(), rel=1e-5)
@@ -403,7 +402,7 @@ def test_signed_maps_have_gains_and_magnitudes(
 
 def test_a_map_of_another_grid_or_with_holes_is_named(own: Case) -> None:
     case = own
-    file = case.context.folder / case.rows[3]["warped"]
+    file = case.context.folder / str(case.rows[3].warped_heatmap)
     holes = np.ones(SHAPE, np.float32)
     holes[0, 0, 0] = np.nan
     for data, said in ((np.ones((3, 3, 3), np.float32), "template grid"), (holes, "undefined")):
@@ -411,52 +410,3 @@ def test_a_map_of_another_grid_or_with_holes_is_named(own: Case) -> None:
         with pytest.raises(BadDataError, match=said) as caught:
             atlas.run(case.context)
         assert caught.value.file == str(file)
-
-
-def test_tables_of_any_length_are_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(atlas_values, "_LINES", 3)
-    path, columns = tmp_path / "t.tsv", {"a": "one", "b": "two"}
-    stream_table(path, ({"a": n, "b": n / 3} for n in range(8)), columns)
-    lines = path.read_text().splitlines()
-    assert lines[0] == "a\tb"
-    assert [line.split("\t")[0] for line in lines[1:]] == [str(n) for n in range(8)]
-    assert lines[2] == "1\t0.333333333"
-    before = path.stat().st_mtime_ns
-    stream_table(path, ({"a": n, "b": n / 3} for n in range(8)), columns)
-    assert path.stat().st_mtime_ns == before
-
-    def breaks() -> Any:
-        yield {"a": 1}
-        raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        stream_table(path, breaks(), columns)
-    assert path.read_text().splitlines() == lines
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.json", "t.tsv"]
-
-
-def test_the_embedded_atlas_comes_beside_those_that_are_named(
-    derivatives: Any, tmp_path: Path
-) -> None:
-    context = derivatives.context()
-    assert [a.name for a in find_atlases(context)] == ["TissueNuclei"]
-    embedded = find_atlases(context)[0]
-    image, table = tmp_path / "x_dseg.nii.gz", tmp_path / "x_dseg.tsv"
-    write_nifti(image, embedded.volume.data, embedded.volume.affine)
-    lines = [f"{index}\t{name}" for index, name in embedded.labels]
-    table.write_text("index\tname\n" + "\n".join(lines) + "\n")
-
-    def with_atlases(*texts: str) -> Any:
-        return dataclasses.replace(
-            context, settings=dataclasses.replace(context.settings, atlas=texts)
-        )
-
-    mine = f"Mine={image}"
-    assert [a.name for a in find_atlases(with_atlases(mine))] == ["Mine", "TissueNuclei"]
-    found = find_atlases(with_atlases("TissueNuclei", mine))
-    assert [a.name for a in found] == ["TissueNuclei", "Mine"]
-    assert found[1].labels == embedded.labels
-    with pytest.raises(UsageError, match="two atlases are called TissueNuclei"):
-        find_atlases(with_atlases(f"TissueNuclei={image}"))
