@@ -82,8 +82,9 @@ class GroupMeans:
 
 
 def gain_of(means: Floats64, view: View, controls: Bools) -> Floats64:
-    """Mean sums over those of the controls, NaN where these are next to nothing.
+    """Mean sums (n_regions,) over those of the controls, NaN where these are next to nothing.
 
+    means : (n_regions,) of a group; controls : (n_maps,) which maps of the view they are
     Next to nothing: below a millionth of what all regions together hold in a mean scan, or, of
     signed relevance, what is left where positive and negative relevance cancel (below a hundredth
     of the sum of its magnitudes).

@@ -15,7 +15,7 @@ import pytest
 from atlas_cases import LABELS, METHODS, PEOPLE, SHAPE, Case, build, tsv_rows
 
 from bids_xai.bids.files import write_nifti
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.atlas import biology as atlas_biology
 from bids_xai.group.atlas import inputs as atlas_inputs
 from bids_xai.group.atlas import step as atlas
@@ -379,6 +379,62 @@ def test_outputs_of_groups_that_are_gone_are_removed(own: Case) -> None:
     atlas.run(case.context)
     assert not gone.exists()
     assert {r["configuration"] for r in read(case, "gain")} == {"C"}
+
+
+def test_predictions_are_read_with_the_files_behind_them(case: Case) -> None:
+    files = atlas.read(case.context)
+    rows = [row.prediction for row in files.predictions]
+    assert len(rows) == len(case.rows)  # the baseline has no heatmap
+    keys = [(row.configuration, METHODS.index(str(row.method)), row.split) for row in rows]
+    assert keys == sorted(keys)
+    anat = case.context.output_dir / "sub-03" / "anat"
+    for row in files.predictions:
+        assert row.warped_heatmap == case.context.folder / str(row.prediction.warped_heatmap)
+        assert row.scan is not None
+        assert row.scan.name == row.prediction.participant_id
+        if row.prediction.participant_id == "sub-03":
+            assert row.scan.label_image("X") == anat / "sub-03_space-T1w_atlas-X_dseg.nii.gz"
+            assert row.scan.label_image("Y") is None
+            assert row.scan.lesion_mask == anat / "sub-03_space-T1w_label-lesion_mask.nii.gz"
+        elif row.prediction.participant_id == "sub-07":
+            assert row.scan.lesion_mask is None
+    assert files.seed == case.context.settings.random_seed
+    assert (files.volume_table, files.sessions) == (None, {})
+
+
+def test_a_scan_that_left_the_cohort_has_no_files_of_its_own(own: Case) -> None:
+    table = own.context.folder / "cohort.tsv"
+    lines = [line for line in table.read_text().splitlines() if not line.startswith("sub-04")]
+    table.write_text("\n".join(lines) + "\n")
+    scans = {row.prediction.participant_id: row.scan for row in atlas.read(own.context).predictions}
+    assert [name for name, scan in scans.items() if scan is None] == ["sub-04"]
+
+
+def test_without_an_atlas_the_mean_maps_are_written_alone(
+    own: Case, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    grid = atlas.load_template_grid(own.context.template)
+    bare = dataclasses.replace(grid, atlas=None, others=())
+    monkeypatch.setattr(atlas, "load_template_grid", lambda *_: bare)
+    files = atlas.run(own.context)
+    assert {file.parent.name for file in files} == {"means"}
+    assert "no region tables" in caplog.text
+    assert not (own.context.folder / "atlas" / "regions.tsv").exists()
+
+
+def test_without_a_template_there_is_nothing_to_do(
+    own: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert atlas.run(dataclasses.replace(own.context, template="")) == []
+    assert "no template" in caplog.text
+    assert not (own.context.folder / "means").exists()
+
+
+def test_predictions_that_are_missing_name_their_step(own: Case) -> None:
+    (own.context.folder / "predictions.tsv").unlink()
+    with pytest.raises(NoInputError) as caught:
+        atlas.run(own.context)
+    assert "--steps explain" in str(caught.value)
 
 
 def test_signed_maps_have_gains_and_magnitudes(
