@@ -82,6 +82,8 @@ def test_one_class_alone_has_no_gain() -> None:
 
 def test_signed_relevance_keeps_its_sign() -> None:
     assert gains([[1.0, 0.0], [-2.0, 1.0]], ["AD", "NC"])["AD", 300].gain == -0.5
+    controls = gains([[1.0, 0.0], [-2.0, 1.0], [1.0, 1.0]], ["AD", "NC", "NC"])["NC", 300]
+    assert (controls.mean_sum, controls.mean_abs_sum) == (-0.5, 1.5)
 
 
 def test_of_several_classes_all_but_the_positive_are_controls() -> None:
