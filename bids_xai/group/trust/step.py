@@ -14,16 +14,16 @@ from typing import TypeVar
 import torch
 
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.group.trust.inputs import TrustInputs, read
-from bids_xai.group.trust.parts import (
+from bids_xai.group.trust.checks import (
     FOLDER,
-    Part,
-    curves_part,
+    NetworkCheck,
+    curves_check,
     loader,
-    localization_part,
-    randomization_part,
-    sums_part,
+    localization_check,
+    randomization_check,
+    sums_check,
 )
+from bids_xai.group.trust.inputs import TrustInputs, read
 from bids_xai.group.trust.verdicts import (
     aopc_verdicts,
     conservation_verdicts,
@@ -81,10 +81,10 @@ def compute(inputs: TrustInputs, units: Units) -> TrustResults:
     progress = Progress("networks", len(inputs.networks))
     for network in inputs.networks:
         load = loader(inputs, network)
-        results.curves.extend(_lines(units, curves_part(inputs, network, load)))
-        results.random_layers.extend(_lines(units, randomization_part(inputs, network, load)))
-        results.sums.extend(_lines(units, sums_part(inputs, network, load)))
-        results.locations.extend(_lines(units, localization_part(inputs, network)))
+        results.curves.extend(_lines(units, curves_check(inputs, network, load)))
+        results.random_layers.extend(_lines(units, randomization_check(inputs, network, load)))
+        results.sums.extend(_lines(units, sums_check(inputs, network, load)))
+        results.locations.extend(_lines(units, localization_check(inputs, network)))
         progress.step()
     results.verdicts.extend(
         [
@@ -109,13 +109,13 @@ def write(results: TrustResults, folder: Path) -> list[Path]:
     ]
 
 
-def _lines(units: Units, part: Part[Row] | None) -> list[Row]:
-    """The lines of a part as its file holds them, made now where they are not up to date."""
-    if part is None:
+def _lines(units: Units, check: NetworkCheck[Row] | None) -> list[Row]:
+    """The lines of a check as its file holds them, made now where they are not up to date."""
+    if check is None:
         return []
-    file = part.unit.stamp.parent / part.table.file
-    units.run(part.unit, lambda: part.table.write(file, list(part.compute())))
-    return part.table.read(file)
+    file = check.unit.stamp.parent / check.table.file
+    units.run(check.unit, lambda: check.table.write(file, list(check.compute())))
+    return check.table.read(file)
 
 
 def _log(verdicts: Sequence[Verdict]) -> None:

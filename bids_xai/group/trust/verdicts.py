@@ -32,7 +32,7 @@ MARKER = "marker"
 
 Row = TypeVar("Row")
 Key = TypeVar("Key", bound=Hashable)
-Interval = tuple[float, float, float]
+MeanInterval = tuple[float, float, float]
 """Mean and both ends of its 95 % interval."""
 
 
@@ -108,7 +108,7 @@ def _of_curves(rows: Sequence[PerturbationStep]) -> Verdict:
 
 
 def _curve_words(
-    passed: bool | None, above: Interval, below: Interval, n: int, stepped: bool
+    passed: bool | None, above: MeanInterval, below: MeanInterval, n: int, stepped: bool
 ) -> str:
     if passed:
         return (
@@ -265,12 +265,12 @@ def by_participant(values: Iterable[tuple[str, float | None]]) -> dict[str, floa
     return {name: float(np.mean(v)) if v else float("nan") for name, v in scans.items()}
 
 
-def _interval_of(values: Floats64) -> Interval:
+def _interval_of(values: Floats64) -> MeanInterval:
     mean, low, high = (float(part) for part in mean_interval(values))
     return mean, low, high
 
 
-def _interval_words(interval: Interval) -> str:
+def _interval_words(interval: MeanInterval) -> str:
     mean, low, high = interval
     return f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 

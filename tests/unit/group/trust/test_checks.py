@@ -12,26 +12,26 @@ import pytest
 from trust_cases import AFFINE, REQUESTS, SHAPE
 
 from bids_xai.bids.files import write_nifti
+from bids_xai.group.trust.checks import (
+    NetworkCheck,
+    curves_check,
+    loader,
+    localization_check,
+    randomization_check,
+    sums_check,
+)
 from bids_xai.group.trust.heatmaps import ExplainedSplit
 from bids_xai.group.trust.inputs import CheckedNetwork, TrustInputs
 from bids_xai.group.trust.network import ExplainedNetwork
-from bids_xai.group.trust.parts import (
-    Part,
-    curves_part,
-    loader,
-    localization_part,
-    randomization_part,
-    sums_part,
-)
 from bids_xai.studies.tables import Attribution, Quality, Target
 
-PARTS: dict[str, Callable[[TrustInputs, CheckedNetwork], Part[Any] | None]] = {
-    "aopc": lambda inputs, checked: curves_part(inputs, checked, loader(inputs, checked)),
-    "randomization": lambda inputs, checked: randomization_part(
+CHECKS: dict[str, Callable[[TrustInputs, CheckedNetwork], NetworkCheck[Any] | None]] = {
+    "aopc": lambda inputs, checked: curves_check(inputs, checked, loader(inputs, checked)),
+    "randomization": lambda inputs, checked: randomization_check(
         inputs, checked, loader(inputs, checked)
     ),
-    "conservation": lambda inputs, checked: sums_part(inputs, checked, loader(inputs, checked)),
-    "localization": localization_part,
+    "conservation": lambda inputs, checked: sums_check(inputs, checked, loader(inputs, checked)),
+    "localization": localization_check,
 }
 
 
@@ -61,17 +61,17 @@ def inputs(checked: CheckedNetwork, explained: ExplainedSplit, tmp_path: Path) -
     )
 
 
-def part(name: str, inputs: TrustInputs, checked: CheckedNetwork) -> Part[Any]:
-    result = PARTS[name](inputs, checked)
+def check(name: str, inputs: TrustInputs, checked: CheckedNetwork) -> NetworkCheck[Any]:
+    result = CHECKS[name](inputs, checked)
     assert result is not None
     return result
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_a_part_has_its_folder_and_lines_of_its_table(
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_has_its_folder_and_lines_of_its_table(
     name: str, inputs: TrustInputs, checked: CheckedNetwork
 ) -> None:
-    made = part(name, inputs, checked)
+    made = check(name, inputs, checked)
     folder = inputs.study_folder / "quality" / "configuration-A" / "split-0"
     assert made.unit.stamp == folder / f"{name}_stamp.json"
     assert made.unit.title == f"{name} of A, split 0"
@@ -95,9 +95,9 @@ def test_a_change_of_the_study_concerns_its_check_alone(
     change: dict[str, Any], again: set[str], inputs: TrustInputs, checked: CheckedNetwork
 ) -> None:
     changed = dataclasses.replace(inputs, quality=dataclasses.replace(inputs.quality, **change))
-    digests = {name: part(name, inputs, checked).unit.digest for name in PARTS}
-    new = {name: part(name, changed, checked).unit.digest for name in PARTS}
-    assert {name for name in PARTS if digests[name] != new[name]} == again
+    digests = {name: check(name, inputs, checked).unit.digest for name in CHECKS}
+    new = {name: check(name, changed, checked).unit.digest for name in CHECKS}
+    assert {name for name in CHECKS if digests[name] != new[name]} == again
 
 
 def test_every_check_depends_on_seed_and_heatmaps(
@@ -105,27 +105,27 @@ def test_every_check_depends_on_seed_and_heatmaps(
 ) -> None:
     other_seed = dataclasses.replace(inputs, seed=1)
     heatmap = inputs.study_folder / str(checked.split.predictions[0].heatmap)
-    for name in PARTS:
-        unit = part(name, inputs, checked).unit
-        assert unit.digest != part(name, other_seed, checked).unit.digest
+    for name in CHECKS:
+        unit = check(name, inputs, checked).unit
+        assert unit.digest != check(name, other_seed, checked).unit.digest
         assert heatmap in unit.inputs
         weights = checked.model_folder / "model.safetensors"
         assert (weights in unit.inputs) == (name != "localization")
 
 
-def test_nothing_to_do_is_no_part(
+def test_nothing_to_do_is_no_check(
     inputs: TrustInputs, checked: CheckedNetwork, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     none = dataclasses.replace(
         checked, perturbed=checked.split.of(()), randomised=checked.split.of(())
     )
-    assert PARTS["aopc"](inputs, none) is None
-    assert PARTS["randomization"](inputs, none) is None
-    assert {line.layer for line in part("conservation", inputs, none).compute()} == {"map"}
-    assert PARTS["localization"](dataclasses.replace(inputs, truth=None), checked) is None
+    assert CHECKS["aopc"](inputs, none) is None
+    assert CHECKS["randomization"](inputs, none) is None
+    assert {line.layer for line in check("conservation", inputs, none).compute()} == {"map"}
+    assert CHECKS["localization"](dataclasses.replace(inputs, truth=None), checked) is None
     (tmp_path / "empty").mkdir()
     empty = dataclasses.replace(inputs, truth=tmp_path / "empty")
-    assert PARTS["localization"](empty, checked) is None
+    assert CHECKS["localization"](empty, checked) is None
     assert "no true region of any scan of configuration A" in caplog.text
 
 

@@ -48,7 +48,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Part(Generic[Row]):
+class NetworkCheck(Generic[Row]):
     """The lines of a check that belong to one network; ``compute`` makes them."""
 
     table: Table[Row]
@@ -68,9 +68,9 @@ def loader(inputs: TrustInputs, network: CheckedNetwork) -> Callable[[], Explain
     return load
 
 
-def curves_part(
+def curves_check(
     inputs: TrustInputs, network: CheckedNetwork, load: Callable[[], ExplainedNetwork]
-) -> Part[PerturbationStep] | None:
+) -> NetworkCheck[PerturbationStep] | None:
     """Return the perturbation curves of a network, ``None`` where no scan is perturbed."""
     split, quality = network.perturbed, inputs.quality
     if not split.heatmaps:
@@ -82,12 +82,12 @@ def curves_part(
         LOG.info("perturbing: %d scans of %s", len(split.heatmaps), network.name)
         return perturbation_steps(load(), split, quality, inputs.seed)
 
-    return Part(AOPC, unit, steps)
+    return NetworkCheck(AOPC, unit, steps)
 
 
-def randomization_part(
+def randomization_check(
     inputs: TrustInputs, network: CheckedNetwork, load: Callable[[], ExplainedNetwork]
-) -> Part[RandomizedLayer] | None:
+) -> NetworkCheck[RandomizedLayer] | None:
     """Return the maps of a network with random weights, ``None`` where none is asked for."""
     split, left_out = network.randomised, inputs.quality.randomization_without
     if not split.heatmaps:
@@ -99,12 +99,12 @@ def randomization_part(
         LOG.info("with random weights: %d scans of %s", len(split.heatmaps), network.name)
         return randomized_layers(load(), split, inputs.requests, inputs.seed, left_out)
 
-    return Part(RANDOMIZATION, unit, layers)
+    return NetworkCheck(RANDOMIZATION, unit, layers)
 
 
-def sums_part(
+def sums_check(
     inputs: TrustInputs, network: CheckedNetwork, load: Callable[[], ExplainedNetwork]
-) -> Part[LayerSum]:
+) -> NetworkCheck[LayerSum]:
     """Return the sums of all heatmaps of a network, and of some those of its layers."""
     some = network.randomised
     files = _input_files(inputs, network, some)
@@ -115,10 +115,12 @@ def sums_part(
         if some.heatmaps:
             yield from layer_sums(load(), some, inputs.requests)
 
-    return Part(CONSERVATION, unit, sums)
+    return NetworkCheck(CONSERVATION, unit, sums)
 
 
-def localization_part(inputs: TrustInputs, network: CheckedNetwork) -> Part[Localization] | None:
+def localization_check(
+    inputs: TrustInputs, network: CheckedNetwork
+) -> NetworkCheck[Localization] | None:
     """Return how heatmaps find the true regions, ``None`` where no scan has any."""
     truth, split, tolerance_mm = inputs.truth, network.split, inputs.quality.tolerance_mm
     if truth is None:
@@ -141,7 +143,7 @@ def localization_part(inputs: TrustInputs, network: CheckedNetwork) -> Part[Loca
         maps = located_maps(split, network.scans, truth, inputs.study_folder, network.template)
         return localizations(maps, tolerance_mm)
 
-    return Part(LOCALIZATION, unit, locations)
+    return NetworkCheck(LOCALIZATION, unit, locations)
 
 
 def _unit(
