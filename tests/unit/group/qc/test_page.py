@@ -11,8 +11,8 @@ from qc_cases import table, usual_but_two
 
 from bids_xai.bids.files import write_json, write_text
 from bids_xai.bids.stamps import session_stamp
-from bids_xai.group import qc_page
-from bids_xai.group.qc import write_group_qc
+from bids_xai.group.qc import page as page_module
+from bids_xai.group.qc.step import write_group_qc
 from bids_xai.tables.qc import collect_qc
 
 
@@ -56,7 +56,7 @@ def test_the_page_lists_the_worst_first_and_links_to_pages_that_exist(out: Path)
 
 
 def test_a_long_list_is_cut_and_says_so(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qc_page, "MOST_LINES", 3)
+    monkeypatch.setattr(page_module, "MOST_LINES", 3)
     write_group_qc(out)
     text = (out / "group_qc.html").read_text()
     assert "9 more, which are better, are in group_qc.tsv" in text

@@ -12,7 +12,7 @@ from qc_cases import DICE, VOLUME, add, table, usual_but_two
 
 from bids_xai.bids.files import write_text
 from bids_xai.errors import BadDataError
-from bids_xai.group.qc import write_group_qc
+from bids_xai.group.qc.step import write_group_qc
 from bids_xai.tables.qc import collect_qc
 
 

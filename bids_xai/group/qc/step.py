@@ -12,8 +12,8 @@ from pathlib import Path
 from bids_xai.bids.files import write_text
 from bids_xai.bids.stamps import was_sloppy
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.group.qc_columns import MetricColumn, metric_columns, summaries
-from bids_xai.group.qc_page import qc_page
+from bids_xai.group.qc.columns import MetricColumn, metric_columns, summaries
+from bids_xai.group.qc.page import qc_page
 from bids_xai.tables.qc import GROUP_QC, SessionQc, SessionSummary, collect_qc
 
 

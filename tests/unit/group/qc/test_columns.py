@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from qc_cases import DICE, TEMPLATE, VOLUME, add, table, usual_but_two
 
-from bids_xai.group.qc import write_group_qc
-from bids_xai.group.qc_columns import MetricColumn, metric_columns, summaries, worst_first
+from bids_xai.group.qc.columns import MetricColumn, metric_columns, summaries, worst_first
+from bids_xai.group.qc.step import write_group_qc
 from bids_xai.tables.qc import SessionSummary, collect_qc
 
 

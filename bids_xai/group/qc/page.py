@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from bids_xai.core.outliers import LARGEST_Z, LEAST_VALUES
 from bids_xai.figures.quality import Strip, metric_strips
-from bids_xai.group.qc_columns import MetricColumn, worst_first
+from bids_xai.group.qc.columns import MetricColumn, worst_first
 from bids_xai.reports.blocks import Block, Items, Section, Subheading, Table, Text, embedded, render
 from bids_xai.reports.participant.qc import mark, value_text
 from bids_xai.tables.numbers import MISSING, number, plural
