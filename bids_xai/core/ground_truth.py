@@ -68,11 +68,11 @@ def density_ratio(relevance: Floats, region: Bools, within: Bools) -> float:
 
 def participant_means(values: Sequence[float], participants: Sequence[str]) -> dict[str, float]:
     """Mean of the values of each participant; values that are NaN are left out."""
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for value, name in zip(values, participants, strict=True):
         if not np.isnan(value):
-            found.setdefault(name, []).append(value)
-    return {name: float(np.mean(mine)) for name, mine in found.items()}
+            by_name.setdefault(name, []).append(value)
+    return {name: float(np.mean(scans)) for name, scans in by_name.items()}
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -98,14 +98,14 @@ def finds(gain: Interval, pointing: float) -> bool:
     return gain.above_zero and pointing >= LEAST_POINTING
 
 
-def found_from(found: Mapping[float, bool]) -> float | None:
+def found_from(detected: Mapping[float, bool]) -> float | None:
     """Smallest effect above 0 from which on the region is found at every larger one, else None.
 
-    found : effect -> whether it is found; what is found at effect 0 is not there to be found
+    detected : effect -> whether the region is found; at effect 0 there is nothing to be found
     """
     smallest = None
-    for effect in sorted((effect for effect in found if effect > 0), reverse=True):
-        if not found[effect]:
+    for effect in sorted((effect for effect in detected if effect > 0), reverse=True):
+        if not detected[effect]:
             break
         smallest = effect
     return smallest

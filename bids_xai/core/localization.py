@@ -57,18 +57,18 @@ def localize(
     if tolerance_mm < 0:
         raise UsageError(f"tolerance_mm {tolerance_mm} makes no sense", fix="give 0 or more")
     size = int(region.sum())
-    found = (float("nan"),) * 3
+    measures = (float("nan"),) * 3
     if (relevance > 0).any():
         near = _within(region, tolerance_mm, voxel_mm)
-        found = (
+        measures = (
             mass_accuracy(relevance, region),
             rank_accuracy(relevance, region),
             pointing_game(relevance, near),
         )
     return Localization(
-        mass_accuracy=found[0],
-        rank_accuracy=found[1],
-        pointing_game=found[2],
+        mass_accuracy=measures[0],
+        rank_accuracy=measures[1],
+        pointing_game=measures[2],
         n_voxels=size,
         chance=size / region.size,
     )

@@ -56,12 +56,12 @@ def robust_z(values: NDArray[Any]) -> Floats64:
     MAD 0, as in IBM SPSS; the lower bound is our own).
     """
     data = np.asarray(values, dtype=np.float64)
-    found = spread(data)
+    middle = spread(data)
     finite = np.isfinite(data)
     z = np.full(data.shape, np.nan)
-    if found.n:
-        deviation = data[finite] - found.median
-        scale = _scale(deviation, found)
+    if middle.n:
+        deviation = data[finite] - middle.median
+        scale = _scale(deviation, middle)
         z[finite] = deviation / scale if scale > 0 else 0.0
     return z
 
@@ -79,11 +79,11 @@ def outliers(values: NDArray[Any]) -> Bools | None:
     return result
 
 
-def _scale(deviation: Floats64, found: Spread) -> float:
+def _scale(deviation: Floats64, middle: Spread) -> float:
     """The robust standard deviation of finite deviations from the median; 0 where all are 0."""
-    size = abs(found.median)
-    if found.mad > _FLOAT_NOISE * size:
-        return found.mad / _MAD_OF_NORMAL
+    size = abs(middle.median)
+    if middle.mad > _FLOAT_NOISE * size:
+        return middle.mad / _MAD_OF_NORMAL
     mean = float(np.mean(np.abs(deviation)))
     return max(mean / _MEAN_OF_NORMAL, _ROUNDING * size) if mean > _FLOAT_NOISE * size else 0.0
 

@@ -65,9 +65,9 @@ class CubePlan:
                 f"{self.per_step} cannot be",
                 fix="give whole numbers of 1 or more (0 or more cubes a step)",
             )
-        for chosen, allowed in ((self.placement, PLACEMENTS), (self.ordering, ORDERINGS)):
-            if chosen not in allowed:
-                raise UsageError(f"There is no '{chosen}'", fix=f"use {' or '.join(allowed)}")
+        for name, allowed in ((self.placement, PLACEMENTS), (self.ordering, ORDERINGS)):
+            if name not in allowed:
+                raise UsageError(f"There is no '{name}'", fix=f"use {' or '.join(allowed)}")
 
 
 class Perturbation:
@@ -121,15 +121,15 @@ class Perturbation:
             )
         values = np.abs(relevance) if self.plan.ordering == "absolute" else relevance
         sums = box_sums(values, self.boxes)
-        chosen = self._taken(np.argsort(-sums if order == "morf" else sums, kind="stable"))
-        return np.stack([self._drops(chosen, draw) for draw in range(self.draws)])
+        steps = self._steps(np.argsort(-sums if order == "morf" else sums, kind="stable"))
+        return np.stack([self._drops(steps, draw) for draw in range(self.draws)])
 
     def at_random(self, orders: int) -> Curves:
         """Drops (orders, L + 1, n_classes) along random orders; the noise draws take turns."""
         curves = []
         for number in range(orders):
             shuffled = np.random.default_rng([*self._key, 1, number]).permutation(len(self.boxes))
-            curves.append(self._drops(self._taken(shuffled), number % self.draws))
+            curves.append(self._drops(self._steps(shuffled), number % self.draws))
         n_steps = min(map(len, curves))
         return np.stack([curve[:n_steps] for curve in curves])
 
@@ -146,11 +146,11 @@ class Perturbation:
         steps = min(self.plan.steps, quarter)
         return [quarter * (k + 1) // steps - quarter * k // steps for k in range(steps)]
 
-    def _taken(self, order: npt.NDArray[np.intp]) -> list[Boxes]:
+    def _steps(self, order: npt.NDArray[np.intp]) -> list[Boxes]:
         """The boxes that are replaced, in order, one array a step; whole steps alone."""
-        wanted = sum(self.sizes)
+        n_boxes = sum(self.sizes)
         boxes = self.boxes[order]
-        boxes = _apart(boxes, wanted) if self.plan.placement == "greedy" else boxes[:wanted]
+        boxes = _apart(boxes, n_boxes) if self.plan.placement == "greedy" else boxes[:n_boxes]
         ends = np.cumsum(self.sizes)
         return np.split(boxes, ends[ends <= len(boxes)])[:-1]
 
@@ -208,8 +208,8 @@ def cube_boxes(
     for n, size, step in zip(shape, edge, stride, strict=True):
         first = np.arange(0, min(max(n - size, 0) + step, n), step)
         axes.append(np.stack([first, np.minimum(first + size, n)], axis=1))
-    place = np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij")
-    boxes = [axis[index.ravel()] for axis, index in zip(axes, place, strict=True)]
+    indices = np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij")
+    boxes = [axis[index.ravel()] for axis, index in zip(axes, indices, strict=True)]
     return np.stack(boxes, axis=1).astype(np.int64)
 
 
@@ -226,11 +226,11 @@ def box_sums(values: npt.NDArray[Any], boxes: Boxes) -> Curves:
     return total
 
 
-def _apart(boxes: Boxes, wanted: int) -> Boxes:
-    """The first ``wanted`` boxes that do not overlap any before them."""
+def _apart(boxes: Boxes, n_boxes: int) -> Boxes:
+    """The first ``n_boxes`` boxes that do not overlap any before them."""
     taken: list[Ints] = []
     for box in boxes:
-        if len(taken) == wanted:
+        if len(taken) == n_boxes:
             break
         if taken:
             others = np.stack(taken)

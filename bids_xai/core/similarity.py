@@ -57,7 +57,7 @@ def compare(a: Floats, b: Floats, within: Bools | None = None) -> Similarity:
     Raises ``BadDataError`` for different shapes and for maps smaller than a window.
     """
     _check_shapes(a, b)
-    if not all(np.any(one) and np.isfinite(one).all() for one in (a, b)):
+    if not all(np.any(relevance) and np.isfinite(relevance).all() for relevance in (a, b)):
         return Similarity(ssim=np.nan, spearman=np.nan, spearman_abs=np.nan)
     signed = bool((a < 0).any() or (b < 0).any())
     ssim = ssim3d(scaled(a), scaled(b), data_range=2.0 if signed else 1.0, within=within)
@@ -101,8 +101,8 @@ def ssim3d(
         raise UsageError(f"data_range {data_range} makes no sense", fix="give a number above 0")
     inner = tuple(slice(radius, n - radius) for n in a.shape)
     values = _similarity(a.astype(np.float64), b.astype(np.float64), smooth, radius, data_range)
-    chosen = values[inner] if within is None else values[inner][within[inner]]
-    return float(chosen.mean()) if chosen.size else float("nan")
+    counted = values[inner] if within is None else values[inner][within[inner]]
+    return float(counted.mean()) if counted.size else float("nan")
 
 
 def _similarity(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 STEPS: dict[str, str] = {
     "cohort": "bids_xai.group.cohort.step:run",
-    "qc": "bids_xai.group.qc:run",
+    "qc": "bids_xai.group.qc.step:run",
     "train": "bids_xai.group.train:run",
     "baselines": "bids_xai.group.baselines:run",
     "explain": "bids_xai.group.explain:run",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TABLES: dict[str, tuple[str, ...]] = {
+    "bids_xai.tables.qc": ("SESSION_QC", "GROUP_QC"),
     "bids_xai.tables.participant": ("CLASS_PROBABILITIES",),
     "bids_xai.tables.cohort": ("COHORT", "SPLITS", "BALANCE"),
     "bids_xai.tables.training": ("SEARCH",),

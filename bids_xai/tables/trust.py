@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from bids_xai.tables.table import Table, column
 
+MAP = "map"
+"""Layer of a line about the heatmap as it was written."""
+_SCAN = "Scan, with acquisition and run where the dataset has them"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedMap:
@@ -34,7 +38,7 @@ class PerturbationStep(CheckedMap):
     drop: float | None = column(
         "Fall in probability of the predicted class at this step, mean over repetitions"
     )
-    scan: str = column("Scan, with acquisition and run where the dataset has them")
+    scan: str = column(_SCAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,7 @@ class RandomizedLayer(CheckedMap):
     )
     spearman: float | None = column("Rank correlation with the original map, over the same voxels")
     spearman_abs: float | None = column("Rank correlation of absolute values")
-    scan: str = column("Scan, with acquisition and run where the dataset has them")
+    scan: str = column(_SCAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,7 @@ class Localization(CheckedMap):
     chance: float | None = column(
         "Share of the grid that the region makes up: what a flat map would have"
     )
-    scan: str = column("Scan, with acquisition and run where the dataset has them")
+    scan: str = column(_SCAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ class LayerSum(CheckedMap):
     """The sum of relevance at a layer."""
 
     layer: str = column(
-        "map: the heatmap as written. Of some scans also output, where relevance "
+        f"{MAP}: the heatmap as written. Of some scans also output, where relevance "
         "starts, and the input of each layer by its position in the chain and kind"
     )
     relevance_sum: float | None = column("Sum of relevance there")
@@ -91,7 +95,7 @@ class LayerSum(CheckedMap):
         "Sum of relevance at the output: 1, a probability or a logit; n/a where not known"
     )
     share: float | None = column("relevance_sum / start; n/a where start is not known or nearly 0")
-    scan: str = column("Scan, with acquisition and run where the dataset has them")
+    scan: str = column(_SCAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +103,10 @@ class Verdict:
     """A check of a configuration, in one word and in a sentence."""
 
     configuration: str = column("Configuration of the study")
-    split: int | None = column("Number of the split, from 0; n/a for all together")
-    method: str | None = column("Attribution method; n/a for a check of the network")
+    split: int | None = column("Number of the split, from 0; n/a for all together", default=None)
+    method: str | None = column("Attribution method; n/a for a check of the network", default=None)
     check: str = column("network, aopc, randomization, localization or conservation")
-    region: str | None = column("True region, for localization")
+    region: str | None = column("True region, for localization", default=None)
     n: int = column("Participants (network: scans)")
     value: float | None = column(
         "network: range of the probabilities over scans; aopc: AOPC of morf; "

@@ -27,7 +27,7 @@ from bids_xai.stages import anatomy as anatomy_stages
 from bids_xai.stages import maps as map_stages
 from bids_xai.stages.maps import FitOptions, MapKind
 from bids_xai.stages.products import Made, Origin
-from bids_xai.tables.session_quality import write_quality
+from bids_xai.tables.qc import write_session_qc
 
 LOG = logging.getLogger("bids_xai")
 
@@ -390,7 +390,7 @@ class Publish(SimpleInterface):
         before = stamped_outputs(stamp, root)
         stamp.unlink(missing_ok=True)  # until all is in place, the session counts as undone
         written = [path for manifest in manifests for path in publish(manifest, root)]
-        written += write_quality(manifests, root)
+        written += write_session_qc(manifests, root)
         remove_leftovers(before - set(written), {path.parent for path in written})
         write_stamp(stamp, self.inputs.digest, root, written, **self.inputs.about)
         self._results = {"stamp": str(stamp)}

@@ -21,9 +21,9 @@ from bids_xai.bids.stamps import StampRecord, fingerprint, session_stamp
 from bids_xai.core.relaxometry.fit import NOISE_FLOOR_METHODS
 from bids_xai.errors import NothingMatchedError, UsageError, UserError
 from bids_xai.reports.citation import explanation_methods, preprocessing_methods, write_citation
-from bids_xai.reports.participant.quality import finding
+from bids_xai.reports.participant.qc import finding
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace, RunSettings
-from bids_xai.tables.session_quality import quality_path, read_quality
+from bids_xai.tables.qc import SESSION_QC, qc_path
 from bids_xai.templates.lookup import (
     Atlas,
     AtlasSpec,
@@ -157,8 +157,8 @@ def _only_pages(settings: RunSettings) -> ParticipantRun:
 def _warn_of_quality(settings: RunSettings, sessions: Sequence[Session]) -> None:
     """Say in the log what wants a look, in the words of the pages."""
     for session in sessions:
-        file = settings.output_dir / quality_path(session.participant, session.session or "")
-        for measure in read_quality(file) if file.is_file() else ():
+        file = settings.output_dir / qc_path(session.participant, session.session or "")
+        for measure in SESSION_QC.read_if_written(file):
             if measure.flagged:
                 LOG.warning("%s: %s", session.label, finding(measure))
 

@@ -16,7 +16,7 @@ from bids_xai.group.context import GroupContext
 from bids_xai.group.maps import MapFiles
 from bids_xai.group.people import People, read_sessions
 from bids_xai.studies.tables import Study
-from bids_xai.tables.session_quality import quality_file, read_quality
+from bids_xai.tables.qc import SESSION_QC, qc_file
 
 BALANCE_COLUMNS = {
     "name": "Covariate; of text one row a value",
@@ -118,12 +118,12 @@ def _left_out(one: Candidate, reason: str | None) -> Candidate:
 
 
 def _by_quality(one: Candidate, suffix: str) -> Candidate:
-    table = quality_file(one.files.map.parent)
+    table = qc_file(one.files.map.parent)
     if table is None:
         return one
     flagged = [
         f"{measure.metric} {measure.verdict}"
-        for measure in read_quality(table)
+        for measure in SESSION_QC.read(table)
         if measure.flagged and _concerns(measure.image, suffix)
     ]
     return _left_out(one, f"quality: {', '.join(flagged)}" if flagged else None)

@@ -18,7 +18,7 @@ from bids_xai.bids.names import parse_name
 from bids_xai.core.spray.audit import EXPECTED, MODEL, PERSONAL, SUSPECT, Covariate
 from bids_xai.group.context import GroupContext, Scan
 from bids_xai.group.people import People, read_participants, read_sessions
-from bids_xai.tables.session_quality import collect_quality
+from bids_xai.tables.qc import collect_qc
 
 SIDECAR_FIELDS = (
     "Manufacturer",
@@ -224,7 +224,7 @@ def _voxel_size(scan: Scan) -> str:
 
 
 def _quality_columns(context: GroupContext, scans: Sequence[Scan]) -> list[Column]:
-    sessions = {(row.participant, row.session): row for row in collect_quality(context.output_dir)}
+    sessions = {(row.participant, row.session): row for row in collect_qc(context.output_dir)}
     columns: dict[tuple[str, str], Column] = {}
     for scan in scans:
         found = sessions.get(
@@ -236,7 +236,7 @@ def _quality_columns(context: GroupContext, scans: Sequence[Scan]) -> list[Colum
                 (metric, image),
                 Column(f"{metric}_{image}", kind, f"{measure.meaning} [{image}]", {}),
             )
-            if math.isfinite(measure.value):
+            if measure.value is not None:
                 column.values[scan.name] = f"{measure.value:.9g}"
     return list(columns.values())
 

@@ -2,86 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 
 from bids_xai.attribution.lrp import conservation, recipe_of
-from bids_xai.attribution.request import WHOLE, Request
+from bids_xai.attribution.request import Request
 from bids_xai.errors import UsageError
-from bids_xai.group.trust.scans import SCAN, SCAN_COLUMNS, Explained, Job, Row, about
+from bids_xai.group.trust.heatmaps import ExplainedSplit, identity, request_of
+from bids_xai.group.trust.network import ExplainedNetwork
 from bids_xai.studies.tables import Target
+from bids_xai.tables.predictions import Prediction
+from bids_xai.tables.trust import MAP, LayerSum
 
-MAP = "map"
-CONSERVATION_COLUMNS = SCAN_COLUMNS | {
-    "layer": f"{MAP}: the heatmap as written. Of some scans also output, where relevance starts, "
-    "and the input of each layer by its position in the chain and kind",
-    "relevance_sum": "Sum of relevance there",
-    "start": "Sum of relevance at the output: 1, a probability or a logit; n/a where not known",
-    "share": "relevance_sum / start; n/a where start is not known or nearly 0",
-    **SCAN,
-}
 _NEARLY_ZERO = 1e-6
 
 
-def map_rows(job: Job, ways: Mapping[str, Request], target: Target) -> list[dict[str, Any]]:
-    """The sum of every heatmap of a job, from ``predictions.tsv``, and what it started from."""
-    return [
-        _row(
-            row, MAP, _number(row["relevance_sum"]), expected_sum(row, ways[row["method"]], target)
-        )
-        for row in job.every_row
-    ]
+def map_sums(
+    split: ExplainedSplit, requests: Mapping[str, Request], target: Target
+) -> Iterator[LayerSum]:
+    """Yield the sum of every heatmap, as the step ``explain`` took it, and what it started from.
+
+    requests : by their name, the method of a prediction
+    """
+    for prediction in split.predictions:
+        start = expected_sum(prediction, request_of(prediction, requests), target)
+        yield _layer_sum(prediction, MAP, prediction.relevance_sum, start)
 
 
-def layer_rows(network: Explained, job: Job, ways: Mapping[str, Request]) -> list[dict[str, Any]]:
-    """The sums on the way through the network, of methods that hand relevance down by layers."""
-    rows: list[dict[str, Any]] = []
-    for name, mine in job.rows.items():
-        opened = network.open(name)
-        batch = torch.from_numpy(opened.volume.data)[None, None].to(network.device)
-        for row in mine:
-            way = ways[row["method"]]
-            if not propagates(way):
+def layer_sums(
+    network: ExplainedNetwork, split: ExplainedSplit, requests: Mapping[str, Request]
+) -> Iterator[LayerSum]:
+    """Yield the sums on the way through the network, from the output down.
+
+    Methods that do not hand relevance down layer by layer are left out.
+    """
+    for scan, predictions in split.heatmaps.items():
+        volume = network.open(scan).volume.data
+        batch = torch.from_numpy(volume)[None, None].to(network.device)
+        for prediction in predictions:
+            request = request_of(prediction, requests)
+            if not propagates(request):
                 continue
-            said = row["relevance_class"]
-            index = network.card.classes.index(network.card.positive if said == WHOLE else said)
-            found = conservation(way.method, network.model, batch, index, **way.options)
-            start = float(found[0].sums[0])
-            rows += [_row(row, layer, float(sums[0]), start) for layer, sums in found]
-    return rows
+            index = network.card.classes.index(network.explained_class(prediction))
+            layers = conservation(request.method, network.model, batch, index, **request.options)
+            start = float(layers[0].sums[0])
+            for layer, sums in layers:
+                yield _layer_sum(prediction, layer, float(sums[0]), start)
 
 
-def propagates(way: Request) -> bool:
-    """Whether a method hands relevance down layer by layer, so that sums can be followed."""
+def propagates(request: Request) -> bool:
+    """Tell whether a method hands relevance down layer by layer, so that sums can be followed."""
     try:
-        return recipe_of(way.method, **way.options).engine == "own"
+        return recipe_of(request.method, **request.options).engine == "own"
     except UsageError:
         return False
 
 
-def expected_sum(row: Row, way: Request, target: Target) -> float | None:
-    """What relevance of a row starts from, ``None`` where the tables do not tell.
+def expected_sum(prediction: Prediction, request: Request, target: Target) -> float | None:
+    """Return what the relevance of a heatmap starts from, ``None`` where the tables do not tell.
 
-    Only methods that hand relevance down sum to anything known.
+    Only methods that hand relevance down have an expected sum: 1 where they start at the softmax
+    vector, the probability of the explained class where they start there.
     """
-    if not propagates(way) or way.start == "logit":
+    if not propagates(request) or request.start == "logit":
         return None
-    if way.start == "softmax":
+    if request.start == "softmax":
         return 1.0
-    said = row["relevance_class"]
+    name = prediction.relevance_class
     if len(target.names) > 2:
-        return _number(row[f"probability_{said}"])
-    positive = _number(row["probability"])
-    return positive if said == target.positive_name else 1 - positive
+        return prediction.class_probabilities[name or ""]
+    positive = prediction.probability
+    return positive if name == target.positive_name else 1 - positive
 
 
-def _row(row: Row, layer: str, total: float, start: float | None) -> dict[str, Any]:
-    known = start is not None and abs(start) > _NEARLY_ZERO
-    share = total / start if start is not None and known else None
-    return {**about(row), "layer": layer, "relevance_sum": total, "start": start, "share": share}
-
-
-def _number(text: str) -> float:
-    return float("nan") if text == "n/a" else float(text)
+def _layer_sum(
+    prediction: Prediction, layer: str, total: float | None, start: float | None
+) -> LayerSum:
+    comparable = total is not None and start is not None and abs(start) > _NEARLY_ZERO
+    return LayerSum(
+        **identity(prediction),
+        layer=layer,
+        relevance_sum=total,
+        start=start,
+        share=total / start if comparable and total is not None and start else None,
+    )

@@ -3,63 +3,56 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from bids_xai.arrays import Floats64
 from bids_xai.core.perturbation import ORDERS, CubePlan, Perturbation, aopc
 from bids_xai.errors import naming
-from bids_xai.group.trust.scans import (
-    SCAN,
-    SCAN_COLUMNS,
-    Explained,
-    Job,
-    about,
-    explains_its_prediction,
-)
+from bids_xai.group.trust.heatmaps import ExplainedSplit, explains_its_prediction, identity
+from bids_xai.group.trust.network import ExplainedNetwork
 from bids_xai.runtime.progress import Progress
 from bids_xai.stages.explain import OpenScan
 from bids_xai.studies.tables import Quality
+from bids_xai.tables.predictions import Prediction
+from bids_xai.tables.trust import PerturbationStep
 
-AOPC_COLUMNS = SCAN_COLUMNS | {
-    "order": "morf: cubes with most relevance first; lerf: with least first; random",
-    "step": "Number of steps done (L); 0 is the unchanged scan",
-    "aopc": "Mean over steps 0 to L of the fall in probability of the predicted class, mean over "
-    "repetitions",
-    "sd": "Standard deviation of aopc over repetitions (random orders, draws of noise); n/a for "
-    "one",
-    "drop": "Fall in probability of the predicted class at this step, mean over repetitions",
-    **SCAN,
-}
 NOISE_PERCENTILES = (1.0, 99.0)
 """Of the input in the brain: noise is drawn uniformly between them."""
+_BY_RELEVANCE, _AT_RANDOM = ORDERS[:2], ORDERS[2]
 
 
-def curve_rows(network: Explained, job: Job, quality: Quality, seed: int) -> list[dict[str, Any]]:
-    """Curves of all scans of a job, by every method whose map is about the prediction."""
-    progress = Progress("scans", len(job.rows))
-    rows: list[dict[str, Any]] = []
-    for name, mine in job.rows.items():
-        with naming(network.scans[name].map_file):
-            opened = network.open(name)
-            run = _perturbation(network, opened, quality, (seed, zlib.crc32(name.encode())))
-        index = network.card.classes.index(mine[0]["predicted_class"])
-        shuffled = run.at_random(quality.random_orders)[..., index]
-        for row in filter(explains_its_prediction, mine):
-            relevance = network.relevance(row)
-            curves = {order: run.by_relevance(relevance, order)[..., index] for order in ORDERS[:2]}
-            rows += _rows(about(row), curves | {"random": shuffled})
+def perturbation_steps(
+    network: ExplainedNetwork, split: ExplainedSplit, quality: Quality, seed: int
+) -> Iterator[PerturbationStep]:
+    """Yield the curves of all scans, by every method whose map is about the prediction.
+
+    quality : how large the cubes are, in mm, and how many are replaced
+    Raises :class:`BadDataError` naming the scan that has no values in the brain.
+    """
+    progress = Progress("scans", len(split.heatmaps))
+    for scan, predictions in split.heatmaps.items():
+        with naming(network.scans[scan].map_file):
+            opened = network.open(scan)
+            perturbation = _perturbation(
+                network, opened, quality, (seed, zlib.crc32(scan.encode()))
+            )
+        index = network.card.classes.index(predictions[0].predicted_class)
+        shuffled = perturbation.at_random(quality.random_orders)[..., index]
+        for prediction in filter(explains_its_prediction, predictions):
+            relevance = network.relevance(prediction)
+            curves = {
+                order: perturbation.by_relevance(relevance, order)[..., index]
+                for order in _BY_RELEVANCE
+            }
+            yield from steps_of(prediction, curves | {_AT_RANDOM: shuffled})
         progress.step()
-    return rows
 
 
-def _perturbation(
-    network: Explained, opened: OpenScan, quality: Quality, seed: tuple[int, int]
-) -> Perturbation:
-    volume, voxel_mm = opened.volume.data, opened.volume.voxel_mm
-    low, high = np.percentile(volume[opened.mask.data > 0], NOISE_PERCENTILES)
-    plan = CubePlan(
+def cube_plan(quality: Quality, voxel_mm: tuple[float, ...]) -> CubePlan:
+    """Return the plan of a study in voxels; ``voxel_mm`` (3,) : edges of a voxel."""
+    return CubePlan(
         edge=_voxels(quality.cube_mm, voxel_mm),
         stride=_voxels(quality.stride_mm or quality.cube_mm, voxel_mm),
         placement=quality.placement,
@@ -67,10 +60,17 @@ def _perturbation(
         steps=quality.steps,
         per_step=quality.cubes_per_step,
     )
+
+
+def _perturbation(
+    network: ExplainedNetwork, opened: OpenScan, quality: Quality, seed: tuple[int, int]
+) -> Perturbation:
+    volume = opened.volume.data
+    low, high = np.percentile(volume[opened.mask.data > 0], NOISE_PERCENTILES)
     return Perturbation(
         volume,
         network.predict,
-        plan,
+        cube_plan(quality, opened.volume.voxel_mm),
         low=float(low),
         high=float(high),
         seed=seed,
@@ -83,26 +83,22 @@ def _voxels(length_mm: float, voxel_mm: tuple[float, ...]) -> tuple[int, int, in
     return (x, y, z)
 
 
-def _rows(scan: dict[str, str], curves: dict[str, Floats64]) -> list[dict[str, Any]]:
-    """One row an order and step; all orders end with the shortest.
+def steps_of(prediction: Prediction, curves: Mapping[str, Floats64]) -> Iterator[PerturbationStep]:
+    """Yield one line an order and step; all orders end with the shortest.
 
-    curves : order → drops (repetitions, steps + 1)
+    curves : order → drops of the probability (repetitions, steps + 1)
     """
     n_steps = min(curve.shape[1] for curve in curves.values())
-    rows = []
     for order, curve in curves.items():
         drops = curve[:, :n_steps]
         areas = aopc(drops)
-        spread = areas.std(axis=0, ddof=1) if len(areas) > 1 else [None] * n_steps
-        rows += [
-            {
-                **scan,
-                "order": order,
-                "step": step,
-                "aopc": areas[:, step].mean(),
-                "sd": spread[step],
-                "drop": drops[:, step].mean(),
-            }
-            for step in range(n_steps)
-        ]
-    return rows
+        spread = areas.std(axis=0, ddof=1) if len(areas) > 1 else None
+        for step in range(n_steps):
+            yield PerturbationStep(
+                **identity(prediction),
+                order=order,
+                step=step,
+                aopc=float(areas[:, step].mean()),
+                sd=None if spread is None else float(spread[step]),
+                drop=float(drops[:, step].mean()),
+            )

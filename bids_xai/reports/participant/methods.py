@@ -16,7 +16,7 @@ from bids_xai.reports.participant.prediction import model_table
 from bids_xai.reports.participant.session_pictures import quantitative_maps, sidecar_of
 from bids_xai.reports.volumes import Folder, ImageFile
 from bids_xai.tables.numbers import MISSING, number, read_object
-from bids_xai.tables.session_quality import kind_of
+from bids_xai.tables.qc import kind_of
 
 _STEPS = {"": "preprocessing", "_explanation": "prediction and explanation"}
 _UNKNOWN = (

@@ -14,15 +14,15 @@ from bids_xai.reports.participant.context import Sources
 from bids_xai.reports.participant.methods import Made, how_made, settings_text
 from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, Shown, pictures
 from bids_xai.reports.participant.prediction import OPINION, Said, predictions
-from bids_xai.reports.participant.quality import problems as problems_of
-from bids_xai.reports.participant.quality import quality_table, verdict_words
+from bids_xai.reports.participant.qc import problems as problems_of
+from bids_xai.reports.participant.qc import qc_table, verdict_words
 from bids_xai.reports.participant.regions import region_tables
 from bids_xai.reports.participant.session_pictures import anat_folder, sessions_of, sidecar_of
 from bids_xai.reports.participant.viewer import session_page
 from bids_xai.reports.viewer import link as viewer_link
 from bids_xai.reports.volumes import Folder
 from bids_xai.tables.numbers import number, percent, read_object
-from bids_xai.tables.session_quality import Measure, quality_file, read_quality
+from bids_xai.tables.qc import SESSION_QC, Measure, qc_file
 
 _NO_MODEL = "No model was applied to this session, so there is no prediction."
 _SLOPPY = (
@@ -86,14 +86,14 @@ def write_participant_page(
 
 def _visit(sources: Sources, label: str) -> _Visit:
     path = anat_folder(sources.output_dir, {"sub": sources.participant, "ses": label})
-    table = quality_file(path)
+    table = qc_file(path)
     return _Visit(
         label=label,
         path=path,
         folder=Folder.of(path),
         said=predictions(path, sources, label),
         made=Made.of(sources.output_dir, sources.participant, label),
-        measures=read_quality(table) if table else (),
+        measures=tuple(SESSION_QC.read(table)) if table else (),
         shown=tuple(pictures(sources.output_dir, sources.participant, label)),
     )
 
@@ -200,7 +200,7 @@ def _courses(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
 def _quality(visits: Sequence[_Visit]) -> list[Block]:
     blocks: list[Block] = []
     for visit in visits:
-        blocks += quality_table(visit.measures, visit.place)
+        blocks += qc_table(visit.measures, visit.place)
         rest = [s for s in visit.shown if not s.is_heatmap and not visit.is_input(s)]
         blocks += _pictures([(visit, rest)])
     return blocks

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bids_xai.bids.names import file_name, parse_name
 from bids_xai.reports.blocks import Block, Picture, Subheading, png_size
-from bids_xai.reports.participant.quality import Look
+from bids_xai.reports.participant.qc import Look
 from bids_xai.reports.participant.session_pictures import (
     RELEVANCE_PERCENTILES,
     anat_folder,

@@ -12,6 +12,7 @@ from bids_xai.bids.files import write_bytes
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import file_name
 from bids_xai.core.masks import largest_component
+from bids_xai.core.qc_limits import LIMITS
 from bids_xai.figures.maps import map_with_histogram, value_window
 from bids_xai.figures.mosaic import mosaic
 from bids_xai.figures.scene import grey_window
@@ -27,7 +28,6 @@ from bids_xai.reports.volumes import (
 )
 from bids_xai.settings import OutputSpace
 from bids_xai.tables.numbers import read_object
-from bids_xai.tables.session_quality import QUALITY
 
 RELEVANCE_PERCENTILES = (90.0, 99.5)
 _BRIGHT_PERCENTILE = 60.0
@@ -180,7 +180,7 @@ def _residuals(folder: Folder) -> list[Drawing]:
         counted, what = _counted(folder, image, sigma)
         signal = _signal(s0) & (s0.data > 0)
         part = np.divide(sigma.data, s0.data, out=np.zeros_like(s0.data), where=signal)
-        limit = QUALITY["FitResidual"].high
+        limit = LIMITS["FitResidual"].high
         low, high = value_window(part[counted & signal])
         picture = map_with_histogram(
             part,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -16,7 +15,7 @@ from bids_xai.bids.stamps import write_stamp
 from bids_xai.reports.citation import preprocessing_methods
 from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
-from bids_xai.tables.session_quality import QUALITY, QUALITY_COLUMNS
+from bids_xai.tables.qc import SESSION_QC, Measure
 
 STUDY = "tiny"
 CLASSES = ("NC", "AD")
@@ -46,22 +45,7 @@ def rows_to_tsv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def write_qc(path: Path, values: Sequence[tuple[str, str, float]]) -> None:
     """Write a quality table from (image, metric, value), with the limits of the package."""
-    rows = []
-    for image, metric, value in values:
-        limit = QUALITY[metric]
-        ends = [end if math.isfinite(end) else None for end in (limit.low, limit.high)]
-        rows.append(
-            {
-                "image": image,
-                "metric": metric,
-                "value": value,
-                "low": ends[0],
-                "high": ends[1],
-                "flagged": limit.flags(value),
-                "meaning": limit.meaning,
-            }
-        )
-    write_tsv(path, rows, QUALITY_COLUMNS)
+    SESSION_QC.write(path, [Measure.of(image, metric, value) for image, metric, value in values])
 
 
 @pytest.fixture(name="write_qc")

@@ -1,7 +1,8 @@
-"""The step quality on a tiny study with a known answer: tables, verdicts, resumption."""
+"""The step trust on a tiny study with a known answer: tables, verdicts, resumption."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -14,12 +15,11 @@ from scipy import ndimage
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort.step import run as cohort
-from bids_xai.group.context import GroupContext, read_rows
+from bids_xai.group.context import GroupContext
 from bids_xai.group.explain import run as explain
 from bids_xai.group.train import run as train
-from bids_xai.group.trust import scans as quality_scans
-from bids_xai.group.trust import step as quality
-from bids_xai.group.trust.scans import chosen, jobs_of
+from bids_xai.group.trust import step as trust
+from bids_xai.group.trust.network import ExplainedNetwork
 from bids_xai.models.card import load_model, save_model
 from bids_xai.settings import RunSettings
 from bids_xai.studies.tables import (
@@ -105,7 +105,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> GroupContext:
         random_seed=1,
     )
     context = GroupContext(settings, STUDY, "")
-    for step in (cohort, train, explain, quality.run):
+    for step in (cohort, train, explain, trust.run):
         step(context)
     return context
 
@@ -120,7 +120,9 @@ def copy(finished: GroupContext, tmp_path: Path) -> GroupContext:
 
 
 def table(context: GroupContext, name: str) -> list[dict[str, str]]:
-    return read_rows(context.folder / "quality" / name, "quality")
+    """The cells of a table as they stand in the file."""
+    with (context.folder / "quality" / name).open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
 
 
 def verdicts(context: GroupContext, check: str) -> dict[str, dict[str, str]]:
@@ -151,7 +153,7 @@ def test_curves_are_of_scans_whose_map_is_about_the_prediction(finished: GroupCo
     assert len(scans) == 10
     predictions = {
         (row["participant_id"], row["split"]): row["predicted_class"]
-        for row in read_rows(finished.folder / "predictions.tsv", "explain")
+        for row in table(finished, "../predictions.tsv")
     }
     assert {predictions[scan] for scan in scans} == {"AD"}  # saliency explains the positive class
     for method in METHODS:
@@ -207,23 +209,23 @@ def test_again_makes_nothing_and_goes_on_where_it_was_stopped(
     copy: GroupContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[int] = []
-    real = quality_scans.Explained.__init__
+    real = ExplainedNetwork.__init__
 
-    def counted(self, context, configuration, split, *rest):
-        loaded.append(split)
-        real(self, context, configuration, split, *rest)
+    def counted(self, model_folder, *rest):
+        loaded.append(int(model_folder.name.removeprefix("split-")))
+        real(self, model_folder, *rest)
 
-    monkeypatch.setattr(quality_scans.Explained, "__init__", counted)
+    monkeypatch.setattr(ExplainedNetwork, "__init__", counted)
     before = {f: f.read_bytes() for f in (copy.folder / "quality").rglob("*.tsv")}
-    quality.run(copy)
+    trust.run(copy)
     assert loaded == []
     (copy.folder / "quality/configuration-A/split-1/aopc.tsv").unlink()
     (copy.folder / "quality/aopc.tsv").unlink()
-    quality.run(copy)
+    trust.run(copy)
     assert loaded == [1]
     assert {f: f.read_bytes() for f in (copy.folder / "quality").rglob("*.tsv")} == before
     wider = dataclasses.replace(STUDY, quality=dataclasses.replace(STUDY.quality, steps=4))
-    quality.run(dataclasses.replace(copy, study=wider))
+    trust.run(dataclasses.replace(copy, study=wider))
     assert loaded == [1, 0, 1]
     assert max(int(row["step"]) for row in table(copy, "aopc.tsv")) == 4
 
@@ -242,7 +244,7 @@ def test_heatmaps_and_networks_are_counted_over_all_splits(
     assert [text.partition(",")[0] for text in said] == [
         f"{n_before + done} of {len(maps)} heatmaps done" for done in range(1, second)
     ]
-    quality.run(copy)
+    trust.run(copy)
     assert any(text.strip().startswith("1 of 2 networks done") for text in caplog.messages)
 
 
@@ -254,7 +256,7 @@ def test_a_dead_network_is_flagged_although_its_maps_sum_to_one(copy: GroupConte
         model.layers[-3].bias.data.zero_()
         save_model(folder, model, card)
     explain(copy)
-    quality.run(copy)
+    trust.run(copy)
     rows = [row for row in table(copy, "summary.tsv") if row["check"] == "network"]
     assert [row["passed"] for row in rows] == ["false", "false"]
     assert all("says the same of every scan" in row["verdict"] for row in rows)
@@ -263,14 +265,14 @@ def test_a_dead_network_is_flagged_although_its_maps_sum_to_one(copy: GroupConte
 
 def test_no_checks_that_are_not_asked_for(copy: GroupContext) -> None:
     some = dataclasses.replace(STUDY.quality, randomization_without=("saliency",))
-    quality.run(dataclasses.replace(copy, study=dataclasses.replace(STUDY, quality=some)))
+    trust.run(dataclasses.replace(copy, study=dataclasses.replace(STUDY, quality=some)))
     assert {row["method"] for row in table(copy, "randomization.tsv")} == {"lrp-zplus"}
     none = dataclasses.replace(STUDY.quality, scans=0, randomization_scans=0)
     settings = dataclasses.replace(copy.settings, derivatives=())
     context = dataclasses.replace(
         copy, settings=settings, study=dataclasses.replace(STUDY, quality=none)
     )
-    quality.run(context)
+    trust.run(context)
     for name in ("aopc", "randomization", "localization"):
         assert table(context, f"{name}.tsv") == []
     assert {row["layer"] for row in table(context, "conservation.tsv")} == {"map"}
@@ -279,10 +281,10 @@ def test_no_checks_that_are_not_asked_for(copy: GroupContext) -> None:
 def test_mistakes_are_named(copy: GroupContext, tmp_path: Path) -> None:
     gone = dataclasses.replace(copy.settings, derivatives=(("truth", tmp_path / "nowhere"),))
     with pytest.raises(NoInputError, match="no such folder"):
-        quality.run(dataclasses.replace(copy, settings=gone))
+        trust.run(dataclasses.replace(copy, settings=gone))
     (copy.folder / "predictions.tsv").unlink()
     with pytest.raises(NoInputError, match="earlier step"):
-        quality.run(copy)
+        trust.run(copy)
 
 
 def test_a_cohort_that_changed_since_is_told(copy: GroupContext) -> None:
@@ -292,34 +294,4 @@ def test_a_cohort_that_changed_since_is_told(copy: GroupContext) -> None:
     lines = [line for line in file.read_text().splitlines() if not line.startswith(first)]
     file.write_text("\n".join(lines) + "\n")
     with pytest.raises(BadDataError, match=r"not in the cohort any more.*--steps train explain"):
-        quality.run(copy)
-
-
-def test_choice_of_scans_is_seeded_balanced_and_spread_over_splits() -> None:
-    rows = [
-        {
-            "configuration": "A",
-            "split": str(split),
-            "method": method,
-            "relevance": f"x/sub-{i:02d}_space-T1w_relmap.nii.gz",
-            "true_class": "NA"[i % 2],
-            "predicted_class": "A" if i < 8 else "N",
-            "relevance_class": "all" if method == "z" else "A",
-        }
-        for split in range(2)
-        for i in range(10)
-        for method in ("z", "s")
-    ]
-    jobs = jobs_of(rows)
-    assert [len(job.rows) for job in jobs] == [10, 10]
-    found = chosen(jobs, 8, 0, quality_scans.explains_its_prediction)
-    names = [name for job in found for name in job.rows]
-    assert len(names) == 8
-    assert not {"sub-08", "sub-09"} & set(names)  # usable for one method only
-    assert sum(int(name[-1]) % 2 for name in names) == 4
-    assert found == chosen(jobs, 8, 0, quality_scans.explains_its_prediction)
-    assert chosen(jobs, 8, 1) != found
-    every = chosen(jobs, 99, 0, quality_scans.explains_its_prediction)
-    assert sum(len(job.rows) for job in every) == 20
-    assert chosen(jobs, 5, 0, lambda row: False) == []
-    assert chosen(jobs, 0, 0) == []
+        trust.run(copy)

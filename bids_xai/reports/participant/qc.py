@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,8 @@ from markupsafe import Markup
 
 from bids_xai.bids.names import parse_name
 from bids_xai.reports.blocks import Block, Table
-from bids_xai.tables.numbers import number, plural
-from bids_xai.tables.session_quality import Measure, kind_of
+from bids_xai.tables.numbers import MISSING, number, plural
+from bids_xai.tables.qc import Measure
 
 # metric → ``desc`` of the pictures that show it
 LOOK_AT: Mapping[str, tuple[str, ...]] = {
@@ -47,16 +46,16 @@ class Look:
     suffix: str
 
 
-def quality_table(measures: Sequence[Measure], place: str = "") -> list[Block]:
+def qc_table(measures: Sequence[Measure], caption_start: str = "") -> list[Block]:
     """Return the table of a session, flagged lines first and marked; nothing for no lines.
 
-    place : what the caption begins with
+    caption_start : what the caption begins with
     """
     if not measures:
         return []
     ordered = sorted(measures, key=lambda measure: not measure.flagged)
     out = sum(measure.flagged for measure in measures)
-    caption = f"{place}{out} of {plural(len(measures), 'metric')} out of the limits"
+    caption = f"{caption_start}{out} of {plural(len(measures), 'metric')} out of the limits"
     header = ("Metric", "Verdict", "Value", "Limits", "Image")
     return [Table(caption, header, tuple(_line(measure) for measure in ordered))]
 
@@ -70,7 +69,7 @@ def _line(measure: Measure) -> tuple[str, ...]:
         stands_out(measure.verdict),
         value_text(measure),
         measure.limits,
-        kind_of(measure.image),
+        measure.kind,
     )
 
 
@@ -107,8 +106,8 @@ def problems(
 
 def finding(measure: Measure) -> str:
     """Return in words what a flagged measure says, and of which image."""
-    tail = f": {measure.meaning} ({kind_of(measure.image)})"
-    if math.isnan(measure.value):
+    tail = f": {measure.meaning} ({measure.kind})"
+    if measure.value is None:
         return f"{measure.metric} is undefined{tail}"
     return f"{measure.metric} {value_text(measure)} is {measure.verdict}{tail}"
 
@@ -116,14 +115,14 @@ def finding(measure: Measure) -> str:
 def _look(measure: Measure, pictures: Sequence[Look]) -> Markup:
     """``— look at <picture>``, of those that show this metric the one most like the image."""
     entities, suffix, _ = parse_name(measure.image)
-    wanted = LOOK_AT.get(measure.metric, ())
-    fitting = [p for p in pictures if p.entities.get("desc") in wanted]
+    kinds = LOOK_AT.get(measure.metric, ())
+    fitting = [p for p in pictures if p.entities.get("desc") in kinds]
     if not fitting:
         return Markup("— look at the image itself")
 
     def likeness(picture: Look) -> tuple[bool, int, int]:
         shared = entities.items() & dict(picture.entities).items()
-        return picture.suffix == suffix, len(shared), -wanted.index(picture.entities["desc"])
+        return picture.suffix == suffix, len(shared), -kinds.index(picture.entities.get("desc", ""))
 
     best = max(fitting, key=likeness)
     return Markup('— look at <a href="#{}">{}</a>').format(best.anchor, best.title)
@@ -132,6 +131,8 @@ def _look(measure: Measure, pictures: Sequence[Look]) -> Markup:
 def value_text(measure: Measure) -> str:
     """Return the value with four digits that count, a whole number as it is."""
     value = measure.value
+    if value is None:
+        return MISSING
     if value.is_integer() and abs(value) < 1e9:
         return f"{value:.0f}"
     return number(value, 4)

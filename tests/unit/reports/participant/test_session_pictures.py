@@ -1,28 +1,20 @@
-"""Quality of a session on its page: the table, the sentences on top, and the pictures."""
+"""Pictures of a session: which images get one, and what is outlined and counted in it."""
 
 from __future__ import annotations
 
 import io
-import math
-import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import image as mpl_image
 
-from bids_xai.bids.files import write_json, write_nifti, write_text
-from bids_xai.errors import BadDataError
+from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.reports.participant import session_pictures as session_module
 from bids_xai.reports.participant.page import write_participant_page
-from bids_xai.reports.participant.quality import LOOK_AT, Look, problems, quality_table
-from bids_xai.reports.participant.session_pictures import participant_figures, session_figures
-from bids_xai.tables.session_quality import QUALITY, Measure, read_quality
+from bids_xai.reports.participant.session_pictures import participant_figures
 
 SHAPE = (20, 26, 18)
-Writer = Callable[[Path, Sequence[tuple[str, str, float]]], None]
-T1W = "sub-01_space-MNI152NLin2009aSym_res-2_desc-preproc_T1w"
 
 
 def affine() -> np.ndarray:
@@ -34,124 +26,6 @@ def affine() -> np.ndarray:
 def ball(radius: float = 0.8) -> np.ndarray:
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
     return np.asarray(x**2 + y**2 + z**2 < radius**2)
-
-
-def measure(
-    value: float, low: float = -math.inf, high: float = math.inf, metric: str = "MaskDice"
-) -> Measure:
-    flagged = not low <= value <= high
-    return Measure(T1W, metric, value, low, high, flagged, "overlap <of> masks")
-
-
-@pytest.mark.parametrize(
-    ("one", "limits", "verdict"),
-    [
-        (measure(0.71, 0.9), "≥ 0.9", "below 0.9"),
-        (measure(0.95, 0.9), "≥ 0.9", "within"),
-        (measure(200.0, high=150), "≤ 150", "above 150"),
-        (measure(2300.0, 700, 2200), "700 to 2200", "above 2200"),
-        (measure(500.0, 700, 2200), "700 to 2200", "below 700"),
-        (measure(math.nan, 0.9), "≥ 0.9", "undefined"),
-        (measure(math.nan), "–", "undefined"),
-        (measure(3.0), "–", "no limit"),
-    ],
-)
-def test_limits_and_verdict_in_words(one: Measure, limits: str, verdict: str) -> None:
-    assert (one.limits, one.verdict) == (limits, verdict)
-
-
-def test_a_table_is_read_as_it_was_written(tmp_path: Path, write_qc: Writer) -> None:
-    path = tmp_path / "sub-01_qc.tsv"
-    write_qc(path, [(T1W, "MaskDice", 0.71), (T1W, "BrainMedian", math.nan)])
-    first, second = read_quality(path)
-    assert first == Measure(T1W, "MaskDice", 0.71, 0.9, math.inf, True, QUALITY["MaskDice"].meaning)
-    assert math.isnan(second.value)
-    assert second.flagged
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "image\tmetric\na\tb\n",
-        "image\tmetric\tvalue\tlow\thigh\tflagged\tmeaning\na\tb\tx\tn/a\tn/a\ttrue\tm\n",
-        "image\tmetric\tvalue\tlow\thigh\tflagged\tmeaning\na\tb\t1\tn/a\tn/a\tmaybe\tm\n",
-        "image\tmetric\tvalue\tlow\thigh\tflagged\tmeaning\na\tb\t1\n",
-    ],
-)
-def test_a_damaged_table_is_named(tmp_path: Path, text: str) -> None:
-    path = write_text(tmp_path / "sub-01_qc.tsv", text)
-    with pytest.raises(BadDataError, match=r"damaged.*sub-01_qc\.tsv"):
-        read_quality(path)
-
-
-def test_flagged_lines_come_first_and_are_marked() -> None:
-    (table,) = quality_table([measure(0.95, 0.9), measure(0.71, 0.9)])
-    assert "1 of 2 metrics" in table.caption  # type: ignore[union-attr]
-    first, second = table.rows  # type: ignore[union-attr]
-    assert "<strong" in first[0]
-    assert "below 0.9" in first[1]
-    assert "<strong" not in "".join(second)
-    assert "overlap &lt;of&gt; masks" in second[0]  # a phone shows the first column
-    assert quality_table([]) == []
-
-
-def look(desc: str, suffix: str, **entities: str) -> Look:
-    return Look(f"{desc} & {suffix}", f"{desc}-{suffix}", {"desc": desc, **entities}, suffix)
-
-
-def test_a_problem_says_value_limit_meaning_and_where_to_look() -> None:
-    (sentence,) = problems(
-        [measure(0.71, 0.9), measure(0.95, 0.9)], [look("templatemask", "T1w")], "2"
-    )
-    assert sentence == (
-        "ses-2: MaskDice 0.71 is below 0.9: overlap &lt;of&gt; masks "
-        "(space-MNI152NLin2009aSym_res-2_desc-preproc_T1w) — look at "
-        '<a href="#templatemask-T1w">templatemask &amp; T1w</a>'
-    )
-    (sentence,) = problems([measure(math.nan, 0.9)], [])
-    assert sentence.startswith("MaskDice is undefined: ")
-    assert "look at the image itself" in sentence
-
-
-def test_the_picture_of_the_very_image_is_pointed_at() -> None:
-    pictures = [
-        look("registration", "R2starmap", space="T1w"),
-        look("registration", "FLAIR", space="T1w"),
-        look("registration", "R2starmap", space="T1w", acq="hr"),
-        look("brainmask", "T1w"),
-    ]
-    found = [
-        problems([Measure(image, "BrainCovered", 0.1, 0.6, math.inf, True, "m")], pictures)[0]
-        for image in ("sub-01_acq-hr_space-T1w_R2starmap", "sub-01_space-T1w_desc-preproc_FLAIR")
-    ]
-    assert "#registration-R2starmap" in found[0]
-    assert "#registration-FLAIR" in found[1]
-
-
-def test_every_metric_has_a_picture_that_is_drawn() -> None:
-    assert set(LOOK_AT) == set(QUALITY)
-    known = set(re.findall(r'"desc": "(\w+)"', Path(str(session_module.__file__)).read_text()))
-    known |= {"lesion", "lesionfilled"}
-    assert {desc for wanted in LOOK_AT.values() for desc in wanted} <= known
-
-
-def test_flagged_rows_stand_on_top_of_the_page(participant_dir: Path) -> None:
-    anat = participant_dir / "sub-01" / "ses-2" / "anat"
-    session_figures(participant_dir, {"sub": "01", "ses": "2"})
-    page = write_participant_page(participant_dir, "01", ["the fit failed"]).read_text()
-    top = page.partition('<h2 id="summary">')[0]
-    assert top.index("the fit failed") < top.index("ses-2: MaskDice 0.71 is below 0.9")
-    anchor = re.search(r'look at <a href="#([^"]+)"', top)
-    assert anchor
-    assert f'<span id="{anchor[1]}">' in page
-    assert "templatemask" in anchor[1]
-    assert "ses-2" in anchor[1]
-    for table in anat.glob("*_qc.*"):
-        table.unlink()
-    page = write_participant_page(participant_dir, "01", []).read_text()
-    assert "None reported" in page
-    assert page.count("out of the limits</caption>") == 1  # that of session 1
-    assert "Quality: not measured." in page
 
 
 @pytest.fixture
@@ -289,14 +163,3 @@ def _turned(data: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarra
     new[:3, 3] = matrix[:3, :3] @ last + matrix[:3, 3]
     new[3, 3] = 1
     return np.ascontiguousarray(turned), new
-
-
-def test_the_documentation_states_every_limit() -> None:
-    page = Path(__file__).parents[3] / "docs" / "quality.md"
-    cells = [line.split(" | ") for line in page.read_text().splitlines() if line.startswith("| `")]
-    stated = {row[0].strip("| `"): row[3] for row in cells if len(row) == 5}
-    expected = {
-        metric: Measure("", metric, 0.0, limit.low, limit.high, False, "").limits
-        for metric, limit in QUALITY.items()
-    }
-    assert stated == expected

@@ -12,7 +12,7 @@ from bids_xai.bids.files import write_bytes, write_nifti
 from bids_xai.bids.images import Volume
 from bids_xai.errors import BadDataError
 from bids_xai.group.context import Scan
-from bids_xai.group.trust.localization import region_on_grid, truth_files
+from bids_xai.group.trust.truth import region_on_grid, truth_files
 from bids_xai.simulation.encode import identity
 
 TEMPLATE = "MNI152NLin2009aSym"

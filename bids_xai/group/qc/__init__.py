@@ -1,0 +1,1 @@
+"""Step qc: quality of all sessions."""
