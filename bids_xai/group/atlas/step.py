@@ -54,7 +54,7 @@ from bids_xai.group.atlas.region_values import (
 from bids_xai.group.atlas.volumes import VOLUME_COLUMNS, Biology, gather, source_files
 from bids_xai.group.context import LOG, GroupContext, read_rows, write_table
 from bids_xai.runtime.progress import Progress
-from bids_xai.stages.explain import REGION_COLUMNS
+from bids_xai.tables.atlas import REGIONS_OF_SCAN
 from bids_xai.templates.grid import TemplateGrid, load_template_grid
 from bids_xai.templates.lookup import atlas_files
 
@@ -63,7 +63,7 @@ REGIONS_TABLE_COLUMNS = {
     "session_id": "Session, n/a where the dataset has none",
     "configuration": "Configuration of the study",
     "split": "Number of the split, from 0",
-    **REGION_COLUMNS,
+    **REGIONS_OF_SCAN.meanings(),
     "true_class": "Class of the participant",
     "outcome": "TP, FP, TN or FN",
 }
