@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bids_xai.simulation.write import simulate_cohort
 
     try:
-        out, kind = options.pop("out"), options["kind"]
+        out, kind = options.pop("out"), options.get("kind", "")
         simulate_cohort(out, **options, progress=_say)
     except UserError as error:
         _say(f"bids_xai_simulate: {error}")
