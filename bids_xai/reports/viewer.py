@@ -145,15 +145,15 @@ def top_regions(volume: Volume, regions: Regions) -> list[dict[str, Any]]:
     """The regions with the largest mean of a map, and where each is strongest (mm, RAS)."""
     labels = np.asarray(regions.volume.data, dtype=np.int64)
     values = on_grid(Volume(volume.data.astype(np.float32), volume.affine), regions.volume)
-    known = [label for label in np.unique(labels) if label and int(label) in regions.names]
-    if not known:
+    named = [label for label in np.unique(labels) if label and int(label) in regions.names]
+    if not named:
         return []
-    means = np.atleast_1d(ndimage.mean(values, labels, known))
-    peaks = ndimage.maximum_position(values, labels, known)
+    means = np.atleast_1d(ndimage.mean(values, labels, named))
+    peaks = ndimage.maximum_position(values, labels, named)
     order = np.argsort(-means, kind="stable")[:MOST_REGIONS]
     return [
         {
-            "name": regions.names[int(known[i])],
+            "name": regions.names[int(named[i])],
             "mean": float(f"{means[i]:.3g}"),
             "mm": [round(float(mm), 1) for mm in _to_mm(regions.volume, peaks[i])],
         }
