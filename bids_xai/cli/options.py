@@ -101,6 +101,11 @@ def add_performance_options(group: Any) -> None:
 
 def add_workflow_options(group: Any) -> None:
     """How images are prepared (participant level)."""
+    _add_map_options(group)
+    _add_anatomy_options(group)
+
+
+def _add_map_options(group: Any) -> None:
     group.add_argument(
         "--inputs",
         type=values.inputs,
@@ -137,6 +142,9 @@ def add_workflow_options(group: Any) -> None:
         action="store_true",
         help="nlls: maximum likelihood under Rician noise of the level found in air",
     )
+
+
+def _add_anatomy_options(group: Any) -> None:
     group.add_argument(
         "--megre-transform",
         choices=("rigid", "affine"),

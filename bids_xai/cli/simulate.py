@@ -33,6 +33,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", help="folder to write; must be empty or new")
+    _add_cohort_options(parser)
+    _add_image_options(parser)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _add_cohort_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind",
         choices=list(KINDS),
@@ -77,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of controls with a marker, if not that",
     )
+
+
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snr",
         type=float,
@@ -102,8 +112,6 @@ def parser() -> argparse.ArgumentParser:
         "one; with 1 there are no session folders",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
