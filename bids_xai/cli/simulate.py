@@ -16,7 +16,7 @@ from bids_xai.simulation.kinds import KINDS
 _CHEAT = 0.9
 
 
-class _Parser(argparse.ArgumentParser):
+class _SimulateParser(argparse.ArgumentParser):
     """argparse whose usage errors end with 64 (sysexits) rather than 2."""
 
     def error(self, message: str) -> NoReturn:
@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = _Parser(
+    parser = _SimulateParser(
         prog="bids_xai_simulate",
         description="Simulate a raw BIDS cohort with a known answer; the truth is written to "
         "OUT/derivatives/truth. The same options give the same bytes.",

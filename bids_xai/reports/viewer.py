@@ -38,7 +38,7 @@ _WINDOW = (90.0, 99.5)  # percentiles of the positive values, or of the magnitud
 
 
 @dataclass(frozen=True)
-class Layer:
+class MapLayer:
     """A map to lay over the anatomy, on a grid of its own."""
 
     name: str
@@ -78,7 +78,7 @@ def write_viewer(
     output_dir: Path,
     title: str,
     anatomy: Volume,
-    layers: Sequence[Layer],
+    layers: Sequence[MapLayer],
     regions: Regions | None = None,
     notes: Sequence[str] = (),
 ) -> Path | None:
@@ -124,7 +124,7 @@ def _encoded(volume: Volume) -> str:
     return base64.b64encode(nifti_bytes(volume.data, volume.affine)).decode("ascii")
 
 
-def _layer(layer: Layer, regions: Regions | None) -> dict[str, Any]:
+def _layer(layer: MapLayer, regions: Regions | None) -> dict[str, Any]:
     data = np.nan_to_num(layer.volume.data.astype(np.float32))
     signed = is_signed(data)
     most = float(np.abs(data).max(initial=0.0)) or 1.0

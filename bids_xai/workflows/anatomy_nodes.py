@@ -126,7 +126,7 @@ class _LesionsInput(StageInput):
     spatial_reference = Str(mandatory=True)
 
 
-class Lesions(Stage):
+class CarryLesions(Stage):
     """A lesion mask on all grids, and T1w with its lesions filled."""
 
     input_spec = _LesionsInput

@@ -132,7 +132,7 @@ def _atlases(graph: _Graph, anatomy: _Anatomy, origin: Origin) -> None:
 
 def _lesions(graph: _Graph, mask: SourceImage, anatomy: _Anatomy, origin: Origin) -> None:
     spaces = graph.settings.output_spaces
-    interface = anatomy_nodes.Lesions(
+    interface = anatomy_nodes.CarryLesions(
         lesion_mask=str(mask.file),
         spaces=[str(space) for space in spaces],
         spatial_reference=anatomy.uri,

@@ -12,7 +12,7 @@ from bids_xai.figures.scene import CONVENTION
 from bids_xai.reports.blocks import Block, Items, Section, Subheading, Table, Text, render
 from bids_xai.reports.participant.context import Sources
 from bids_xai.reports.participant.methods import SessionMethods, how_made, settings_text
-from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, Shown
+from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, SessionPicture
 from bids_xai.reports.participant.pictures import pictures as pictures_of
 from bids_xai.reports.participant.prediction import OPINION, SessionPredictions, predictions
 from bids_xai.reports.participant.quality import problems as problems_of
@@ -43,7 +43,7 @@ class _Visit:
     predictions: SessionPredictions
     methods: SessionMethods
     measures: tuple[Measure, ...]
-    shown: tuple[Shown, ...]
+    shown: tuple[SessionPicture, ...]
 
     @property
     def title(self) -> str:
@@ -54,7 +54,7 @@ class _Visit:
         """What a heading begins with."""
         return f"{self.title}: " if self.label else ""
 
-    def is_input(self, shown: Shown) -> bool:
+    def is_input(self, shown: SessionPicture) -> bool:
         """Whether a picture shows what the models read; without any, what one could read."""
         suffixes = {str(model.suffix) for model in self.predictions.models} or {shown.look.suffix}
         quantitative = shown.look.suffix.endswith("map") or bool(self.predictions.models)
@@ -220,7 +220,7 @@ def _quality(visits: Sequence[_Visit]) -> list[Block]:
     return blocks
 
 
-def _pictures(visits: Iterable[tuple[_Visit, list[Shown]]]) -> list[Block]:
+def _pictures(visits: Iterable[tuple[_Visit, list[SessionPicture]]]) -> list[Block]:
     return [
         block
         for visit, pictures in visits

@@ -76,7 +76,7 @@ _SHOWS_INPUT = {"T1w": "brainmask", "FLAIR": "registration"}  # of a map: its hi
 
 
 @dataclass(frozen=True)
-class Shown:
+class SessionPicture:
     """A picture with what the sentences on top of the page need to point at it."""
 
     look: Look
@@ -100,7 +100,7 @@ class Shown:
         return [Subheading(heading), self.picture]
 
 
-def pictures(output_dir: Path, participant: str, session: str) -> list[Shown]:
+def pictures(output_dir: Path, participant: str, session: str) -> list[SessionPicture]:
     """Return the pictures of a session, in the order they are to be looked at.
 
     session : label, empty where there is none
@@ -112,12 +112,12 @@ def pictures(output_dir: Path, participant: str, session: str) -> list[Shown]:
     return [_shown(output_dir, path, entities, suffix) for path, entities, suffix in of_session]
 
 
-def _shown(output_dir: Path, path: Path, entities: dict[str, str], suffix: str) -> Shown:
+def _shown(output_dir: Path, path: Path, entities: dict[str, str], suffix: str) -> SessionPicture:
     title, caption = _describe(output_dir, entities, suffix)
     with path.open("rb") as stream:
         width, height = png_size(stream.read(32))
     picture = Picture(path.relative_to(output_dir).as_posix(), title, caption, width, height)
-    return Shown(Look(title, f"picture-{path.stem}", entities, suffix), picture)
+    return SessionPicture(Look(title, f"picture-{path.stem}", entities, suffix), picture)
 
 
 def _rank(entities: dict[str, str], suffix: str) -> tuple[int, tuple[str, ...], bool]:

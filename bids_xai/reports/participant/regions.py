@@ -38,7 +38,7 @@ class DensityRange(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cohort:
+class CohortRanges:
     """What the scans of each class had in the same regions.
 
     ranges : class → index of the region → range of density; scans : class → number
@@ -78,7 +78,7 @@ def _cohort(
     entities: Mapping[str, str],
     regions: Sequence[RegionRow],
     sources: Sources,
-) -> Cohort | str:
+) -> CohortRanges | str:
     """The study's test scans explained in the same way, or why there are none."""
     origin = study_of(model, sources)
     if model is None or origin is None:
@@ -142,7 +142,7 @@ def _same_regions(lines: Sequence[RegionGain], regions: Sequence[RegionRow]) -> 
 
 def _ranges(
     origin: ModelStudy, configuration: str, lines: Sequence[RegionGain], sources: Sources
-) -> Cohort:
+) -> CohortRanges:
     ranges, scans = {}, {}
     for name in origin.study.names:
         if of_class := [row for row in lines if row.group == name]:
@@ -150,7 +150,7 @@ def _ranges(
             scans[name] = of_class[0].n
     predictions = study_rows(origin.study, PREDICTIONS)
     people = {row.participant_id for row in predictions if row.configuration == configuration}
-    return Cohort(ranges, scans, origin.same and f"sub-{sources.participant}" in people)
+    return CohortRanges(ranges, scans, origin.same and f"sub-{sources.participant}" in people)
 
 
 def _range_of(row: RegionGain) -> DensityRange:
@@ -161,7 +161,7 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _tables(regions: Sequence[RegionRow], cohort: Cohort | None) -> list[Block]:
+def _tables(regions: Sequence[RegionRow], cohort: CohortRanges | None) -> list[Block]:
     """The leading regions, and the others behind a line that opens them."""
     ordered = sorted(regions, key=lambda row: (row.density is None, -(row.density or 0), row.name))
     densities = [abs(row.density) for row in regions if row.density is not None]
@@ -187,7 +187,7 @@ def _tables(regions: Sequence[RegionRow], cohort: Cohort | None) -> list[Block]:
     return [*blocks, *([Text(_cohort_words(regions, cohort))] if cohort else [])]
 
 
-def _row(row: RegionRow, cohort: Cohort | None, factor: float) -> tuple[str, ...]:
+def _row(row: RegionRow, cohort: CohortRanges | None, factor: float) -> tuple[str, ...]:
     density = _number(row.density)
     cells = [row.name, _scaled(density, factor), percent(row.share)]
     if cohort:
@@ -217,7 +217,7 @@ def against(density: float, ranges: Mapping[str, DensityRange]) -> str:
     return ", ".join(f"{word} {name}" for name, word in words.items())
 
 
-def _cohort_words(regions: Sequence[RegionRow], cohort: Cohort) -> str:
+def _cohort_words(regions: Sequence[RegionRow], cohort: CohortRanges) -> str:
     """How many regions lie outside, how many do by chance, and who the cohort is."""
     values = {row.index: row.density for row in regions if row.density is not None}
     outside = {

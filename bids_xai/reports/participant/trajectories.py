@@ -26,7 +26,7 @@ _CAUTION = (
 
 
 @dataclass(frozen=True, order=True)
-class Region:
+class CourseRegion:
     """A region of an atlas."""
 
     index: int
@@ -34,7 +34,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Explained:
+class CourseKey:
     """What all sessions of one course share; ``n/a`` for what a file name does not say."""
 
     model: str
@@ -43,7 +43,7 @@ class Explained:
     atlas: str
 
 
-Densities = dict[Region, float]
+Densities = dict[CourseRegion, float]
 """Region → mean density over the scans of a session, NaN where it has none."""
 
 
@@ -61,14 +61,14 @@ def trajectories(sources: Sources, sessions: Sequence[tuple[str, Path]]) -> list
     return [Section("Course over sessions", (*blocks, Text(_CAUTION, "note")))]
 
 
-def _courses(sessions: Sequence[tuple[str, Path]]) -> dict[Explained, dict[str, Densities]]:
+def _courses(sessions: Sequence[tuple[str, Path]]) -> dict[CourseKey, dict[str, Densities]]:
     """What was explained → ``ses-X`` → density by region."""
-    tables: dict[Explained, dict[str, list[list[RegionRow]]]] = {}
+    tables: dict[CourseKey, dict[str, list[list[RegionRow]]]] = {}
     for label, path in sessions:
         for file in sorted(path.glob("*_regions.tsv")):
             entities, rows = parse_name(file.name)[0], REGIONS_OF_SCAN.read(file)
             if rows and "model" in entities:
-                key = Explained(*(entities.get(name, MISSING) for name in _KEYS))
+                key = CourseKey(*(entities.get(name, MISSING) for name in _KEYS))
                 tables.setdefault(key, {}).setdefault(f"ses-{label}", []).append(rows)
     return {
         key: {session: _mean_densities(scans) for session, scans in by_session.items()}
@@ -78,10 +78,10 @@ def _courses(sessions: Sequence[tuple[str, Path]]) -> dict[Explained, dict[str, 
 
 def _mean_densities(scans: Sequence[Sequence[RegionRow]]) -> Densities:
     """The mean of each region over the scans in which it has a density."""
-    values: dict[Region, list[float]] = {}
+    values: dict[CourseRegion, list[float]] = {}
     for rows in scans:
         for row in rows:
-            densities = values.setdefault(Region(row.index, row.name), [])
+            densities = values.setdefault(CourseRegion(row.index, row.name), [])
             densities += [] if row.density is None else [row.density]
     return {
         region: sum(densities) / len(densities) if densities else np.nan
@@ -89,7 +89,7 @@ def _mean_densities(scans: Sequence[Sequence[RegionRow]]) -> Densities:
     }
 
 
-def _course(sources: Sources, key: Explained, sessions: Mapping[str, Densities]) -> list[Block]:
+def _course(sources: Sources, key: CourseKey, sessions: Mapping[str, Densities]) -> list[Block]:
     person = f"sub-{sources.participant}"
     file = None if sources.bids_dir is None else sessions_file(sources.bids_dir, person)
     times = session_times(file, list(sessions))

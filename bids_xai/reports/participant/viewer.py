@@ -12,7 +12,7 @@ from bids_xai.bids.images import Volume
 from bids_xai.bids.names import file_name
 from bids_xai.core.masks import dilate
 from bids_xai.reports.participant.session_files import anat_folder, relevance_name, sessions_of
-from bids_xai.reports.viewer import Layer, Regions, write_viewer
+from bids_xai.reports.viewer import MapLayer, Regions, write_viewer
 from bids_xai.reports.volumes import Folder, ImageFile, load, mask_on_grid
 from bids_xai.templates.label_tables import read_label_table
 
@@ -52,8 +52,8 @@ def write_session_viewer(output_dir: Path, participant: str, session: str) -> Pa
     r2star = folder.first("R2starmap", space="T1w", desc=None)
     maps = {} if r2star is None or brain is None else {"R2* map": r2star.path}
     shown, left_out = fitting({_heatmap_name(i): i.path for i in heatmaps}, MOST_LAYERS - len(maps))
-    layers = [Layer(name, load(path)) for name, path in shown.items()]
-    layers += [Layer(name, near(load(path), brain), "1/s") for name, path in maps.items()]
+    layers = [MapLayer(name, load(path)) for name, path in shown.items()]
+    layers += [MapLayer(name, near(load(path), brain), "1/s") for name, path in maps.items()]
     visit = f", session {session}" if session else ""
     return write_viewer(
         page,

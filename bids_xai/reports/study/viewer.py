@@ -9,7 +9,7 @@ from bids_xai.errors import UserError
 from bids_xai.reports.participant.viewer import MOST_LAYERS, fitting, near
 from bids_xai.reports.study.maps import OUTCOMES, group_means, template_background
 from bids_xai.reports.study_files import Study
-from bids_xai.reports.viewer import Layer, Regions, study_page, write_viewer
+from bids_xai.reports.viewer import MapLayer, Regions, study_page, write_viewer
 from bids_xai.reports.volumes import Folder, is_at_hand, load, template_at_hand
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.lookup import Atlas, load_atlas, parse_atlas
@@ -28,7 +28,7 @@ def write_study_viewer(study: Study) -> Path | None:
         page.unlink(missing_ok=True)
         return None
     shown, notes = fitting(files, MOST_LAYERS)
-    layers = [Layer(name, load(path)) for name, path in shown.items()]
+    layers = [MapLayer(name, load(path)) for name, path in shown.items()]
     base = layers[0].volume
     regions, remarks = _template_regions(study)
     return write_viewer(

@@ -10,7 +10,7 @@ import pytest
 from participant_cases import Cells, write_session
 
 from bids_xai.reports.participant.page import write_participant_page
-from bids_xai.reports.participant.trajectories import Region, _mean_densities
+from bids_xai.reports.participant.trajectories import CourseRegion, _mean_densities
 from bids_xai.tables.atlas import RegionRow
 
 
@@ -57,8 +57,8 @@ def row(index: int, density: float | None) -> RegionRow:
 def test_scans_of_a_session_are_averaged_where_they_have_a_density() -> None:
     scans = [[row(1, 0.5), row(2, None), row(3, 1.0)], [row(1, 1.5), row(2, None), row(3, None)]]
     means = _mean_densities(scans)
-    assert means[Region(1, "part 1")] == 1.0
-    assert math.isnan(means[Region(2, "part 2")])
-    assert means[Region(3, "part 3")] == 1.0
+    assert means[CourseRegion(1, "part 1")] == 1.0
+    assert math.isnan(means[CourseRegion(2, "part 2")])
+    assert means[CourseRegion(3, "part 3")] == 1.0
     assert [region.index for region in means] == [1, 2, 3]
-    assert _mean_densities(scans[:1])[Region(1, "part 1")] == pytest.approx(0.5)
+    assert _mean_densities(scans[:1])[CourseRegion(1, "part 1")] == pytest.approx(0.5)
