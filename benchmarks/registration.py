@@ -38,7 +38,7 @@ from bids_xai.core.masks import dice, dilate, refine_brain_mask
 from bids_xai.core.regions.nuclei import label_points
 from bids_xai.core.registration_quality import correlation, jacobian, smoothness
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
-from bids_xai.stages import ants_tools, brain, greedy_tools
+from bids_xai.stages import ants_tools, brain, greedy_tools, registration, syn
 from bids_xai.stages.brain import extract_brain
 from bids_xai.templates.lookup import Template, load_atlas, load_head, load_template
 
@@ -122,17 +122,17 @@ def head_prior(ants: object, work: Volume, template: Template, whole: Volume) ->
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         start = brain._top_aligned(ants, work, template, folder / "start.mat")
-        affine = ants_tools.register_linear(
+        affine = registration.register_linear(
             ants, whole, work, folder / "affine.mat", kind="Affine", fixed_mask=reach, initial=start
         )
-        ants_tools.register_deformable(
+        syn.register_deformable(
             ants,
             whole,
             work,
             forward=folder / "f.h5",
             inverse=folder / "i.h5",
             fixed_mask=reach,
-            recipe=ants_tools.ROUGH,
+            recipe=syn.ROUGH,
             initial=affine,
         )
         return ants_tools.resample(ants, template.mask, work, [folder / "i.h5"]) > 0.5
@@ -216,7 +216,7 @@ def register(
     ants: object, head: Head, template: Template, recipe: str, forward: Path, inverse: Path
 ) -> None:
     method = recipe if recipe in ("none", "linear") else "nonlinear"
-    ants_tools.register_to_template(
+    registration.register_to_template(
         ants,
         template.brain,
         template.mask,
@@ -225,7 +225,7 @@ def register(
         method=method,
         forward=forward,
         inverse=inverse,
-        recipe=ants_tools.MATTES if recipe == "mattes" else None,
+        recipe=syn.MATTES if recipe == "mattes" else None,
         deformable=greedy_tools.register_deformable if recipe == "greedy" else None,
     )
 

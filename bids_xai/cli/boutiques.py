@@ -47,7 +47,7 @@ def descriptor(parser: argparse.ArgumentParser) -> dict[str, Any]:
         "description": parser.description,
         "tool-version": bids_xai.__version__,
         "schema-version": "0.5",
-        "command-line": f"{parser.prog} {' '.join(one['value-key'] for one in inputs)}",
+        "command-line": f"{parser.prog} {' '.join(_key(action.dest) for action in actions)}",
         "container-image": {"type": "docker", "image": f"bids_xai:{bids_xai.__version__}"},
         "inputs": inputs,
         "output-files": [
@@ -71,7 +71,7 @@ def _key(name: str) -> str:
 
 def _input(action: argparse.Action) -> dict[str, Any]:
     """One argument; defaults stay out, since the program knows them."""
-    found: dict[str, Any] = {
+    described: dict[str, Any] = {
         "id": action.dest,
         "name": action.dest.replace("_", " ").capitalize(),
         "description": (action.help or "").replace("%%", "%"),
@@ -79,17 +79,17 @@ def _input(action: argparse.Action) -> dict[str, Any]:
         "optional": bool(action.option_strings) and not action.required,
     }
     if action.option_strings:
-        found["command-line-flag"] = max(action.option_strings, key=_preference)
+        described |= {"command-line-flag": max(action.option_strings, key=_preference)}
     if action.nargs == 0:
-        return {**found, "type": "Flag"}
-    found |= _type(action)
+        return {**described, "type": "Flag"}
+    described |= _type(action)
     if action.nargs == "+":
-        found |= {"list": True, "min-list-entries": 1}
+        described |= {"list": True, "min-list-entries": 1}
     if action.dest == "analysis_level":
-        found["value-choices"] = list(LEVELS)
+        described |= {"value-choices": list(LEVELS)}
     elif action.choices is not None:
-        found["value-choices"] = list(action.choices)
-    return found
+        described |= {"value-choices": list(action.choices)}
+    return described
 
 
 def _preference(option: str) -> tuple[bool, bool]:

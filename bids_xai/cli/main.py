@@ -17,9 +17,11 @@ from types import FrameType
 
 from bids_xai import errors
 from bids_xai.bids import run_log
+from bids_xai.cli.folder_rules import FOLDER_RULES
 from bids_xai.cli.parser import parse_settings
-from bids_xai.errors import CannotCreateError, UsageError, UserError
+from bids_xai.errors import CannotCreateError, UserError
 from bids_xai.settings import LEVELS, RunSettings
+from bids_xai.workflows.rules import check_rules
 
 LOG = logging.getLogger("bids_xai")
 INTERRUPTED, TERMINATED = 130, 143  # by SIGINT, by SIGTERM
@@ -119,31 +121,16 @@ def _set_home() -> None:
     home = Path(os.environ.get("HOME") or "/")
     spare = Path(tempfile.gettempdir()) / f"bids_xai-home-{os.getuid()}"
     if home.exists() and not os.access(home, os.R_OK | os.X_OK):
-        os.environ["HOME"] = str(spare)
+        os.environ.update(HOME=str(spare))
     if "MPLCONFIGDIR" not in os.environ and not os.access(home, os.W_OK):
-        os.environ["MPLCONFIGDIR"] = str(spare / "matplotlib")
+        os.environ.update(MPLCONFIGDIR=str(spare / "matplotlib"))
 
 
 def _check_folders(settings: RunSettings) -> None:
-    source, output = settings.bids_dir.resolve(), settings.output_dir.resolve()
-    if source == output:
-        raise UsageError(
-            "the output folder is the input folder", file=output, fix="choose another output folder"
-        )
-    if source in output.parents and "derivatives" not in output.relative_to(source).parts:
-        raise UsageError(
-            "the output folder lies inside the input folder",
-            file=output,
-            fix="choose another output folder, or one below derivatives/",
-        )
-    work = settings.work_folder.resolve()
-    if settings.work_dir is not None and (work == source or source in work.parents):
-        raise UsageError(
-            "the work folder lies inside the input folder", file=work, fix="choose another one"
-        )
+    check_rules(FOLDER_RULES, settings)
     if settings.dry_run:
         return
-    for folder in (output, work):
+    for folder in (settings.output_dir.resolve(), settings.work_folder.resolve()):
         _check_writable(folder)
 
 

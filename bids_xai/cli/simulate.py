@@ -16,7 +16,7 @@ from bids_xai.simulation.kinds import KINDS
 _CHEAT = 0.9
 
 
-class _Parser(argparse.ArgumentParser):
+class _SimulateParser(argparse.ArgumentParser):
     """argparse whose usage errors end with 64 (sysexits) rather than 2."""
 
     def error(self, message: str) -> NoReturn:
@@ -26,13 +26,20 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = _Parser(
+    parser = _SimulateParser(
         prog="bids_xai_simulate",
         description="Simulate a raw BIDS cohort with a known answer; the truth is written to "
         "OUT/derivatives/truth. The same options give the same bytes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", help="folder to write; must be empty or new")
+    _add_cohort_options(parser)
+    _add_image_options(parser)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _add_cohort_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind",
         choices=list(KINDS),
@@ -77,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of controls with a marker, if not that",
     )
+
+
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snr",
         type=float,
@@ -102,8 +112,6 @@ def parser() -> argparse.ArgumentParser:
         "one; with 1 there are no session folders",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bids_xai.simulation.write import simulate_cohort
 
     try:
-        out, kind = options.pop("out"), options["kind"]
+        out, kind = options.pop("out"), options.get("kind", "")
         simulate_cohort(out, **options, progress=_say)
     except UserError as error:
         _say(f"bids_xai_simulate: {error}")

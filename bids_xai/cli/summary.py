@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from bids_xai.bids import run_log
 from bids_xai.errors import InterruptedRunError, UserError
 from bids_xai.group import STEPS
-from bids_xai.group.people import read_participants, read_table
+from bids_xai.group.people import read_participants
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
+from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
+from bids_xai.tables.table import Row, Table
+from bids_xai.tables.trust import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from bids_xai.workflows.participant import ParticipantRun
@@ -109,44 +112,44 @@ class GroupSummary:
             return []
         asked, study = self.settings, load_study(self.settings.study).name
         splits = {f"split-{k}" for k in asked.split}
-        mine = [
+        trainings = [
             (file, time)
             for file, time in self._stamps().items()
             if file.parts[-4] == study
             and (not asked.configuration or file.parts[-3] in asked.configuration)
             and (not splits or file.parts[-2] in splits)
         ]
-        unchanged = sum(self._before.get(file) == time for file, time in mine)
-        made = len(mine) - unchanged
-        return [f"{made} training(s) made, {unchanged} unchanged"] if mine else []
+        unchanged = sum(self._before.get(file) == time for file, time in trainings)
+        new = len(trainings) - unchanged
+        return [f"{new} training(s) made, {unchanged} unchanged"] if trainings else []
 
     def _pages(self, page: Path | None) -> list[str]:
         quality = self.settings.output_dir.resolve() / "group_qc.html"
-        found = [quality] if "qc" in _steps(self.settings) and quality.is_file() else []
-        return [f"the page {path}" for path in (*found, *([page] if page else []))]
+        pages = [quality] if "qc" in _steps(self.settings) and quality.is_file() else []
+        return [f"the page {path}" for path in (*pages, *([page] if page else []))]
 
     def _warn(self) -> None:
         """Name what the tables of the study say against its heatmaps."""
         folder = self._study_folder()
         steps = _steps(self.settings)
         if {"spray", "report"} & {*steps}:
-            table = folder / "spray" / "verdicts.tsv"
-            rows = _rows(table)
-            bad = [row for row in rows if row.get("finding") == "suspicious"]
-            _warn_of(bad, f"of {len(rows)} cluster(s) of heatmaps suspicious", table)
+            table = folder / "spray" / CLUSTER_VERDICTS.file
+            clusters = _rows(CLUSTER_VERDICTS, table)
+            suspicious = [row for row in clusters if row.finding == "suspicious"]
+            _warn_of(suspicious, f"of {len(clusters)} cluster(s) of heatmaps suspicious", table)
         if {"trust", "report"} & {*steps}:
-            table = folder / "quality" / "summary.tsv"
-            rows = _rows(table)
-            bad = [row for row in rows if row.get("passed") == "false"]
-            _warn_of(bad, f"of {len(rows)} check(s) of the heatmaps failed", table)
+            table = folder / "quality" / VERDICTS.file
+            checks = _rows(VERDICTS, table)
+            failed = [row for row in checks if row.passed is False]
+            _warn_of(failed, f"of {len(checks)} check(s) of the heatmaps failed", table)
 
     def _first_that_answers(self, cards: Sequence[Path]) -> Path:
         """The first training that does not say the same of every scan; else the first."""
-        table = self._study_folder() / "quality" / "summary.tsv"
+        table = self._study_folder() / "quality" / VERDICTS.file
         mute = {
-            (row.get("configuration"), f"split-{row.get('split')}")
-            for row in _rows(table)
-            if row.get("check") == "network" and row.get("passed") == "false"
+            (row.configuration, f"split-{row.split}")
+            for row in _rows(VERDICTS, table)
+            if row.check == "network" and row.passed is False
         }
         answers = [card for card in cards if (card.parts[-3], card.parts[-2]) not in mute]
         return (answers or cards)[0]
@@ -169,30 +172,26 @@ class GroupSummary:
 
 def _say_written(parts: Sequence[str]) -> None:
     log = run_log.log_file()
-    told = [*parts, *([f"log in {log}"] if log else [])]
-    if told:
-        LOG.info("written: %s", "; ".join(told))
+    texts = [*parts, *([f"log in {log}"] if log else [])]
+    if texts:
+        LOG.info("written: %s", "; ".join(texts))
 
 
-def _warn_of(rows: Sequence[dict[str, str]], what: str, table: Path) -> None:
+def _warn_of(rows: Sequence[ClusterVerdict | Verdict], what: str, table: Path) -> None:
     if rows:
         first = rows[0]
         names = ("configuration", "split", "space", "method", "cluster", "check")
-        where = ", ".join(f"{n} {first[n]}" for n in names if first.get(n, "n/a") != "n/a")
+        values = {name: getattr(first, name, None) for name in names}
+        where = ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
         LOG.warning(
-            "look at: %d %s, the first: %s: %s [%s]",
-            len(rows),
-            what,
-            where,
-            first["verdict"],
-            table,
+            "look at: %d %s, the first: %s: %s [%s]", len(rows), what, where, first.verdict, table
         )
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
+def _rows(table: Table[Row], file: Path) -> list[Row]:
     """The rows of a table; none where it is not there or cannot be read."""
     try:
-        return [row for _, row in read_table(table)[1]] if table.is_file() else []
+        return table.read_if_written(file)
     except UserError:
         return []
 
@@ -203,19 +202,14 @@ def _steps(settings: RunSettings) -> tuple[str, ...]:
 
 def _group_command(settings: RunSettings) -> str:
     """The group level's command line, with a study that these derivatives can serve."""
-    own = (
-        ""
-        if _serves_first_study(settings)
-        else (
-            "copy a study to mine.toml, name your column, classes and maps "
-            "(docs/studies.md), then  "
-        )
+    serves = _serves_first_study(settings)
+    copied = (
+        "copy a study to mine.toml, name your column, classes and maps (docs/studies.md), then  "
     )
-    all_done = (
-        "once all are done,  " if settings.participant_label or settings.session_label else ""
-    )
-    words = _words(settings, "group", ["--study", "mine.toml" if own else FIRST_STUDY])
-    return f"{all_done}{own}{_command(words)}"
+    parts = settings.participant_label or settings.session_label
+    all_done = "once all are done,  " if parts else ""
+    words = _words(settings, "group", ["--study", FIRST_STUDY if serves else "mine.toml"])
+    return f"{all_done}{'' if serves else copied}{_command(words)}"
 
 
 def _serves_first_study(settings: RunSettings) -> bool:
@@ -238,14 +232,14 @@ def _input_of(suffix: str) -> str:
 
 def _without_parts(settings: RunSettings) -> list[str]:
     study = settings.study
-    found = ["--study", str(Path(study).absolute()) if Path(study).is_file() else study]
-    found += ["--sloppy"] if settings.sloppy else []
-    return _words(settings, "group", found)
+    words = ["--study", str(Path(study).absolute()) if Path(study).is_file() else study]
+    words += ["--sloppy"] if settings.sloppy else []
+    return _words(settings, "group", words)
 
 
 def _model_words(settings: RunSettings, card: Path) -> list[str]:
     """The participant level with a trained model, on images of the kind it was trained on."""
-    suffix = json.loads(card.read_text(encoding="utf-8"))["suffix"]
+    suffix = str(json.loads(card.read_text(encoding="utf-8")).get("suffix"))
     name = _input_of(suffix)
     words = ["NEW_BIDS_DIR", "NEW_OUTPUT_DIR", "participant", "--model", str(card.parent)]
     words += [] if name == "megre" else ["--inputs", name]
@@ -273,7 +267,9 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, bool):
         return []
     if isinstance(value, tuple):
-        return ["=".join(map(str, one)) if isinstance(one, tuple) else str(one) for one in value]
+        return [
+            "=".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value
+        ]
     return [str(value)]
 
 

@@ -38,7 +38,7 @@ _WINDOW = (90.0, 99.5)  # percentiles of the positive values, or of the magnitud
 
 
 @dataclass(frozen=True)
-class Layer:
+class MapLayer:
     """A map to lay over the anatomy, on a grid of its own."""
 
     name: str
@@ -78,7 +78,7 @@ def write_viewer(
     output_dir: Path,
     title: str,
     anatomy: Volume,
-    layers: Sequence[Layer],
+    layers: Sequence[MapLayer],
     regions: Regions | None = None,
     notes: Sequence[str] = (),
 ) -> Path | None:
@@ -124,7 +124,7 @@ def _encoded(volume: Volume) -> str:
     return base64.b64encode(nifti_bytes(volume.data, volume.affine)).decode("ascii")
 
 
-def _layer(layer: Layer, regions: Regions | None) -> dict[str, Any]:
+def _layer(layer: MapLayer, regions: Regions | None) -> dict[str, Any]:
     data = np.nan_to_num(layer.volume.data.astype(np.float32))
     signed = is_signed(data)
     most = float(np.abs(data).max(initial=0.0)) or 1.0
@@ -145,15 +145,15 @@ def top_regions(volume: Volume, regions: Regions) -> list[dict[str, Any]]:
     """The regions with the largest mean of a map, and where each is strongest (mm, RAS)."""
     labels = np.asarray(regions.volume.data, dtype=np.int64)
     values = on_grid(Volume(volume.data.astype(np.float32), volume.affine), regions.volume)
-    known = [label for label in np.unique(labels) if label and int(label) in regions.names]
-    if not known:
+    named = [label for label in np.unique(labels) if label and int(label) in regions.names]
+    if not named:
         return []
-    means = np.atleast_1d(ndimage.mean(values, labels, known))
-    peaks = ndimage.maximum_position(values, labels, known)
+    means = np.atleast_1d(ndimage.mean(values, labels, named))
+    peaks = ndimage.maximum_position(values, labels, named)
     order = np.argsort(-means, kind="stable")[:MOST_REGIONS]
     return [
         {
-            "name": regions.names[int(known[i])],
+            "name": regions.names[int(named[i])],
             "mean": float(f"{means[i]:.3g}"),
             "mm": [round(float(mm), 1) for mm in _to_mm(regions.volume, peaks[i])],
         }

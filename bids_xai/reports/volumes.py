@@ -40,19 +40,18 @@ class Folder:
         files = sorted(path.glob("*.nii.gz")) if path.is_dir() else []
         return cls(tuple(ImageFile(file, *parse_name(file.name)[:2]) for file in files))
 
-    def find(self, suffix: str, **wanted: str | None) -> list[ImageFile]:
+    def find(self, suffix: str, **entities: str | None) -> list[ImageFile]:
         """Return the images of a suffix with these entities; ``None`` = the entity is absent."""
         return [
             image
             for image in self.images
             if image.suffix == suffix
-            and all(image.entities.get(key) == value for key, value in wanted.items())
+            and all(image.entities.get(key) == value for key, value in entities.items())
         ]
 
-    def first(self, suffix: str, **wanted: str | None) -> ImageFile | None:
+    def first(self, suffix: str, **entities: str | None) -> ImageFile | None:
         """Return the first of :meth:`find`."""
-        found = self.find(suffix, **wanted)
-        return found[0] if found else None
+        return next(iter(self.find(suffix, **entities)), None)
 
 
 def load(path: Path) -> Volume:
@@ -125,5 +124,5 @@ def _is_cached(space: OutputSpace) -> bool:
     default = Path.home() / ".cache" / "templateflow"
     home = Path(os.environ.get("TEMPLATEFLOW_HOME", default)) / f"tpl-{space.template}"
     stem = f"tpl-{space.template}_res-{space.resolution:02d}"
-    wanted = (f"{stem}_desc-brain_mask.nii.gz", f"{stem}*_T1w.nii.gz")
-    return all(any(f.stat().st_size > 0 for f in home.glob(name)) for name in wanted)
+    names = (f"{stem}_desc-brain_mask.nii.gz", f"{stem}*_T1w.nii.gz")
+    return all(any(f.stat().st_size > 0 for f in home.glob(name)) for name in names)

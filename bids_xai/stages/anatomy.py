@@ -20,10 +20,17 @@ from bids_xai.core.regions.labels import to_ranks
 from bids_xai.core.registration_quality import correlation, covered
 from bids_xai.errors import BadDataError
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
-from bids_xai.stages import ants_tools, greedy_tools
+from bids_xai.stages import ants_tools, greedy_tools, registration, syn
 from bids_xai.stages.brain import correct_bias, extract_brain
 from bids_xai.stages.maps import intensity_scale
-from bids_xai.stages.products import Made, Origin, StageFolder, resolution_text
+from bids_xai.stages.products import (
+    BrainFiles,
+    Origin,
+    StageFiles,
+    StageFolder,
+    TransformFiles,
+    resolution_text,
+)
 from bids_xai.stages.synthstrip import load_synthstrip, synthstrip_mask
 from bids_xai.stages.transforms import without_times
 from bids_xai.templates.lookup import load_atlas, load_template, parse_atlas
@@ -40,7 +47,7 @@ def brain(
     synthstrip: Path | None,
     seed: int,
     sloppy: bool,
-) -> Made:
+) -> BrainFiles:
     """Correct the bias of the T1w image and find the brain, or take a mask made elsewhere.
 
     synthstrip : file of a SynthStrip model that finds the brain instead
@@ -49,16 +56,16 @@ def brain(
     if synthstrip is not None:
         corrected = correct_bias(image, seed=seed)
         mask = synthstrip_mask(image, load_synthstrip(synthstrip))
-        about: dict[str, Any] = {"Description": f"SynthStrip, {synthstrip.name}"}
+        method: dict[str, Any] = {"Description": f"SynthStrip, {synthstrip.name}"}
     elif given_mask is None:
         template = load_template(OutputSpace(EMBEDDED_TEMPLATE, 2))
-        found = extract_brain(image, template, seed=seed, sloppy=sloppy)
-        corrected, mask = found.corrected, found.mask
-        about = {"Prior": EMBEDDED_TEMPLATE}
+        extraction = extract_brain(image, template, seed=seed, sloppy=sloppy)
+        corrected, mask = extraction.corrected, extraction.mask
+        method = {"Prior": EMBEDDED_TEMPLATE}
     else:
         corrected = correct_bias(image, seed=seed)
         mask = _given_mask(given_mask, image)
-        about = {"Description": f"taken from {given_mask.name}"}
+        method = {"Description": f"taken from {given_mask.name}"}
     volume_ml = float(mask.sum()) * float(np.prod(image.voxel_mm)) / 1000
     if volume_ml < _LEAST_BRAIN_ML:
         raise BadDataError(
@@ -83,10 +90,10 @@ def brain(
         "mask",
         mask.astype(np.uint8),
         corrected.affine,
-        {"Type": "Brain", "RandomSeed": seed, "Quality": quality, **about},
+        {"Type": "Brain", "RandomSeed": seed, "Quality": quality, **method},
         desc="brain",
     )
-    return {"manifest": out.close(), "preproc": preproc, "mask": path}
+    return BrainFiles(out.close(), preproc, path)
 
 
 def _given_mask(path: Path, image: Volume) -> Bools:
@@ -116,7 +123,7 @@ def normalise(
     engine: str,
     seed: int,
     sloppy: bool,
-) -> Made:
+) -> TransformFiles:
     """Estimate the transform from the T1w brain to the template.
 
     how : ``nonlinear`` (affine, then diffeomorphic), ``linear`` (affine) or ``none`` (centres
@@ -124,7 +131,7 @@ def normalise(
     """
     template = load_template(space)
     forward, inverse = folder / "forward.h5", folder / "inverse.h5"
-    ants_tools.register_to_template(
+    registration.register_to_template(
         ants_tools.ants_module(seed),
         template.brain,
         template.mask,
@@ -134,41 +141,41 @@ def normalise(
         forward=forward,
         inverse=inverse,
         seed=seed,
-        recipe=ants_tools.SLOPPY if sloppy else None,
+        recipe=syn.SLOPPY if sloppy else None,
         deformable=greedy_tools.register_deformable if engine == "greedy" else None,
     )
     for path in (forward, inverse):
         without_times(path)
     out = StageFolder(folder, origin)
-    about = {"from": "T1w", "to": space.template, "mode": "image"}
-    out.add(forward, "xfm", ".h5", {}, **about)
-    out.add(inverse, "xfm", ".h5", {}, **about | {"from": space.template, "to": "T1w"})
-    return {"manifest": out.close(), "forward": forward, "inverse": inverse}
+    entities = {"from": "T1w", "to": space.template, "mode": "image"}
+    out.add(forward, "xfm", ".h5", {}, **entities)
+    out.add(inverse, "xfm", ".h5", {}, **entities | {"from": space.template, "to": "T1w"})
+    return TransformFiles(out.close(), forward, inverse)
 
 
 def to_template(
     folder: Path, origin: Origin, t1w: Path, mask: Path, space: OutputSpace, forward: Path
-) -> Made:
+) -> StageFiles:
     """Bring T1w and mask to the template, and measure how well they fit there."""
     ants = ants_tools.ants_module(0)
     template = load_template(space)
     anatomy, brain_mask = read_volume(t1w), read_volume(mask)
     warped = ants_tools.resample(ants, anatomy, template.brain, [forward])
     warped_mask = ants_tools.resample(ants, brain_mask, template.brain, [forward]) > 0.5
-    there = template.mask.data > 0
+    inside = template.mask.data > 0
     quality = {
-        "MaskDice": round(dice(warped_mask, there), 4),
-        "Correlation": round(correlation(warped, template.brain.data, there), 4),
-        "TemplateCovered": round(covered(warped_mask, there), 4),
+        "MaskDice": round(dice(warped_mask, inside), 4),
+        "Correlation": round(correlation(warped, template.brain.data, inside), 4),
+        "TemplateCovered": round(covered(warped_mask, inside), 4),
     }
     out = StageFolder(folder, origin)
     names = space.entities
-    about = {"Resolution": resolution_text(template.brain), "Interpolation": "linear"}
+    grid = {"Resolution": resolution_text(template.brain), "Interpolation": "linear"}
     out.image(
         "T1w",
         warped,
         template.brain.affine,
-        {"SkullStripped": False, **about, "Quality": quality},
+        {"SkullStripped": False, **grid, "Quality": quality},
         **names,
         desc="preproc",
     )
@@ -176,11 +183,11 @@ def to_template(
         "mask",
         warped_mask.astype(np.uint8),
         template.brain.affine,
-        {"Type": "Brain", **about},
+        {"Type": "Brain", **grid},
         **names,
         desc="brain",
     )
-    return {"manifest": out.close()}
+    return StageFiles(out.close())
 
 
 def atlas_to_t1w(
@@ -191,26 +198,26 @@ def atlas_to_t1w(
     space: OutputSpace,
     atlas: str,
     spatial_reference: str,
-) -> Made:
+) -> StageFiles:
     """Bring an atlas of the template to the T1w grid.
 
     atlas : as on the command line; empty for the one that comes with the template
     """
     ants = ants_tools.ants_module(0)
-    found = load_atlas(space, parse_atlas(atlas) if atlas else None)
+    template_atlas = load_atlas(space, parse_atlas(atlas) if atlas else None)
     out = StageFolder(folder, origin)
-    if found is None:  # the template has no atlas of its own
-        return {"manifest": out.close()}
+    if template_atlas is None:  # the template has no atlas of its own
+        return StageFiles(out.close())
     anatomy = read_volume(t1w)
-    ranks, values = to_ranks(found.volume.data)  # ANTs counts in float32
-    moving = Volume(ranks.astype(np.float32), found.volume.affine)
+    ranks, values = to_ranks(template_atlas.volume.data)  # ANTs counts in float32
+    moving = Volume(ranks.astype(np.float32), template_atlas.volume.affine)
     warped = ants_tools.resample(ants, moving, anatomy, [inverse], nearest=True)
     labels = values[np.rint(warped).astype(np.int64)]
-    names = {"space": "T1w", "atlas": found.name}
-    about = {"SpatialReference": spatial_reference, "AtlasSpace": space.template}
-    out.image("dseg", labels.astype(np.int32), anatomy.affine, about, **names)
-    out.labels(found.labels, **names)
-    return {"manifest": out.close()}
+    names = {"space": "T1w", "atlas": template_atlas.name}
+    sidecar = {"SpatialReference": spatial_reference, "AtlasSpace": space.template}
+    out.image("dseg", labels.astype(np.int32), anatomy.affine, sidecar, **names)
+    out.labels(template_atlas.labels, **names)
+    return StageFiles(out.close())
 
 
 def lesions(
@@ -222,19 +229,19 @@ def lesions(
     spaces: Sequence[OutputSpace],
     forwards: Sequence[Path],
     spatial_reference: str,
-) -> Made:
+) -> StageFiles:
     """Carry a lesion mask to the T1w grid and the templates, and fill the lesions of the T1w."""
     ants = ants_tools.ants_module(0)
     anatomy, native = read_volume(t1w), read_volume(lesion_mask)
     binary = Volume((native.data > 0).astype(np.float32), native.affine)
     on_t1w = ants_tools.resample(ants, binary, anatomy, [], nearest=True) > 0.5
     out = StageFolder(folder, origin)
-    names, about = {"label": "lesion"}, {"Type": "Lesion"}
+    names, sidecar = {"label": "lesion"}, {"Type": "Lesion"}
     out.image(
         "mask",
         on_t1w.astype(np.uint8),
         anatomy.affine,
-        {**about, "SpatialReference": spatial_reference},
+        {**sidecar, "SpatialReference": spatial_reference},
         space="T1w",
         **names,
     )
@@ -245,7 +252,7 @@ def lesions(
             "mask",
             warped.astype(np.uint8),
             template.brain.affine,
-            {**about, "Resolution": resolution_text(template.brain)},
+            {**sidecar, "Resolution": resolution_text(template.brain)},
             **space.entities,
             **names,
         )
@@ -263,4 +270,4 @@ def lesions(
         },
         desc="lesionfilled",
     )
-    return {"manifest": out.close()}
+    return StageFiles(out.close())

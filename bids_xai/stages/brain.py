@@ -12,7 +12,7 @@ import numpy as np
 from bids_xai.arrays import Bools, Floats64
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import add_rim, dilate, foreground, refine_brain_mask
-from bids_xai.stages import ants_tools
+from bids_xai.stages import ants_tools, registration, syn
 from bids_xai.stages.ants_tools import to_ants
 from bids_xai.templates.lookup import Template
 
@@ -91,7 +91,7 @@ def _warped_prior(ants: Any, head: Volume, template: Template, *, seed: int, slo
         folder = Path(name)
         start = _top_aligned(ants, head, template, folder / "start.mat")
         reach = dilate(template.mask.data > 0, 6.0, template.brain.voxel_mm)
-        affine = ants_tools.register_linear(
+        affine = registration.register_linear(
             ants,
             template.brain,
             head,
@@ -104,14 +104,14 @@ def _warped_prior(ants: Any, head: Volume, template: Template, *, seed: int, slo
         transforms: list[Path] = [affine]
         invert = [True]
         if not sloppy:
-            ants_tools.register_deformable(
+            syn.register_deformable(
                 ants,
                 template.brain,
                 head,
                 forward=folder / "f.h5",
                 inverse=folder / "i.h5",
                 fixed_mask=template.mask.data > 0,
-                recipe=ants_tools.ROUGH,
+                recipe=syn.ROUGH,
                 initial=affine,
                 seed=seed,
             )
@@ -120,12 +120,14 @@ def _warped_prior(ants: Any, head: Volume, template: Template, *, seed: int, slo
     return warped > 0.5
 
 
-def _second_prior(ants: Any, head: Volume, found: Bools, template: Template, *, seed: int) -> Bools:
+def _second_prior(
+    ants: Any, head: Volume, first_mask: Bools, template: Template, *, seed: int
+) -> Bools:
     """Return the template mask brought to the head by registering the brain found so far."""
-    mask = Volume(found.astype(np.float32), head.affine)
+    mask = Volume(first_mask.astype(np.float32), head.affine)
     with tempfile.TemporaryDirectory(prefix="bids_xai-") as name:
         inverse = Path(name) / "inverse.h5"
-        ants_tools.register_to_template(
+        registration.register_to_template(
             ants,
             template.brain,
             template.mask,
@@ -134,7 +136,7 @@ def _second_prior(ants: Any, head: Volume, found: Bools, template: Template, *, 
             method="nonlinear",
             forward=Path(name) / "forward.h5",
             inverse=inverse,
-            recipe=ants_tools.SECOND_PRIOR,
+            recipe=syn.SECOND_PRIOR,
             seed=seed,
         )
         return ants_tools.resample(ants, template.mask, head, [inverse]) > 0.5

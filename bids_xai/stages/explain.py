@@ -20,6 +20,7 @@ from bids_xai.errors import NoInputError, UsageError
 from bids_xai.runtime.device import saying_memory_is_short
 from bids_xai.stages import ants_tools
 from bids_xai.stages.network_grid import InputRule, load_network_input
+from bids_xai.tables.atlas import RegionRow
 from bids_xai.templates.grid import TemplateGrid
 from bids_xai.templates.lookup import Atlas
 
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bids_xai.models.card import ModelCard
-
-REGION_COLUMNS = {
-    "method": "Attribution method",
-    "atlas": "Atlas, warped as its template; sums are taken on the template grid",
-    "index": "Label value of the region",
-    "name": "Name of the region",
-    "hemisphere": "L or R where the name claims a side",
-    "n_voxels": "Number of voxels of the region on the template grid",
-    "sum": "Sum of relevance over the region",
-    "abs_sum": "Sum of the absolute value of relevance over the region",
-    "density": "sum / n_voxels",
-    "share": "sum / sum of relevance over the whole map",
-}
 
 
 @dataclass(frozen=True)
@@ -109,16 +97,11 @@ def explain_scan(
     :class:`BadDataError` where memory is short.
     """
     index = class_index(card, request.target, scan.probabilities, true_class)
-    options = dict(request.options)
-    accepted = method_options(request.method)
-    if "atlas" in accepted and "atlas" not in options:
-        options["atlas"] = _labels_on_grid(labels, scan.volume)
-    if "mask" in accepted and "mask" not in options and card.skull_strip:
-        options["mask"] = scan.mask.data > 0
+    options = {**_options_of_scan(request, card, scan, labels), **request.options}
     with saying_memory_is_short(1, device):
         batch = _batch(scan.volume, device)
-        found = explain(request.method, model.to(device), batch, target=index, **options)
-        relevance = found[0, 0].cpu().numpy()
+        relevances = explain(request.method, model.to(device), batch, target=index, **options)
+        relevance = relevances[0, 0].cpu().numpy()
     size = np.abs(relevance).sum(dtype=np.float64)
     inner = np.abs(relevance[scan.mask.data > 0]).sum(dtype=np.float64)
     return Explanation(
@@ -127,6 +110,16 @@ def explain_scan(
         float(relevance.sum(dtype=np.float64)),
         float(inner / size) if size else float("nan"),
     )
+
+
+def _options_of_scan(
+    request: Request, card: ModelCard, scan: OpenScan, labels: Path | Volume | None
+) -> dict[str, Any]:
+    """The options of a method that depend on the scan, unless the request names them."""
+    needed = set(method_options(request.method)) - set(request.options)
+    atlas = {"atlas": _labels_on_grid(labels, scan.volume)} if "atlas" in needed else {}
+    mask = {"mask": scan.mask.data > 0} if "mask" in needed and card.skull_strip else {}
+    return {**atlas, **mask}
 
 
 def _batch(volume: Volume, device: str) -> Any:
@@ -188,22 +181,28 @@ def warp_relevance(
     return Volume(warped, like.affine)
 
 
-def region_rows(warped: Volume, atlas: Atlas, method: str) -> list[dict[str, Any]]:
-    """Return one row a region of the atlas, columns as in ``REGION_COLUMNS``."""
-    indices = [index for index, _ in atlas.labels]
-    sums = region_relevance(warped.data, atlas.volume.data, indices)
+def region_rows(warped: Volume, atlas: Atlas, method: str) -> list[RegionRow]:
+    """Return one row a region of the atlas, in the order of its labels.
+
+    warped : relevance on the grid of the atlas; method : name of the attribution method
+    """
+    sums = region_relevance(warped.data, atlas.volume.data, [index for index, _ in atlas.labels])
     return [
-        {
-            "method": method,
-            "atlas": atlas.name,
-            "index": index,
-            "name": name,
-            "hemisphere": hemisphere_of(name),
-            "n_voxels": int(sums.n_voxels[row]),
-            "sum": sums.sum[row],
-            "abs_sum": sums.abs_sum[row],
-            "density": sums.density[row],
-            "share": sums.share[row],
-        }
+        RegionRow(
+            method=method,
+            atlas=atlas.name,
+            index=index,
+            name=name,
+            hemisphere=hemisphere_of(name) or None,
+            n_voxels=int(sums.n_voxels[row]),
+            sum=_finite(sums.sum[row]),
+            abs_sum=_finite(sums.abs_sum[row]),
+            density=_finite(sums.density[row]),
+            share=_finite(sums.share[row]),
+        )
         for row, (index, name) in enumerate(atlas.labels)
     ]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,6 +1,6 @@
 """Deformable registration by greedy (P. Yushkevich's ``picsl_greedy``), an optional engine.
 
-The same work as :func:`bids_xai.stages.ants_tools.register_deformable`, in about half the
+The same work as :func:`bids_xai.stages.syn.register_deformable`, in about half the
 time; the transforms that it writes are composites that ANTs reads. Deterministic: one thread and
 a seed. Not among the dependencies: ``pip install picsl_greedy`` brings SimpleITK along.
 """
@@ -18,7 +18,8 @@ import numpy as np
 from bids_xai.arrays import Bools, Floats64
 from bids_xai.bids.images import Volume
 from bids_xai.errors import BadDataError, UsageError
-from bids_xai.stages.ants_tools import SynRecipe, to_ants, working_pair
+from bids_xai.stages.ants_tools import to_ants, working_pair
+from bids_xai.stages.syn import SynRecipe
 
 # Iterations at 8, 4 and 2 mm; NCC radius in voxels; smoothing of the update and the total field;
 # the field is stored without rounding.
@@ -55,7 +56,7 @@ def register_deformable(
 ) -> None:
     """Estimate a deformation on top of ``initial`` and write both composites (``.h5``).
 
-    Arguments as of ``ants_tools.register_deformable``; of the ANTs recipe only its thoroughness
+    Arguments as of ``syn.register_deformable``; of the ANTs recipe only its thoroughness
     counts: one with fewer than 40 iterations in all takes greedy's short schedule.
 
     Raises :class:`UsageError` where greedy is not installed, :class:`BadDataError` where it fails.
@@ -87,9 +88,9 @@ def _execute(greedy: Any, folder: Path, short: bool, seed: int) -> None:
         f"-o {folder}/warp.nii -oinv {folder}/inverse.nii -threads 1 -seed {seed + 1} -V 0 "
         + (_SLOPPY_OPTIONS if short else _OPTIONS)
     )
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        greedy.Greedy3D().execute(command, out=said, err=said)
+        greedy.Greedy3D().execute(command, out=output, err=output)
     except RuntimeError as error:
         raise BadDataError(
             f"greedy failed ({error})",
@@ -104,10 +105,10 @@ def _write_composites(sitk: Any, folder: Path, linear: Any, forward: Path, inver
         image = sitk.ReadImage(str(folder / name))
         return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
 
-    there, back = sitk.CompositeTransform(3), sitk.CompositeTransform(3)
-    there.AddTransform(linear)
-    there.AddTransform(field("warp.nii"))
+    to_template, back = sitk.CompositeTransform(3), sitk.CompositeTransform(3)
+    to_template.AddTransform(linear)
+    to_template.AddTransform(field("warp.nii"))
     back.AddTransform(field("inverse.nii"))
     back.AddTransform(linear.GetInverse())
-    sitk.WriteTransform(there, str(forward))
+    sitk.WriteTransform(to_template, str(forward))
     sitk.WriteTransform(back, str(inverse))

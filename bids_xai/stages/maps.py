@@ -1,4 +1,4 @@
-"""Stages on the images that networks see: R2* from echoes, FLAIR, precomputed maps.
+"""Stages on the images that networks see: R2* maps, FLAIR, precomputed maps, on other grids.
 
 Each function works in a folder of its own and returns the manifest; nothing here knows nipype.
 """
@@ -18,13 +18,16 @@ from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.masks import dilate
 from bids_xai.core.registration_quality import edge_alignment, normalised_mutual_information
-from bids_xai.core.relaxometry.fit import R2StarFit, fit_r2star
-from bids_xai.core.relaxometry.noise import noise_sigma
-from bids_xai.errors import BadDataError
 from bids_xai.settings import OutputSpace
-from bids_xai.stages import ants_tools
+from bids_xai.stages import ants_tools, registration
 from bids_xai.stages.brain import correct_bias
-from bids_xai.stages.products import Made, Origin, StageFolder, resolution_text
+from bids_xai.stages.products import (
+    Origin,
+    StageFiles,
+    StageFolder,
+    TransformFiles,
+    resolution_text,
+)
 from bids_xai.templates.lookup import load_template
 
 _REACH_MM = 8.0  # registration looks this far beyond the brain
@@ -48,102 +51,24 @@ class MapKind:
         """The entities that all its images share."""
         return {"desc": self.desc} if self.desc else {}
 
+    @property
+    def median_name(self) -> str:
+        """What the median within the brain is called in the quality table."""
+        return "BrainMedianR2star" if self.suffix == "R2starmap" else "BrainMedian"
+
 
 @dataclass(frozen=True)
-class FitOptions:
-    """How R2* is fitted: see :func:`bids_xai.core.relaxometry.fit.fit_r2star`.
+class UnbiasedFiles(StageFiles):
+    """A weighted image without its bias field, on its own grid."""
 
-    noise_floor : cut late echoes below this many standard deviations of the noise in air; 0: none
-    rician : maximum likelihood under Rician noise with that standard deviation
-    """
-
-    method: str = "nlls"
-    noise_floor: float = 0.0
-    rician: bool = False
+    corrected: Path
 
 
-def relaxometry(
-    folder: Path,
-    origin: Origin,
-    files: Sequence[Path],
-    echo_times_s: Sequence[float],
-    options: FitOptions,
-) -> Made:
-    """Fit R2*, S0 and the quality of the fit on the native grid."""
-    echoes = [read_volume(Path(file)) for file in files]
-    shape, affine = echoes[0].data.shape, echoes[0].affine
-    signal = np.stack([echo.data.ravel() for echo in echoes])
-    del echoes
-    noise = _noise(signal, options, files[0])
-    fit = fit_r2star(
-        signal,
-        np.asarray(echo_times_s),
-        options.method,
-        noise_floor=options.noise_floor * noise if options.noise_floor else None,
-        rician_sigma=noise if options.rician else None,
-    )
-    about = {
-        "EchoTime": list(echo_times_s),
-        "EstimationAlgorithm": options.method,
-        "EstimationReference": "S(t) = S0 exp(-t R2*), magnitude, voxel by voxel",
-        "SkullStripped": False,
-    }
-    if noise:
-        about |= {"NoiseSigma": noise, "NoiseFloorSigmas": options.noise_floor}
-        about["RicianLikelihood"] = options.rician
-    out = StageFolder(folder, origin)
-    sidecar = {"Units": "1/s", **about, **_counts(fit), "Quality": _fit_quality(fit)}
-    r2star = out.image("R2starmap", fit.r2star.reshape(shape), affine, sidecar)
-    arbitrary = {"Units": "arbitrary", **about}
-    out.image("S0map", fit.s0.reshape(shape), affine, arbitrary)
-    residual = {**arbitrary, "Description": "standard deviation of the residuals of the fit"}
-    out.image("S0map", fit.sigma.reshape(shape), affine, residual, desc="residual")
-    quality = {"Description": "1 - residual / total sum of squares of the echoes", **about}
-    out.image("fitquality", fit.r_squared.reshape(shape), affine, quality)
-    return {"manifest": out.close(), "r2star": r2star}
-
-
-def _noise(signal: NDArray[Any], options: FitOptions, file: Path) -> float:
-    """Standard deviation of the noise where an option needs it, else 0."""
-    if not (options.noise_floor or options.rician):
-        return 0.0
-    try:
-        return noise_sigma(signal)
-    except BadDataError as error:
-        raise BadDataError(
-            f"the noise cannot be measured in the air of the image: {error.problem}",
-            file=file,
-            fix="leave out --noise-floor and --rician for this series",
-        ) from error
-
-
-def _counts(fit: R2StarFit) -> dict[str, int]:
-    return {
-        "NumberOfInvalidVoxels": fit.n_invalid,
-        "NumberOfNonFiniteVoxels": fit.n_nonfinite,
-        "NumberOfNegativeVoxels": fit.n_negative,
-        "NumberOfZeroVoxels": fit.n_zero,
-        "NumberOfVoxelsAtZero": fit.n_at_zero,
-        "NumberOfVoxelsAtMaximum": fit.n_at_max,
-    }
-
-
-def _fit_quality(fit: R2StarFit) -> dict[str, float]:
-    """Over voxels with signal: S0 above half of its 90th percentile (air and bone left out)."""
-    valid = fit.s0 > 0
-    quality = {"FitInvalidFraction": round(fit.n_invalid / fit.s0.size, 4)}
-    if valid.any():
-        tissue = fit.s0 > 0.5 * np.percentile(fit.s0[valid], 90)
-        residual = float(np.median(fit.sigma[tissue] / fit.s0[tissue]))
-        quality["FitResidual"] = round(residual, 5)
-    return quality
-
-
-def unbias(folder: Path, origin: Origin, image: Path, *, seed: int) -> Made:
+def unbias(folder: Path, origin: Origin, image: Path, *, seed: int) -> UnbiasedFiles:
     """Correct the bias of a weighted image (FLAIR) on its own grid."""
     corrected = correct_bias(read_volume(image), seed=seed)
     path = write_nifti(folder / "corrected.nii.gz", corrected.data, corrected.affine)
-    return {"manifest": StageFolder(folder, origin).close(), "corrected": path}
+    return UnbiasedFiles(StageFolder(folder, origin).close(), path)
 
 
 def coregister(
@@ -156,7 +81,7 @@ def coregister(
     moving: str,
     kind: str,
     seed: int,
-) -> Made:
+) -> TransformFiles:
     """Estimate the transform of an image to the T1w image.
 
     image : with contrast like T1w between tissues and head, for MEGRE the first echo
@@ -165,7 +90,7 @@ def coregister(
     ants = ants_tools.ants_module(seed)
     fixed = read_volume(t1w)
     reach = dilate(read_volume(mask).data > 0, _REACH_MM, fixed.voxel_mm)
-    forward = ants_tools.register_linear(
+    forward = registration.register_linear(
         ants,
         fixed,
         read_volume(image),
@@ -174,7 +99,7 @@ def coregister(
         fixed_mask=reach,
         seed=seed,
     )
-    inverse = ants_tools.invert_linear(ants, forward, folder / "inverse.txt")
+    inverse = registration.invert_linear(ants, forward, folder / "inverse.txt")
     moved = ants_tools.resample(ants, read_volume(image), fixed, [forward])
     inside = (read_volume(mask).data > 0) & (moved > 0)
     quality = {
@@ -185,7 +110,7 @@ def coregister(
     out = StageFolder(folder, origin)
     out.add(forward, "xfm", ".txt", sidecar, **{"from": moving, "to": "T1w", "mode": "image"})
     out.add(inverse, "xfm", ".txt", {}, **{"from": "T1w", "to": moving, "mode": "image"})
-    return {"manifest": out.close(), "forward": forward, "inverse": inverse}
+    return TransformFiles(out.close(), forward, inverse)
 
 
 def map_to_t1w(
@@ -198,18 +123,17 @@ def map_to_t1w(
     forward: Path | None,
     inverse: Path | None,
     spatial_reference: str,
-) -> Made:
+) -> StageFiles:
     """Bring a map to the T1w grid and, where it has a transform, the brain mask to its own.
 
     forward, inverse : to and from the T1w image; ``None``: it lies there already, by its header
     """
     ants = ants_tools.ants_module(0)
     native, anatomy, brain_mask = read_volume(image), read_volume(t1w), read_volume(mask)
-    there = [forward] if forward else []
-    mapped = ants_tools.resample(ants, _finite(native), anatomy, there)
-    quality = _map_quality(ants, native, mapped, anatomy, brain_mask.data > 0, there)
-    if kind.suffix == "R2starmap" and "BrainMedian" in quality:
-        quality["BrainMedianR2star"] = quality.pop("BrainMedian")
+    transforms = [forward] if forward else []
+    mapped = ants_tools.resample(ants, _finite(native), anatomy, transforms)
+    inside = brain_mask.data > 0
+    quality = _map_quality(ants, native, mapped, anatomy, inside, transforms, kind.median_name)
     out = StageFolder(folder, origin)
     sidecar = {
         "Units": kind.units,
@@ -219,7 +143,7 @@ def map_to_t1w(
         "Quality": quality,
     }
     if kind.units == "arbitrary":
-        sidecar["IntensityScale"] = intensity_scale(mapped, brain_mask.data > 0)
+        sidecar |= {"IntensityScale": intensity_scale(mapped, inside)}
     out.image(kind.suffix, mapped, anatomy.affine, sidecar, space="T1w", **kind.names)
     if inverse:
         native_mask = ants_tools.resample(ants, brain_mask, native, [inverse]) > 0.5
@@ -231,7 +155,7 @@ def map_to_t1w(
             space=kind.moving,
             desc="brain",
         )
-    return {"manifest": out.close()}
+    return StageFiles(out.close())
 
 
 def map_to_template(
@@ -242,7 +166,7 @@ def map_to_template(
     space: OutputSpace,
     to_t1w: Path | None,
     to_template: Path,
-) -> Made:
+) -> StageFiles:
     """Bring a map from its own grid to the template in one interpolation."""
     ants = ants_tools.ants_module(0)
     template = load_template(space)
@@ -262,7 +186,7 @@ def map_to_template(
         **space.entities,
         **kind.names,
     )
-    return {"manifest": out.close()}
+    return StageFiles(out.close())
 
 
 def intensity_scale(data: NDArray[Any], inside: Bools) -> dict[str, Any]:
@@ -282,7 +206,9 @@ def _map_quality(
     anatomy: Volume,
     inside: Bools,
     transforms: Sequence[Path],
+    median_name: str,
 ) -> dict[str, float]:
+    """How much of the brain the map covers, and its median there, where it covers any."""
     ones = Volume(np.ones(native.data.shape, np.float32), native.affine)
     covered = ants_tools.resample(ants, ones, anatomy, transforms)[inside] > 0.5
     values = mapped[inside][covered]
@@ -290,9 +216,8 @@ def _map_quality(
         "BrainCovered": round(float(covered.mean()), 4),
         "UndefinedVoxels": int((~np.isfinite(native.data)).sum()),
     }
-    if values.size:
-        quality["BrainMedian"] = round(float(np.median(values)), 4)
-    return quality
+    median = {median_name: round(float(np.median(values)), 4)} if values.size else {}
+    return quality | median
 
 
 def _finite(volume: Volume) -> Volume:

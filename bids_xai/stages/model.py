@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bids_xai.attribution import METHODS, options_record
 from bids_xai.attribution.request import POSITIVE, WHOLE, Request, requests_of
-from bids_xai.bids.files import column_descriptions, nifti_bytes, tsv_text
+from bids_xai.bids.files import column_descriptions, nifti_bytes
 from bids_xai.bids.images import Volume
 from bids_xai.bids.manifest import Product, save_manifest
 from bids_xai.bids.names import label_of
@@ -18,15 +19,10 @@ from bids_xai.models.card import ModelCard, load_model
 from bids_xai.runtime.device import choose_device
 from bids_xai.stages import explain as explaining
 from bids_xai.stages.network_grid import InputRule
-from bids_xai.stages.products import Origin, resolution_text
+from bids_xai.stages.products import Origin, StageFiles, resolution_text
+from bids_xai.tables.atlas import REGIONS_OF_SCAN, RegionRow
+from bids_xai.tables.participant import CLASS_PROBABILITIES, ClassProbability
 from bids_xai.templates.grid import TemplateGrid, load_template_grid
-
-_PREDICTION_COLUMNS = {
-    "model": "Label of the model",
-    "class": "Class",
-    "probability": "Softmax output of the class",
-    "predicted": "Whether this is the class with the highest probability",
-}
 
 
 def model_products(
@@ -43,7 +39,7 @@ def model_products(
     device: str,
     renormalise: bool = False,
     atlases: tuple[str, ...] = (),
-) -> dict[str, Path]:
+) -> StageFiles:
     """Predict and explain one map; write heatmaps and tables into ``folder``.
 
     to_template : ``None`` for a map that lies on the template's grid
@@ -58,17 +54,19 @@ def model_products(
     if to_template is None:
         labels = grid.atlas.volume if grid.atlas else None
     scan = explaining.open_scan(model, card, rule, map_file, mask_file, device)
-    products = _prediction(folder, origin, card, scan)
-    for way in ways_to_explain(methods, target):
-        found = explaining.explain_scan(model, card, scan, way, device=device, labels=labels)
-        warped = explaining.warp_relevance(
-            found.relevance, grid, to_template, renormalise=renormalise
+    products = [_prediction(folder, origin, card, scan)]
+    for request in explanation_requests(methods, target):
+        explanation = explaining.explain_scan(
+            model, card, scan, request, device=device, labels=labels
         )
-        products += _relevance(folder, origin, card, way, found, warped, grid)
-    return {"manifest": save_manifest(folder, products)}
+        warped = explaining.warp_relevance(
+            explanation.relevance, grid, to_template, renormalise=renormalise
+        )
+        products += _relevance(folder, origin, card, request, explanation, warped, grid)
+    return StageFiles(save_manifest(folder, products))
 
 
-def ways_to_explain(methods: tuple[str, ...], target: str | None) -> list[Request]:
+def explanation_requests(methods: tuple[str, ...], target: str | None) -> list[Request]:
     """Return the requests of a command line.
 
     A target class makes methods that start at the whole softmax vector start at its probability.
@@ -85,81 +83,100 @@ def check_request(card: ModelCard, methods: tuple[str, ...], target: str | None)
         raise UsageError(
             f"unknown attribution method {', '.join(unknown)}", fix=f"use {', '.join(METHODS)}"
         )
-    for way in ways_to_explain(methods, target):
-        way.check(card.classes)
+    for request in explanation_requests(methods, target):
+        request.check(card.classes)
 
 
 def _prediction(
     folder: Path, origin: Origin, card: ModelCard, scan: explaining.OpenScan
-) -> list[Product]:
+) -> Product:
+    """The probability of every class, beside the card of the model."""
     label, best = explaining.model_label(card), int(scan.probabilities.argmax())
     rows = [
-        {"model": label, "class": name, "probability": p, "predicted": index == best}
+        ClassProbability(
+            model=label, class_name=name, probability=float(p), predicted=index == best
+        )
         for index, (name, p) in enumerate(zip(card.classes, scan.probabilities, strict=True))
     ]
     path = folder / "prediction.tsv"
-    path.write_text(tsv_text(rows, _PREDICTION_COLUMNS))
-    about: dict[str, Any] = dict(column_descriptions(_PREDICTION_COLUMNS))
-    about["Sources"] = list(origin.sources)
-    about["Model"] = json.loads(json.dumps(asdict(card)))
-    del about["Model"]["training_participants"]  # other people have no place in this file
-    return [Product(path.name, {**origin.entities, "model": label}, "prediction", ".tsv", about)]
+    path.write_text(CLASS_PROBABILITIES.text(rows), encoding="utf-8")
+    sidecar: dict[str, Any] = {
+        **column_descriptions(CLASS_PROBABILITIES.meanings()),
+        "Sources": list(origin.sources),
+        "Model": _card_without_people(card),
+    }
+    return Product(path.name, {**origin.entities, "model": label}, "prediction", ".tsv", sidecar)
+
+
+def _card_without_people(card: ModelCard) -> dict[str, Any]:
+    """The card as JSON holds it; other people have no place in a participant's files."""
+    content = json.loads(json.dumps(asdict(card)))
+    return {key: value for key, value in content.items() if key != "training_participants"}
 
 
 def _relevance(
     folder: Path,
     origin: Origin,
     card: ModelCard,
-    way: Request,
-    found: explaining.Explanation,
+    request: Request,
+    explanation: explaining.Explanation,
     warped: Volume,
     grid: TemplateGrid,
 ) -> list[Product]:
-    names = {
+    """A heatmap on the network's grid and on the template's, and its sums by region."""
+    entities = {
         **origin.entities,
         "model": explaining.model_label(card),
-        "desc": way.label,
-        "label": label_of(found.class_name),
+        "desc": request.label,
+        "label": label_of(explanation.class_name),
     }
-    whole = found.class_name == WHOLE
-    index = 0 if whole else card.classes.index(found.class_name)
-    about = {
-        "Sources": list(origin.sources),
-        "Method": way.method,
-        "Start": way.start if whole else f"{way.start} of {found.class_name}",
-        "Options": options_record(way.method, index, **way.options),
-        "SumBeforeWarp": found.total,
-        "SumAfterWarp": float(warped.data.sum(dtype="float64")),
-        "InnerMaskShare": found.inner_share,
-        "SkullStripped": card.skull_strip,
-    }
-    space = {"space": grid.space.template, "res": str(grid.space.resolution)}
-    own = {"space": card.space} if card.space == "T1w" else {**space, "res": "input"}
+    sidecar = _relevance_sidecar(origin, card, request, explanation, warped)
+    template_grid = {"space": grid.space.template, "res": str(grid.space.resolution)}
+    network_grid = (
+        {"space": card.space} if card.space == "T1w" else {**template_grid, "res": "input"}
+    )
+    native = {"Grid": "network input", "Resolution": resolution_text(explanation.relevance)}
     products = []
-    for kind, volume, extra, more in (
-        (
-            "native",
-            found.relevance,
-            own,
-            {"Grid": "network input", "Resolution": resolution_text(found.relevance)},
-        ),
-        ("template", warped, space, {"Resolution": resolution_text(warped)}),
+    for kind, volume, grid_entities, grid_sidecar in (
+        ("native", explanation.relevance, network_grid, native),
+        ("template", warped, template_grid, {"Resolution": resolution_text(warped)}),
     ):
-        path = folder / f"{kind}_{way.label}_relmap.nii.gz"
+        path = folder / f"{kind}_{request.label}_relmap.nii.gz"
         path.write_bytes(nifti_bytes(volume.data, volume.affine))
-        sidecar = {**about, **more}
-        products.append(Product(path.name, {**names, **extra}, "relmap", ".nii.gz", sidecar))
+        names = {**entities, **grid_entities}
+        products.append(Product(path.name, names, "relmap", ".nii.gz", {**sidecar, **grid_sidecar}))
     for atlas in grid.atlases:
-        rows = explaining.region_rows(warped, atlas, way.name)
-        products.append(_regions(folder, {**names, "atlas": atlas.name}, rows, grid))
+        rows = explaining.region_rows(warped, atlas, request.name)
+        names = {**entities, "atlas": atlas.name, "space": grid.space.template}
+        path = folder / f"{atlas.name}_{request.label}_regions.tsv"
+        products.append(_regions(path, names, rows))
     return products
 
 
-def _regions(
-    folder: Path, names: dict[str, str], rows: list[dict[str, Any]], grid: TemplateGrid
-) -> Product:
-    columns = explaining.REGION_COLUMNS
-    path = folder / f"{names['atlas']}_{names['desc']}_regions.tsv"
-    path.write_text(tsv_text(rows, columns))
-    entities = {**names, "space": grid.space.template}
-    return Product(path.name, entities, "regions", ".tsv", column_descriptions(columns))
+def _relevance_sidecar(
+    origin: Origin,
+    card: ModelCard,
+    request: Request,
+    explanation: explaining.Explanation,
+    warped: Volume,
+) -> dict[str, Any]:
+    """Where relevance starts and how much of it there is, before and after the warp."""
+    whole = explanation.class_name == WHOLE
+    index = 0 if whole else card.classes.index(explanation.class_name)
+    return {
+        "Sources": list(origin.sources),
+        "Method": request.method,
+        "Start": request.start if whole else f"{request.start} of {explanation.class_name}",
+        "Options": options_record(request.method, index, **request.options),
+        "SumBeforeWarp": explanation.total,
+        "SumAfterWarp": float(warped.data.sum(dtype="float64")),
+        "InnerMaskShare": explanation.inner_share,
+        "SkullStripped": card.skull_strip,
+    }
+
+
+def _regions(path: Path, entities: dict[str, str], rows: Sequence[RegionRow]) -> Product:
+    """The table of an atlas, which is written to ``path``."""
+    path.write_text(REGIONS_OF_SCAN.text(rows), encoding="utf-8")
+    sidecar = column_descriptions(REGIONS_OF_SCAN.meanings())
+    return Product(path.name, entities, "regions", ".tsv", sidecar)

@@ -80,6 +80,7 @@ class InputRule:
 
 
 STATISTICS = "input.safetensors"
+_STATISTICS_NAMES = ("mean", "sd")
 
 
 def save_statistics(folder: Path, statistics: tuple[Floats32, Floats32]) -> Path:
@@ -87,7 +88,7 @@ def save_statistics(folder: Path, statistics: tuple[Floats32, Floats32]) -> Path
     from safetensors.numpy import save_file
 
     temporary = folder / f".{STATISTICS}.tmp"
-    save_file(dict(zip(("mean", "sd"), statistics, strict=True)), temporary)
+    save_file(dict(zip(_STATISTICS_NAMES, statistics, strict=True)), temporary)
     os.replace(temporary, folder / STATISTICS)
     return folder / STATISTICS
 
@@ -105,8 +106,9 @@ def load_statistics(folder: Path) -> tuple[Floats32, Floats32]:
             fix="copy the whole folder of the model",
         )
     try:
-        found = load_file(file)
-        return found["mean"], found["sd"]
+        values = load_file(file)
+        mean, sd = (values[name] for name in _STATISTICS_NAMES)
+        return mean, sd
     except (SafetensorError, KeyError) as error:
         raise BadDataError(
             f"the statistics cannot be read ({error})", file=file, fix="train the model again"
@@ -152,8 +154,8 @@ def load_region_mask(label_file: Path, indices: Sequence[int], like: Volume) -> 
     like : a volume of the network's grid, of the same scan
     """
     labels = read_volume(label_file, np.int32)
-    wanted = np.isin(labels.data, indices) if indices else labels.data > 0
-    filled = filled_part(wanted, labels.affine, like.data.shape, like.affine)
+    region = np.isin(labels.data, indices) if indices else labels.data > 0
+    filled = filled_part(region, labels.affine, like.data.shape, like.affine)
     return Volume((filled >= 0.5).astype(np.float32), like.affine)
 
 

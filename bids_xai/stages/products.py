@@ -13,7 +13,28 @@ from bids_xai.bids.files import nifti_bytes
 from bids_xai.bids.images import Volume
 from bids_xai.bids.manifest import Product, label_table, save_manifest
 
-Made = dict[str, Path]  # the manifest and the files that later stages need, by name
+
+@dataclass(frozen=True)
+class StageFiles:
+    """What a stage leaves: its list of products; subclasses add what later stages need."""
+
+    manifest: Path
+
+
+@dataclass(frozen=True)
+class BrainFiles(StageFiles):
+    """Bias-corrected T1w image and brain mask, on one grid."""
+
+    preproc: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class TransformFiles(StageFiles):
+    """A transform and its inverse."""
+
+    forward: Path
+    inverse: Path
 
 
 @dataclass(frozen=True)

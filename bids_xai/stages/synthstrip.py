@@ -42,9 +42,9 @@ class SynthStrip:
             match = _KEY.fullmatch(key)
             if match:
                 part, level, number, last = match.groups()
-                place = (part, int(level)) if part else ("remaining", 0)
+                group = (part, int(level)) if part else ("remaining", 0)
                 bias = state[key[: -len("weight")] + "bias"]
-                groups.setdefault(place, {})[int(number or last or 0)] = (weight, bias)
+                groups.setdefault(group, {})[int(number or last or 0)] = (weight, bias)
         self.encoder = _levels(groups, "encoder")
         self.decoder = _levels(groups, "decoder")
         self.last = next(iter(_levels(groups, "remaining")), [])
@@ -146,12 +146,12 @@ def _sample(
     shape: tuple[int, ...],
     outside: float,
 ) -> Floats32:
-    way = np.linalg.inv(source) @ target
+    to_source = np.linalg.inv(source) @ target
     return np.asarray(
         ndimage.affine_transform(
             np.asarray(data, dtype=np.float32),
-            way[:3, :3],
-            way[:3, 3],
+            to_source[:3, :3],
+            to_source[:3, 3],
             output_shape=shape,
             order=1,
             mode="constant",

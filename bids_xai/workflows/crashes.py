@@ -29,17 +29,17 @@ def failures_from_crashes(folder: Path, log_folders: Mapping[str, Path]) -> dict
         name = next((part for part in parts if part in log_folders), None)
         if name is None:
             continue
-        kept = log_folders[name] / crash.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(crash, kept)
-        messages.setdefault(name, _message(text, parts[-1], kept))
+        copy = log_folders[name] / crash.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(crash, copy)
+        messages.setdefault(name, _message(text, parts[-1], copy))
     return messages
 
 
-def _message(text: str, node: str, kept: Path) -> str:
-    said = _USER_ERROR.findall(text)
-    if said:
-        return str(said[-1])
+def _message(text: str, node: str, crash: Path) -> str:
+    user_errors = _USER_ERROR.findall(text)
+    if user_errors:
+        return str(user_errors[-1])
     causes = [line.strip() for line in _ANY_ERROR.findall(text) if "NodeExecutionError" not in line]
     last = causes[-1] if causes else "it gave no reason"
-    return f"step {node} failed: {last} [{kept}]. Fix: read that file; it has the traceback."
+    return f"step {node} failed: {last} [{crash}]. Fix: read that file; it has the traceback."

@@ -16,8 +16,8 @@ from bids_xai.errors import UsageError
 from bids_xai.models.card import ModelCard, model_files
 from bids_xai.settings import OutputSpace, RunSettings
 from bids_xai.templates.lookup import atlas_files
-from bids_xai.workflows import nodes
-from bids_xai.workflows.session import publish_all, stage_node
+from bids_xai.workflows.model_node import ExplainScan
+from bids_xai.workflows.publishing import publish_all, stage_node
 
 TORCH_GB = 4.0
 
@@ -78,12 +78,12 @@ def scan_files(session: Session, card: ModelCard, settings: RunSettings) -> list
         ScanFiles(
             entities=entities,
             sources=sources,
-            map_file=root / anat_path({**entities, **own}, card.suffix, ".nii.gz"),
+            map_file=root / anat_path({**entities, **added}, card.suffix, ".nii.gz"),
             mask=root / mask,
             to_template=None if space else root / anat_path(transform, "xfm", ".h5"),
             template=space.template if space else settings.output_spaces[0].template,
         )
-        for entities, sources, own in _images(session, card.suffix, grid, on_t1w=space is None)
+        for entities, sources, added in _images(session, card.suffix, grid, on_t1w=space is None)
     ]
 
 
@@ -95,13 +95,13 @@ def _images(
         for series in session.megre:
             yield series.entities, series.files, grid
     elif suffix == "T1w" and session.t1w is not None:
-        own = {} if on_t1w else grid  # its own grid needs no name
-        yield session.t1w.entities, (session.t1w.file,), {**own, "desc": "preproc"}
+        space = {} if on_t1w else grid  # its own grid needs no name
+        yield session.t1w.entities, (session.t1w.file,), {**space, "desc": "preproc"}
     elif suffix == "FLAIR" and session.flair is not None:
         yield session.flair.entities, (session.flair.file,), {**grid, "desc": "preproc"}
-    for found in session.maps:
-        if found.suffix == suffix:
-            yield found.image.entities, (found.image.file,), grid
+    for precomputed in session.maps:
+        if precomputed.suffix == suffix:
+            yield precomputed.image.entities, (precomputed.image.file,), grid
 
 
 def explanation_workflow(
@@ -115,8 +115,8 @@ def explanation_workflow(
 ) -> pe.Workflow:
     """Return the graph that gives every map of a session its prediction and relevance."""
     workflow = pe.Workflow(name=name)
-    found = [_explain(scan, index, settings, device) for index, scan in enumerate(scans)]
-    publish_all(workflow, found, settings.output_dir, record)
+    explained = [_explain(scan, index, settings, device) for index, scan in enumerate(scans)]
+    publish_all(workflow, explained, settings.output_dir, record)
     return workflow
 
 
@@ -127,7 +127,7 @@ def _content(settings: RunSettings) -> str:
 
 
 def _explain(files: ScanFiles, index: int, settings: RunSettings, device: str) -> pe.Node:
-    interface = nodes.ExplainScan(
+    interface = ExplainScan(
         entities=files.entities,
         sources=[bids_uri(file, settings.bids_dir) for file in files.sources],
         map_file=str(files.map_file),

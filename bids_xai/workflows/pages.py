@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from bids_xai.bids import problems as kept_problems
+from bids_xai.bids import problems as problem_files
 from bids_xai.bids import run_log
 from bids_xai.errors import NothingMatchedError
 from bids_xai.runtime.progress import Progress
@@ -59,11 +59,11 @@ def write_pages(
 def _counted(results: Iterable[Path | str], total: int, at_once: int = 1) -> list[Path | str]:
     """The results as they come, with a word on how many there are."""
     watch = Progress("pages", total, at_once=at_once)
-    found = []
+    counted = []
     for result in results:
-        found.append(result)
+        counted.append(result)
         watch.step()
-    return found
+    return counted
 
 
 def remember(
@@ -74,26 +74,30 @@ def remember(
     failed : session label (or ``sub-X``, where it could not even begin) → message
     mended : session labels that are well now
     """
-    found: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for participant in participants:
-        own, file = f"sub-{participant}", _problems_file(output_dir, participant)
-        mine = {label: text for label, text in failed.items() if label.partition("_")[0] == own}
+        name, file = f"sub-{participant}", _problems_file(output_dir, participant)
+        new = {label: text for label, text in failed.items() if _is_of(name, label)}
         before = read_problems(output_dir, participant)
-        begun = {own} if mine or any(label.partition("_")[0] == own for label in mended) else set()
-        kept = {label: text for label, text in before.items() if label not in begun | {*mended}}
-        now = kept | mine
-        kept_problems.keep_problems(file, before, now)
-        found |= now
-    return found
+        begun = {name} if new or any(_is_of(name, label) for label in mended) else set()
+        left = {label: text for label, text in before.items() if label not in begun | {*mended}}
+        problem_files.keep_problems(file, before, left | new)
+        problems |= left | new
+    return problems
+
+
+def _is_of(name: str, label: str) -> bool:
+    """Whether the label of a session, or ``sub-X``, is of the participant ``sub-X``."""
+    return label.partition("_")[0] == name
 
 
 def read_problems(output_dir: Path, participant: str) -> dict[str, str]:
     """What failed of a participant and is not mended yet: label → message."""
-    return kept_problems.read_problems(_problems_file(output_dir, participant))
+    return problem_files.read_problems(_problems_file(output_dir, participant))
 
 
 def _problems_file(output_dir: Path, participant: str) -> Path:
-    return output_dir / "logs" / f"sub-{participant}" / kept_problems.NAME
+    return output_dir / "logs" / f"sub-{participant}" / problem_files.NAME
 
 
 def written_participants(output_dir: Path, labels: Sequence[str]) -> list[str]:
@@ -101,34 +105,30 @@ def written_participants(output_dir: Path, labels: Sequence[str]) -> list[str]:
 
     Raises :class:`NothingMatchedError` where there are none.
     """
-    found = {path.name.removeprefix("sub-") for path in output_dir.glob("sub-*") if path.is_dir()}
-    found |= {
+    written = {path.name.removeprefix("sub-") for path in output_dir.glob("sub-*") if path.is_dir()}
+    written |= {
         path.parent.name.removeprefix("sub-")
-        for path in output_dir.glob(f"logs/sub-*/{kept_problems.NAME}")
+        for path in output_dir.glob(f"logs/sub-*/{problem_files.NAME}")
     }
-    wanted = {label.removeprefix("sub-") for label in labels}
-    if unknown := sorted(wanted - found):
+    requested = {label.removeprefix("sub-") for label in labels}
+    if unknown := sorted(requested - written):
         raise NothingMatchedError(
             f"there is nothing to report of sub-{unknown[0]}",
             file=output_dir,
             fix="run the participant level without --reports-only",
         )
-    if not found:
+    if not written:
         raise NothingMatchedError(
             "there is nothing to report",
             file=output_dir,
             fix="run the participant level without --reports-only",
         )
-    return sorted(wanted or found)
+    return sorted(requested or written)
 
 
 def _problems(participant: str, failed: Mapping[str, str]) -> list[str]:
-    own = f"sub-{participant}"
-    return [
-        f"{label}: {message}"
-        for label, message in failed.items()
-        if label == own or label.startswith(f"{own}_")
-    ]
+    name = f"sub-{participant}"
+    return [f"{label}: {message}" for label, message in failed.items() if _is_of(name, label)]
 
 
 def _write_page(

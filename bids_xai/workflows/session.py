@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from bids_xai.bids.records import EchoSeries, PrecomputedMap, Session, SourceIma
 from bids_xai.bids.stamps import StampRecord, fingerprint
 from bids_xai.settings import RunSettings
 from bids_xai.stages.maps import MapKind
+from bids_xai.stages.products import Origin
 from bids_xai.templates.lookup import atlas_files
-from bids_xai.workflows import nodes
+from bids_xai.workflows import anatomy_nodes, map_nodes
+from bids_xai.workflows.publishing import publish_all, stage_node
 
 _ANTS_GB = 3.0
 _R2STAR = MapKind("R2starmap", "1/s", "MEGRE")
@@ -42,32 +43,10 @@ def session_workflow(
             _series(graph, each, index, fit, anatomy)
         if session.flair is not None:
             _flair(graph, session.flair, anatomy)
-        for found in session.maps:
-            _precomputed(graph, found, anatomy)
+        for precomputed in session.maps:
+            _precomputed(graph, precomputed, anatomy)
     publish_all(graph.workflow, graph.manifests, settings.output_dir, record)
     return graph.workflow
-
-
-def publish_all(
-    workflow: pe.Workflow, manifests: Sequence[pe.Node], output_dir: Path, record: StampRecord
-) -> None:
-    """Add the last node: products of all ``manifests`` get their final names, then the stamp."""
-    interface = nodes.Publish(
-        output_dir=str(output_dir.resolve()),
-        stamp=str(record.stamp),
-        digest=record.digest,
-        about=record.about,
-    )
-    publish = stage_node(interface, "publish")
-    gather = pe.Node(Merge(len(manifests)), "gather", run_without_submitting=True)
-    for index, node in enumerate(manifests):
-        workflow.connect(node, "manifest", gather, f"in{index + 1}")
-    workflow.connect(gather, "out", publish, "manifests")
-
-
-def stage_node(interface: Any, name: str, mem_gb: float = 1.0) -> pe.Node:
-    """Return a node of one thread."""
-    return pe.Node(interface, name=name, mem_gb=mem_gb, n_procs=1)
 
 
 class _Graph:
@@ -106,9 +85,9 @@ class _Anatomy:
 def _anatomy(graph: _Graph, session: Session, t1w: SourceImage) -> _Anatomy:
     """Add brain extraction, normalisation, atlases and lesions."""
     settings = graph.settings
-    about = {"entities": t1w.entities, "sources": [t1w.uri]}
+    origin = _origin_of(t1w)
     seeds = {"seed": settings.random_seed, "sloppy": settings.sloppy}
-    extract = nodes.ExtractBrain(t1w=str(t1w.file), **about, **seeds)
+    extract = anatomy_nodes.ExtractBrain(t1w=str(t1w.file), **_traits(origin), **seeds)
     if settings.brain_mask == "derivatives" and session.brain_mask is not None:
         extract.inputs.given_mask = str(session.brain_mask.file)
         extract.inputs.sources = [t1w.uri, session.brain_mask.uri]
@@ -118,46 +97,46 @@ def _anatomy(graph: _Graph, session: Session, t1w: SourceImage) -> _Anatomy:
     anatomy = _Anatomy(t1w.uri, brain, {})
     for space in settings.output_spaces:
         if space.template not in anatomy.normalise:
-            register = nodes.Normalise(
+            register = anatomy_nodes.Normalise(
                 space=str(space),
                 how=settings.registration,
                 engine=settings.registration_engine,
-                **about,
+                **_traits(origin),
                 **seeds,
             )
             node = graph.add(register, f"normalise_{label_of(space.template)}", **anatomy.images)
             anatomy.normalise[space.template] = node
         forward = (anatomy.normalise[space.template], "forward")
-        carry = nodes.AnatomyToTemplate(space=str(space), **about)
+        carry = anatomy_nodes.AnatomyToTemplate(space=str(space), **_traits(origin))
         graph.add(carry, f"anatomy_to_{label_of(str(space))}", **anatomy.images, forward=forward)
-    _atlases(graph, anatomy, about)
+    _atlases(graph, anatomy, origin)
     if session.lesion_mask is not None:
-        _lesions(graph, session.lesion_mask, anatomy, about)
+        _lesions(graph, session.lesion_mask, anatomy, origin)
     return anatomy
 
 
-def _atlases(graph: _Graph, anatomy: _Anatomy, about: dict[str, Any]) -> None:
+def _atlases(graph: _Graph, anatomy: _Anatomy, origin: Origin) -> None:
     space = graph.settings.output_spaces[0]
     node = anatomy.normalise[space.template]
     for index, atlas in enumerate(graph.settings.atlas or ("",)):
-        interface = nodes.AtlasToT1w(
+        interface = anatomy_nodes.AtlasToT1w(
             space=str(space),
             atlas=atlas,
             spatial_reference=anatomy.uri,
             content=fingerprint(atlas_files([atlas]), {}),
-            **about,
+            **_traits(origin),
         )
         source = (anatomy.brain, "preproc")
         graph.add(interface, f"atlas_{index}", t1w=source, inverse=(node, "inverse"))
 
 
-def _lesions(graph: _Graph, mask: SourceImage, anatomy: _Anatomy, about: dict[str, Any]) -> None:
+def _lesions(graph: _Graph, mask: SourceImage, anatomy: _Anatomy, origin: Origin) -> None:
     spaces = graph.settings.output_spaces
-    interface = nodes.Lesions(
+    interface = anatomy_nodes.CarryLesions(
         lesion_mask=str(mask.file),
         spaces=[str(space) for space in spaces],
         spatial_reference=anatomy.uri,
-        **about | {"sources": [*about["sources"], mask.uri]},
+        **_traits(replace(origin, sources=(*origin.sources, mask.uri))),
     )
     node = graph.add(interface, "lesions", **anatomy.images)
     gather = pe.Node(Merge(len(spaces)), "transforms", run_without_submitting=True)
@@ -167,73 +146,79 @@ def _lesions(graph: _Graph, mask: SourceImage, anatomy: _Anatomy, about: dict[st
     graph.workflow.connect(gather, "out", node, "forwards")
 
 
-def _about_series(graph: _Graph, series: EchoSeries) -> dict[str, Any]:
-    uris = [bids_uri(file, graph.settings.bids_dir) for file in series.files]
-    return {"entities": series.entities, "sources": uris}
+def _origin_of(image: SourceImage) -> Origin:
+    return Origin(image.entities, (image.uri,))
+
+
+def _origin_of_series(graph: _Graph, series: EchoSeries) -> Origin:
+    uris = tuple(bids_uri(file, graph.settings.bids_dir) for file in series.files)
+    return Origin(series.entities, uris)
+
+
+def _traits(origin: Origin) -> dict[str, Any]:
+    """The inputs of every stage that say where its products come from."""
+    return {"entities": origin.entities, "sources": list(origin.sources)}
 
 
 def _fit(graph: _Graph, series: EchoSeries, index: int) -> pe.Node:
-    interface = nodes.FitR2Star(
+    interface = map_nodes.FitR2Star(
         magnitude_files=[str(file) for file in series.files],
         echo_times_s=list(series.echo_times_s),
         options=graph.settings.r2star_options,
-        **_about_series(graph, series),
+        **_traits(_origin_of_series(graph, series)),
     )
     return graph.add(interface, f"fit_{index}")
 
 
 def _series(graph: _Graph, series: EchoSeries, index: int, fit: pe.Node, anatomy: _Anatomy) -> None:
     """Add registration by the first echo, and R2* on the other grids."""
-    about = _about_series(graph, series)
-    interface = nodes.Coregister(
+    origin = _origin_of_series(graph, series)
+    interface = map_nodes.Coregister(
         image=str(series.files[0]),
         moving="MEGRE",
         seed=graph.settings.random_seed,
         kind=graph.settings.megre_transform.capitalize(),
-        **about,
+        **_traits(origin),
     )
     moved = graph.add(interface, f"coregister_{index}", **anatomy.images)
-    _map(graph, f"r2star_{index}", _R2STAR, about, (fit, "r2star"), moved, anatomy)
+    _map(graph, f"r2star_{index}", _R2STAR, origin, (fit, "r2star"), moved, anatomy)
 
 
 def _flair(graph: _Graph, flair: SourceImage, anatomy: _Anatomy) -> None:
-    about = {"entities": flair.entities, "sources": [flair.uri]}
-    seed = graph.settings.random_seed
-    unbias = graph.add(nodes.Unbias(image=str(flair.file), seed=seed, **about), "unbias_flair")
-    interface = nodes.Coregister(moving="FLAIR", kind="Rigid", seed=seed, **about)
+    origin = _origin_of(flair)
+    inputs = {"seed": graph.settings.random_seed, **_traits(origin)}
+    unbias = graph.add(map_nodes.Unbias(image=str(flair.file), **inputs), "unbias_flair")
+    interface = map_nodes.Coregister(moving="FLAIR", kind="Rigid", **inputs)
     source = (unbias, "corrected")
     moved = graph.add(interface, "coregister_flair", image=source, **anatomy.images)
-    _map(graph, "flair", _FLAIR, about, source, moved, anatomy)
+    _map(graph, "flair", _FLAIR, origin, source, moved, anatomy)
 
 
-def _precomputed(graph: _Graph, found: PrecomputedMap, anatomy: _Anatomy) -> None:
+def _precomputed(graph: _Graph, precomputed: PrecomputedMap, anatomy: _Anatomy) -> None:
     """A map made elsewhere lies on the T1w image by its header: nothing is registered."""
-    image = found.image
-    kind = MapKind(found.suffix, found.units, found.suffix)
-    about = {"entities": image.entities, "sources": [image.uri]}
-    _map(graph, label_of(found.suffix), kind, about, image.file, None, anatomy)
+    image, suffix = precomputed.image, precomputed.suffix
+    kind = MapKind(suffix, precomputed.units, suffix)
+    _map(graph, label_of(suffix), kind, _origin_of(image), image.file, None, anatomy)
 
 
 def _map(
     graph: _Graph,
     name: str,
     kind: MapKind,
-    about: dict[str, Any],
+    origin: Origin,
     image: Source | Path,
     moved: pe.Node | None,
     anatomy: _Anatomy,
 ) -> None:
     """Add a map on the T1w grid and on every template."""
-    fixed = {"kind": asdict(kind), **about}
-    if isinstance(image, Path):
-        fixed["image"] = str(image)
+    fixed = {"kind": asdict(kind), **_traits(origin)}
+    file = {"image": str(image)} if isinstance(image, Path) else {}
     inputs = {} if isinstance(image, Path) else {"image": image}
-    both = {} if moved is None else {w: (moved, w) for w in ("forward", "inverse")}
-    to_t1w = nodes.MapToT1w(spatial_reference=anatomy.uri, **fixed)
+    both = {} if moved is None else {name: (moved, name) for name in ("forward", "inverse")}
+    to_t1w = map_nodes.MapToT1w(spatial_reference=anatomy.uri, **file, **fixed)
     graph.add(to_t1w, f"{name}_to_t1w", **inputs, **anatomy.images, **both)
+    to_anatomy = {} if moved is None else {"to_t1w": (moved, "forward")}
     for space in graph.settings.output_spaces:
-        to_template = nodes.MapToTemplate(space=str(space), **fixed)
-        transforms = {"to_template": (anatomy.normalise[space.template], "forward")}
-        if moved is not None:
-            transforms["to_t1w"] = (moved, "forward")
+        to_template = map_nodes.MapToTemplate(space=str(space), **file, **fixed)
+        transforms = {"to_template": (anatomy.normalise[space.template], "forward"), **to_anatomy}
         graph.add(to_template, f"{name}_to_{label_of(str(space))}", **inputs, **transforms)

@@ -16,7 +16,7 @@ from conftest import EMBEDDED, SHARED, command
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.core.masks import dice
 from bids_xai.settings import OutputSpace
-from bids_xai.stages import ants_tools
+from bids_xai.stages import ants_tools, registration
 from bids_xai.stages.brain import extract_brain
 from bids_xai.templates.lookup import Template, load_atlas, load_template
 
@@ -178,7 +178,7 @@ def test_every_step_of_registration_brings_a_real_head_closer(both_heads: Path) 
         forward = anat / "sub-uih_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.h5"
         if method != "nonlinear":
             forward = anat.parent / f"{method}.h5"
-            ants_tools.register_to_template(
+            registration.register_to_template(
                 ants,
                 template.brain,
                 template.mask,

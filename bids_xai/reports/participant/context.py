@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from bids_xai.bids.names import SCAN_ENTITIES, file_name
 from bids_xai.bids.session_times import sessions_file
+from bids_xai.reports.participant.model import UsedModel
 from bids_xai.reports.study_files import Study
-from bids_xai.tables.numbers import MISSING, plural, read_object, read_table
+from bids_xai.tables.cohort import COHORT
+from bids_xai.tables.numbers import plural, read_object
+from bids_xai.tables.predictions import PREDICTIONS, Prediction
+from bids_xai.tables.table import Row, Table
 
 FEWEST = 5  # test scans from which their outcomes are told
 _TENTHS = 10
@@ -33,7 +36,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Origin:
+class ModelStudy:
     """The study of a model, as it stands in the output folder where it was trained.
 
     same : that folder is the page's own, so that participants of one label are one person
@@ -45,34 +48,39 @@ class Origin:
     trained: tuple[str, ...]
 
 
-def card_of(folder: Path, entities: Mapping[str, str]) -> dict[str, Any]:
-    """Return the model's card from the sidecar of a scan's prediction, empty where there is none.
+@dataclass(frozen=True)
+class TrueClass:
+    """The true class of a scan; source : the table that says so, in words."""
 
-    entities : of any product of that model for that scan
+    name: str
+    source: str
+
+
+def used_model(folder: Path, entities: Mapping[str, str]) -> UsedModel | None:
+    """Return the model named beside a scan's prediction, ``None`` where there is none.
+
+    folder : the session's ``anat`` folder; entities : of any product of that model for that scan
     """
-    kept = {key: entities[key] for key in (*SCAN_ENTITIES, "model") if key in entities}
-    card = read_object(folder / file_name(kept, "prediction", ".json")).get("Model")
-    return dict(card) if isinstance(card, dict) else {}
+    names = {key: entities[key] for key in (*SCAN_ENTITIES, "model") if key in entities}
+    sidecar = read_object(folder / file_name(names, "prediction", ".json"))
+    return UsedModel.from_card(sidecar.get("Model"))
 
 
-def origin_of(card: Mapping[str, Any], sources: Sources) -> Origin | None:
-    """Return the study a card belongs to, ``None`` where its output folder is not at hand.
+def study_of(model: UsedModel | None, sources: Sources) -> ModelStudy | None:
+    """Return the study of a model, ``None`` where its output folder is not at hand.
 
     The output folder is found from the model of the run, else it is the page's own. It counts
-    where the model of that name in it has the weights that the card names.
+    where the model of that name in it has the same weights.
     """
-    names = [str(card.get(key, "")) for key in ("study", "configuration", "split")]
-    weights = card.get("weights_sha256")
-    if not all(names) or not weights:
+    if model is None or not (model.study and model.configuration and model.split is not None):
         return None
-    own = sources.output_dir.resolve()
-    for root in dict.fromkeys((*_root_of(sources.model), own)):
-        found = read_object(
-            root / "models" / names[0] / names[1] / f"split-{names[2]}" / "model.json"
-        )
-        if found.get("weights_sha256") == weights:
-            trained = tuple(str(name) for name in found.get("training_participants", ()))
-            return Origin(Study.at(root, names[0]), root == own, trained)
+    own_root = sources.output_dir.resolve()
+    for root in dict.fromkeys((*_root_of(sources.model), own_root)):
+        folder = root / "models" / model.study / model.configuration / f"split-{model.split}"
+        trained = UsedModel.from_card(read_object(folder / "model.json"))
+        if trained and trained.weights_sha256 and trained.weights_sha256 == model.weights_sha256:
+            study = Study.at(root, model.study)
+            return ModelStudy(study, root == own_root, trained.training_participants)
     return None
 
 
@@ -85,46 +93,48 @@ def _root_of(model: Path | None) -> list[Path]:
     return [parents[4]] if len(parents) > 4 and parents[3].name == "models" else []
 
 
-def cohort_table(study: Study, name: str) -> Any:
-    """Return a table of a study's folder; read once for all pages while it stays the same."""
-    path = study.folder / name
-    return _read(path, path.stat().st_mtime_ns) if path.is_file() else None
+def study_rows(study: Study, table: Table[Row], folder: str = "") -> tuple[Row, ...]:
+    """Return the lines of a study's table, none where there is no file.
+
+    folder : of the study's folder. Read once for all pages while the file stays the same.
+    """
+    path = study.folder / folder / table.file
+    return _read(table, path, path.stat().st_mtime_ns) if path.is_file() else ()
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, changed: int) -> Any:
-    return read_table(path)
+def _read(table: Table[Row], path: Path, changed: int) -> tuple[Row, ...]:
+    return tuple(table.read(path))
 
 
-def true_class(origin: Origin, sources: Sources, session: str) -> tuple[str, str] | None:
-    """Return a scan's true class and the table it is from; ``None`` where it is not known.
+def true_class(origin: ModelStudy, sources: Sources, session: str) -> TrueClass | None:
+    """Return a scan's true class and the table it is from; ``None`` where there is none.
 
     Of the study's own dataset from its ``cohort.tsv``, else from the raw dataset's tables, if the
     study's column is there and names one of its classes. session : label, empty without one
     """
-    person = f"sub-{sources.participant}"
-    visit = f"ses-{session}" if session else MISSING
-    cohort = origin.study.table("cohort.tsv") if origin.same else None
-    if cohort is not None:
-        mine = cohort[(cohort["participant_id"] == person) & (cohort["session_id"] == visit)]
-        known = [name for name in mine["class"] if name in origin.study.names]
-        if known:
-            return str(known[0]), f"cohort.tsv of the study {origin.study.name}"
-    target = origin.study.description.get("settings", {}).get("target", {})
+    study, person = origin.study, f"sub-{sources.participant}"
+    visit = f"ses-{session}" if session else None
+    for scan in study_rows(study, COHORT) if origin.same else ():
+        same = (scan.participant_id, scan.session_id) == (person, visit)
+        if same and scan.class_name in study.names:
+            return TrueClass(scan.class_name, f"cohort.tsv of the study {study.name}")
+    target = study.settings("target")
     column, of_sessions = target.get("column"), target.get("table") == "sessions"
     if sources.bids_dir is None or not column:
         return None
-    path, key, wanted = sources.bids_dir / "participants.tsv", "participant_id", person
+    path, key, label = sources.bids_dir / "participants.tsv", "participant_id", person
     if of_sessions:
-        path, key, wanted = sessions_file(sources.bids_dir, person), "session_id", visit
-    for row in _rows(path):
-        label = row.get(key) or ""
-        if label in (wanted, wanted[4:]) and row.get(column) in origin.study.names:
-            return str(row[column]), f"{path.name}, column {column}"
+        path, key, label = sessions_file(sources.bids_dir, person), "session_id", visit or "n/a"
+    for row in _user_rows(path):
+        name = row.get(column) or ""
+        if (row.get(key) or "") in (label, label[4:]) and name in study.names:
+            return TrueClass(name, f"{path.name}, column {column}")
     return None
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _user_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a table of the user's, none where there is none or it cannot be read."""
     if not path.is_file():
         return []
     try:
@@ -134,51 +144,58 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return []
 
 
-def outcome_words(truth: str, said: str, classes: tuple[str, ...], positive: str) -> str:
+def outcome_words(truth: str, predicted: str, classes: tuple[str, ...], positive: str) -> str:
     """``right``, ``wrong``, of two classes with TP, FP, TN or FN."""
-    right = truth == said
+    right = truth == predicted
     word = "right" if right else "wrong"
     if len(classes) != 2:
         return word
-    return f"{word} ({'T' if right else 'F'}{'P' if said == positive else 'N'})"
+    return f"{word} ({'T' if right else 'F'}{'P' if predicted == positive else 'N'})"
 
 
-def calibration_words(origin: Origin, configuration: str, participant: str, p: float) -> str:
+def calibration_words(origin: ModelStudy, configuration: str, participant: str, p: float) -> str:
     """Say how often test scans with a probability in the same tenth were of the positive class.
 
     p : probability of the positive class. Scans of a participant of the same label do not count.
     """
-    table = cohort_table(origin.study, "predictions.tsv")
-    if table is None:
+    predictions = study_rows(origin.study, PREDICTIONS)
+    if not predictions:
         return (
             f"How often such a probability is right is not known: "
             f"group/{origin.study.name}/predictions.tsv is missing."
         )
-    mine = table[
-        (table["configuration"] == configuration)
-        & (table["participant_id"] != f"sub-{participant}")
-    ]
-    if "method" in mine.columns and len(mine):  # a scan has a line for each
-        mine = mine[mine["method"] == mine["method"].iloc[0]]
+    others = _other_scans(predictions, configuration, participant)
     tenth = _tenth(p)
-    near = mine[[_tenth(value) == tenth for value in mine["probability"]]]
+    near = [row for row in others if _tenth(row.probability) == tenth]
     positive = origin.study.classes[1]
-    place = f"from {tenth / _TENTHS:.1f} to {(tenth + 1) / _TENTHS:.1f}"
-    about = (
+    interval = f"from {tenth / _TENTHS:.1f} to {(tenth + 1) / _TENTHS:.1f}"
+    scans = (
         f"{plural(len(near), 'test scan')} of other participants with a probability of {positive} "
-        f"{place} (configuration {configuration}, networks of all splits)"
+        f"{interval} (configuration {configuration}, networks of all splits)"
     )
     if len(near) < FEWEST:
         return (
-            f"The study has only {about}, fewer than {FEWEST}: how often such a probability is "
+            f"The study has only {scans}, fewer than {FEWEST}: how often such a probability is "
             "right cannot be said."
         )
-    hits, all_hits = (int((part["true_class"] == positive).sum()) for part in (near, mine))
+    hits, all_hits = (sum(row.true_class == positive for row in rows) for rows in (near, others))
     return (
-        f"Of {about}, {hits} were {positive}; of all {len(mine)} test scans, "
+        f"Of {scans}, {hits} were {positive}; of all {len(others)} test scans, "
         f"{all_hits}. A scan that several splits tested counts each time. In a population where "
         f"{positive} is rarer, {positive} is also rarer among scans with this probability."
     )
+
+
+def _other_scans(
+    predictions: Sequence[Prediction], configuration: str, participant: str
+) -> list[Prediction]:
+    """The test scans of other participants, each once a split: a scan has a line a method."""
+    rows = [
+        row
+        for row in predictions
+        if row.configuration == configuration and row.participant_id != f"sub-{participant}"
+    ]
+    return [row for row in rows if row.method == rows[0].method]
 
 
 def _tenth(p: float) -> int:

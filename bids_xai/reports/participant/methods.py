@@ -12,13 +12,14 @@ from bids_xai.bids.stamps import read_stamp, session_stamp
 from bids_xai.errors import UserError
 from bids_xai.reports.blocks import Block, Folded, Items, Section, Subheading, Table, Text
 from bids_xai.reports.citation import Methods, software
-from bids_xai.reports.participant.prediction import model_table
-from bids_xai.reports.participant.session_pictures import quantitative_maps, sidecar_of
+from bids_xai.reports.participant.model import UsedModel, model_table
+from bids_xai.reports.participant.session_files import quantitative_maps, sidecar_of
 from bids_xai.reports.volumes import Folder, ImageFile
 from bids_xai.tables.numbers import MISSING, number, read_object
 from bids_xai.tables.qc import kind_of
 
-_STEPS = {"": "preprocessing", "_explanation": "prediction and explanation"}
+_PREPROCESSING = "preprocessing"
+_STEPS = {"": _PREPROCESSING, "_explanation": "prediction and explanation"}
 _UNKNOWN = (
     "How the images of this session were made was not recorded: an earlier version of bids_xai "
     "made them, or the run did not end. logs/CITATION.md tells the methods of the last run, which "
@@ -27,24 +28,25 @@ _UNKNOWN = (
 
 
 @dataclass(frozen=True)
-class Made:
+class SessionMethods:
     """How a session was made: step → methods, and step → settings, where that is recorded."""
 
     methods: Mapping[str, Methods]
     settings: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, output_dir: Path, participant: str, session: str) -> Made:
+    def of(cls, output_dir: Path, participant: str, session: str) -> SessionMethods:
         """Read the stamps of a session; session : label, empty where there is none."""
         name = f"sub-{participant}" + (f"_ses-{session}" if session else "")
         stamps = {
             step: read_stamp(session_stamp(output_dir, name, tail)) for tail, step in _STEPS.items()
         }
         methods = {step: Methods.of_stamp(stamp) for step, stamp in stamps.items()}
-        settings = {
-            step: stamp["settings"] for step, stamp in stamps.items() if "settings" in stamp
-        }
-        return cls({step: found for step, found in methods.items() if found}, settings)
+        settings = {step: stamp.get("settings") for step, stamp in stamps.items()}
+        return cls(
+            {step: recorded for step, recorded in methods.items() if recorded},
+            {step: values for step, values in settings.items() if values is not None},
+        )
 
     @property
     def sloppy(self) -> bool:
@@ -56,36 +58,38 @@ class Made:
         versions: dict[str, str] = {}
         for step in self.methods.values():
             versions |= step.versions
-        known = _STEPS[""] in self.methods
-        blocks: list[Block] = [] if known else [Text(_UNKNOWN, "note")]
+        recorded = _PREPROCESSING in self.methods
+        blocks: list[Block] = [] if recorded else [Text(_UNKNOWN, "note")]
         blocks += [Text(text) for step in self.methods.values() for text in step.paragraphs]
         blocks += [Text(software(versions))] if versions else []
         return blocks + [_settings(step, values) for step, values in self.settings.items()]
 
 
 def how_made(
-    sessions: Sequence[tuple[str, Folder, Made]], cards: Iterable[Mapping[str, Any]]
+    sessions: Sequence[tuple[str, Folder, SessionMethods]], models: Iterable[UsedModel]
 ) -> Section:
     """Return the last section: methods, settings, versions, images, models, references.
 
     sessions : title (empty without labels), images and stamps of each; those made in the same way
         are told together
-    cards : of the models that were used
+    models : those that were used
     """
     blocks: list[Block] = []
-    told: list[Made] = []
-    for _, _, made in sessions:
-        if made not in told:
-            told.append(made)
-            titles = [title for title, _, other in sessions if title and other == made]
+    distinct: list[SessionMethods] = []
+    for _, _, methods in sessions:
+        if methods not in distinct:
+            distinct.append(methods)
+            titles = [title for title, _, other in sessions if title and other == methods]
             blocks += [Subheading(_joined(titles))] if titles else []
-            blocks += made.blocks()
+            blocks += methods.blocks()
     for title, folder, _ in sessions:
         blocks += _images(folder, f"{title}: images" if title else "Images")
-    models = {str(card): card for card in cards}
-    blocks += [model_table(card) for card in models.values()]
+    blocks += [model_table(model) for model in dict.fromkeys(models)]
     references = dict.fromkeys(
-        text for made in told for step in made.methods.values() for text in step.references
+        text
+        for methods in distinct
+        for step in methods.methods.values()
+        for text in step.references
     )
     if references:
         blocks += [Subheading("References"), Items(tuple(references))]

@@ -11,16 +11,17 @@ from bids_xai.bids.files import write_text
 from bids_xai.figures.scene import CONVENTION
 from bids_xai.reports.blocks import Block, Items, Section, Subheading, Table, Text, render
 from bids_xai.reports.participant.context import Sources
-from bids_xai.reports.participant.methods import Made, how_made, settings_text
-from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, Shown, pictures
-from bids_xai.reports.participant.prediction import OPINION, Said, predictions
+from bids_xai.reports.participant.methods import SessionMethods, how_made, settings_text
+from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, SessionPicture
+from bids_xai.reports.participant.pictures import pictures as pictures_of
+from bids_xai.reports.participant.prediction import OPINION, SessionPredictions, predictions
 from bids_xai.reports.participant.qc import problems as problems_of
 from bids_xai.reports.participant.qc import qc_table, verdict_words
 from bids_xai.reports.participant.regions import region_tables
-from bids_xai.reports.participant.session_pictures import anat_folder, sessions_of, sidecar_of
+from bids_xai.reports.participant.session_files import anat_folder, sessions_of, sidecar_of
 from bids_xai.reports.participant.viewer import session_page
 from bids_xai.reports.viewer import link as viewer_link
-from bids_xai.reports.volumes import Folder
+from bids_xai.reports.volumes import Folder, ImageFile
 from bids_xai.tables.numbers import number, percent, read_object
 from bids_xai.tables.qc import SESSION_QC, Measure, qc_file
 
@@ -39,24 +40,24 @@ class _Visit:
     label: str
     path: Path
     folder: Folder
-    said: Said
-    made: Made
+    predictions: SessionPredictions
+    methods: SessionMethods
     measures: tuple[Measure, ...]
-    shown: tuple[Shown, ...]
+    shown: tuple[SessionPicture, ...]
 
     @property
     def title(self) -> str:
         return f"Session {self.label}" if self.label else ""
 
     @property
-    def place(self) -> str:
+    def prefix(self) -> str:
         """What a heading begins with."""
         return f"{self.title}: " if self.label else ""
 
-    def is_input(self, shown: Shown) -> bool:
+    def is_input(self, shown: SessionPicture) -> bool:
         """Whether a picture shows what the models read; without any, what one could read."""
-        suffixes = {str(card.get("suffix")) for card in self.said.cards} or {shown.look.suffix}
-        quantitative = shown.look.suffix.endswith("map") or bool(self.said.cards)
+        suffixes = {str(model.suffix) for model in self.predictions.models} or {shown.look.suffix}
+        quantitative = shown.look.suffix.endswith("map") or bool(self.predictions.models)
         return quantitative and any(shown.shows_input(suffix) for suffix in suffixes)
 
 
@@ -77,8 +78,8 @@ def write_participant_page(
     """
     sources = Sources(output_dir, participant, bids_dir, model)
     visits = [_visit(sources, label) for label in sessions_of(output_dir, participant)]
-    found = [*problems, *(sentence for visit in visits for sentence in _remarks(visit))]
-    sections = [_status(found), *(_sections(sources, visits) if visits else [])]
+    remarks = [sentence for visit in visits for sentence in _remarks(visit)]
+    sections = [_status([*problems, *remarks]), *(_sections(sources, visits) if visits else [])]
     lead = "bids_xai participant report, read from the files beside it."
     page = render(f"sub-{participant}", lead, sections)
     return write_text(output_dir / f"sub-{participant}.html", page)
@@ -91,18 +92,18 @@ def _visit(sources: Sources, label: str) -> _Visit:
         label=label,
         path=path,
         folder=Folder.of(path),
-        said=predictions(path, sources, label),
-        made=Made.of(sources.output_dir, sources.participant, label),
+        predictions=predictions(path, sources, label),
+        methods=SessionMethods.of(sources.output_dir, sources.participant, label),
         measures=tuple(SESSION_QC.read(table)) if table else (),
-        shown=tuple(pictures(sources.output_dir, sources.participant, label)),
+        shown=tuple(pictures_of(sources.output_dir, sources.participant, label)),
     )
 
 
 def _remarks(visit: _Visit) -> tuple[str, ...]:
     """What to say of a session on top of the page."""
     looks = [shown.look for shown in visit.shown]
-    sloppy = (f"{visit.place}{_SLOPPY}",) if visit.made.sloppy else ()
-    return (*sloppy, *visit.said.problems, *problems_of(visit.measures, looks, visit.label))
+    sloppy = (f"{visit.prefix}{_SLOPPY}",) if visit.methods.sloppy else ()
+    return (*sloppy, *visit.predictions.problems, *problems_of(visit.measures, looks, visit.label))
 
 
 def _status(problems: Sequence[str]) -> Section:
@@ -113,8 +114,8 @@ def _status(problems: Sequence[str]) -> Section:
 
 def _sections(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
     """Everything below the problems; a section without content is left out."""
-    made = [(v.title, v.folder, v.made) for v in visits]
-    regions = [b for v in visits for b in region_tables(v.path, sources, v.place)]
+    methods = [(v.title, v.folder, v.methods) for v in visits]
+    regions = [b for v in visits for b in region_tables(v.path, sources, v.prefix)]
     sections = [
         Section("Summary", tuple(_summary(visits))),
         Section("Input map", tuple(_inputs(visits))),
@@ -122,7 +123,7 @@ def _sections(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
         Section("Regions", tuple(regions)),
         *_courses(sources, visits),
         Section("Quality", tuple(_quality(visits))),
-        how_made(made, [card for v in visits for card in v.said.cards]),
+        how_made(methods, [model for v in visits for model in v.predictions.models]),
     ]
     return [section for section in sections if section.blocks]
 
@@ -130,13 +131,15 @@ def _sections(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
 def _summary(visits: Sequence[_Visit]) -> list[Block]:
     blocks: list[Block] = []
     for visit in visits:
+        predicted = visit.predictions.blocks
         blocks += [Subheading(visit.title)] if visit.label else []
-        if not visit.folder.images and not visit.said.blocks:
+        if not visit.folder.images and not predicted:
             blocks.append(Text(_NOTHING, "note"))
             continue
         quality = Text(verdict_words(visit.measures))
-        blocks += [*visit.said.blocks, quality] if visit.said.blocks else [quality, Text(_NO_MODEL)]
-    return [*blocks, Text(OPINION, "note")] if any(v.said.blocks for v in visits) else blocks
+        blocks += [*predicted, quality] if predicted else [quality, Text(_NO_MODEL)]
+    any_prediction = any(visit.predictions.blocks for visit in visits)
+    return [*blocks, Text(OPINION, "note")] if any_prediction else blocks
 
 
 def _inputs(visits: Sequence[_Visit]) -> list[Block]:
@@ -147,9 +150,9 @@ def _inputs(visits: Sequence[_Visit]) -> list[Block]:
 def _heatmaps(sources: Sources, visits: Sequence[_Visit]) -> list[Block]:
     blocks: list[Block] = []
     for visit in visits:
-        blocks += _relevance(visit.folder, _capital(f"{visit.place}relevance maps"))
+        blocks += _relevance(visit.folder, _capital(f"{visit.prefix}relevance maps"))
         page = session_page(sources.output_dir, sources.participant, visit.label)
-        words = _capital(f"{visit.place}walk through the heatmaps over the T1w image")
+        words = _capital(f"{visit.prefix}walk through the heatmaps over the T1w image")
         blocks += viewer_link(page, sources.output_dir, words)
         blocks += _pictures([(visit, [s for s in visit.shown if s.is_heatmap])])
     return [Text(f"{CONVENTION} {HOW_TO_READ}", "note"), *blocks] if blocks else []
@@ -161,31 +164,42 @@ def _capital(text: str) -> str:
 
 def _relevance(folder: Folder, caption: str) -> list[Block]:
     """Where relevance starts and how much of it lies in the brain, from the sidecars."""
-    maps = [(i, read_object(sidecar_of(i.path))) for i in folder.find(RELMAP)]
+    maps = [(i.entities, _read_relevance(i)) for i in folder.find(RELMAP)]
     rows = tuple(
         (
-            str(about.get("Method", image.entities.get("desc", "n/a"))),
-            image.entities.get("model", "n/a"),
-            image.entities.get("space", "n/a"),
-            number(about.get("Start")),
-            _options(about.get("Options")),
-            percent(_fraction(about.get("InnerMaskShare"))),
+            relevance.method,
+            entities.get("model", "n/a"),
+            entities.get("space", "n/a"),
+            number(relevance.start),
+            settings_text(relevance.options),
+            percent(relevance.inner_mask_share),
         )
-        for image, about in maps
+        for entities, relevance in maps
     )
     header = ("Method", "Model", "Space", "Starts at", "Options", "In the brain mask")
     return [Table(caption, header, rows)] if rows else []
 
 
-def _options(value: Any) -> str:
-    """The options of a method; what the other columns say is left out."""
-    options = value if isinstance(value, Mapping) else {}
-    other = ("method", "target", "start")
-    return settings_text({key: each for key, each in options.items() if key not in other})
+@dataclass(frozen=True)
+class _Relevance:
+    """What the sidecar of a heatmap says; options : without what the other columns say."""
+
+    method: str
+    start: str | None
+    options: Mapping[str, Any]
+    inner_mask_share: float | None
 
 
-def _fraction(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+def _read_relevance(image: ImageFile) -> _Relevance:
+    sidecar = read_object(sidecar_of(image.path))
+    options, share = sidecar.get("Options"), sidecar.get("InnerMaskShare")
+    recorded = options if isinstance(options, Mapping) else {}
+    return _Relevance(
+        method=str(sidecar.get("Method", image.entities.get("desc", "n/a"))),
+        start=sidecar.get("Start"),
+        options={k: v for k, v in recorded.items() if k not in ("method", "target", "start")},
+        inner_mask_share=float(share) if isinstance(share, (int, float)) else None,
+    )
 
 
 def _courses(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
@@ -200,11 +214,16 @@ def _courses(sources: Sources, visits: Sequence[_Visit]) -> list[Section]:
 def _quality(visits: Sequence[_Visit]) -> list[Block]:
     blocks: list[Block] = []
     for visit in visits:
-        blocks += qc_table(visit.measures, visit.place)
+        blocks += qc_table(visit.measures, visit.prefix)
         rest = [s for s in visit.shown if not s.is_heatmap and not visit.is_input(s)]
         blocks += _pictures([(visit, rest)])
     return blocks
 
 
-def _pictures(shown: Iterable[tuple[_Visit, list[Shown]]]) -> list[Block]:
-    return [block for visit, mine in shown for one in mine for block in one.blocks(visit.place)]
+def _pictures(visits: Iterable[tuple[_Visit, list[SessionPicture]]]) -> list[Block]:
+    return [
+        block
+        for visit, pictures in visits
+        for picture in pictures
+        for block in picture.blocks(visit.prefix)
+    ]

@@ -10,12 +10,8 @@ from markupsafe import Markup
 from bids_xai.bids.names import file_name, parse_name
 from bids_xai.reports.blocks import Block, Picture, Subheading, png_size
 from bids_xai.reports.participant.qc import Look
-from bids_xai.reports.participant.session_pictures import (
-    RELEVANCE_PERCENTILES,
-    anat_folder,
-    map_name,
-    relevance_name,
-)
+from bids_xai.reports.participant.session_files import anat_folder, map_name, relevance_name
+from bids_xai.reports.participant.session_pictures import RELEVANCE_PERCENTILES
 from bids_xai.reports.volumes import ZERO_NOTE, ImageFile
 
 RELMAP = "relmap"
@@ -80,7 +76,7 @@ _SHOWS_INPUT = {"T1w": "brainmask", "FLAIR": "registration"}  # of a map: its hi
 
 
 @dataclass(frozen=True)
-class Shown:
+class SessionPicture:
     """A picture with what the sentences on top of the page need to point at it."""
 
     look: Look
@@ -96,42 +92,42 @@ class Shown:
         desc = _SHOWS_INPUT.get(suffix, "histogram")
         return self.look.suffix == suffix and self.look.entities.get("desc") == desc
 
-    def blocks(self, place: str) -> list[Block]:
-        """The picture under a heading that can be linked to; place : ``Session 1: ``, if any."""
+    def blocks(self, session: str) -> list[Block]:
+        """The picture under a heading that can be linked to; session : ``Session 1: ``, if any."""
         heading = Markup('<span id="{}">{}{}</span>').format(
-            self.look.anchor, place, self.look.title
+            self.look.anchor, session, self.look.title
         )
         return [Subheading(heading), self.picture]
 
 
-def pictures(output_dir: Path, participant: str, session: str) -> list[Shown]:
+def pictures(output_dir: Path, participant: str, session: str) -> list[SessionPicture]:
     """Return the pictures of a session, in the order they are to be looked at.
 
     session : label, empty where there is none
     """
     folder = output_dir / f"sub-{participant}" / "figures"
     files = [(p, *parse_name(p.name)[:2]) for p in sorted(folder.glob("*.png"))]
-    mine = [(p, e, s) for p, e, s in files if e.get("ses", "") == session]
-    mine.sort(key=lambda item: _rank(item[1], item[2]))
-    return [_shown(output_dir, path, entities, suffix) for path, entities, suffix in mine]
+    of_session = [(p, e, s) for p, e, s in files if e.get("ses", "") == session]
+    of_session.sort(key=lambda item: _rank(item[1], item[2]))
+    return [_shown(output_dir, path, entities, suffix) for path, entities, suffix in of_session]
 
 
-def _shown(output_dir: Path, path: Path, entities: dict[str, str], suffix: str) -> Shown:
+def _shown(output_dir: Path, path: Path, entities: dict[str, str], suffix: str) -> SessionPicture:
     title, caption = _describe(output_dir, entities, suffix)
     with path.open("rb") as stream:
         width, height = png_size(stream.read(32))
     picture = Picture(path.relative_to(output_dir).as_posix(), title, caption, width, height)
-    return Shown(Look(title, f"picture-{path.stem}", entities, suffix), picture)
+    return SessionPicture(Look(title, f"picture-{path.stem}", entities, suffix), picture)
 
 
 def _rank(entities: dict[str, str], suffix: str) -> tuple[int, tuple[str, ...], bool]:
     """Heatmaps by model, method and class, on the own grid before the template."""
     description = entities.get("desc", "")
     if suffix == RELMAP:
-        way = tuple(entities.get(key, "") for key in ("model", "desc", "label"))
-        return len(_ORDER), way, entities.get("space") != "T1w"
-    known = description in _ORDER
-    return _ORDER.index(description) if known else len(_ORDER) + 1, (), False
+        explanation = tuple(entities.get(key, "") for key in ("model", "desc", "label"))
+        return len(_ORDER), explanation, entities.get("space") != "T1w"
+    ranks = {name: rank for rank, name in enumerate(_ORDER)}
+    return ranks.get(description, len(_ORDER) + 1), (), False
 
 
 def _describe(output_dir: Path, entities: dict[str, str], suffix: str) -> tuple[str, str]:
@@ -153,8 +149,8 @@ def _relevance_title(output_dir: Path, entities: dict[str, str]) -> str:
     """``Relevance for AD by lrp-zplus on the T1w image (model A)``."""
     path = anat_folder(output_dir, entities) / file_name(entities, RELMAP, ".nii.gz")
     space, model = entities.get("space", "native"), entities.get("model", "n/a")
-    place = "on the T1w image" if space == "T1w" else f"in {space}"
+    where = "on the T1w image" if space == "T1w" else f"in {space}"
     grid = ", grid of the network" if entities.get("res") == "input" else ""
     run = "".join(f", {key} {entities[key]}" for key in ("acq", "rec", "run") if key in entities)
     name = relevance_name(ImageFile(path, entities, RELMAP))
-    return f"{name} {place} (model {model}{grid}{run})"
+    return f"{name} {where} (model {model}{grid}{run})"

@@ -1,168 +1,149 @@
-"""What models say of a session: prediction, what is known of the truth, the model itself."""
+"""What models say of a session: prediction, the truth where it is known, who trained the model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bids_xai.bids.names import parse_name
 from bids_xai.reports.blocks import Block, Table, Text
 from bids_xai.reports.participant.context import (
-    Origin,
+    ModelStudy,
     Sources,
     calibration_words,
-    card_of,
-    origin_of,
     outcome_words,
+    study_of,
     true_class,
+    used_model,
 )
-from bids_xai.tables.numbers import number, percent, read_table
+from bids_xai.reports.participant.model import UsedModel
+from bids_xai.tables.numbers import number, percent
+from bids_xai.tables.participant import CLASS_PROBABILITIES, ClassProbability
 
-_COLUMNS = ("model", "target", "class", "probability", "predicted")
 OPINION = "A prediction is the opinion of a research model about a picture. It is no diagnosis."
 
 
 @dataclass(frozen=True)
-class Said:
+class SessionPredictions:
     """What the models say of a session.
 
-    blocks : for the summary; cards : of the models, as far as they are known
+    blocks : for the summary; models : those that say what they are
     problems : sentences for the top of the page
     """
 
     blocks: tuple[Block, ...] = ()
-    cards: tuple[Mapping[str, Any], ...] = ()
+    models: tuple[UsedModel, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def predictions(path: Path, sources: Sources, session: str) -> Said:
-    """Return what models say of a session, and what is known of the truth.
+def predictions(path: Path, sources: Sources, session: str) -> SessionPredictions:
+    """Return what models say of a session, beside what the study of each says.
 
     path : the session's ``anat`` folder; session : label, empty where there is none
+    Raises :class:`BadDataError` for a table that is damaged.
     """
     blocks: list[Block] = []
-    cards: list[Mapping[str, Any]] = []
+    models: list[UsedModel] = []
     problems: list[str] = []
     for file in sorted(path.glob("*_prediction.tsv")):
-        frame = read_table(file, "prediction.tsv")
-        if frame is None:
+        rows = CLASS_PROBABILITIES.read(file)
+        if not rows:
             continue
-        card = card_of(path, parse_name(file.name)[0])
-        context, found = _context(card, frame, sources, session) if card else ([], [])
-        blocks += [*_sentence(frame), *context, _table(frame)]
-        cards += [card] if card else []
-        problems += found
-    return Said(tuple(blocks), tuple(cards), tuple(problems))
+        blocks += _sentence(rows)
+        if model := used_model(path, parse_name(file.name)[0]):
+            models.append(model)
+            origin = study_of(model, sources)
+            blocks += _context(origin, model, rows, sources, session)
+            problems += _trained(origin, model, sources, session)
+        blocks.append(_table(rows))
+    return SessionPredictions(tuple(blocks), tuple(models), tuple(problems))
 
 
-def _sentence(frame: Any) -> list[Block]:
-    said = _predicted(frame)
-    if said is None:
+def _sentence(rows: Sequence[ClassProbability]) -> list[Block]:
+    predicted = _predicted(rows)
+    if predicted is None:
         return []
     return [
         Text(
-            f"Predicted: {said['class']}, "
-            f"with a probability of {percent(float(said['probability']))} "
-            f"(model {said['model']})."
+            f"Predicted: {predicted.class_name}, "
+            f"with a probability of {percent(predicted.probability)} "
+            f"(model {predicted.model})."
         )
     ]
 
 
-def _predicted(frame: Any) -> Any:
+def _predicted(rows: Sequence[ClassProbability]) -> ClassProbability | None:
     """The line of the predicted class, ``None`` where there is not exactly one."""
-    if "predicted" not in frame.columns:
-        return None
-    lines = frame[frame["predicted"] == "true"]
-    return lines.iloc[0] if len(lines) == 1 else None
+    lines = [row for row in rows if row.predicted]
+    return lines[0] if len(lines) == 1 else None
 
 
-def _table(frame: Any) -> Table:
-    columns = [c for c in _COLUMNS if c in frame.columns]
-    rows = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in frame.iterrows())
-    return Table("Probability of each class", tuple(c.capitalize() for c in columns), rows)
-
-
-def _cell(column: str, value: Any) -> str:
-    if column == "predicted":
-        return number(value == "true")
-    return percent(float(value)) if column == "probability" else str(value)
+def _table(rows: Sequence[ClassProbability]) -> Table:
+    header = ("Model", "Class", "Probability", "Predicted")
+    cells = tuple(
+        (row.model, row.class_name, percent(row.probability), number(row.predicted)) for row in rows
+    )
+    return Table("Probability of each class", header, cells)
 
 
 def _context(
-    card: Mapping[str, Any], frame: Any, sources: Sources, session: str
-) -> tuple[list[Block], list[str]]:
-    origin = origin_of(card, sources)
+    origin: ModelStudy | None,
+    model: UsedModel,
+    rows: Sequence[ClassProbability],
+    sources: Sources,
+    session: str,
+) -> list[Block]:
     if origin is None:
         text = (
             "How often such a probability is right is not known here: the output folder of the "
             "study that trained this model is not at hand. It is found from --model, as long as "
             "the model lies in the folder models/ of that study."
         )
-        return [Text(text, "note")], []
+        return [Text(text, "note")]
     sentences = [
-        *_outcome(origin, frame, sources, session),
-        *_calibration(origin, card, frame, sources),
+        *_outcome(origin, rows, sources, session),
+        *_calibration(origin, model, rows, sources),
     ]
-    return [Text(text) for text in sentences], _trained(origin, card, sources, session)
+    return [Text(text) for text in sentences]
 
 
-def _outcome(origin: Origin, frame: Any, sources: Sources, session: str) -> list[str]:
-    known, said = true_class(origin, sources, session), _predicted(frame)
-    if known is None or said is None:
+def _outcome(
+    origin: ModelStudy, rows: Sequence[ClassProbability], sources: Sources, session: str
+) -> list[str]:
+    truth, predicted = true_class(origin, sources, session), _predicted(rows)
+    if truth is None or predicted is None:
         return []
-    truth, source = known
     classes, positive = origin.study.names, origin.study.classes[1]
-    words = outcome_words(truth, str(said["class"]), classes, positive)
-    return [f"The true class is {truth} ({source}): the prediction is {words}."]
+    words = outcome_words(truth.name, predicted.class_name, classes, positive)
+    return [f"The true class is {truth.name} ({truth.source}): the prediction is {words}."]
 
 
 def _calibration(
-    origin: Origin, card: Mapping[str, Any], frame: Any, sources: Sources
+    origin: ModelStudy, model: UsedModel, rows: Sequence[ClassProbability], sources: Sources
 ) -> list[str]:
-    own = frame[frame["class"] == origin.study.classes[1]]["probability"]
-    if len(own) != 1:
+    positive = [row.probability for row in rows if row.class_name == origin.study.classes[1]]
+    if len(positive) != 1:
         return []
-    configuration = str(card["configuration"])
-    return [calibration_words(origin, configuration, sources.participant, float(own.iloc[0]))]
+    configuration, participant = str(model.configuration), sources.participant
+    return [calibration_words(origin, configuration, participant, positive[0])]
 
 
-def _trained(origin: Origin, card: Mapping[str, Any], sources: Sources, session: str) -> list[str]:
+def _trained(
+    origin: ModelStudy | None, model: UsedModel, sources: Sources, session: str
+) -> list[str]:
     """The remark that this participant is not new to the model."""
-    if sources.participant not in origin.trained:
+    if origin is None or sources.participant not in origin.trained:
         return []
     name = f"sub-{sources.participant}"
-    model = (
-        f"the model {card['study']}, configuration {card['configuration']}, split {card['split']}"
-    )
-    place = f"Session {session}: " if session else ""
+    training = f"the model {model.training}"
+    visit = f"Session {session}: " if session else ""
     if origin.same:
         return [
-            f"{place}{name} is one of those who trained {model}, or chose its weights. Prediction "
-            "and relevance are not those of a new case."
+            f"{visit}{name} is one of those who trained {training}, or chose its weights. "
+            "Prediction and relevance are not those of a new case."
         ]
     return [
-        f"{place}a participant called {name} trained {model}, or chose its weights. If that is "
+        f"{visit}a participant called {name} trained {training}, or chose its weights. If that is "
         "the same person, prediction and relevance are not those of a new case."
     ]
-
-
-def model_table(card: Mapping[str, Any]) -> Table:
-    """Return which training this was, and what the network was given."""
-    voxel = card.get("voxel_mm")
-    grid = " × ".join(str(n) for n in card.get("input_shape", ()))
-    size = "as the map" if voxel is None else f"{number(list(voxel))} mm"
-    versions = card.get("versions", {})
-    rows = {
-        "Study, configuration, split": ", ".join(
-            number(card.get(key)) for key in ("study", "configuration", "split")
-        ),
-        "Network": f"{card.get('architecture')}, seed {number(card.get('seed'))}",
-        "Input": f"{card.get('suffix')} in {card.get('space')} space, {grid} voxels, {size}"
-        + (", inside the brain mask only" if card.get("skull_strip") else ""),
-        "Trained with relevance guidance": number(bool(card.get("relevance_guided"))),
-        "Versions of the training": ", ".join(f"{k} {v}" for k, v in versions.items()) or "n/a",
-        "SHA-256 of the weights": str(card.get("weights_sha256", ""))[:16] or "n/a",
-    }
-    return Table("The model", ("What", "Value"), tuple(rows.items()))

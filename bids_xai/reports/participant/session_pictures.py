@@ -7,15 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_xai.arrays import Bools, Floats
+from bids_xai.arrays import Floats
 from bids_xai.bids.files import write_bytes
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import file_name
-from bids_xai.core.masks import largest_component
 from bids_xai.core.qc_limits import LIMITS
 from bids_xai.figures.maps import map_with_histogram, value_window
 from bids_xai.figures.mosaic import mosaic
 from bids_xai.figures.scene import grey_window
+from bids_xai.reports.participant.picture_masks import (
+    IN_BRAIN,
+    bright_tissue,
+    counted_voxels,
+    template_outlines,
+    with_signal,
+)
+from bids_xai.reports.participant.session_files import (
+    acquisition,
+    anat_folder,
+    map_name,
+    maps_on_t1w,
+    quantitative_maps,
+    relevance_name,
+    sessions_of,
+    sidecar_of,
+)
 from bids_xai.reports.volumes import (
     Folder,
     ImageFile,
@@ -24,24 +40,13 @@ from bids_xai.reports.volumes import (
     mask_on_grid,
     on_grid,
     positive_window,
-    template_at_hand,
 )
-from bids_xai.settings import OutputSpace
 from bids_xai.tables.numbers import read_object
 
 RELEVANCE_PERCENTILES = (90.0, 99.5)
-_BRIGHT_PERCENTILE = 60.0
-_FAINT_SIGNAL = 0.1
-_NO_MAPS = ("mask", "dseg", "probseg", "relmap", "T1w")
-_IN_BRAIN, _WITH_SIGNAL = "voxels in the brain mask", "voxels with signal"
+_HIGHEST_RESIDUAL = LIMITS["FitResidual"].high
 
 Drawing = tuple[dict[str, str], str, bytes]
-
-
-def anat_folder(output_dir: Path, entities: Mapping[str, str]) -> Path:
-    """Return the folder of a session's derivatives."""
-    folder = output_dir / f"sub-{entities['sub']}"
-    return (folder / f"ses-{entities['ses']}" if entities.get("ses") else folder) / "anat"
 
 
 def session_figures(output_dir: Path, entities: Mapping[str, str]) -> list[Path]:
@@ -51,7 +56,7 @@ def session_figures(output_dir: Path, entities: Mapping[str, str]) -> list[Path]
         left out.
     """
     folder = Folder.of(anat_folder(output_dir, entities))
-    target = output_dir / f"sub-{entities['sub']}" / "figures"
+    target = output_dir / f"sub-{entities.get('sub', '')}" / "figures"
     steps: tuple[Callable[[Folder], list[Drawing]], ...] = (
         _brain_masks,
         _lesions,
@@ -76,17 +81,10 @@ def participant_figures(output_dir: Path, participant: str) -> list[Path]:
     return pictures
 
 
-def sessions_of(output_dir: Path, participant: str) -> list[str]:
-    """Return the labels of a participant's sessions on disk, empty for images without one."""
-    home = output_dir / f"sub-{participant}"
-    found = [""] if (home / "anat").is_dir() else []
-    return found + [p.parent.name.removeprefix("ses-") for p in sorted(home.glob("ses-*/anat"))]
-
-
 def _brain_masks(folder: Folder) -> list[Drawing]:
     drawings = []
     for image in folder.find("T1w", space=None, desc="preproc"):
-        mask = folder.first("mask", **{**_kept(image), "space": None, "desc": "brain"})
+        mask = folder.first("mask", **{**acquisition(image), "space": None, "desc": "brain"})
         if mask is None:
             continue
         t1w = load(image.path)
@@ -105,11 +103,11 @@ def _lesions(folder: Folder) -> list[Drawing]:
     """The lesion mask on T1w, and the same slices once the lesions are filled."""
     drawings = []
     for image in folder.find("T1w", space=None, desc="preproc"):
-        kept = _kept(image)
-        mask = folder.first("mask", **{**kept, "space": "T1w", "label": "lesion"})
+        same = acquisition(image)
+        mask = folder.first("mask", **{**same, "space": "T1w", "label": "lesion"})
         if mask is None:
             continue
-        filled = folder.first("T1w", **{**kept, "space": None, "desc": "lesionfilled"})
+        filled = folder.first("T1w", **{**same, "space": None, "desc": "lesionfilled"})
         before = load(image.path)
         lesions, window = mask_on_grid(load(mask.path), before), grey_window(before.data)
         pictures = [
@@ -133,27 +131,11 @@ def _lesions(folder: Folder) -> list[Drawing]:
     return drawings
 
 
-def quantitative_maps(folder: Folder) -> list[ImageFile]:
-    """Return every quantitative map once: on its own grid where it is there, else on T1w's."""
-    native = folder.find("R2starmap", space=None, desc=None)
-    made = {(image.suffix, *_kept(image).values()) for image in native}
-    return native + [
-        image
-        for image in _maps_on_t1w(folder)
-        if (image.suffix, *_kept(image).values()) not in made
-    ]
-
-
-def _maps_on_t1w(folder: Folder) -> list[ImageFile]:
-    found = [i for i in folder.images if i.entities.get("space") == "T1w"]
-    return [i for i in found if i.suffix not in _NO_MAPS and "desc" not in i.entities]
-
-
 def _maps(folder: Folder) -> list[Drawing]:
     drawings = []
     for image in quantitative_maps(folder):
         volume = load(image.path)
-        counted, what = _counted(folder, image, volume)
+        counted, what = counted_voxels(folder, image, volume)
         native = "space" not in image.entities
         grid = "grid of the multi-echo images" if native else "grid of the T1w image"
         picture = map_with_histogram(
@@ -163,7 +145,7 @@ def _maps(folder: Folder) -> list[Drawing]:
             label=_label(image),
             counted=what,
             title=f"{map_name(image.suffix)} map, {grid}"
-            + ("" if what == _IN_BRAIN else " (no brain mask: all voxels with signal)"),
+            + ("" if what == IN_BRAIN else " (no brain mask: all voxels with signal)"),
         )
         drawings.append((image.entities | {"desc": "histogram"}, image.suffix, picture))
     return drawings
@@ -173,14 +155,14 @@ def _residuals(folder: Folder) -> list[Drawing]:
     """What the model of the decay does not explain, as a part of the signal."""
     drawings = []
     for image in folder.find("S0map", space=None, desc="residual"):
-        s0_file = folder.first("S0map", **{**_kept(image), "space": None, "desc": None})
+        s0_file = folder.first("S0map", **{**acquisition(image), "space": None, "desc": None})
         if s0_file is None:
             continue
         sigma, s0 = load(image.path), load(s0_file.path)
-        counted, what = _counted(folder, image, sigma)
-        signal = _signal(s0) & (s0.data > 0)
+        counted, what = counted_voxels(folder, image, sigma)
+        signal = with_signal(s0) & (s0.data > 0)
         part = np.divide(sigma.data, s0.data, out=np.zeros_like(s0.data), where=signal)
-        limit = LIMITS["FitResidual"].high
+        limit = _HIGHEST_RESIDUAL
         low, high = value_window(part[counted & signal])
         picture = map_with_histogram(
             part,
@@ -196,47 +178,11 @@ def _residuals(folder: Folder) -> list[Drawing]:
     return drawings
 
 
-def _counted(folder: Folder, image: ImageFile, volume: Volume) -> tuple[Bools, str]:
-    """The voxels that a histogram counts, and what they are."""
-    if "space" in image.entities:
-        mask = folder.first("mask", space=None, desc="brain")
-    else:
-        mask = folder.first("mask", **{**_kept(image), "space": "MEGRE", "desc": "brain"})
-    if mask is not None:
-        return mask_on_grid(load(mask.path), volume), _IN_BRAIN
-    s0 = folder.first("S0map", **{**_kept(image), "space": None, "desc": None})
-    if s0 is None or "space" in image.entities:
-        return volume.data != 0, _WITH_SIGNAL
-    return _signal(load(s0.path)), _WITH_SIGNAL
-
-
-def _signal(s0: Volume) -> Bools:
-    """The largest piece of an S0 map above a tenth of what is bright."""
-    return largest_component(s0.data > _FAINT_SIGNAL * np.percentile(s0.data, 99))
-
-
-def map_name(suffix: str) -> str:
-    """Return what an image of a BIDS suffix is called: ``R2*``, ``R1``, ``FLAIR``."""
-    return "R2*" if suffix == "R2starmap" else suffix.removesuffix("map")
-
-
 def _label(image: ImageFile) -> str:
     """``R2* (1/s)``: the unit is that of the sidecar."""
     default = "1/s" if image.suffix == "R2starmap" else "unit unknown"
     units = read_object(sidecar_of(image.path)).get("Units", default)
     return f"{map_name(image.suffix)} ({units})"
-
-
-def relevance_name(image: ImageFile) -> str:
-    """Return what a relevance map is of, such as ``Relevance for AD by lrp-zplus``."""
-    method = read_object(sidecar_of(image.path)).get("Method", image.entities.get("desc", "n/a"))
-    label = image.entities.get("label", "all")
-    return f"Relevance{'' if label == 'all' else f' for {label}'} by {method}"
-
-
-def sidecar_of(path: Path) -> Path:
-    """Return the path of the JSON beside an image."""
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
 
 
 def _registrations(folder: Folder) -> list[Drawing]:
@@ -247,14 +193,14 @@ def _registrations(folder: Folder) -> list[Drawing]:
     t1w, mask = load(t1w_file.path), load(mask_file.path)
     drawings = []
     flairs = folder.find("FLAIR", space="T1w", desc="preproc")
-    for image in [*_maps_on_t1w(folder), *flairs]:
+    for image in [*maps_on_t1w(folder), *flairs]:
         volume = load(image.path)
         brain = mask_on_grid(mask, volume)
         weighted = image.suffix == "FLAIR"
         picture = mosaic(
             volume.data,
             volume.voxel_mm,
-            outlines=[brain, _bright(on_grid(t1w, volume), brain)],
+            outlines=[brain, bright_tissue(on_grid(t1w, volume), brain)],
             outline_labels=["T1w brain mask", "edge of the brightest 40 % of T1w"],
             background_window=None if weighted else value_window(volume.data[brain]),
             title=f"{map_name(image.suffix)} {'image' if weighted else 'map'} on the T1w grid",
@@ -262,17 +208,6 @@ def _registrations(folder: Folder) -> list[Drawing]:
         )
         drawings.append((image.entities | {"desc": "registration"}, image.suffix, picture))
     return drawings
-
-
-def _bright(t1w: Floats, brain: Bools) -> Bools:
-    """The brightest 40 % of the brain of a T1w image after smoothing: roughly white matter."""
-    from scipy.ndimage import gaussian_filter
-
-    smooth = gaussian_filter(t1w.astype(np.float32), 1.0)
-    if not brain.any():
-        return brain
-    bright: Bools = brain & (smooth > np.percentile(smooth[brain], _BRIGHT_PERCENTILE))
-    return bright
 
 
 def _templates(folder: Folder) -> list[Drawing]:
@@ -283,7 +218,7 @@ def _templates(folder: Folder) -> list[Drawing]:
         if not (is_t1w and space and resolution.isdigit()):
             continue
         volume = load(image.path)
-        outlines = _template_outlines(folder, image, volume)
+        outlines = template_outlines(folder, image, volume)
         picture = mosaic(
             volume.data,
             volume.voxel_mm,
@@ -294,22 +229,6 @@ def _templates(folder: Folder) -> list[Drawing]:
         )
         drawings.append((image.entities | {"desc": "templatemask"}, "T1w", picture))
     return drawings
-
-
-def _template_outlines(folder: Folder, image: ImageFile, like: Volume) -> dict[str, Bools]:
-    """The template's own outlines by name, else the participant's mask in that space, else none."""
-    space, resolution = image.entities["space"], image.entities["res"]
-    template = template_at_hand(OutputSpace(space, int(resolution)))
-    if template is not None:
-        brain = mask_on_grid(template.mask, like)
-        return {
-            "brain mask of the template": brain,
-            "edge of its brightest 40 %": _bright(on_grid(template.brain, like), brain),
-        }
-    own = folder.first("mask", space=space, res=resolution, desc="brain")
-    if own is None:
-        return {}
-    return {"brain mask of the participant": mask_on_grid(load(own.path), like)}
 
 
 def _relevance(folder: Folder) -> list[Drawing]:
@@ -337,17 +256,12 @@ def _relevance(folder: Folder) -> list[Drawing]:
 
 def _background(folder: Folder, image: ImageFile, like: Volume) -> Floats:
     """The T1w image in the space of a relevance map, on its grid; black where there is none."""
-    space = image.entities.get("space")
-    own = None if space == "T1w" else space
-    found = folder.first("T1w", space=own, res=image.entities.get("res"), desc="preproc")
-    found = found or folder.first("T1w", space=own, desc="preproc")
-    return on_grid(load(found.path), like) if found else np.zeros(like.data.shape, np.float32)
+    named = image.entities.get("space")
+    space = None if named == "T1w" else named  # its own grid has no name
+    t1w = folder.first("T1w", space=space, res=image.entities.get("res"), desc="preproc")
+    t1w = t1w or folder.first("T1w", space=space, desc="preproc")
+    return on_grid(load(t1w.path), like) if t1w else np.zeros(like.data.shape, np.float32)
 
 
 def _origin(volume: Volume) -> tuple[float, ...]:
     return tuple(float(v) for v in volume.affine[:3, 3])
-
-
-def _kept(image: ImageFile) -> dict[str, str | None]:
-    """The entities that a mask of the same acquisition shares with an image."""
-    return {key: image.entities.get(key) for key in ("acq", "ce", "rec", "run")}

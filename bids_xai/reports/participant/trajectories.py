@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bids_xai.arrays import Floats64
 from bids_xai.bids.names import parse_name
 from bids_xai.bids.session_times import AGE, ORDER, SessionTimes, session_times, sessions_file
 from bids_xai.figures.trajectories import region_courses
 from bids_xai.reports.blocks import Block, Section, Subheading, Table, Text, embedded
 from bids_xai.reports.participant.context import Sources
-from bids_xai.tables.numbers import MISSING, number, read_table
+from bids_xai.tables.atlas import REGIONS_OF_SCAN, RegionRow
+from bids_xai.tables.numbers import MISSING, number
 
 _LEADING = 6
 _KEYS = ("model", "label", "desc", "atlas")  # what all sessions of one course share
@@ -22,7 +24,27 @@ _CAUTION = (
     "is a change of what the model used, and no measure of progression."
 )
 
-_Courses = dict[tuple[str, ...], dict[str, Any]]
+
+@dataclass(frozen=True, order=True)
+class CourseRegion:
+    """A region of an atlas."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True)
+class CourseKey:
+    """What all sessions of one course share; ``n/a`` for what a file name does not say."""
+
+    model: str
+    label: str
+    method: str
+    atlas: str
+
+
+Densities = dict[CourseRegion, float]
+"""Region → mean density over the scans of a session, NaN where it has none."""
 
 
 def trajectories(sources: Sources, sessions: Sequence[tuple[str, Path]]) -> list[Section]:
@@ -39,38 +61,46 @@ def trajectories(sources: Sources, sessions: Sequence[tuple[str, Path]]) -> list
     return [Section("Course over sessions", (*blocks, Text(_CAUTION, "note")))]
 
 
-def _courses(sessions: Sequence[tuple[str, Path]]) -> _Courses:
-    """Model, class, method and atlas → ``ses-X`` → mean density by region of its scans."""
-    import pandas as pd
-
-    found: dict[tuple[str, ...], dict[str, list[Any]]] = {}
+def _courses(sessions: Sequence[tuple[str, Path]]) -> dict[CourseKey, dict[str, Densities]]:
+    """What was explained → ``ses-X`` → density by region."""
+    tables: dict[CourseKey, dict[str, list[list[RegionRow]]]] = {}
     for label, path in sessions:
         for file in sorted(path.glob("*_regions.tsv")):
-            entities = parse_name(file.name)[0]
-            table = read_table(file, "region.tsv")
-            if table is not None and "model" in entities:
-                key = tuple(entities.get(name, MISSING) for name in _KEYS)
-                density = table.set_index(["index", "name"])["density"]
-                found.setdefault(key, {}).setdefault(f"ses-{label}", []).append(density)
+            entities, rows = parse_name(file.name)[0], REGIONS_OF_SCAN.read(file)
+            if rows and "model" in entities:
+                key = CourseKey(*(entities.get(name, MISSING) for name in _KEYS))
+                tables.setdefault(key, {}).setdefault(f"ses-{label}", []).append(rows)
     return {
-        key: {session: pd.concat(scans, axis=1).mean(axis=1) for session, scans in mine.items()}
-        for key, mine in found.items()
+        key: {session: _mean_densities(scans) for session, scans in by_session.items()}
+        for key, by_session in tables.items()
     }
 
 
-def _course(sources: Sources, key: tuple[str, ...], tables: dict[str, Any]) -> list[Block]:
-    import pandas as pd
+def _mean_densities(scans: Sequence[Sequence[RegionRow]]) -> Densities:
+    """The mean of each region over the scans in which it has a density."""
+    values: dict[CourseRegion, list[float]] = {}
+    for rows in scans:
+        for row in rows:
+            densities = values.setdefault(CourseRegion(row.index, row.name), [])
+            densities += [] if row.density is None else [row.density]
+    return {
+        region: sum(densities) / len(densities) if densities else np.nan
+        for region, densities in values.items()
+    }
 
+
+def _course(sources: Sources, key: CourseKey, sessions: Mapping[str, Densities]) -> list[Block]:
     person = f"sub-{sources.participant}"
     file = None if sources.bids_dir is None else sessions_file(sources.bids_dir, person)
-    times = session_times(file, list(tables))
-    together = pd.concat([tables[name] for name in times.sessions], axis=1).to_numpy()
-    names = [str(name) for _, name in tables[times.sessions[0]].index]
+    times = session_times(file, list(sessions))
+    tables = [sessions[name] for name in times.sessions]
+    regions = list(dict.fromkeys(region for table in tables for region in table))
+    together = np.array([[table.get(region, np.nan) for table in tables] for region in regions])
+    names = [region.name for region in regions]
     finite = np.isfinite(together).all(axis=1)
     order = np.argsort(-np.where(finite, together.mean(axis=1), -np.inf), kind="stable")
-    leading = [int(place) for place in order[:_LEADING] if finite[place]]
-    model, label, method, atlas = key
-    title = f"Atlas {atlas}, model {model}, method {method}, relevance for {label}"
+    leading = [int(row) for row in order[:_LEADING] if finite[row]]
+    title = f"Atlas {key.atlas}, model {key.model}, method {key.method}, relevance for {key.label}"
     return [
         Subheading(title),
         _picture(names, together, leading, times, title),
@@ -79,12 +109,12 @@ def _course(sources: Sources, key: tuple[str, ...], tables: dict[str, Any]) -> l
 
 
 def _picture(
-    names: Sequence[str], values: Any, leading: Sequence[int], times: SessionTimes, title: str
+    names: Sequence[str], values: Floats64, leading: Sequence[int], times: SessionTimes, title: str
 ) -> Block:
     labels = {AGE: "age (years)", ORDER: ""}
     years = None if times.kind == ORDER else np.array([times.years[s] for s in times.sessions])
     image = region_courses(
-        {names[place]: values[place] for place in leading},
+        {names[row]: values[row] for row in leading},
         [name.removeprefix("ses-") for name in times.sessions],
         years,
         title=f"{len(leading)} leading regions",
@@ -104,15 +134,15 @@ def _picture(
 
 
 def _values(
-    names: Sequence[str], values: Any, leading: Sequence[int], times: SessionTimes
+    names: Sequence[str], values: Floats64, leading: Sequence[int], times: SessionTimes
 ) -> Table:
     header = ("Region", *(f"Session {s.removeprefix('ses-')}" for s in times.sessions), "Change")
     rows = tuple(
         (
-            names[place],
-            *(number(float(value)) for value in values[place]),
-            number(float(values[place][-1] - values[place][0])),
+            names[row],
+            *(number(float(value)) for value in values[row]),
+            number(float(values[row][-1] - values[row][0])),
         )
-        for place in leading
+        for row in leading
     )
     return Table("The same in numbers: density; change: last session less first", header, rows)

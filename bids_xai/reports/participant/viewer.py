@@ -11,8 +11,8 @@ from bids_xai.arrays import Bools
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import file_name
 from bids_xai.core.masks import dilate
-from bids_xai.reports.participant.session_pictures import anat_folder, relevance_name, sessions_of
-from bids_xai.reports.viewer import Layer, Regions, write_viewer
+from bids_xai.reports.participant.session_files import anat_folder, relevance_name, sessions_of
+from bids_xai.reports.viewer import MapLayer, Regions, write_viewer
 from bids_xai.reports.volumes import Folder, ImageFile, load, mask_on_grid
 from bids_xai.templates.label_tables import read_label_table
 
@@ -51,11 +51,9 @@ def write_session_viewer(output_dir: Path, participant: str, session: str) -> Pa
     brain = None if mask is None else load(mask.path)
     r2star = folder.first("R2starmap", space="T1w", desc=None)
     maps = {} if r2star is None or brain is None else {"R2* map": r2star.path}
-    shown, left_out = _fitting(
-        {_heatmap_name(i): i.path for i in heatmaps}, MOST_LAYERS - len(maps)
-    )
-    layers = [Layer(name, load(path)) for name, path in shown.items()]
-    layers += [Layer(name, near(load(path), brain), "1/s") for name, path in maps.items()]
+    shown, left_out = fitting({_heatmap_name(i): i.path for i in heatmaps}, MOST_LAYERS - len(maps))
+    layers = [MapLayer(name, load(path)) for name, path in shown.items()]
+    layers += [MapLayer(name, near(load(path), brain), "1/s") for name, path in maps.items()]
     visit = f", session {session}" if session else ""
     return write_viewer(
         page,
@@ -75,17 +73,17 @@ def near(volume: Volume, brain: Volume | None) -> Volume:
     """
     if brain is None:
         return Volume(np.zeros_like(volume.data), volume.affine)
-    kept: Bools = dilate(mask_on_grid(brain, volume), SHOWN_AROUND_MM, volume.voxel_mm)
-    return Volume(np.where(kept, volume.data, 0), volume.affine)
+    around: Bools = dilate(mask_on_grid(brain, volume), SHOWN_AROUND_MM, volume.voxel_mm)
+    return Volume(np.where(around, volume.data, 0), volume.affine)
 
 
-def _fitting(files: Mapping[str, Path], most: int) -> tuple[dict[str, Path], list[str]]:
+def fitting(files: Mapping[str, Path], most: int) -> tuple[dict[str, Path], list[str]]:
     """The first maps by name, and a sentence on those that are too many."""
     names = list(files)
-    kept = {name: files[name] for name in names[:most]}
+    first = {name: files[name] for name in names[:most]}
     if len(names) <= most:
-        return kept, []
-    return kept, [
+        return first, []
+    return first, [
         f"A page of the viewer holds {MOST_LAYERS} maps at most. Not in it: "
         f"{'; '.join(names[most:])}."
     ]
@@ -93,11 +91,11 @@ def _fitting(files: Mapping[str, Path], most: int) -> tuple[dict[str, Path], lis
 
 def write_viewers(output_dir: Path, participant: str) -> list[Path]:
     """Write the viewers of all sessions of a participant that have heatmaps."""
-    found = [
+    pages = [
         write_session_viewer(output_dir, participant, session)
         for session in sessions_of(output_dir, participant)
     ]
-    return [page for page in found if page is not None]
+    return [page for page in pages if page is not None]
 
 
 def _heatmap_name(image: ImageFile) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bids_xai.bids.images import Volume
 from bids_xai.errors import UserError
-from bids_xai.reports.participant.viewer import MOST_LAYERS, _fitting, near
+from bids_xai.reports.participant.viewer import MOST_LAYERS, fitting, near
 from bids_xai.reports.study.maps import OUTCOMES, group_means, template_background
 from bids_xai.reports.study_files import Study
-from bids_xai.reports.viewer import Layer, Regions, study_page, write_viewer
+from bids_xai.reports.viewer import MapLayer, Regions, study_page, write_viewer
 from bids_xai.reports.volumes import Folder, is_at_hand, load, template_at_hand
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.lookup import Atlas, load_atlas, parse_atlas
@@ -27,8 +27,8 @@ def write_study_viewer(study: Study) -> Path | None:
     if not files:
         page.unlink(missing_ok=True)
         return None
-    shown, notes = _fitting(files, MOST_LAYERS)
-    layers = [Layer(name, load(path)) for name, path in shown.items()]
+    shown, notes = fitting(files, MOST_LAYERS)
+    layers = [MapLayer(name, load(path)) for name, path in shown.items()]
     base = layers[0].volume
     regions, remarks = _template_regions(study)
     return write_viewer(

@@ -19,6 +19,8 @@ from bids_xai.cli.parser import parse_settings
 from bids_xai.cli.summary import GroupSummary, say_participants
 from bids_xai.errors import BadDataError, InterruptedRunError
 from bids_xai.settings import RunSettings
+from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
+from bids_xai.tables.trust import VERDICTS, Verdict
 
 Said = Callable[[], list[str]]
 
@@ -129,17 +131,34 @@ def test_what_failed_comes_last_with_the_command_to_go_on(raw: Path, said: Said)
     assert "1 session(s) done, 0 unchanged, 2 failed in 3 s; pages in" in lines[0]
 
 
-VERDICTS = (
-    "configuration\tspace\tcluster\tfinding\tverdict\n"
-    "A\tT1w\t2\tsuspicious\tit follows the scanner\n"
-    "A\tT1w\t1\tnone\tnothing\n"
-)
-CHECKS = (
-    "configuration\tsplit\tmethod\tcheck\tpassed\tverdict\n"
-    "A\tn/a\tlrp-zplus\taopc\ttrue\tpasses\n"
-    "B\t1\tn/a\tnetwork\tfalse\tfails: the network says the same of every scan\n"
-    "B\t1\tlrp-zplus\taopc\tn/a\tcannot be told\n"
-)
+def cluster(number: int, finding: str, verdict: str) -> ClusterVerdict:
+    return ClusterVerdict(
+        configuration="A",
+        space="T1w",
+        rank=number,
+        cluster=number,
+        finding=finding,
+        strength=0.5,
+        n=4,
+        stability=0.9,
+        survives=True,
+        verdict=verdict,
+        examples=None,
+    )
+
+
+def check(name: str, split: int | None, passed: bool | None, verdict: str, **of: Any) -> Verdict:
+    about = {"configuration": "A", "method": "lrp-zplus", "region": None, "n": 3, "value": 0.5}
+    return Verdict(**{**about, **of}, split=split, check=name, passed=passed, verdict=verdict)
+
+
+CLUSTERS = [cluster(2, "suspicious", "it follows the scanner"), cluster(1, "none", "nothing")]
+MUTE = "fails: the network says the same of every scan"
+CHECKS = [
+    check("aopc", None, True, "passes"),
+    check("network", 1, False, MUTE, configuration="B", method=None),
+    check("aopc", 1, None, "cannot be told", configuration="B"),
+]
 
 
 def trained(out: Path, study: str, configuration: str, split: int, suffix: str) -> None:
@@ -197,8 +216,7 @@ def test_a_model_that_says_the_same_of_every_scan_is_not_the_one_named(
     out = settings.output_dir
     trained(out, "quick", "B", 1, "R2starmap")
     table = out / "group" / "quick" / "quality" / "summary.tsv"
-    table.parent.mkdir(parents=True)
-    table.write_text(CHECKS)
+    VERDICTS.write(table, CHECKS)
     GroupSummary(settings, words).say_done(Path("page.html"))
     assert str(out / "models/quick/B/split-1") in said()[-1]  # there is no other
     trained(out, "quick", "C", 0, "R2starmap")
@@ -231,9 +249,8 @@ def test_a_part_of_the_group_level_names_the_whole(raw: Path, said: Said) -> Non
 def worth_a_look(raw: Path, said: Said, *options: str) -> list[str]:
     settings, words = group(raw, *options)
     folder = settings.output_dir / "group" / "quick"
-    for name, text in (("spray/verdicts.tsv", VERDICTS), ("quality/summary.tsv", CHECKS)):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    CLUSTER_VERDICTS.write(folder / "spray" / "verdicts.tsv", CLUSTERS)
+    VERDICTS.write(folder / "quality" / "summary.tsv", CHECKS)
     GroupSummary(settings, words).say_done(None)
     return [text for text in said() if text.startswith("look at: ")]
 

@@ -17,7 +17,7 @@ from markupsafe import escape
 from bids_xai.bids.images import Volume
 from bids_xai.figures.scene import CONVENTION
 from bids_xai.reports import viewer
-from bids_xai.reports.viewer import STEPS, Layer, Regions, bounded, top_regions, write_viewer
+from bids_xai.reports.viewer import STEPS, MapLayer, Regions, bounded, top_regions, write_viewer
 
 OBLIQUE = np.array([[1.9, 0.3, 0, -20], [-0.3, 1.9, 0.2, -30], [0, -0.2, 2, -25], [0, 0, 0, 1.0]])
 COARSE = np.array([[4.0, 0, 0, -24], [0, 4, 0, -32], [0, 0, 4, -28], [0, 0, 0, 1.0]])
@@ -66,7 +66,7 @@ def image_of(text: str) -> nib.Nifti1Image:
 def test_maps_come_back_at_their_places(tmp_path: Path, signed: bool) -> None:
     out, page = tmp_path / "out", tmp_path / "out" / "sub-1" / "figures" / "sub-1_viewer.html"
     heat = relevance(signed)
-    layers = [Layer("z+", heat), Layer("R2*", head(), "1/s")]
+    layers = [MapLayer("z+", heat), MapLayer("R2*", head(), "1/s")]
     made = write_viewer(page, out, "A <title>", head(), layers, regions())
     assert made == page
     assert 'src="../../viewer/niivue-9.js"' in page.read_text()
@@ -95,7 +95,7 @@ def test_maps_come_back_at_their_places(tmp_path: Path, signed: bool) -> None:
 @pytest.mark.usefixtures("niivue")
 def test_labels_and_their_names_fit(tmp_path: Path) -> None:
     page = tmp_path / "x.html"
-    write_viewer(page, tmp_path, "x", head(), [Layer("z+", relevance())], regions())
+    write_viewer(page, tmp_path, "x", head(), [MapLayer("z+", relevance())], regions())
     content = content_of(page)
     compact = np.asarray(image_of(content["regions"]["labels"]).dataobj)
     names = content["regions"]["names"]
@@ -142,7 +142,7 @@ def test_without_the_script_there_is_no_page(
 ) -> None:
     monkeypatch.setattr(viewer, "script", lambda: None)
     page = tmp_path / "x.html"
-    assert write_viewer(page, tmp_path, "x", head(), [Layer("z+", relevance())]) is None
+    assert write_viewer(page, tmp_path, "x", head(), [MapLayer("z+", relevance())]) is None
     assert not list(tmp_path.iterdir())
     assert viewer.link(page, tmp_path, "words") == []
 
@@ -150,7 +150,7 @@ def test_without_the_script_there_is_no_page(
 @pytest.mark.usefixtures("niivue")
 def test_the_viewer_has_the_convention_of_the_pictures_and_says_so(tmp_path: Path) -> None:
     page, notes = tmp_path / "x.html", ["no <face>"]
-    write_viewer(page, tmp_path, "x", head(), [Layer("z+", relevance())], None, notes)
+    write_viewer(page, tmp_path, "x", head(), [MapLayer("z+", relevance())], None, notes)
     text = page.read_text()
     options = text[text.index("new niivue.Niivue({") :].partition("});")[0]
     for option in (

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bids_xai.workflows.engine import Job
+from bids_xai.workflows.jobs import SessionJob
 
 
-def job(label: str, folder: Path) -> Job:
-    return Job(label, label, folder / f"{label}.json", "digest", lambda name: name)
+def job(label: str, folder: Path) -> SessionJob:
+    return SessionJob(label, label, folder / f"{label}.json", "digest", lambda name: name)
 
 
 def test_names_fit_nipype_and_tell_labels_apart(tmp_path: Path) -> None:
@@ -32,7 +32,8 @@ from pathlib import Path
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 from bids_xai.settings import OutputSpace, RunSettings
-from bids_xai.workflows.engine import Job, run_jobs
+from bids_xai.workflows.engine import run_jobs
+from bids_xai.workflows.jobs import SessionJob
 
 OUT = Path(sys.argv[1])
 
@@ -78,7 +79,7 @@ if __name__ == "__main__":
         use_plugin=Path(sys.argv[4]) if len(sys.argv) > 4 else None,
     )
     jobs = [
-        Job(f"sub-{i}", str(i), OUT / f"sub-{i}.json", "digest",
+        SessionJob(f"sub-{i}", str(i), OUT / f"sub-{i}.json", "digest",
             partial(graph, stamp=OUT / f"sub-{i}.json"))
         for i in range(1, 6)
     ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dice
 from bids_xai.errors import UsageError
-from bids_xai.stages import ants_tools, greedy_tools
+from bids_xai.stages import ants_tools, greedy_tools, registration
 
 INSTALLED = importlib.util.find_spec("picsl_greedy") is not None
 
@@ -62,7 +62,7 @@ def test_greedy_finds_a_stretched_nucleus(tmp_path: Path) -> None:
     found = []
     for name in ("first", "second"):
         forward, inverse = tmp_path / f"{name}f.h5", tmp_path / f"{name}i.h5"
-        ants_tools.register_to_template(
+        registration.register_to_template(
             ants,
             template,
             mask,

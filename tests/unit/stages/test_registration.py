@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import dice
 from bids_xai.errors import BadDataError, UsageError
-from bids_xai.stages import ants_tools
+from bids_xai.stages import ants_tools, registration, syn
 
 SHAPE = (44, 52, 40)
 VOXEL_MM = 4.0
-QUICK = ants_tools.SynRecipe(
+QUICK = syn.SynRecipe(
     (20, 6), metric="CC", sampling=2, level_mm=(8.0, 4.0), smoothing_mm=(4.0, 2.0), masked=False
 )
 
@@ -68,7 +68,7 @@ def pair() -> tuple[Volume, Volume, Volume, Volume]:
 def normalise(ants: Any, folder: Path, method: str, **more: Any) -> tuple[Path, Path]:
     template, mask, subject, own = pair()
     forward, inverse = folder / "forward.h5", folder / "inverse.h5"
-    ants_tools.register_to_template(
+    registration.register_to_template(
         ants,
         template,
         mask,
@@ -110,12 +110,12 @@ def mean_trip_mm(ants: Any, *files: Path) -> float:
 def made(ants: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
     return {
         method: normalise(ants, tmp_path_factory.mktemp(method), method)
-        for method in ants_tools.NORMALISATIONS
+        for method in registration.NORMALISATIONS
     }
 
 
 def test_each_step_brings_the_nuclei_closer(ants: Any, made: dict[str, tuple[Path, Path]]) -> None:
-    none, linear, nonlinear = (overlap(ants, made[m][0]) for m in ants_tools.NORMALISATIONS)
+    none, linear, nonlinear = (overlap(ants, made[m][0]) for m in registration.NORMALISATIONS)
     assert none < linear < nonlinear
     assert linear > 0.6
     assert nonlinear > 0.85
@@ -151,7 +151,7 @@ def test_none_only_crops_and_pads(ants: Any, tmp_path: Path) -> None:
     affine[:3, 3] = [300, 200, 100]
     affine[0, 0] *= -1
     data = np.random.default_rng(0).random((8, 10, 6)).astype(np.float32)
-    file = ants_tools.align_centres(ants, template, Volume(data, affine), tmp_path / "a.txt")
+    file = registration.align_centres(ants, template, Volume(data, affine), tmp_path / "a.txt")
     found = ants_tools.resample(ants, Volume(data, affine), template, [file])
     np.testing.assert_allclose(found[2:10, 3:13, 4:10], data[::-1], atol=1e-4)
     assert found.sum() == pytest.approx(data.sum(), rel=1e-4)
@@ -161,13 +161,13 @@ def test_centres_of_masks(ants: Any, tmp_path: Path) -> None:
     fixed, moving = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
     fixed[10:13, 20:25, 5:8] = 1
     moving[30:33, 22:27, 15:18] = 1
-    file = ants_tools.align_centres(
+    file = registration.align_centres(
         ants, Volume(fixed, grid()), Volume(moving, grid()), tmp_path / "a.mat", masks=True
     )
     found = ants_tools.resample(ants, Volume(moving, grid()), Volume(fixed, grid()), [file])
     np.testing.assert_allclose(found, fixed, atol=1e-4)
     with pytest.raises(BadDataError, match="mask is empty"):
-        ants_tools.align_centres(
+        registration.align_centres(
             ants, Volume(fixed * 0, grid()), Volume(moving, grid()), tmp_path / "b.mat", masks=True
         )
 
@@ -198,7 +198,7 @@ def test_the_skull_is_not_seen(ants: Any, tmp_path: Path) -> None:
     def engine(_: Any, fixed: Volume, moving: Volume, **more: Any) -> None:
         seen["moving"] = moving.data
 
-    ants_tools.register_to_template(
+    registration.register_to_template(
         ants,
         template,
         mask,
@@ -212,48 +212,6 @@ def test_the_skull_is_not_seen(ants: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen["moving"], subject.data)
 
 
-def test_a_coarse_grid_stays_where_it_was(ants: Any) -> None:
-    x, y, z = np.indices((40, 36, 44), dtype=float)
-    data = np.exp(-((x - 15) ** 2 + (y - 20) ** 2 + (z - 25) ** 2) / (2 * 4.0**2))
-    turn = np.array([[0, -1.0, 0], [0.8, 0, -0.6], [0.6, 0, 0.8]])
-    affine = np.eye(4)
-    affine[:3, :3] = turn @ np.diag([1.0, 1.2, 0.9])
-    affine[:3, 3] = [5, -8, 3]
-    small = ants_tools.coarsen(ants, Volume(data.astype(np.float32), affine), 2.0)
-    assert small.voxel_mm == pytest.approx((2, 2, 2), abs=1e-5)
-    index = (np.indices(small.data.shape) * small.data).sum((1, 2, 3)) / small.data.sum()
-    found = small.affine[:3, :3] @ index + small.affine[:3, 3]
-    np.testing.assert_allclose(found, affine[:3, :3] @ [15, 20, 25] + affine[:3, 3], atol=0.1)
-    again = ants_tools.coarsen(ants, small, 2.0)
-    assert again is small
-
-
-def test_a_cut_stays_where_it_was() -> None:
-    mask = np.zeros(SHAPE, bool)
-    mask[10:20, 0:5, 30:38] = True
-    volume = Volume(np.random.default_rng(0).random(SHAPE), grid())
-    box = ants_tools.crop(volume, mask, 8.0)
-    assert box == (slice(8, 22), slice(0, 7), slice(28, 40))
-    part = ants_tools.cut(volume, box)
-    np.testing.assert_array_equal(part.data, volume.data[box])
-    np.testing.assert_allclose(part.affine @ [1, 2, 3, 1], volume.affine @ [9, 2, 31, 1])
-
-
-@pytest.mark.parametrize(
-    ("voxel_mm", "shrink", "sigmas"),
-    [(2.0, "8x4x2", "2x1x0.5vox"), (4.0, "4x2x1", "1x0.5x0.25vox")],
-)
-def test_levels_are_in_mm(ants: Any, voxel_mm: float, shrink: str, sigmas: str) -> None:
-    volume = Volume(np.zeros((16, 18, 20), np.float32), np.diag([voxel_mm] * 3 + [1.0]))
-    image = ants_tools.to_ants(ants, volume)
-    arguments = ants_tools._syn_arguments(image, image, volume, ants_tools.ACCURATE)
-    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    assert options["--shrink-factors"] == shrink
-    assert options["--smoothing-sigmas"] == sigmas
-    assert options["--transform"] == "SyN[0.2,3.0,0.0]"
-    assert options["--convergence"].startswith("[50x30x15,")
-
-
 @pytest.mark.parametrize(("kind", "stretch"), [("Rigid", 1.0), ("Affine", 1.06)])
 def test_rigid_and_affine_find_what_was_done(
     ants: Any, tmp_path: Path, kind: str, stretch: float
@@ -263,12 +221,12 @@ def test_rigid_and_affine_find_what_was_done(
     reach = phantom(points()) > 0
     scale, shift = np.array([1, stretch, 1]), np.array([5.0, -3.0, 4.0])
     moving = Volume(phantom(points() * scale + shift), grid())
-    file = ants_tools.register_linear(
+    file = registration.register_linear(
         ants, fixed, moving, tmp_path / "there.mat", kind=kind, fixed_mask=reach
     )
     here = points()[reach]
     there = (here - shift) / scale  # where the moving image shows the same
-    inverse = ants_tools.invert_linear(ants, file, tmp_path / "back.mat")
+    inverse = registration.invert_linear(ants, file, tmp_path / "back.mat")
     for transform, start, end in ((file, here, there), (inverse, there, here)):
         found = carried(ants, start, transform)
         assert np.linalg.norm(found - end, axis=1).mean() < VOXEL_MM / 2

@@ -11,13 +11,21 @@ import pytest
 from numpy.typing import NDArray
 
 from bids_xai.attribution.request import Request
+from bids_xai.bids.images import Volume
 from bids_xai.models import build
 from bids_xai.models.card import ModelCard
 from bids_xai.settings import EMBEDDED_TEMPLATE
 from bids_xai.stages import ants_tools
-from bids_xai.stages.explain import Explanation, explain_scan, open_scan, warp_relevance
+from bids_xai.stages.explain import (
+    Explanation,
+    explain_scan,
+    open_scan,
+    region_rows,
+    warp_relevance,
+)
 from bids_xai.stages.network_grid import InputRule
 from bids_xai.templates.grid import TemplateGrid, load_template_grid
+from bids_xai.templates.lookup import Atlas
 
 MARKER_MM = np.array([-31.0, 22.0, 17.0])  # RAS: left, in front, above
 SHAPE = (40, 48, 40)
@@ -143,3 +151,30 @@ def test_without_a_transform_the_coordinate_stays(
 ) -> None:
     warped = warp_relevance(explained(files, "lrp-zplus").relevance, grid, None)
     np.testing.assert_allclose(centre_mm(warped.data, warped.affine), MARKER_MM, atol=1.5)
+
+
+def test_one_line_a_region_with_its_side() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 3, 300, 9], size=(4, 5, 6)).astype(np.int32)
+    data = rng.normal(size=labels.shape).astype(np.float32)
+    atlas = Atlas("X", Volume(labels, np.eye(4)), ((3, "Left A"), (300, "A_R"), (9, "Stem")))
+    rows = region_rows(Volume(data, np.eye(4)), atlas, "saliency")
+    assert [(r.index, r.name, r.hemisphere) for r in rows] == [
+        (3, "Left A", "L"),
+        (300, "A_R", "R"),
+        (9, "Stem", None),
+    ]
+    for row in rows:
+        inside = data[labels == row.index]
+        assert row.n_voxels == inside.size
+        assert row.sum == pytest.approx(inside.sum(), rel=1e-5)
+        assert row.density == pytest.approx(inside.mean(), rel=1e-5)
+        assert (row.atlas, row.method) == ("X", "saliency")
+
+
+def test_a_region_that_is_not_on_the_grid_has_no_density() -> None:
+    labels = np.ones((2, 2, 2), np.int32)
+    atlas = Atlas("X", Volume(labels, np.eye(4)), ((1, "Stem"), (2, "Nowhere")))
+    (stem, nowhere) = region_rows(Volume(labels.astype(np.float32), np.eye(4)), atlas, "saliency")
+    assert (stem.density, stem.share) == (1.0, 1.0)
+    assert (nowhere.n_voxels, nowhere.density) == (0, None)

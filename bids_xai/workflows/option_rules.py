@@ -1,0 +1,141 @@
+"""Which options of the participant level do not go together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bids_xai.bids.query import RAW_INPUTS
+from bids_xai.core.relaxometry.fit import NOISE_FLOOR_METHODS
+from bids_xai.settings import RunSettings
+from bids_xai.templates.atlas_spec import parse_atlas
+from bids_xai.workflows.rules import Rule, check_rules
+
+if TYPE_CHECKING:
+    from bids_xai.models.card import ModelCard
+
+_SAY_WHERE = "say where: --derivatives NAME=PATH"
+
+
+def _maps(settings: RunSettings) -> list[str]:
+    """The inputs that are maps made elsewhere."""
+    return [name for name in settings.inputs if name not in RAW_INPUTS]
+
+
+def _derivative_names(settings: RunSettings) -> list[str]:
+    return [name for name, _ in settings.derivatives]
+
+
+def _lacks_synthstrip(settings: RunSettings) -> bool:
+    model = settings.synthstrip_model
+    return settings.brain_mask == "synthstrip" and (model is None or not model.is_file())
+
+
+def _has_two_cohorts(settings: RunSettings) -> bool:
+    templates = {space.template for space in settings.output_spaces}
+    cohorts = {(space.template, space.cohort) for space in settings.output_spaces}
+    return len(cohorts) > len(templates)
+
+
+OPTION_RULES: tuple[Rule[RunSettings], ...] = (
+    Rule(
+        lambda run: bool(_maps(run)) and not run.derivatives,
+        lambda run: f"--inputs {','.join(_maps(run))} are maps made elsewhere",
+        _SAY_WHERE,
+    ),
+    Rule(
+        lambda run: run.brain_mask == "derivatives" and not run.derivatives,
+        "--brain-mask derivatives needs a dataset",
+        _SAY_WHERE,
+    ),
+    Rule(
+        _lacks_synthstrip,
+        "--brain-mask synthstrip needs the weights of SynthStrip",
+        "download them from FreeSurfer and give --synthstrip-model FILE",
+    ),
+    Rule(
+        lambda run: run.synthstrip_model is not None and run.brain_mask != "synthstrip",
+        "--synthstrip-model has no effect without --brain-mask synthstrip",
+        "add --brain-mask synthstrip, or leave the model out",
+    ),
+    Rule(
+        lambda run: run.registration_engine == "greedy" and run.registration != "nonlinear",
+        lambda run: (
+            "--registration-engine greedy has no effect with --registration " + run.registration
+        ),
+        "leave out the engine: only the nonlinear step can be done by greedy",
+    ),
+    Rule(
+        lambda run: len({*_derivative_names(run), "raw"}) <= len(run.derivatives),
+        "--derivatives names must differ, and 'raw' is the input folder",
+        "give each dataset a name of its own",
+    ),
+    Rule(
+        lambda run: "megre" in run.inputs and "R2starmap" in run.inputs,
+        "R2starmap from --derivatives and R2* from megre would have one name",
+        "leave out one of the two inputs",
+    ),
+    Rule(
+        lambda run: run.noise_floor > 0 and run.r2star_method not in NOISE_FLOOR_METHODS,
+        lambda run: f"--noise-floor is not for {run.r2star_method}",
+        f"use --r2star-method {' or '.join(NOISE_FLOOR_METHODS)}",
+    ),
+    Rule(
+        lambda run: run.rician and run.r2star_method != "nlls",
+        lambda run: f"--rician is not for {run.r2star_method}",
+        "use --r2star-method nlls",
+    ),
+    Rule(
+        _has_two_cohorts,
+        "two cohorts of one template",
+        "run them one after the other into two output folders",
+    ),
+    Rule(
+        lambda run: run.model is not None and bool(run.output_spaces[0].cohort),
+        "--model does not know the cohorts of templates",
+        "name a template without cohorts first in --output-spaces",
+    ),
+    Rule(
+        lambda run: len({parse_atlas(text).label for text in run.atlas}) < len(run.atlas),
+        "two --atlas share a name",
+        "give each a NAME of its own: NAME=FILE",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The settings of a run, and the card of the model that they name."""
+
+    settings: RunSettings
+    card: ModelCard
+
+    @property
+    def suffixes(self) -> set[str]:
+        """Suffixes of the maps that this run makes or takes over."""
+        inputs = self.settings.inputs
+        return {"R2starmap" if name == "megre" else name for name in inputs} | {"T1w"}
+
+    @property
+    def missing_input(self) -> str:
+        """What ``--inputs`` names to get the maps that the model reads."""
+        return "megre" if self.card.suffix == "R2starmap" else self.card.suffix
+
+
+MODEL_RULES: tuple[Rule[ModelChoice], ...] = (
+    Rule(
+        lambda choice: choice.card.suffix not in choice.suffixes,
+        lambda choice: f"the model reads {choice.card.suffix}, which this run does not make",
+        lambda choice: f"add {choice.missing_input} to --inputs",
+        lambda choice: choice.settings.model,
+    ),
+)
+
+
+def check_options(settings: RunSettings) -> None:
+    """Raise :class:`UsageError` for options that do not go together, before any work."""
+    check_rules(OPTION_RULES, settings)
+    if settings.registration_engine == "greedy":
+        from bids_xai.stages.greedy_tools import greedy_modules
+
+        greedy_modules()

@@ -1,0 +1,146 @@
+"""How the graphs of sessions run: here, side by side in processes, or by a user's plugin."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import pickle
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids import run_log
+from bids_xai.settings import RunSettings
+from bids_xai.workflows.jobs import Results, SessionJob
+from bids_xai.workflows.nipype_setup import configure_nipype, multiproc_arguments, plugin_of
+from bids_xai.workflows.plugin import read_plugin
+from bids_xai.workflows.processes import end_with_parent
+
+LOG = logging.getLogger("bids_xai")
+GRAPH = "participant"
+"""Name of the graph of graphs, and of the folder of its working files."""
+_KILLED = (
+    "its process was killed, most likely for lack of memory. "
+    "Fix: give fewer --nprocs, or more memory."
+)
+
+
+def run_here(
+    jobs: Sequence[SessionJob], settings: RunSettings, workers: int, crashes: Path
+) -> Results:
+    """Run the sessions one after the other, in this process or by nipype's own processes."""
+    for job in jobs:
+        yield job, _run_graph(job, settings)
+
+
+def run_by_plugin(
+    jobs: Sequence[SessionJob], settings: RunSettings, workers: int, crashes: Path
+) -> Results:
+    """Hand all sessions to the user's plugin as one graph; nipype returns when all have ended."""
+    from nipype.pipeline import engine as pe
+
+    assert settings.use_plugin is not None
+    plugin = read_plugin(settings.use_plugin)
+    graph = pe.Workflow(name=GRAPH, base_dir=str(settings.work_folder.resolve()))
+    graph.add_nodes([job.build(job.name) for job in jobs])
+    labels = {job.name: job.label for job in jobs}
+
+    def say_published(node: Any, status: str) -> None:
+        session = node.fullname.split(".")[1]
+        if status == "end" and node.name == "publish":
+            LOG.info("%s has been published", labels.get(session, session))
+
+    arguments = {"status_callback": say_published, **plugin.arguments}
+    if plugin.name == "MultiProc":
+        arguments = {**multiproc_arguments(settings), **arguments}
+    problem: str | None = None
+    try:
+        graph.run(plugin=plugin.name, plugin_args=arguments)
+    except Exception as error:  # of a node, which has its crash file, or of the batch system
+        problem = (
+            f"the plugin {plugin.name} ended with: {type(error).__name__}: {error} "
+            f"[{settings.use_plugin}]. Fix: look at plugin_args, and at the jobs that still run."
+        )
+    for job in jobs:
+        if job.is_done(settings.output_dir.resolve()):
+            _clean(job, settings)
+        yield job, problem
+
+
+def run_in_processes(
+    jobs: Sequence[SessionJob], settings: RunSettings, workers: int, crashes: Path
+) -> Results:
+    """Yield jobs with their problems as they end; stop all where nobody asks for more.
+
+    A process that the system kills takes all its pool with it (Python cannot tell whose it was):
+    what was not finished is begun again with half the processes.
+    """
+    left = list(jobs)
+    while left:
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("forkserver"),
+            initializer=_begin_worker,
+            initargs=(settings, crashes, run_log.place_of_workers()),
+        )
+        futures = {pool.submit(_run_graph, job, settings): job for job in left}
+        try:
+            for future in as_completed(futures):
+                problem = future.result()
+                left.remove(futures[future])
+                yield futures[future], problem
+        except BrokenProcessPool:
+            if workers == 1:
+                yield left.pop(0), _KILLED
+            else:
+                workers = max(1, workers // 2)
+                LOG.warning("a process was killed; going on with %d: %s", workers, _KILLED)
+        finally:
+            _end_pool(pool, at_once=not all(future.done() for future in futures))
+
+
+def _begin_worker(settings: RunSettings, crashes: Path, log: str) -> None:
+    end_with_parent()
+    run_log.join(log)
+    configure_nipype(settings, crashes)
+
+
+def _end_pool(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
+    """End the pool, ``at_once`` with jobs under way: what they wrote is not yet published."""
+    if at_once:
+        for process in multiprocessing.active_children():
+            process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_graph(job: SessionJob, settings: RunSettings) -> Exception | None:
+    """Run the graph of a job; return what nipype raised at its end."""
+    from nipype.pipeline import engine as pe
+
+    graph = pe.Workflow(name=GRAPH, base_dir=str(settings.work_folder.resolve()))
+    graph.add_nodes([job.build(job.name)])
+    try:
+        graph.run(plugin=plugin_of(settings))
+    except Exception as error:  # of a node: nipype has written its crash file
+        LOG.debug("nipype ended with %s", error)
+        return _portable(error)
+    _clean(job, settings)
+    return None
+
+
+def _clean(job: SessionJob, settings: RunSettings) -> None:
+    """Remove the working files of a finished job, unless they are to be kept."""
+    if settings.work_dir is None or settings.clean_workdir:
+        shutil.rmtree(settings.work_folder.resolve() / GRAPH / job.name, ignore_errors=True)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can go from one process to another."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
