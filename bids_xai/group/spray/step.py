@@ -45,7 +45,8 @@ def run(context: GroupContext) -> list[Path]:
         inputs.plain_options,
         inputs.n_analyses,
     )
-    units.run(unit, lambda: _make(inputs, folder, work, units.progress))
+    if not units.run(unit, lambda: _make(inputs, folder, work, units.progress)):
+        LOG.info("spray: heatmaps and options have not changed")
     summaries = read_summaries(folder / "summary.json")
     plain = {name: summary.as_plain() for name, summary in summaries.items()}
     return [*units.outputs(unit), add_to_study(context, spray=plain)]
