@@ -20,7 +20,7 @@ import numpy as np
 from bids_xai.arrays import Bools, Floats64, Ints
 from bids_xai.core.spray.audit_decisions import ALPHA, ClusterTest, confounding_note, decided
 from bids_xai.core.spray.audit_tests import PERMUTATIONS, rank_tests, text_test
-from bids_xai.core.spray.audit_units import Scans, Units, codes_of
+from bids_xai.core.spray.audit_units import AuditedScans, AuditUnits, codes_of
 from bids_xai.core.spray.audit_words import (
     EXPECTED,
     LEAST_SHARE,
@@ -91,7 +91,7 @@ def audit(
         not reach a false-discovery rate of :data:`ALPHA` (at most :data:`MOST_PERMUTATIONS`)
     """
     models = codes_of(splits if splits is not None else [""] * len(labels))
-    scans = Scans.of(labels, codes_of(classes), models, codes_of(participants), seed)
+    scans = AuditedScans.of(labels, codes_of(classes), models, codes_of(participants), seed)
     n_clusters = int(labels.max()) + 1
     groups = _together(covariates, scans)
     n_tests = n_clusters * sum(map(len, groups))
@@ -128,9 +128,11 @@ def _most_suspicious_first(verdicts: Sequence[Verdict], rows: Sequence[AuditRow]
     )
 
 
-def _together(covariates: Sequence[Covariate], scans: Scans) -> list[list[tuple[Covariate, Units]]]:
+def _together(
+    covariates: Sequence[Covariate], scans: AuditedScans
+) -> list[list[tuple[Covariate, AuditUnits]]]:
     """Covariates that can be tested; numbers known for the same units and strata together."""
-    groups: dict[bytes, list[tuple[Covariate, Units]]] = {}
+    groups: dict[bytes, list[tuple[Covariate, AuditUnits]]] = {}
     for number, covariate in enumerate(covariates):
         if not covariate.present.any():
             continue
@@ -148,7 +150,7 @@ def _together(covariates: Sequence[Covariate], scans: Scans) -> list[list[tuple[
 
 
 def _tests(
-    cluster: int, group: list[tuple[Covariate, Units]], permutations: int, seed: int
+    cluster: int, group: list[tuple[Covariate, AuditUnits]], permutations: int, seed: int
 ) -> list[ClusterTest]:
     group = [each for each in group if each[0].cluster in (None, cluster)]
     if not group:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_xai.arrays import Ints
 from bids_xai.core.spray.audit_tests import GroupTest, benjamini_hochberg, rank_tests, text_test
-from bids_xai.core.spray.audit_units import Units
+from bids_xai.core.spray.audit_units import AuditUnits
 from bids_xai.core.spray.audit_words import (
     EXPECTED,
     PERSONAL,
@@ -110,7 +110,7 @@ def _inseparable(each: ClusterTest, rates: Rates) -> bool:
     return of_interest and unknown and rates.q <= ALPHA and strong
 
 
-def confounding_note(covariate: Covariate, units: Units) -> str | None:
+def confounding_note(covariate: Covariate, units: AuditUnits) -> str | None:
     """Return a remark where a technical covariate and the class are nearly one in the cohort.
 
     That is, where the effect is large and no chance finding (p up to :data:`ALPHA`).

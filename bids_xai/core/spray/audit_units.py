@@ -18,8 +18,8 @@ from bids_xai.core.spray.audit_words import EXPECTED, MODEL, Covariate
 
 
 @dataclass(frozen=True)
-class Units:
-    """Units of a test: cluster, class, stratum and value (m,) of each."""
+class AuditUnits:
+    """AuditUnits of a test: cluster, class, stratum and value (m,) of each."""
 
     clusters: Ints
     classes: Ints
@@ -33,7 +33,7 @@ class Units:
 
 
 @dataclass(frozen=True)
-class Scans:
+class AuditedScans:
     """Cluster, class, split and participant of each scan (n,), as numbers from 0."""
 
     labels: Ints
@@ -44,13 +44,13 @@ class Scans:
     """Of a participant's splits the one with the least number comes first (drawn by lot)."""
 
     @classmethod
-    def of(cls, labels: Ints, classes: Ints, splits: Ints, people: Ints, seed: int) -> Scans:
+    def of(cls, labels: Ints, classes: Ints, splits: Ints, people: Ints, seed: int) -> AuditedScans:
         """Draw by participant and split, whatever the order of the scans."""
         shape = int(people.max()) + 1, int(splits.max()) + 1
         turns = np.random.default_rng(seed).random(shape)[people, splits]
         return cls(labels, classes, splits, people, turns)
 
-    def units(self, covariate: Covariate) -> Units:
+    def units(self, covariate: Covariate) -> AuditUnits:
         """The participants that have a value, each once for every text that its scans have.
 
         Of a participant that several models were tested on, one split counts, drawn by lot: its
@@ -69,7 +69,7 @@ class Scans:
         if not covariate.is_text:
             of_units = np.bincount(whose, weights=values.astype(np.float64)) / np.bincount(whose)
         representatives = scans[first]
-        return Units(
+        return AuditUnits(
             votes.argmax(axis=1).astype(np.int64),
             self.classes[representatives],
             self._strata(representatives, covariate).astype(np.int64),

@@ -48,38 +48,64 @@ def write_project(
     inputs : from the number of a heatmap to the slices of its input; without it they are black
     classes : names, in the order of the study; method : of the heatmaps
     """
+    datasets = _datasets(heatmaps, clustering, slices, inputs, classes)
+    names = [
+        {"index": i, "word_net_id": f"class-{i}", "name": label} for i, label in enumerate(classes)
+    ]
+    project = _project(heatmaps, slices.shape[1:], study, method)
+    spectrum = clustering.result.eigenvalues
+    return [
+        *(_write_hdf5(folder / file, arrays, spectrum) for file, arrays in datasets.items()),
+        write_text(folder / "labels.json", json.dumps(names, indent=2) + "\n"),
+        # JSON is YAML, too
+        write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
+    ]
+
+
+def _datasets(
+    heatmaps: Heatmaps,
+    clustering: Clustering,
+    slices: Floats32,
+    inputs: Callable[[int], Slices] | None,
+    classes: Sequence[str],
+) -> dict[str, dict[str, NDArray[Any] | _Rows]]:
+    """File → name of a dataset → its content."""
     n, height, width = slices.shape
     result = clustering.result
 
-    def seen(line: int) -> NDArray[np.uint8]:
-        picture = np.zeros((1, 1), np.float32) if inputs is None else inputs(line)
+    def input_picture(row: int) -> NDArray[np.uint8]:
+        picture = np.zeros((1, 1), np.float32) if inputs is None else inputs(row)
         return _grey(_fitted(picture, (height, width)))
 
     codes = [list(classes).index(row.true_class) for row in heatmaps.predictions]
     labels = np.array(codes, np.uint32)
-    name = f"{heatmaps.configuration}, {heatmaps.space}"
-    names = [
-        {"index": i, "word_net_id": f"class-{i}", "name": label} for i, label in enumerate(classes)
-    ]
-    content: dict[str, dict[str, NDArray[Any] | _Rows]] = {
-        "input.h5": {"data": _Rows((n, 3, height, width), np.uint8, seen), "label": labels},
+    numbers = np.arange(n, dtype=np.uint32)
+    relevance = _Rows((n, 3, height, width), np.float32, lambda row: _first_of_three(slices[row]))
+    return {
+        "input.h5": {
+            "data": _Rows((n, 3, height, width), np.uint8, input_picture),
+            "label": labels,
+        },
         "attribution.h5": {
-            "index": np.arange(len(labels), dtype=np.uint32),
-            "attribution": _Rows(
-                (n, 3, height, width), np.float32, lambda line: _first_of_three(slices[line])
-            ),
+            "index": numbers,
+            "attribution": relevance,
             "label": labels,
             "prediction": class_probabilities(heatmaps, classes),
         },
         "analysis.h5": {
-            "all/index": np.arange(len(labels), dtype=np.uint32),
+            "all/index": numbers,
             f"all/cluster/spray-{result.n_clusters}": result.labels,
             "all/embedding/spectral": result.vectors.astype(np.float32),
             "all/embedding/tsne": result.embedding.astype(np.float32),
         },
     }
-    project = {
-        "name": f"{study}: {name}",
+
+
+def _project(heatmaps: Heatmaps, shape: tuple[int, ...], study: str, method: str) -> dict[str, Any]:
+    """What ``project.yaml`` says; shape : height and width of a picture."""
+    height, width = shape
+    return {
+        "name": f"{study}: {heatmaps.configuration}, {heatmaps.space}",
         "model": f"configuration {heatmaps.configuration}",
         "label_map": "labels.json",
         "dataset": {
@@ -98,13 +124,6 @@ def write_project(
         },
         "analyses": [{"analysis_method": "SpRAy", "sources": ["analysis.h5"]}],
     }
-    spectrum = result.eigenvalues
-    return [
-        *(_write_hdf5(folder / file, arrays, spectrum) for file, arrays in content.items()),
-        write_text(folder / "labels.json", json.dumps(names, indent=2) + "\n"),
-        # JSON is YAML, too
-        write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
-    ]
 
 
 def _first_of_three(heatmap: Slices) -> Slices:

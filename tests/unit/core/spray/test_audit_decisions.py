@@ -18,7 +18,7 @@ from bids_xai.core.spray.audit_decisions import (
     false_discovery_rates,
 )
 from bids_xai.core.spray.audit_tests import GroupTest
-from bids_xai.core.spray.audit_units import Units
+from bids_xai.core.spray.audit_units import AuditUnits
 from bids_xai.core.spray.audit_words import EXPECTED, SUSPECT, Covariate
 
 LABELS = np.repeat([0, 1], 10)
@@ -86,7 +86,7 @@ def test_a_share_must_be_large_and_larger_than_elsewhere() -> None:
 
 def test_a_note_where_a_technical_covariate_is_the_class() -> None:
     sites = np.repeat(["A", "B"], 20)
-    units = Units(np.zeros(40, np.int64), np.repeat([0, 1], 20), np.zeros(40, np.int64), sites)
+    units = AuditUnits(np.zeros(40, np.int64), np.repeat([0, 1], 20), np.zeros(40, np.int64), sites)
     site = Covariate("site", sites, SUSPECT, "site")
     note = confounding_note(site, units)
     assert note is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_xai.core.spray.audit_units import Scans, codes_of
+from bids_xai.core.spray.audit_units import AuditedScans, codes_of
 from bids_xai.core.spray.audit_words import EXPECTED, MODEL, PERSONAL, SUSPECT, Covariate
 
 PEOPLE = ["a", "a", "a", "b", "b", "c"]
@@ -13,9 +13,9 @@ LABELS = np.array([1, 1, 0, 0, 0, 1])
 CLASSES = codes_of(["AD", "AD", "AD", "NC", "NC", "AD"])
 
 
-def scans(splits: list[int] | None = None, seed: int = 0) -> Scans:
+def scans(splits: list[int] | None = None, seed: int = 0) -> AuditedScans:
     of_scans = np.array(splits or [0] * 6)
-    return Scans.of(LABELS, CLASSES, of_scans, codes_of(PEOPLE), seed)
+    return AuditedScans.of(LABELS, CLASSES, of_scans, codes_of(PEOPLE), seed)
 
 
 def test_names_become_numbers_in_their_order() -> None:

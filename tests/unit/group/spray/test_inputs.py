@@ -1,4 +1,4 @@
-"""What the step reads: heatmaps with their scans, the spaces they are in, what results depend on."""
+"""What the step reads: heatmaps with their scans and spaces, and what results depend on."""
 
 from __future__ import annotations
 
