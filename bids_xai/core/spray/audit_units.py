@@ -19,7 +19,7 @@ from bids_xai.core.spray.audit_words import EXPECTED, MODEL, Covariate
 
 @dataclass(frozen=True)
 class AuditUnits:
-    """AuditUnits of a test: cluster, class, stratum and value (m,) of each."""
+    """Units of a test: cluster, class, stratum and value (m,) of each."""
 
     clusters: Ints
     classes: Ints
