@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_xai.core.spray.clusters import N_NEIGHBORS, spray
-from bids_xai.core.spray.embedding import wanted_neighbours
+from bids_xai.core.spray.embedding import neighbours_needed
 from bids_xai.core.spray.neighbours import exact_neighbours
 from bids_xai.core.spray.search import approximate_neighbours
 from bids_xai.core.spray.stability import stability
@@ -193,13 +193,13 @@ def growth(asked: argparse.Namespace, folder: Path) -> None:
 
 def search(file: Path, dimensions: int, memory_mb: float) -> float | None:
     maps = np.load(file, mmap_mode="r")
-    count = wanted_neighbours(len(maps), N_NEIGHBORS)
+    count = neighbours_needed(len(maps), N_NEIGHBORS)
     return approximate_neighbours(maps, count, dimensions=dimensions, memory_mb=memory_mb).recall
 
 
 def exact(file: Path, memory_mb: float) -> None:
     maps = np.load(file, mmap_mode="r")
-    exact_neighbours(maps, wanted_neighbours(len(maps), N_NEIGHBORS), memory_mb=memory_mb)
+    exact_neighbours(maps, neighbours_needed(len(maps), N_NEIGHBORS), memory_mb=memory_mb)
 
 
 def recall(asked: argparse.Namespace, folder: Path) -> None:

@@ -298,7 +298,7 @@ class Quality:
 class Spray:
     """Spectral relevance analysis; maps finer than ``voxel_mm`` are resampled to it.
 
-    features : what of a map is compared (``core.spray_features.FEATURES``)
+    features : what of a map is compared (``core.spray.features.FEATURES``)
     inputs : whether the input maps are clustered as well, as a control
     embedding : ``tsne`` or ``umap``; bootstraps : samples behind the stability of clusters
     approximate_from : number of maps from which neighbours are searched approximately

@@ -18,7 +18,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "bids_xai.tables.trust": ("AOPC", "RANDOMIZATION", "LOCALIZATION", "CONSERVATION", "VERDICTS"),
     "bids_xai.tables.spray": (
         *("EIGENVALUES", "CLUSTERS", "EMBEDDING", "CONTINGENCY", "STABILITY", "CONFOUNDS"),
-        "CLUSTER_VERDICTS",
+        *("CLUSTER_VERDICTS", "COVARIATES"),
     ),
 }
 """Module → names of the :class:`~bids_xai.tables.table.Table` objects in it."""

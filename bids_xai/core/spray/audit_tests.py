@@ -96,14 +96,14 @@ def _chi_squared(member: Bools, codes: Ints, strata: Ints) -> float:
     table, expected = np.zeros((2, codes.max() + 1)), np.zeros((2, codes.max() + 1))
     for stratum in np.unique(strata):
         inside = strata == stratum
-        own = np.stack(
+        counts = np.stack(
             [
                 np.bincount(codes[inside & (member == side)], minlength=table.shape[1])
                 for side in (True, False)
             ]
         )
-        table += own
-        expected += own.sum(axis=1)[:, None] * own.sum(axis=0) / own.sum()
+        table += counts
+        expected += counts.sum(axis=1)[:, None] * counts.sum(axis=0) / counts.sum()
     return float(((table - expected) ** 2 / np.where(expected > 0, expected, 1)).sum())
 
 
@@ -190,9 +190,9 @@ def _effects_within(member: Bools, values: Floats64, strata: Ints) -> Floats64:
     above, pairs = np.zeros(values.shape[1]), 0
     for stratum in np.unique(strata):
         inside = strata == stratum
-        own = member[inside]
-        size, others = int(own.sum()), int((~own).sum())
-        sums = rankdata(values[inside], axis=0)[own].sum(axis=0)
+        of_group = member[inside]
+        size, others = int(of_group.sum()), int((~of_group).sum())
+        sums = rankdata(values[inside], axis=0)[of_group].sum(axis=0)
         above += sums - size * (size + 1) / 2
         pairs += size * others
     effects: Floats64 = 2 * above / max(pairs, 1) - 1
@@ -209,9 +209,9 @@ def _scores_within(member: Bools, values: Floats64, strata: Ints) -> tuple[Float
         inside = strata == stratum
         if not 0 < member[inside].sum() < inside.sum():
             continue
-        own = rankdata(values[inside], axis=0)
-        scores[inside] = (own - own.mean(axis=0)) / (inside.sum() + 1)
-        free |= np.ptp(own, axis=0) > 0
+        ranks = rankdata(values[inside], axis=0)
+        scores[inside] = (ranks - ranks.mean(axis=0)) / (inside.sum() + 1)
+        free |= np.ptp(ranks, axis=0) > 0
     return scores, free
 
 
@@ -226,11 +226,11 @@ def _rank_p(
     truth = np.abs(scores[member].sum(axis=0) - centre)
     limit = truth - _ROUNDING * (1 + np.abs(centre))
     hits, tried = np.zeros(scores.shape[1]), 0
-    ways = comb(member.size, int(member.sum())) if np.ptp(strata) == 0 else permutations + 1
-    for sums in _sums(member, scores, strata, ways <= permutations, permutations, rng):
+    n_groups = comb(member.size, int(member.sum())) if np.ptp(strata) == 0 else permutations + 1
+    for sums in _sums(member, scores, strata, n_groups <= permutations, permutations, rng):
         hits += np.count_nonzero(np.abs(sums - centre) >= limit, axis=0)
         tried += len(sums)
-    return hits / tried if ways <= permutations else (1 + hits) / (1 + tried)
+    return hits / tried if n_groups <= permutations else (1 + hits) / (1 + tried)
 
 
 def _sums(
@@ -244,22 +244,22 @@ def _sums(
     """Sums (m, q) of the scores of groups chosen at random, or of every possible group."""
     if every:
         size = int(member.sum())
-        ways = combinations(range(member.size), size)
+        groups = combinations(range(member.size), size)
         step = max(1, _CHUNK // (size * scores.shape[1]))
-        while batch := list(islice(ways, step)):
+        while batch := list(islice(groups, step)):
             yield scores[np.array(batch, dtype=np.int64)].sum(axis=1)
         return
-    places = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     left = permutations
     while left:
         now = min(left, max(1, _CHUNK // member.size))
-        chosen = np.zeros((now, member.size))
-        for inside in places:
+        drawn = np.zeros((now, member.size))
+        for inside in members:
             size = int(member[inside].sum())
             if size == 0:
                 continue
             keys = rng.random((now, inside.size))
             picked = np.argpartition(keys, size - 1, axis=1)[:, :size]
-            np.put_along_axis(chosen, inside[picked], 1.0, axis=1)
-        yield chosen @ scores
+            np.put_along_axis(drawn, inside[picked], 1.0, axis=1)
+        yield drawn @ scores
         left -= now

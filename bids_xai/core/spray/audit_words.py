@@ -50,7 +50,7 @@ class Covariate:
         return self.values.dtype.kind == "U"
 
     @property
-    def known(self) -> Bools:
+    def present(self) -> Bools:
         """Which values (n,) are not missing."""
         return self.values != "" if self.is_text else np.isfinite(self.values.astype(np.float64))
 
@@ -99,16 +99,16 @@ def means_of(covariate: Covariate, member: Bools, splits: Ints) -> tuple[float, 
     member, splits : (n,); the others of each split count as often as the cluster's scans of it.
     NaN where there are none.
     """
-    values, known = covariate.values.astype(np.float64), covariate.known
-    own, others, weights = [], [], []
-    for split in np.unique(splits[member & known]):
-        inside = values[member & known & (splits == split)]
-        own.append(inside)
-        outside = values[~member & known & (splits == split)]
+    values, present = covariate.values.astype(np.float64), covariate.present
+    of_cluster, others, weights = [], [], []
+    for split in np.unique(splits[member & present]):
+        inside = values[member & present & (splits == split)]
+        of_cluster.append(inside)
+        outside = values[~member & present & (splits == split)]
         if outside.size:
             others.append(outside.mean())
             weights.append(inside.size)
-    mean = float(np.concatenate(own).mean()) if own else float("nan")
+    mean = float(np.concatenate(of_cluster).mean()) if of_cluster else float("nan")
     return mean, float(np.average(others, weights=weights)) if others else float("nan")
 
 
@@ -121,15 +121,15 @@ def verdict_on(
     classes: Sequence[str],
     stability: Floats64 | None,
     survives: Bools | None,
-    places: Mapping[int, str],
+    locations: Mapping[int, str],
 ) -> Verdict:
     """Say what the tests of a cluster (from 0) come to.
 
     labels, splits, people : (n,) of each heatmap, as numbers
     """
-    member, own = labels == cluster, [row for row in rows if row.cluster == cluster]
+    member, tests = labels == cluster, [row for row in rows if row.cluster == cluster]
     noun = "heatmap" if splits.max() else "scan"  # of several models a scan may have several
-    behind = sorted((row for row in own if row.counts), key=lambda row: -abs(row.effect))
+    behind = sorted((row for row in tests if row.counts), key=lambda row: -abs(row.effect))
     by_kind = {
         kind: [row for row in behind if row.covariate.kind == kind]
         for kind in (SUSPECT, MODEL, PERSONAL, EXPECTED)
@@ -154,17 +154,17 @@ def verdict_on(
             "is nothing to compare."
         )
         return Verdict(cluster, "none", 0.0, text, _examples([], member, people))
-    opening = _OPENING[finding] if own else _NOT_TESTED
+    opening = _OPENING[finding] if tests else _NOT_TESTED
     text = f"{_heading(cluster, member, stability, noun)} {opening}"
     if because:
         text += ": " + "; ".join(_sentence(row, member, splits, noun) for row in because[:4])
-    if blurred := [row for row in own if row.inseparable]:
+    if blurred := [row for row in tests if row.inseparable]:
         text += ". It also goes with what cannot be told from the class here: " + ", ".join(
             f"{row.covariate.words} ({_size(row)})" for row in blurred[:4]
         )
     text += f". Classes: {_composition(classes, member)}."
-    if cluster in places:
-        text += f" {places[cluster]}"
+    if cluster in locations:
+        text += f" {locations[cluster]}"
     if survives is not None and not survives[cluster]:
         text += " It does not survive resampling: do not read much into it."
     strength = max((abs(row.effect) for row in because), default=0.0)
@@ -197,17 +197,15 @@ def _sentence(row: AuditRow, member: Bools, splits: Ints, noun: str) -> str:
     covariate, q = row.covariate, row.q if row.q_within is None else row.q_within
     sure = f"q {q:.2g}"
     if covariate.is_text:
-        value, own, total = _leading(covariate, member)
+        value, n, total = _leading(covariate, member)
         return (
-            f"it holds {own} of the {total} {noun}s with {covariate.words} {value} "
+            f"it holds {n} of the {total} {noun}s with {covariate.words} {value} "
             f"({_size(row)}, {sure})"
         )
-    own_mean, others = means_of(covariate, member, splits)
+    mean, others = means_of(covariate, member, splits)
     if covariate.is_share:
-        return f"{covariate.words} {_percent(own_mean)} (others {_percent(others)}, {sure})"
-    return (
-        f"{covariate.words} {own_mean:.3g} on average (others {others:.3g}, {_size(row)}, {sure})"
-    )
+        return f"{covariate.words} {_percent(mean)} (others {_percent(others)}, {sure})"
+    return f"{covariate.words} {mean:.3g} on average (others {others:.3g}, {_size(row)}, {sure})"
 
 
 def _percent(share: float) -> str:
@@ -216,13 +214,13 @@ def _percent(share: float) -> str:
 
 def _leading(covariate: Covariate, member: Bools) -> tuple[str, int, int]:
     """The value most over-represented in a cluster, its scans there, and its scans in all."""
-    values, codes = np.unique(covariate.values[covariate.known], return_inverse=True)
-    inside = member[covariate.known]
-    own = np.bincount(codes[inside], minlength=values.size)
+    values, codes = np.unique(covariate.values[covariate.present], return_inverse=True)
+    inside = member[covariate.present]
+    counts = np.bincount(codes[inside], minlength=values.size)
     total = np.bincount(codes, minlength=values.size)
     expected = total * inside.mean()
-    best = int(np.argmax((own - expected) / np.sqrt(expected)))
-    return str(values[best]), int(own[best]), int(total[best])
+    best = int(np.argmax((counts - expected) / np.sqrt(expected)))
+    return str(values[best]), int(counts[best]), int(total[best])
 
 
 def _composition(classes: Sequence[str], member: Bools) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bids_xai.arrays import Floats64, Ints
-from bids_xai.core.spray.embedding import FEWEST, check_embedding, picture, wanted_neighbours
+from bids_xai.core.spray.embedding import FEWEST, check_embedding, neighbours_needed, picture
 from bids_xai.core.spray.features import feature_row
 from bids_xai.core.spray.graph import (
     Spectrum,
@@ -105,7 +105,7 @@ def spray(
     seed : of k-means, t-SNE and random projections
     max_clusters : largest number of clusters the eigengap may choose
     n_clusters : take this number instead of the eigengap's
-    kind : what of a map is compared, a key of ``core.spray_features.FEATURES``; anything but
+    kind : what of a map is compared, a key of ``core.spray.features.FEATURES``; anything but
         ``plain`` makes a copy of the maps in memory
     embedding : ``tsne``, or ``umap`` where that is installed
     memory_mb : bound of the working memory of the search, beside the maps
@@ -119,18 +119,18 @@ def spray(
         features = np.stack([feature_row(row, kind) for row in features])
     used = min(n_neighbors, n)
     neighbours = find_neighbours(
-        features, wanted_neighbours(n, used), memory_mb, approximate_from, seed, device
+        features, neighbours_needed(n, used), memory_mb, approximate_from, seed, device
     )
     affinity = graph_affinity(neighbours.indices[:, :used])
     spectrum = smallest_eigenpairs(affinity, max(max_clusters + 1, n_clusters or 1, 3))
-    chosen = n_clusters or largest_gap(spectrum.gaps, max_clusters)
-    rows = embedding_rows(spectrum, affinity, chosen)
+    k = n_clusters or largest_gap(spectrum.gaps, max_clusters)
+    rows = embedding_rows(spectrum, affinity, k)
     shown = min(n, max_clusters + 1)
     return SprayResult(
         eigenvalues=spectrum.values[:shown],
         gaps=spectrum.gaps[: shown - 1],
-        n_clusters=chosen,
-        labels=cluster_rows(rows, chosen, seed),
+        n_clusters=k,
+        labels=cluster_rows(rows, k, seed),
         embedding=picture(embedding, affinity, spectrum.vectors, neighbours, k=used, seed=seed),
         affinity=affinity,
         vectors=spectrum.vectors,
@@ -138,7 +138,7 @@ def spray(
         neighbours=neighbours,
         n_neighbors=used,
         notes=_notes(
-            n, n_neighbors, chosen, max_clusters, spectrum, neighbours, copies(features, neighbours)
+            n, n_neighbors, k, max_clusters, spectrum, neighbours, copies(features, neighbours)
         ),
     )
 
@@ -190,7 +190,7 @@ def _check(features: Maps, n_neighbors: int, max_clusters: int, n_clusters: int 
 def _notes(
     n: int,
     n_neighbors: int,
-    chosen: int,
+    k: int,
     max_clusters: int,
     spectrum: Spectrum,
     neighbours: Neighbours,
@@ -211,8 +211,8 @@ def _notes(
             f"there are more parts than the {max_clusters} clusters that are looked for: the "
             "eigengap cannot tell their number"
         )
-    if spectrum.n_components > chosen > 1:
-        notes.append(f"with {chosen} clusters some clusters hold several unconnected parts")
+    if spectrum.n_components > k > 1:
+        notes.append(f"with {k} clusters some clusters hold several unconnected parts")
     if n_copies:
         notes.append(f"{n_copies} maps have an exact copy among the others")
     if n < FEWEST:

@@ -28,7 +28,7 @@ _TSNE_SPREAD = 1e-4  # standard deviation at which t-SNE wants its start
 _FAR = 1e-3  # added to an affinity before it is turned into a distance
 
 
-def wanted_neighbours(n: int, n_neighbors: int) -> int:
+def neighbours_needed(n: int, n_neighbors: int) -> int:
     """How many neighbours the graph of ``n`` maps, its picture and its stability need of each."""
     return min(n, max(2 * n_neighbors, int(3 * PERPLEXITY) + 2))
 
@@ -92,7 +92,7 @@ def graph_distances(affinity: Any, neighbours: Neighbours, dense_up_to: int = DE
         dense: Floats64 = 1.0 / (affinity.toarray() + _FAR)
         np.fill_diagonal(dense, 0.0)
         return dense
-    near = neighbours.indices[:, 1 : wanted_neighbours(n, 1)]
+    near = neighbours.indices[:, 1 : neighbours_needed(n, 1)]
     rows = np.repeat(np.arange(n), near.shape[1])
     others = csr_array((np.full(rows.size, 1e-9), (rows, near.ravel())), shape=(n, n))
     joined = csr_array(affinity + others)  # 1e-9: stored, but no affinity
@@ -107,15 +107,15 @@ def _umap(start: Floats64, neighbours: Neighbours, k: int, seed: int) -> Floats6
     indices = neighbours.indices[:, :k]
     distances = np.sqrt(neighbours.squared[:, :k])
     spread = np.abs(start).max()
-    known = (indices, distances.astype(np.float32))
+    nearest = (indices, distances.astype(np.float32))
     mapper = library.UMAP(
         n_neighbors=indices.shape[1],
-        precomputed_knn=known,
+        precomputed_knn=nearest,
         random_state=seed,
         n_jobs=1,
         init=(start * (10.0 / spread if spread > 0 else 0.0)).astype(np.float32),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # new maps cannot be added: none will be
-        found: Floats64 = np.asarray(mapper.fit_transform(np.zeros((len(start), 1), np.float32)))
-    return found.astype(np.float64)
+        points: Floats64 = np.asarray(mapper.fit_transform(np.zeros((len(start), 1), np.float32)))
+    return points.astype(np.float64)

@@ -32,8 +32,8 @@ def _sum_normalised(values: Row) -> Row:
 
 def _top(share: float) -> Callable[[Row], Row]:
     def keep(values: Row) -> Row:
-        (chosen,) = top_sets(values, (share,))
-        return np.where(chosen, values, values.dtype.type(0))
+        (strongest,) = top_sets(values, (share,))
+        return np.where(strongest, values, values.dtype.type(0))
 
     return keep
 

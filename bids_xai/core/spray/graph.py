@@ -91,11 +91,11 @@ def smallest_eigenpairs(affinity: Any, count: int, dense_up_to: int = DENSE_UP_T
     values, vectors = [], []
     for part in largest_first[:count]:  # each has an eigenvalue 0: more parts cannot matter
         members = np.flatnonzero(part_of == part)
-        own = scaled if n_parts == 1 else scaled[members][:, members]
-        found, shapes = _part_eigenpairs(own, count, dense_up_to)
-        whole = np.zeros((n, found.size))
+        matrix = scaled if n_parts == 1 else scaled[members][:, members]
+        eigenvalues, shapes = _part_eigenpairs(matrix, count, dense_up_to)
+        whole = np.zeros((n, eigenvalues.size))
         whole[members] = shapes
-        values.append(found)
+        values.append(eigenvalues)
         vectors.append(whole)
     every = np.concatenate(values)
     order = np.argsort(every, kind="stable")[:count]

@@ -115,8 +115,8 @@ def _product(left: Maps, right: Maps, device: str) -> Maps:
 
     ours = torch.from_numpy(np.ascontiguousarray(left)).to(device)
     others = ours if right is left else torch.from_numpy(np.ascontiguousarray(right)).to(device)
-    found: Maps = (ours @ others.T).cpu().numpy()
-    return found
+    on_host: Maps = (ours @ others.T).cpu().numpy()
+    return on_host
 
 
 def squared_distances(features: Maps, block: int = 65536) -> Floats64:
@@ -125,9 +125,9 @@ def squared_distances(features: Maps, block: int = 65536) -> Floats64:
     In float64 up to 2,000 maps: the error is about 1e-15 of the squared distance from the mean.
     Raises ``BadDataError`` for maps that are not finite.
     """
-    everything = slice(0, len(features))
+    all_maps = slice(0, len(features))
     centred = Centred.of(features, Blocks(len(features), block))
-    distances = centred.distances(everything, everything, block)
+    distances = centred.distances(all_maps, all_maps, block)
     np.fill_diagonal(distances, 0.0)
     return distances
 
@@ -189,15 +189,15 @@ def smallest_columns(values: Floats64, count: int) -> Ints:
     """Columns (b, count) of the smallest values of each row (b, m), ascending; ties by column."""
     if count >= values.shape[1]:
         return np.argsort(values, axis=1, kind="stable")
-    chosen: Ints = np.argpartition(values, count - 1, axis=1)[:, :count]
-    chosen.sort(axis=1)
-    found = np.take_along_axis(values, chosen, 1)
-    limit = found.max(axis=1, keepdims=True)
-    chosen = np.take_along_axis(chosen, np.argsort(found, axis=1, kind="stable"), 1)
+    columns: Ints = np.argpartition(values, count - 1, axis=1)[:, :count]
+    columns.sort(axis=1)
+    smallest = np.take_along_axis(values, columns, 1)
+    limit = smallest.max(axis=1, keepdims=True)
+    columns = np.take_along_axis(columns, np.argsort(smallest, axis=1, kind="stable"), 1)
     tied = np.count_nonzero(values <= limit, axis=1) > count  # others as near as the last
     if tied.any():
-        chosen[tied] = np.argsort(values[tied], axis=1, kind="stable")[:, :count]
-    return chosen
+        columns[tied] = np.argsort(values[tied], axis=1, kind="stable")[:, :count]
+    return columns
 
 
 def _slices(size: int, step: int) -> list[slice]:

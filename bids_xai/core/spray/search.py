@@ -63,12 +63,12 @@ def approximate_neighbours(
     count = min(count, n)
     centred = Centred.of(features, Blocks.within(memory_mb, n), device)
     small = features if p <= dimensions else project(features, dimensions, memory_mb, seed)
-    wanted = min(n, candidates * count)
+    n_candidates = min(n, candidates * count)
     if n >= library_from and find_spec(LIBRARY) is not None:
-        found = _by_library(small, wanted, seed)
+        near = _by_library(small, n_candidates, seed)
     else:
-        found = exact_neighbours(small, wanted, memory_mb=memory_mb, device=device).indices
-    nearest = _in_true_order(centred, found, count, memory_mb)
+        near = exact_neighbours(small, n_candidates, memory_mb=memory_mb, device=device).indices
+    nearest = _in_true_order(centred, near, count, memory_mb)
     return Neighbours(*nearest, recall=_recall(centred, nearest[0], memory_mb, seed))
 
 
@@ -98,21 +98,21 @@ def _by_library(small: Maps, count: int, seed: int) -> Ints:
     """Candidates (n, count) by nearest-neighbour descent, each map among its own."""
     library: Any = import_module(LIBRARY)
     index = library.NNDescent(np.asarray(small, np.float32), n_neighbors=count, random_state=seed)
-    found: Ints = np.asarray(index.neighbor_graph[0], np.int64)
-    itself = np.arange(len(found))
-    missing = (found != itself[:, None]).all(axis=1)
-    found[missing, -1] = itself[missing]
-    return np.where(found < 0, itself[:, None], found)  # -1: none was found
+    near: Ints = np.asarray(index.neighbor_graph[0], np.int64)
+    itself = np.arange(len(near))
+    missing = (near != itself[:, None]).all(axis=1)
+    near[missing, -1] = itself[missing]
+    return np.where(near < 0, itself[:, None], near)  # -1: none was found
 
 
 def _in_true_order(
-    centred: Centred, found: Ints, count: int, memory_mb: float
+    centred: Centred, near: Ints, count: int, memory_mb: float
 ) -> tuple[Ints, npt.NDArray[Any]]:
     """The nearest ``count`` of each map's candidates (n, m) by true distance, and its square."""
-    n, width = len(found), max(256, int(memory_mb * 2**20 / 16 / found.shape[1]))
+    n, width = len(near), max(256, int(memory_mb * 2**20 / 16 / near.shape[1]))
     indices, squared = np.zeros((n, count), np.int64), np.zeros((n, count))
     for row in range(n):
-        others = np.unique(found[row])
+        others = np.unique(near[row])
         if len(others) < count:  # the library found the same map twice
             others = np.append(others, np.setdiff1d(np.arange(n), others)[: count - len(others)])
         distances = _distances_to(centred.maps, row, others, width)
@@ -143,5 +143,5 @@ def _recall(centred: Centred, indices: Ints, memory_mb: float, seed: int) -> flo
     distances = centred.distances(rows, slice(0, n), width)
     distances[np.arange(len(rows)), rows] = -1.0
     truth = smallest_columns(distances, count)[:, 1:]
-    hits = [np.isin(true, own).sum() for true, own in zip(truth, indices[rows], strict=True)]
+    hits = [np.isin(true, row).sum() for true, row in zip(truth, indices[rows], strict=True)]
     return float(np.sum(hits) / truth.size)

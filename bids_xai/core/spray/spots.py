@@ -54,24 +54,24 @@ def spots(
     if n_clusters < 2 or not allowed.any():
         return {}
     sums, counts = _sums(maps, labels, halves, n_clusters)
-    found: dict[int, Spot] = {}
-    where: dict[tuple[int, int], Ints] = {}
+    cluster_spots: dict[int, Spot] = {}
+    voxels_of: dict[tuple[int, int], Ints] = {}
     for cluster in range(n_clusters):
         for half in (0, 1):
             sought = (1 - half,)
             if (index := _peak(cluster, sought, sums, counts, inside, allowed, cube)) is not None:
-                where[cluster, half] = _voxels(index, inside, cube)
+                voxels_of[cluster, half] = _voxels(index, inside, cube)
         index = _peak(cluster, (0, 1), sums, counts, inside, allowed, cube)
         if index is not None:
-            found[cluster] = Spot(np.full(len(labels), np.nan), index)
+            cluster_spots[cluster] = Spot(np.full(len(labels), np.nan), index)
     for row in range(len(labels)):
         strength = np.abs(np.asarray(maps[row], dtype=np.float64))
         total = strength.sum()
-        for cluster, spot in found.items():
-            voxels = where.get((cluster, int(halves[row])))
+        for cluster, spot in cluster_spots.items():
+            voxels = voxels_of.get((cluster, int(halves[row])))
             if voxels is not None and total > 0:
                 spot.shares[row] = strength[voxels].sum() / total
-    return found
+    return cluster_spots
 
 
 def _halves(labels: Ints, participants: Sequence[str], seed: int) -> Ints:
@@ -109,13 +109,13 @@ def _peak(
     cube: tuple[int, int, int],
 ) -> tuple[int, int, int] | None:
     """Middle of the cube in which a cluster exceeds the others most; None without maps."""
-    own, all_counts = counts[list(halves), cluster].sum(), counts[list(halves)].sum()
-    if own == 0 or own == all_counts:
+    n, n_all = counts[list(halves), cluster].sum(), counts[list(halves)].sum()
+    if n == 0 or n == n_all:
         return None
-    mine = sums[list(halves), cluster].sum(axis=0)
-    others = sums[list(halves)].sum(axis=(0, 1)) - mine
+    total = sums[list(halves), cluster].sum(axis=0)
+    others = sums[list(halves)].sum(axis=(0, 1)) - total
     excess = np.zeros(inside.shape)
-    excess[inside] = mine / own - others / (all_counts - own)
+    excess[inside] = total / n - others / (n_all - n)
     smooth = ndimage.uniform_filter(excess, cube, mode="constant")
     smooth[~allowed] = -np.inf
     x, y, z = (int(i) for i in np.unravel_index(int(np.argmax(smooth)), smooth.shape))
@@ -129,5 +129,5 @@ def _voxels(index: tuple[int, int, int], inside: Bools, cube: tuple[int, int, in
     )
     number = np.full(inside.shape, -1, dtype=np.int64)
     number[inside] = np.arange(int(inside.sum()))
-    found = number[block].ravel()
-    return found[found >= 0]
+    features = number[block].ravel()
+    return features[features >= 0]

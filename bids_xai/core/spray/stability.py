@@ -65,15 +65,15 @@ class Stability:
 
     def mean_ari(self, what: str) -> float:
         """Mean adjusted Rand index over the runs of one kind; NaN where there are none."""
-        found = [run.ari for run in self.runs if run.what == what]
-        return float(np.mean(found)) if found else float("nan")
+        values = [run.ari for run in self.runs if run.what == what]
+        return float(np.mean(values)) if values else float("nan")
 
     def share_of_same_number(self) -> float:
         """Share of bootstrap samples in which the eigengap chooses as many clusters."""
-        found = [
+        same = [
             run.n_clusters == self.clusters.size for run in self.runs if run.what == "bootstrap"
         ]
-        return float(np.mean(found)) if found else float("nan")
+        return float(np.mean(same)) if same else float("nan")
 
 
 def stability(
@@ -95,8 +95,8 @@ def stability(
     sampled, similarity = _bootstraps(result, bootstraps, max_clusters, seed)
     means = np.ones(result.n_clusters)
     for cluster in range(result.n_clusters):
-        known = similarity[:, cluster][np.isfinite(similarity[:, cluster])]
-        means[cluster] = known.mean() if known.size else np.nan
+        finite = similarity[:, cluster][np.isfinite(similarity[:, cluster])]
+        means[cluster] = finite.mean() if finite.size else np.nan
     return Stability((*runs, *sampled), means)
 
 
@@ -117,10 +117,10 @@ def _neighbours(
     sizes = {min(max(2, round(used * factor)), available) for factor in factors} - {used}
     runs = []
     for size in sorted(sizes):
-        labels, chosen = _again(
+        labels, k = _clustered_again(
             result.neighbours.indices[:, :size], None, result.n_clusters, max_clusters, seed
         )
-        runs.append(StabilityRun("neighbours", size, chosen, _agreement(result.labels, labels)))
+        runs.append(StabilityRun("neighbours", size, k, _agreement(result.labels, labels)))
     return runs
 
 
@@ -134,9 +134,9 @@ def _bootstraps(
     for number in range(bootstraps):
         sample = np.unique(rng.integers(n, size=n))
         indices, valid = sample_graph(result.neighbours.indices, sample, n, result.n_neighbors)
-        labels, chosen = _again(indices, valid, min(k, len(sample)), max_clusters, seed)
+        labels, gap_k = _clustered_again(indices, valid, min(k, len(sample)), max_clusters, seed)
         truth = result.labels[sample]
-        runs.append(StabilityRun("bootstrap", number, chosen, _agreement(truth, labels)))
+        runs.append(StabilityRun("bootstrap", number, gap_k, _agreement(truth, labels)))
         similarity[number] = best_jaccard(truth, labels, k)
     return runs, similarity
 
@@ -148,13 +148,13 @@ def sample_graph(indices: Ints, sample: Ints, n: int, n_neighbors: int) -> tuple
     k' is the number of neighbours in proportion to the sample. Where too few of a map's neighbours
     are in the sample, it has fewer.
     """
-    place = np.full(n, -1)
-    place[sample] = np.arange(len(sample))
-    own = place[indices[sample]]  # -1: not in the sample
-    wanted = min(len(sample), max(2, round(n_neighbors * len(sample) / n)))
-    inside = own >= 0
-    valid = inside & (np.cumsum(inside, axis=1) <= wanted)
-    return np.where(valid, own, 0), valid
+    number = np.full(n, -1)
+    number[sample] = np.arange(len(sample))
+    neighbours = number[indices[sample]]  # -1: not in the sample
+    limit = min(len(sample), max(2, round(n_neighbors * len(sample) / n)))
+    inside = neighbours >= 0
+    valid = inside & (np.cumsum(inside, axis=1) <= limit)
+    return np.where(valid, neighbours, 0), valid
 
 
 def best_jaccard(truth: Ints, labels: Ints, k: int) -> Floats64:
@@ -169,7 +169,7 @@ def best_jaccard(truth: Ints, labels: Ints, k: int) -> Floats64:
     return np.where(table.sum(axis=1) > 0, best, np.nan)
 
 
-def _again(
+def _clustered_again(
     indices: Ints, valid: Bools | None, k: int, max_clusters: int, seed: int
 ) -> tuple[Ints, int]:
     """Labels with k clusters, and the number that the eigengap would choose."""

@@ -1,94 +1,100 @@
-"""The input maps of a configuration as spectral relevance analysis reads them: its control.
-
-Groups that are in the heatmaps and in the input maps alike say nothing about the classifier.
-"""
+"""What the step ``spray`` reads: heatmaps with their predictions and scans, and its options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from bids_xai.bids.images import Volume, read_volume
-from bids_xai.bids.names import parse_name, scan_name
-from bids_xai.core.inputs import resample_grid
-from bids_xai.group.context import GroupContext, Scan
-from bids_xai.models.card import ModelCard
-from bids_xai.stages.network_grid import InputRule, load_network_input
-from bids_xai.studies.tables import Configuration
+from bids_xai.group.context import Scan
+from bids_xai.group.spray.covariate_sources import CovariateSources
+from bids_xai.group.spray.input_maps import InputSource
+from bids_xai.studies.tables import Spray, Target
+from bids_xai.tables.predictions import Prediction
+
+NETWORK, TEMPLATE = "T1w", "template"
+"""The spaces of an analysis: the network's grid, and that of the template."""
 
 
-def input_readers(
-    context: GroupContext,
-    configuration: Configuration,
-    scans: Sequence[Scan],
-    space: str,
-    template: Volume | None,
-) -> tuple[str, list[Callable[[], Volume]]] | None:
-    """Return what the control depends on besides the scans, and a reader a scan.
+@dataclass(frozen=True)
+class ConfigurationMaps:
+    """The heatmaps of a configuration.
 
-    In the space ``T1w`` maps are read as the network of the first split sees them; in template
-    space the maps in that space among the derivatives, on the grid of ``template``. ``None`` where
-    there are none.
+    predictions, scans : (n) of each heatmap
+    files : space → (n) heatmaps, None for one that is not there
+    inputs : where the maps lie that the configuration's networks see
     """
-    if space == "T1w":
-        rule = _rule(context, configuration)
-        if rule is None:
-            return None
-        key = repr(
-            (
-                rule.shape,
-                rule.voxel_mm,
-                rule.scaling,
-                rule.scale,
-                rule.maximum,
-                rule.skull_strip,
-                configuration.id if rule.statistics else "",
-            )
-        )
-        return key, [partial(_as_seen, scan, rule) for scan in scans]
-    table = context.study.of(configuration).input
-    files = [
-        _in_template(scan, table.suffix, table.desc, context.template)
-        if scan.to_template is not None
-        else scan.map_file
-        for scan in scans
-    ]
-    if template is None or None in files:
-        return None
-    found = [file for file in files if file is not None]
-    return repr((table.suffix, table.desc)), [partial(_on_grid, f, template) for f in found]
+
+    configuration: str
+    predictions: tuple[Prediction, ...]
+    scans: tuple[Scan, ...]
+    files: Mapping[str, tuple[Path | None, ...]]
+    inputs: InputSource
+
+    def complete(self, space: str) -> list[Path]:
+        """Return the heatmaps in a space; none where a single one is not there."""
+        files = [file for file in self.files[space] if file is not None]
+        return files if len(files) == len(self.scans) else []
+
+    def n_missing(self, space: str) -> int:
+        """Return how many heatmaps are not there in a space."""
+        return sum(file is None for file in self.files[space])
+
+    def spaces(self, spaces: tuple[str, ...]) -> list[str]:
+        """Return those of the spaces to analyse; T1w is first, it shows where relevance lies."""
+        return sorted(space for space in spaces if not self.n_missing(space))
 
 
-def _rule(context: GroupContext, configuration: Configuration) -> InputRule | None:
-    folder = context.model_folder(configuration.id, 0).parent
-    for card in sorted(folder.glob("split-*/model.json")):
-        text = card.read_text(encoding="utf-8")
-        return InputRule.of_model(ModelCard.from_json(text, card), card.parent)
-    return None
+@dataclass(frozen=True)
+class SprayInputs:
+    """What the step works on.
 
+    study : its name; method : of the heatmaps; device : as ``--device`` gives it
+    template : its name, empty where there is none
+    tables : files besides the images that the results depend on
+    """
 
-def _as_seen(scan: Scan, rule: InputRule) -> Volume:
-    return load_network_input(scan.map_file, scan.mask_file, rule)[0]
+    study: str
+    target: Target
+    method: str
+    options: Spray
+    seed: int
+    device: str
+    template: str
+    configurations: tuple[ConfigurationMaps, ...]
+    covariates: CovariateSources
+    tables: tuple[Path, ...]
 
+    @property
+    def scans(self) -> tuple[Scan, ...]:
+        """The scans of all heatmaps, each once."""
+        return self.covariates.scans
 
-def _on_grid(file: Path, like: Volume) -> Volume:
-    volume = read_volume(file)
-    return Volume(
-        resample_grid(volume.data, volume.affine, like.data.shape, like.affine), like.affine
-    )
+    @property
+    def n_analyses(self) -> int:
+        """How many analyses there are, each of a configuration in a space."""
+        return sum(len(maps.spaces(self.options.spaces)) for maps in self.configurations)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the results depend on."""
+        heatmaps = [
+            file
+            for maps in self.configurations
+            for files in maps.files.values()
+            for file in files
+            if file is not None
+        ]
+        images = [file for scan in self.scans for file in (scan.map_file, scan.mask_file)]
+        return (*heatmaps, *images, *self.tables, *self.covariates.files())
 
-def _in_template(scan: Scan, suffix: str, desc: str, template: str) -> Path | None:
-    """The map of a scan in template space, the finest there is."""
-    found = []
-    for file in scan.map_file.parent.glob(f"*_space-{template}_*{suffix}.nii.gz"):
-        entities, own_suffix, _ = parse_name(file.name)
-        own = entities.get("desc", ""), own_suffix, entities.get("space")
-        if (
-            own == (desc, suffix, template)
-            and scan_name(file.name) == scan.name
-            and not ({"model", "label", "atlas"} & set(entities))
-        ):
-            found.append((int(entities.get("res", "0")), file))
-    return min(found)[1] if found else None
+    @property
+    def plain_options(self) -> dict[str, Any]:
+        """What decides on the results besides files, as JSON can hold it."""
+        return {
+            "spray": asdict(self.options),
+            "target": asdict(self.target),
+            "seed": self.seed,
+            "template": self.template,
+        }

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from bids_xai.arrays import Bools, Floats32, Floats64
-from bids_xai.bids.images import Volume, read_volume
-from bids_xai.core.inputs import centred_grid, covering_shape, nearest_on_grid, resample_grid
+from bids_xai.bids.images import Volume
+from bids_xai.core.inputs import centred_grid, covering_shape, resample_grid
 from bids_xai.core.spray.features import feature_row
 from bids_xai.core.spray.neighbours import Maps
 from bids_xai.errors import BadDataError, CannotCreateError, naming
@@ -74,16 +73,17 @@ class Stack:
 
 def build_stack(
     file: Path,
-    read: Sequence[Callable[[], Volume]],
-    settings: Spray,
+    readers: Sequence[Callable[[], Volume]],
+    options: Spray,
     inside: Bools | None = None,
     each: Callable[[int, Volume], None] | None = None,
     files: Sequence[Path] = (),
 ) -> Stack:
     """Read maps one after the other into ``file``; never more than one is in memory.
 
-    read : one a scan, all of one shape
-    inside : the voxels that count; all by default. Maps finer than ``settings.voxel_mm`` are
+    readers : one a scan, whose maps are all of one shape
+    options : ``voxel_mm``, ``features`` and ``precision`` count
+    inside : the voxels that count; all by default. Maps finer than ``options.voxel_mm`` are
         resampled to it first (not where ``inside`` fixes the grid)
     each : is shown every map as it was read
     files : of the maps, for messages
@@ -92,21 +92,21 @@ def build_stack(
     """
     stack: Stack | None = None
     shape: tuple[int, ...] | None = None
-    watch = Progress("maps", len(read))
-    for row, one in enumerate(read):
-        volume = one()
+    progress = Progress("maps", len(readers))
+    for row, reader in enumerate(readers):
+        volume = reader()
         with naming(files[row]) if files else nullcontext():
             shape = _same_shape(volume, shape)
         if each is not None:
             each(row, volume)
         if inside is None:
-            volume = coarse(volume, settings.voxel_mm)
+            volume = coarse(volume, options.voxel_mm)
         if stack is None:
-            chosen = np.ones(volume.data.shape, dtype=bool) if inside is None else inside
-            stack = _allocate(file, len(read), volume, chosen, settings.precision)
+            voxels = np.ones(volume.data.shape, dtype=bool) if inside is None else inside
+            stack = _allocate(file, len(readers), volume, voxels, options.precision)
         with naming(files[row]) if files else nullcontext():
-            stack = stack.with_map(row, volume, settings.features)
-        watch.step()
+            stack = stack.with_map(row, volume, options.features)
+        progress.step()
     if stack is None:
         raise ValueError("no maps")
     return stack
@@ -148,42 +148,3 @@ def coarse(volume: Volume, voxel_mm: float) -> Volume:
     shape = covering_shape(volume.data.shape, volume.affine, voxel_mm)
     affine = centred_grid(volume.data.shape, volume.affine, shape, voxel_mm)
     return Volume(resample_grid(volume.data, volume.affine, shape, affine), affine)
-
-
-class Places:
-    """Shares of the relevance of scans at wrong places, from maps as they are read.
-
-    outside, edge : (n,) share of abs(relevance) outside the brain mask, and within a voxel of its
-        border; NaN until a map was seen
-    """
-
-    def __init__(self, masks: Sequence[Path]) -> None:
-        self._masks = masks
-        self.outside = np.full(len(masks), np.nan)
-        self.edge = np.full(len(masks), np.nan)
-        self.inner: Floats64 | None = None
-        self._seen = 0
-
-    def __call__(self, row: int, volume: Volume) -> Bools:
-        """Take in the map of one scan; return the brain mask on its grid."""
-        mask = brain_on_grid(self._masks[row], volume)
-        strength = np.abs(volume.data).astype(np.float64)
-        total = strength.sum()
-        band = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask)
-        if total > 0:
-            self.outside[row] = strength[~mask].sum() / total
-            self.edge[row] = strength[band].sum() / total
-        self.inner = mask.astype(np.float64) if self.inner is None else self.inner + mask
-        self._seen += 1
-        return mask
-
-    @property
-    def brain(self) -> Floats64 | None:
-        """Share of the scans (x, y, z) whose brain covers a voxel."""
-        return None if self.inner is None else self.inner / self._seen
-
-
-def brain_on_grid(mask_file: Path, like: Volume) -> Bools:
-    """Return a scan's brain mask on the grid of its relevance map, by the nearest voxel."""
-    mask = read_volume(mask_file, np.uint8)
-    return nearest_on_grid(mask.data > 0, mask.affine, like.data.shape, like.affine) > 0

@@ -17,43 +17,9 @@ from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats32, Floats64
 from bids_xai.bids.files import replacing, write_text
-from bids_xai.group.spray.tables import Analysis
-
-Slices = Floats32
-
-
-def middle_slices(volume: NDArray[Any]) -> Slices:
-    """Axial, coronal and sagittal slice through the middle (h, w), radiological, black around.
-
-    volume : (x, y, z) in RAS order
-    """
-    cuts = [np.take(volume, volume.shape[axis] // 2, axis=axis).T[::-1, ::-1] for axis in (2, 1, 0)]
-    sheet = np.zeros((max(cut.shape[0] for cut in cuts), sum(cut.shape[1] for cut in cuts)))
-    left = 0
-    for cut in cuts:
-        top = (sheet.shape[0] - cut.shape[0]) // 2
-        sheet[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
-        left += cut.shape[1]
-    return sheet.astype(np.float32)
-
-
-class SliceFile:
-    """Middle slices of n volumes of one shape, kept in a file instead of in memory.
-
-    slices : (n, h, w) on disk; without an item before the first volume
-    """
-
-    def __init__(self, file: Path, n: int) -> None:
-        self._file, self._n = file, n
-        self.slices: Floats32 = np.zeros((0, 0, 0), np.float32)
-
-    def add(self, row: int, volume: NDArray[Any]) -> None:
-        """Keep the slices of a volume (x, y, z) in RAS order."""
-        made = middle_slices(volume)
-        if not len(self.slices):
-            shape = (self._n, *made.shape)
-            self.slices = np.memmap(self._file, np.float32, "w+", shape=shape)
-        self.slices[row] = made
+from bids_xai.group.spray.analysis import Clustering, Heatmaps
+from bids_xai.group.spray.slices import Slices
+from bids_xai.tables.predictions import Prediction
 
 
 @dataclass(frozen=True)
@@ -67,9 +33,10 @@ class _Rows:
 
 def write_project(
     folder: Path,
-    analysis: Analysis,
+    heatmaps: Heatmaps,
+    clustering: Clustering,
     *,
-    heatmaps: Floats32,
+    slices: Floats32,
     inputs: Callable[[int], Slices] | None,
     classes: Sequence[str],
     study: str,
@@ -77,40 +44,69 @@ def write_project(
 ) -> list[Path]:
     """Write ``project.yaml`` and what it names: inputs, heatmaps, analysis, names of classes.
 
-    heatmaps : (n, h, w) slices, one per line of ``analysis``; may lie on disk
-    inputs : from a line to its slices; without it they are black
+    slices : (n, h, w) of the heatmaps; may lie on disk
+    inputs : from the number of a heatmap to the slices of its input; without it they are black
+    classes : names, in the order of the study; method : of the heatmaps
     """
-    n, height, width = heatmaps.shape
-
-    def seen(line: int) -> NDArray[np.uint8]:
-        made = np.zeros((1, 1), np.float32) if inputs is None else inputs(line)
-        return _grey(_fitted(made, (height, width)))
-
-    labels = np.array([list(classes).index(row["true_class"]) for row in analysis.rows], np.uint32)
-    name = f"{analysis.configuration}, {analysis.space}"
+    datasets = _datasets(heatmaps, clustering, slices, inputs, classes)
     names = [
-        {"index": i, "word_net_id": f"class-{i}", "name": one} for i, one in enumerate(classes)
+        {"index": i, "word_net_id": f"class-{i}", "name": label} for i, label in enumerate(classes)
     ]
-    content: dict[str, dict[str, NDArray[Any] | _Rows]] = {
-        "input.h5": {"data": _Rows((n, 3, height, width), np.uint8, seen), "label": labels},
-        "attribution.h5": {
-            "index": np.arange(len(labels), dtype=np.uint32),
-            "attribution": _Rows(
-                (n, 3, height, width), np.float32, lambda line: _first_of_three(heatmaps[line])
-            ),
+    project = _project(heatmaps, slices.shape[1:], study, method)
+    spectrum = clustering.result.eigenvalues
+    return [
+        *(_write_hdf5(folder / file, arrays, spectrum) for file, arrays in datasets.items()),
+        write_text(folder / "labels.json", json.dumps(names, indent=2) + "\n"),
+        # JSON is YAML, too
+        write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
+    ]
+
+
+def _datasets(
+    heatmaps: Heatmaps,
+    clustering: Clustering,
+    slices: Floats32,
+    inputs: Callable[[int], Slices] | None,
+    classes: Sequence[str],
+) -> dict[str, dict[str, NDArray[Any] | _Rows]]:
+    """File → name of a dataset → its content."""
+    n, height, width = slices.shape
+    result = clustering.result
+
+    def input_picture(row: int) -> NDArray[np.uint8]:
+        picture = np.zeros((1, 1), np.float32) if inputs is None else inputs(row)
+        return _grey(_fitted(picture, (height, width)))
+
+    codes = [list(classes).index(row.true_class) for row in heatmaps.predictions]
+    labels = np.array(codes, np.uint32)
+    numbers = np.arange(n, dtype=np.uint32)
+    relevance = _Rows((n, 3, height, width), np.float32, lambda row: _first_of_three(slices[row]))
+    return {
+        "input.h5": {
+            "data": _Rows((n, 3, height, width), np.uint8, input_picture),
             "label": labels,
-            "prediction": _predictions(analysis, classes),
+        },
+        "attribution.h5": {
+            "index": numbers,
+            "attribution": relevance,
+            "label": labels,
+            "prediction": class_probabilities(heatmaps, classes),
         },
         "analysis.h5": {
-            "all/index": np.arange(len(labels), dtype=np.uint32),
-            f"all/cluster/spray-{analysis.result.n_clusters}": analysis.result.labels,
-            "all/embedding/spectral": analysis.result.vectors.astype(np.float32),
-            "all/embedding/tsne": analysis.result.embedding.astype(np.float32),
+            "all/index": numbers,
+            f"all/cluster/spray-{result.n_clusters}": result.labels,
+            "all/embedding/spectral": result.vectors.astype(np.float32),
+            "all/embedding/tsne": result.embedding.astype(np.float32),
         },
     }
-    project = {
-        "name": f"{study}: {name}",
-        "model": f"configuration {analysis.configuration}",
+
+
+def _project(heatmaps: Heatmaps, shape: tuple[int, ...], study: str, method: str) -> dict[str, Any]:
+    """What ``project.yaml`` says; shape : height and width of a picture."""
+    height, width = shape
+    return {
+        "name": f"{study}: {heatmaps.configuration}, {heatmaps.space}",
+        "model": f"configuration {heatmaps.configuration}",
         "label_map": "labels.json",
         "dataset": {
             "name": study,
@@ -128,13 +124,6 @@ def write_project(
         },
         "analyses": [{"analysis_method": "SpRAy", "sources": ["analysis.h5"]}],
     }
-    spectrum = analysis.result.eigenvalues
-    return [
-        *(_write_hdf5(folder / file, arrays, spectrum) for file, arrays in content.items()),
-        write_text(folder / "labels.json", json.dumps(names, indent=2) + "\n"),
-        # JSON is YAML, too
-        write_text(folder / "project.yaml", json.dumps({"project": project}, indent=2) + "\n"),
-    ]
 
 
 def _first_of_three(heatmap: Slices) -> Slices:
@@ -154,13 +143,13 @@ def _write_hdf5(
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for name, values in arrays.items():
             if isinstance(values, _Rows):
-                made = file.create_dataset(name, values.shape, values.dtype)
+                dataset = file.create_dataset(name, values.shape, values.dtype)
                 for line in range(values.shape[0]):
-                    made[line] = values.row(line)
+                    dataset[line] = values.row(line)
             else:
-                made = file.create_dataset(name, data=values)
+                dataset = file.create_dataset(name, data=values)
             if name.endswith("embedding/spectral"):
-                made.attrs["eigenvalue"] = eigenvalues.astype(np.float32)
+                dataset.attrs["eigenvalue"] = eigenvalues.astype(np.float32)
     return path
 
 
@@ -179,16 +168,18 @@ def _fitted(slices: Slices, shape: tuple[int, int]) -> Slices:
     return result
 
 
-def _predictions(analysis: Analysis, classes: Sequence[str]) -> Floats32:
-    """Probabilities (n, classes): of every class where there are several, else of both."""
-    found = []
-    for row in analysis.rows:
-        p = float(row["probability"])
-        rest = (1 - p) / max(1, len(classes) - 1)
-        found.append(
-            [
-                float(row.get(f"probability_{name}", p if name == analysis.positive else rest))
-                for name in classes
-            ]
-        )
-    return np.array(found, np.float32)
+def class_probabilities(heatmaps: Heatmaps, classes: Sequence[str]) -> Floats32:
+    """Return probabilities (n, classes): of every class where there are several, else of both."""
+    return np.array(
+        [_of_classes(row, classes, heatmaps) for row in heatmaps.predictions], np.float32
+    )
+
+
+def _of_classes(row: Prediction, classes: Sequence[str], heatmaps: Heatmaps) -> list[float]:
+    p = row.probability
+    rest = (1 - p) / max(1, len(classes) - 1)
+    values = [
+        row.class_probabilities.get(name, p if name == heatmaps.positive else rest)
+        for name in classes
+    ]
+    return [float("nan") if value is None else value for value in values]

@@ -25,7 +25,7 @@ def cluster_means(stack: Stack, labels: Ints) -> dict[int, Floats32]:
     return {cluster: stack.mean(labels == cluster) for cluster in range(int(labels.max()) + 1)}
 
 
-def places_in_words(
+def locations_in_words(
     stack: Stack,
     means: Mapping[int, Floats32],
     sizes: Ints,
@@ -42,7 +42,7 @@ def places_in_words(
     if len(means) < 2:
         return {}
     total = sum(mean.astype(np.float64) * sizes[cluster] for cluster, mean in means.items())
-    found = {}
+    sentences = {}
     for cluster, mean in means.items():
         others = (total - mean * float(sizes[cluster])) / max(1, sizes.sum() - sizes[cluster])
         excess = ndimage.uniform_filter(mean - others, 3, mode="constant")
@@ -50,8 +50,8 @@ def places_in_words(
         where = (
             _in_template(index, stack, grid) if grid is not None else _in_image(index, stack, brain)
         )
-        found[cluster] = f"Its heatmaps exceed the others' most {where}."
-    return found
+        sentences[cluster] = f"Its heatmaps exceed the others' most {where}."
+    return sentences
 
 
 def spot_covariates(
@@ -67,7 +67,7 @@ def spot_covariates(
     cube = (max(1, x), max(1, y), max(1, z))
     often = brain[np.ix_(*(_nearest(n, m) for n, m in zip(stack.shape, brain.shape, strict=True)))]
     allowed = ndimage.maximum_filter(often, cube) < _SELDOM
-    found = spots(stack.maps, labels, participants, stack.inside, allowed, cube, seed)
+    cluster_spots = spots(stack.maps, labels, participants, stack.inside, allowed, cube, seed)
     return [
         Covariate(
             "relevance_spot",
@@ -79,7 +79,7 @@ def spot_covariates(
             least=LEAST_SPOT,
             cluster=cluster,
         )
-        for cluster, spot in found.items()
+        for cluster, spot in cluster_spots.items()
     ]
 
 
@@ -102,10 +102,10 @@ def _in_image(index: tuple[np.intp, ...], stack: Stack, brain: Floats64 | None) 
     where = _from_the_middle(index, stack)
     if brain is None:
         return where
-    own = tuple(
+    voxel = tuple(
         int(_nearest(n, m)[i]) for i, n, m in zip(index, stack.shape, brain.shape, strict=True)
     )
-    return f"{where}, inside the brain in {100 * float(brain[own]):.0f} % of the scans"
+    return f"{where}, inside the brain in {100 * float(brain[voxel]):.0f} % of the scans"
 
 
 def _from_the_middle(index: Sequence[np.intp] | Sequence[int], stack: Stack) -> str:

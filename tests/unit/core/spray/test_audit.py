@@ -365,7 +365,7 @@ def test_little_is_tested_and_missing_values_are_left_out() -> None:
         participants=list(names),
         stability=np.array([0.9, 0.5, 1.0]),
         survives=np.array([True, False, True]),
-        places={0: "It lies in the dark."},
+        locations={0: "It lies in the dark."},
     )
     assert {(r.cluster, r.covariate.name, r.n) for r in found.rows} == {
         (0, "number", 19),
