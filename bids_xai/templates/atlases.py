@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats64
 from bids_xai.bids.images import Volume, read_header, read_volume
+from bids_xai.core.grids import nearest_on_grid
 from bids_xai.core.regions.labels import (
     LabelCentroids,
     label_centroids_mm,
-    nearest_on_grid,
     share_inside,
     swapped_sides,
     whole_labels,
