@@ -7,21 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from bids_xai.core import baselines
 from bids_xai.core.baselines import (
     FittedSvm,
     SvmParameters,
     decision_values,
     fit_svm,
     inner_fold_numbers,
-    platt_sigmoid,
     predict,
+    search,
 )
 from bids_xai.errors import BadDataError, UsageError
 
@@ -40,8 +37,8 @@ def planted(
 
 
 def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "C_GRID", (1e-2, 1.0, 1e2))
-    monkeypatch.setattr(baselines, "GAMMA_GRID", (1e-2, 1.0))
+    monkeypatch.setattr(search, "C_GRID", (1e-2, 1.0, 1e2))
+    monkeypatch.setattr(search, "GAMMA_GRID", (1e-2, 1.0))
 
 
 def slow_machine(
@@ -98,36 +95,14 @@ def test_a_slow_grid_search_chooses_the_same(
 
 
 def test_of_equal_parameters_the_simplest_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "C_GRID", (10.0, 100.0))
-    monkeypatch.setattr(baselines, "GAMMA_GRID", (0.1, 1.0))
+    monkeypatch.setattr(search, "C_GRID", (10.0, 100.0))
+    monkeypatch.setattr(search, "GAMMA_GRID", (0.1, 1.0))
     features, truth, people = planted(24, k=6, shift=200.0)
     fitted = fit_svm(features, truth, people, kernel="rbf", pca=4)
     assert fitted.inner_score == 1.0
     assert fitted.parameters == SvmParameters(c=10.0, gamma=0.1, components=1)
     assert str(fitted.parameters) == "C=10 gamma=0.1 components=1"
     assert str(SvmParameters(c=1e-3)) == "C=0.001"
-
-
-def test_probabilities_are_the_sigmoid_of_decision_values() -> None:
-    features, truth, people = planted(40, shift=1.5)
-    fitted = fit_svm(features, truth, people)
-    values = decision_values(fitted, features)[:, 0]
-    slope, offset = fitted.sigmoids[0]
-    found = predict(fitted, features)
-    assert np.allclose(found[:, 1], 1 / (1 + np.exp(-(slope * values + offset))))
-    assert np.allclose(found.sum(axis=1), 1)
-    assert slope > 0
-
-
-def test_of_several_classes_probabilities_are_shares_of_their_sum() -> None:
-    features, truth, people = planted(60, classes=3)
-    fitted = fit_svm(features, truth + 4, people)
-    assert fitted.classes.tolist() == [4, 5, 6]
-    each = expit(decision_values(fitted, features) * fitted.sigmoids[:, 0] + fitted.sigmoids[:, 1])
-    found = predict(fitted, features)
-    assert np.allclose(found, each / each.sum(axis=1, keepdims=True))
-    new, new_truth, _ = planted(60, seed=1, classes=3)
-    assert (predict(fitted, new).argmax(axis=1) == new_truth).mean() > 0.8
 
 
 def drawn(rng: np.random.Generator, n: int, k: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
@@ -172,18 +147,6 @@ def test_the_seed_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert same(first, turned, features, 1e-3)
     others = [fit_svm(features, truth, people, seed=s, **options) for s in (4, 5)]
     assert not all(same(first, other, features) for other in others)
-
-
-def test_predictions_depend_on_nothing_but_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
-    fewer(monkeypatch)
-    features, truth, people = planted(40)
-    before = features.copy()
-    fitted = fit_svm(features, truth, people, pca=5)
-    assert np.array_equal(features, before)
-    new, _, _ = planted(12, seed=1)
-    alone = np.concatenate([predict(fitted, new[i : i + 1]) for i in range(12)])
-    assert np.allclose(predict(fitted, new), alone, atol=1e-12)
-    assert predict(fitted, new[:0]).shape == (0, 2)
 
 
 def test_units_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,94 +214,6 @@ def test_more_components_than_scans_are_cut() -> None:
     assert narrow.parameters.components <= 3
 
 
-def test_folds_keep_participants_whole_and_classes_even() -> None:
-    people = [f"{i % 23:02d}" for i in range(60)]
-    truth = np.array([int(int(who) % 3 == 0) for who in people])  # 8 of 23
-    folds = inner_fold_numbers(truth, people, 5, 0)
-    fold_of = {}
-    for who, fold in zip(people, folds, strict=True):
-        assert fold_of.setdefault(who, fold) == fold
-    for label in (0, 1):
-        mine = [fold_of[who] for who in fold_of if int(int(who) % 3 == 0) == label]
-        counts = np.bincount(mine, minlength=5)
-        assert counts.max() - counts.min() <= 1
-    assert np.ptp(np.bincount(list(fold_of.values()))) <= 1
-    order = np.random.default_rng(1).permutation(60)
-    again = inner_fold_numbers(truth[order], [people[i] for i in order], 5, 0)
-    assert np.array_equal(again, folds[order])
-    assert not np.array_equal(inner_fold_numbers(truth, people, 5, 1), folds)
-
-
-def test_no_more_folds_than_participants_of_a_class() -> None:
-    people = [str(i) for i in range(13)]
-    truth = [1, 1, 1] + [0] * 10
-    assert set(inner_fold_numbers(truth, people, 5, 0)) == {0, 1, 2}
-
-
-def test_a_participant_may_change_class() -> None:
-    people = ["a", "a", "b", "b", "c", "d", "e", "f"]
-    truth = [0, 1, 0, 1, 0, 0, 0, 0]
-    folds = inner_fold_numbers(truth, people, 4, 0)
-    assert set(folds) == {0, 1}
-    assert folds[0] == folds[1] != folds[2] == folds[3]
-    # who ever has the rare class counts as of it: each of four folds has one of the four
-    people = [str(i) for i in range(16)] + ["0", "1", "2", "3"]
-    truth = [0] * 16 + [1] * 4
-    for seed in range(5):
-        assert sorted(inner_fold_numbers(truth, people, 4, seed)[16:]) == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("shares", [(0.9, 0.2), (0.5, 0.5), (1.0, 0.0)])
-def test_the_sigmoid_of_two_values_is_known(shares: tuple[float, float]) -> None:
-    """Values +1 and -1, of each class a share at +1: the sigmoid goes through the mean targets."""
-    truth = np.repeat([True, False], [20, 60])
-    n_high = [round(share * n) for share, n in zip(shares, (20, 60), strict=True)]
-    values = np.concatenate(
-        [np.where(np.arange(n) < high, 1.0, -1.0) for high, n in zip(n_high, (20, 60), strict=True)]
-    )
-    slope, offset = platt_sigmoid(values, truth)
-    if shares[0] == shares[1]:
-        assert (slope, offset) == (1.0, 0.0)
-        return
-    target = np.where(truth, 21 / 22, 1 / 62)
-    weight = np.where(truth, 1 / 20, 1 / 60)
-    for at in (1.0, -1.0):
-        mine = values == at
-        expected = (weight[mine] * target[mine]).sum() / weight[mine].sum()
-        assert slope * at + offset == pytest.approx(logit(expected), abs=1e-4)
-
-
-def test_the_sigmoid_has_the_highest_likelihood() -> None:
-    rng = np.random.default_rng(2)
-    truth = np.arange(70) < 20
-    values = 1e-3 * (rng.normal(size=70) + 1.2 * truth) + 5e-3  # far from 0, small
-
-    def loss(ab: np.ndarray) -> float:
-        p = expit(ab[0] * values * 1e3 + ab[1])
-        total = 0.0
-        for chance, own in zip(p, truth, strict=True):
-            target = 21 / 22 if own else 1 / 52
-            total -= (target * np.log(chance) + (1 - target) * np.log(1 - chance)) / (
-                20 if own else 50
-            )
-        return total
-
-    best = minimize(
-        loss,
-        [1.0, 0.0],
-        method="Nelder-Mead",
-        options={"xatol": 1e-8, "fatol": 1e-14, "maxiter": 4000},
-    )
-    slope, offset = platt_sigmoid(values, truth)
-    assert slope == pytest.approx(1e3 * best.x[0], rel=1e-4)
-    assert offset == pytest.approx(best.x[1], rel=1e-4)
-
-
-@pytest.mark.parametrize("values", [np.arange(20.0), np.ones(20)])
-def test_values_that_say_nothing_keep_their_sign(values: np.ndarray) -> None:
-    assert platt_sigmoid(values, np.arange(20) < 10) == (1.0, 0.0)
-
-
 def test_what_cannot_be_is_refused() -> None:
     features, truth, people = planted(20)
     with pytest.raises(BadDataError, match="all of one class"):
@@ -361,19 +236,3 @@ def test_what_cannot_be_is_refused() -> None:
     for bad in (features[:, 1:], infinite):
         with pytest.raises(BadDataError, match="30 finite features"):
             predict(fitted, bad)
-
-
-def test_a_class_that_a_fold_would_take_away_is_refused() -> None:
-    """Everybody of class 0 has a rarer class, too, and may be dealt to one fold."""
-    truth = [0, 1, 0, 2, 0, 3, 1, 2, 3]
-    people = ["a", "a", "b", "b", "c", "c", "d", "e", "f"]
-    refused = []
-    for seed in range(20):
-        try:
-            folds = inner_fold_numbers(truth, people, 5, seed)
-        except BadDataError as error:
-            refused.append(error.problem)
-        else:
-            assert [set(np.array(truth)[folds != fold]) for fold in (0, 1)] == [{0, 1, 2, 3}] * 2
-    assert 0 < len(refused) < 20
-    assert all("each inner fold" in problem for problem in refused)
