@@ -1,4 +1,4 @@
-"""Splits by participant."""
+"""Splits at random, by participant."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bids_xai.core.cohort.splits import (
-    check_no_leakage,
-    fixed_counts,
-    kfold_splits,
-    listed_splits,
-    random_splits,
-    split_hash,
-)
+from bids_xai.core.cohort.splits import fixed_counts, kfold_splits, random_splits, split_hash
 from bids_xai.errors import BadDataError, UsageError
 
 
@@ -78,17 +71,6 @@ def test_a_participant_in_two_classes_is_refused() -> None:
 def test_fractions_must_sum_to_one() -> None:
     with pytest.raises(UsageError, match="sum to 1"):
         random_splits(*_cohort(5, 5), fractions={"train": 0.7, "test": 0.2})
-
-
-def test_leakage_names_the_participant() -> None:
-    check_no_leakage(["a", "a", "b"], ["train", "train", "test"])
-    with pytest.raises(BadDataError, match=r"Scans of a lie in .*test, train"):
-        check_no_leakage(["a", "b", "a"], ["train", "train", "test"])
-
-
-def test_hash_knows_the_split_and_not_its_order() -> None:
-    assert split_hash({"a": "x", "b": "y"}) == split_hash({"b": "y", "a": "x"})
-    assert split_hash({"a": "x", "b": "y"}) != split_hash({"a": "y", "b": "x"})
 
 
 def _strata(n: int, seed: int = 0) -> list[str]:
@@ -203,88 +185,3 @@ def test_fixed_counts_that_do_not_fit_are_refused() -> None:
     for counts in ({}, {"train": None, "test": None}, {"train": None, "test": 0}):
         with pytest.raises(UsageError, match="not sizes of sets"):
             fixed_counts(names, classes, counts)
-
-
-@pytest.mark.parametrize("with_strata", [False, True])
-def test_folds_test_everybody_once_and_are_even(with_strata: bool) -> None:
-    names, classes = _cohort(23, 12)
-    classes[20:] = ["MCI"] * 5 + classes[25:]  # three classes: 20, 10 and 5
-    strata = _strata(35) if with_strata else None
-    splits = kfold_splits(names, classes, 5, validation_share=0.2, seed=2, repeats=3, strata=strata)
-    assert len(splits) == 15
-    for repeat in (splits[:5], splits[5:10], splits[10:]):
-        assert all(sum(split[name] == "test" for split in repeat) == 1 for name in names)
-        for labels in (classes, ["all"] * 35, *([strata] if strata else [])):
-            tested = [_table(split, names, labels) for split in repeat]
-            cells = list(zip(classes, labels, strict=True))
-            for label in set(labels):
-                n_tests = [table[label, "test"] for table in tested]
-                slack = len({c for c, found in cells if found == label}) if labels is strata else 1
-                assert max(n_tests) - min(n_tests) <= slack  # a stratum is cut by the classes
-        for split in repeat:
-            table = _table(split, names, classes)
-            assert [table[name, "validation"] for name in ("AD", "NC", "MCI")] == [3, 2, 1]
-    assert splits[:5] != splits[5:10]
-    once = kfold_splits(names, classes, 5, validation_share=0.2, seed=2, strata=strata)
-    assert once == splits[:5]
-
-
-def test_folds_without_validation() -> None:
-    names, classes = _cohort(6, 4)
-    for split in kfold_splits(names, classes, 4, validation_share=0):
-        assert set(split.values()) == {"train", "test"}
-
-
-def test_folds_that_are_impossible_are_refused() -> None:
-    names, classes = _cohort(10, 4)
-    with pytest.raises(BadDataError, match="Class 'NC' has 4 participants, too few for 5 folds"):
-        kfold_splits(names, classes, 5)
-    with pytest.raises(BadDataError, match="with a validation set"):
-        kfold_splits(["a", "b", "c"], ["x"] * 3, 2)
-    for n_folds, share in ((1, 0.1), (3, 1.0), (3, -0.1)):
-        with pytest.raises(UsageError, match="folds"):
-            kfold_splits(names, classes, n_folds, validation_share=share)
-
-
-def _rows(*texts: str) -> list[tuple[str, str, str]]:
-    """``split: train | validation | test`` with participants of one letter."""
-    rows = []
-    for text in texts:
-        split, _, members = text.partition(":")
-        for name, group in zip(("train", "validation", "test"), members.split("|"), strict=True):
-            rows += [(who, split, name) for who in group.strip()]
-    return rows
-
-
-def test_listed_splits_are_taken_as_they_are_in_the_order_of_their_numbers() -> None:
-    rows = _rows("10:ab|cd|ef", "2:cd|ef|ab")
-    splits = listed_splits([*rows[::-1], rows[0]], "abcdef", "xyxyxy")
-    sets = ("train", "train", "validation", "validation", "test", "test")
-    assert splits == [
-        dict(zip("cdefab", sets, strict=True)),
-        dict(zip("abcdef", sets, strict=True)),
-    ]
-    assert len(listed_splits(_rows("b:ab|cd|ef", "a:ab|cd|ef"), "abcdef", "xyxyxy")) == 2
-    assert "f" not in listed_splits(_rows("0:ab|cd|ge"), "abcdefg", "xyxyxyy", complete=False)[0]
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ("0:ab|cd|ez", "Split '0' lists participant 'z', who is not in the cohort"),
-        ("0:abe|cd|ef", r"Scans of e lie in more than one set \(test, train\)"),
-        ("0:abcd||ef", "Set 'validation' of split '0' is missing"),
-        ("0:abc|d|ef", "Set 'validation' of split '0' has no participant of class 'x'"),
-        ("0:ab|cd|ge", "Split '0' has no set for f"),
-        ("0:||", "list of splits is empty"),
-    ],
-)
-def test_listed_splits_are_checked(rows: str, message: str) -> None:
-    n = 7 if "g" in rows else 6
-    with pytest.raises(BadDataError, match=message):
-        listed_splits(_rows(rows), "abcdefg"[:n], "xyxyxyy"[:n])
-
-
-def test_a_listed_set_must_be_known() -> None:
-    with pytest.raises(BadDataError, match=r"unknown set 'dev'.*train, validation, test"):
-        listed_splits([("a", "0", "dev")], ["a"], ["x"])
