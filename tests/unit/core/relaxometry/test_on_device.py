@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from bids_xai.core.relaxometry import on_device as relaxometry_torch
-from bids_xai.core.relaxometry.estimators import Plan
 from bids_xai.core.relaxometry.fit import R2StarFit, _result, check_echo_times, fit_r2star
+from bids_xai.core.relaxometry.voxels import Plan
 from bids_xai.errors import UsageError
 
 EQUAL_S = np.arange(1, 7) * 0.00492
