@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bids_xai.arrays import Affine, Bools, Floats32
 
@@ -53,6 +52,8 @@ def resample_grid(
     A constant stays itself up to the border: smoothing and interpolation see the data mirrored
     and continued there, and a new voxel counts as inside where its centre is.
     """
+    from scipy import ndimage  # labels are moved without it, where the command line is read
+
     to_old = np.linalg.inv(affine) @ new_affine
     if np.allclose(to_old[:3, :3], np.eye(3), atol=1e-6) and np.allclose(
         to_old[:3, 3], np.round(to_old[:3, 3]), atol=1e-4

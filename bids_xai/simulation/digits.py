@@ -165,8 +165,8 @@ def _load_digits() -> tuple[Floats, NDArray[np.intp]]:
     """Images (n, 8, 8), 0 to 16, and classes (n,)."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return found.images, found.target
+    digits = load_digits()
+    return digits.images, digits.target
 
 
 def visit(person: DigitPerson, session: int, options: SimulationOptions, stem: str) -> Visit:

@@ -65,9 +65,9 @@ def draw_lesions(person: Participant, seed: int) -> Lesions:
     large = _draw_radii(rng, N_PATIENT * growth, RADIUS_PATIENT_MM * np.cbrt(growth))
     radii = np.concatenate([tiny, large])
     points, weights = _sites()
-    chosen = rng.choice(len(points), len(radii), replace=False, p=weights)
+    sites = rng.choice(len(points), len(radii), replace=False, p=weights)
     within = rng.uniform(-0.5, 0.5, (len(radii), 3)) * _SITES_MM
-    return Lesions(points[chosen] + within, radii, wobble)
+    return Lesions(points[sites] + within, radii, wobble)
 
 
 def _draw_radii(rng: np.random.Generator, mean_number: float, median_mm: float) -> Floats:
@@ -84,9 +84,9 @@ def _sites() -> tuple[Floats, Floats]:
     hollow = interpolate(ventricles.proportion, ventricles.grid.affine, points).reshape(grid.shape)
     away = ndimage.distance_transform_edt(hollow < 0.5, sampling=_SITES_MM).ravel()
     white = model.tissues["white"].ravel() * model.brain.ravel()
-    found = np.flatnonzero((white > _LEAST_WHITE) & (away < _FURTHEST_MM))
-    weights = np.exp(-away[found] / _FADE_MM)
-    return points[:, found].T, weights / weights.sum()
+    candidates = np.flatnonzero((white > _LEAST_WHITE) & (away < _FURTHEST_MM))
+    weights = np.exp(-away[candidates] / _FADE_MM)
+    return points[:, candidates].T, weights / weights.sum()
 
 
 def with_lesions(head: HeadSample, template: Floats, lesions: Lesions) -> HeadSample:

@@ -24,7 +24,7 @@ from bids_xai.simulation.deformation import (
     ControlGrid,
     Grid,
     SmoothField,
-    about,
+    affine_about,
     interpolate,
     random_rigid,
     smooth_field,
@@ -132,7 +132,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     """Draw a person's head."""
     size = 1 + np.clip(rng.normal(0, _SIZE_SD, 3), -_SIZE_LIMIT, _SIZE_LIMIT)
     return Anatomy(
-        size=about(np.diag(size), HEAD_CENTRE_MM),
+        size=affine_about(np.diag(size), HEAD_CENTRE_MM),
         displacement=smooth_field(rng, 3, _DISPLACEMENT_LENGTH_MM),
         thickness=smooth_field(rng, 1, _THICKNESS_LENGTH_MM),
         layer_factors={name: float(rng.uniform(0.8, 1.2)) for name in SHELLS},

@@ -88,15 +88,15 @@ def atrophy(effect: float) -> Callable[[Floats], Floats]:
     effect : share of the volume, 0 to 0.7
     Returns a function from (3, n) template points to displacements (3, n), both mm.
     """
-    found = structures()
+    pair = structures()
     steps = [
-        found[name].step_for(1 + sign * effect) for name, sign in zip(NAMES, (-1, 1), strict=True)
+        pair[name].step_for(1 + sign * effect) for name, sign in zip(NAMES, (-1, 1), strict=True)
     ]
 
     def move(points: Floats) -> Floats:
         total = np.zeros_like(points)
         for name, step_mm in zip(NAMES, steps, strict=True):
-            total += np.float32(step_mm) * pulled(found[name], points)
+            total += np.float32(step_mm) * pulled(pair[name], points)
         return total
 
     return move

@@ -56,7 +56,7 @@ def publish_all(
         output_dir=str(output_dir.resolve()),
         stamp=str(record.stamp),
         digest=record.digest,
-        about=record.about,
+        about=record.provenance,
     )
     publish = stage_node(interface, "publish")
     gather = pe.Node(Merge(len(manifests)), "gather", run_without_submitting=True)

@@ -31,7 +31,7 @@ def test_a_job_carries_its_methods_and_settings_without_paths(tmp_path: Path) ->
     job = participant._preprocessing(
         Session("01", None, SourceImage(image, "", {"sub": "01"})), settings
     )
-    about = job.build.keywords["record"].about  # type: ignore[attr-defined]
+    about = job.build.keywords["record"].provenance  # type: ignore[attr-defined]
     assert about["methods"] == preprocessing_methods(settings).plain
     assert about["settings"]["sloppy"] is True
     assert about["settings"]["derivatives"] == ["lesions"]
