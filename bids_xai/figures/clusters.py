@@ -11,7 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bids_xai.arrays import Floats
-from bids_xai.figures.scene import Overlay, Row, Scene, draw_sheet, extent_of, grey_window, planes
+from bids_xai.figures.cuts import planes
+from bids_xai.figures.scene import Overlay, Row, Scene, extent_of, grey_window
+from bids_xai.figures.sheet import draw_sheet
 from bids_xai.figures.style import (
     NEGATIVE,
     PALETTE,

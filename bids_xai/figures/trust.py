@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bids_xai.arrays import Floats
+from bids_xai.figures.panels import leads_line
 from bids_xai.figures.style import GREY, PALETTE, grid_of, house_style, to_svg
 
 _PANEL_IN = (3.4, 2.9)
@@ -66,7 +67,7 @@ def perturbation_curves(panels: Mapping[str, Mapping[str, Band]], steps: str = "
             axes.plot(x, band.mean, color=colour, ls=line, lw=1.9, label=label)
         axes.axhline(0.0, color=GREY, lw=0.8)
         axes.set(title=title, xlabel=steps)
-        if _leads_line(axes):
+        if leads_line(axes):
             axes.set_ylabel("AOPC")
     _legend(figure, drawn)
     return to_svg(figure)
@@ -93,7 +94,7 @@ def randomization_curves(panels: Mapping[str, LayerLikeness], limit: float) -> b
         axes.axhline(0.0, color=GREY, lw=0.8)
         axes.set_xticks(x, ["none", *panel.layers], rotation=60, ha="right", rotation_mode="anchor")
         axes.set(title=title, ylim=(-1.05 if _negative(panel) else -0.3, 1.05))
-        if _leads_line(axes):
+        if leads_line(axes):
             axes.set_ylabel("likeness to the original")
     _legend(figure, drawn)
     return to_svg(figure)
@@ -123,8 +124,3 @@ def _panels(n: int, width_in: float, extra_in: float = 0.0) -> tuple[Figure, lis
     for axes in grid.flat[n:]:
         axes.set_axis_off()
     return figure, drawn
-
-
-def _leads_line(axes: Axes) -> bool:
-    subplot = axes.get_subplotspec()
-    return subplot is None or subplot.is_first_col()

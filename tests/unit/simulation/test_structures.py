@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from bids_xai.simulation import structures as s
-from bids_xai.simulation.deformation import CONTROL_MM, ControlGrid, affine_about, interpolate, transform
+from bids_xai.simulation.deformation import (
+    CONTROL_MM,
+    ControlGrid,
+    affine_about,
+    interpolate,
+    transform,
+)
 from bids_xai.simulation.scan import deformed, grid_about
 from bids_xai.templates import embedded
 
