@@ -17,7 +17,7 @@ from bids_xai.simulation.kinds import TRUTH, Derivative, Kind, Visit
 from bids_xai.simulation.lesions import Lesions, draw_lesions, with_lesions
 from bids_xai.simulation.marker import draw_marker, seen_on_t1w_grid
 from bids_xai.simulation.scan import (
-    MEAN_BRAIN,
+    MEAN_BRAIN_FLAIR,
     Setting,
     T1wScan,
     acquire,
@@ -109,7 +109,7 @@ def simulate_scan(
     head = with_lesions(head, template[:, head.where], lesions)
     signal = flair_signal(head.proportions)
     signal = signal * setting.sensitivity(grid.points()[:, head.where])
-    mean = MEAN_BRAIN["FLAIR"]
+    mean = MEAN_BRAIN_FLAIR
     flair = acquire(signal[None], head, grid, mean, options.snr, rng, bright)[0]
     seen = None
     if part is not None and t1w.marker is not None:

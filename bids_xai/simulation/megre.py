@@ -16,7 +16,7 @@ from bids_xai.simulation.deformation import Grid, transform
 from bids_xai.simulation.kinds import TRUTH, Kind, Visit
 from bids_xai.simulation.marker import R2STAR_PER_S, Marker, draw_marker, seen_on_t1w_grid
 from bids_xai.simulation.scan import (
-    MEAN_BRAIN,
+    MEAN_BRAIN_MEGRE,
     Setting,
     T1wScan,
     acquire,
@@ -137,7 +137,7 @@ def _scan_megre(
     if marker is not None:
         bright = decay(marker, np.full_like(marker, R2STAR_PER_S), ECHO_TIMES_S)
         truth[marker.reshape(grid.shape) > 0] = R2STAR_PER_S
-    return acquire(signal, head, grid, MEAN_BRAIN["MEGRE"], snr, rng, bright), head, truth
+    return acquire(signal, head, grid, MEAN_BRAIN_MEGRE, snr, rng, bright), head, truth
 
 
 def visit(person: Participant, session: int, options: SimulationOptions, stem: str) -> Visit:

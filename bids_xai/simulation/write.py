@@ -147,11 +147,16 @@ def _stem(person: Any, session: int, options: SimulationOptions) -> str:
 def _write_tables(out: Path, kind: Kind, people: Sequence[Any], options: SimulationOptions) -> None:
     """Participants, and sessions where there is more than one."""
     columns = dict(kind.participant_columns)
-    rows = [{"participant_id": f"sub-{person.label}", **kind.row(person)} for person in people]
     if options.cheat is not None:
         columns |= _MARKER_COLUMN
-        for row, person in zip(rows, people, strict=True):
-            row["marker"] = "yes" if person.marker else "no"
+
+    def marker(person: Any) -> dict[str, str]:
+        return {} if options.cheat is None else {"marker": "yes" if person.marker else "no"}
+
+    rows = [
+        {"participant_id": f"sub-{person.label}", **kind.row(person), **marker(person)}
+        for person in people
+    ]
     _write(out / "participants.tsv", encode.table(rows))
     _write(out / "participants.json", encode.record(columns))
     if options.max_sessions > 1 and kind.session_row is not None:

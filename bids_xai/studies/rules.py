@@ -41,7 +41,8 @@ def _differ_in_file_names(names: Sequence[str], taken: Sequence[str] = ()) -> bo
 
 
 def _ids_are_labels(study: Study) -> bool:
-    ids = [entry.id for entry in (*study.configurations, *study.baselines)]
+    ids = [configuration.id for configuration in study.configurations]
+    ids += [baseline.id for baseline in study.baselines]
     return _all_differ(ids) and all(name.isascii() and name.isalnum() for name in ids)
 
 
