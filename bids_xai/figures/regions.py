@@ -36,7 +36,7 @@ class RegionDensity:
 
 
 @dataclass(frozen=True)
-class RegionValues:
+class RegionPanel:
     """Relevance of single scans in each region, first region on top.
 
     negative, positive : one array of values a region, of either class
@@ -104,7 +104,7 @@ def _write_gains(axes: Axes, panel: RegionDensity) -> None:
 
 @house_style()
 def region_violins(
-    values: RegionValues, classes: tuple[str, str], *, title: str, label: str
+    values: RegionPanel, classes: tuple[str, str], *, title: str, label: str
 ) -> bytes:
     """Draw how single scans of both classes spread in each region, with their means.
 

@@ -16,7 +16,7 @@ _COMMON_FPR = np.linspace(0.0, 1.0, 201)
 
 
 @dataclass(frozen=True)
-class RocBand:
+class RocPanel:
     """Mean ROC curve of ``n_splits`` test sets between two percentiles, every field (m,).
 
     fpr : false positive rates; tpr : mean true positive rate there; low, high : its percentiles
@@ -53,7 +53,7 @@ def roc_curves(curves: Mapping[str, Sequence[Curve]]) -> bytes:
 
 
 @house_style()
-def roc_bands(bands: Mapping[str, RocBand]) -> bytes:
+def roc_bands(bands: Mapping[str, RocPanel]) -> bytes:
     """Draw the mean ROC curve of each with the band of its percentiles, if splits are several.
 
     bands : title → curve and band

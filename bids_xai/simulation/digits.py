@@ -19,7 +19,7 @@ from bids_xai.simulation import encode, heads
 from bids_xai.simulation.anatomy import HEAD_CENTRE_MM
 from bids_xai.simulation.cohort import SimulationOptions, generator, labels, n_sessions
 from bids_xai.simulation.deformation import Grid, interpolate, random_rigid, transform
-from bids_xai.simulation.kinds import TRUTH, Derivative, Kind, Visit
+from bids_xai.simulation.kinds import TRUTH, CohortKind, Derivative, Visit
 from bids_xai.simulation.scan import MEAN_BRAIN_T1W
 from bids_xai.simulation.signal import add_rician_noise
 from bids_xai.templates.embedded import SPACE
@@ -191,7 +191,7 @@ def visit(person: DigitPerson, session: int, options: SimulationOptions, stem: s
     return Visit(files.content, {"digit": person.digit, "sample": person.sample})
 
 
-KIND = Kind(
+KIND = CohortKind(
     draw=draw_digits,
     visit=visit,
     row=lambda person: {"digit": person.digit},

@@ -30,7 +30,7 @@ _LESION_KEY = 1_000_004
 
 
 @dataclass(frozen=True)
-class Lesions:
+class SimulatedLesions:
     """A person's lesions in template space: centres (k, 3) mm, radii (k,) mm, shape of borders."""
 
     centres_mm: Floats
@@ -52,7 +52,7 @@ class Lesions:
         return part
 
 
-def draw_lesions(person: Participant, seed: int) -> Lesions:
+def draw_lesions(person: Participant, seed: int) -> SimulatedLesions:
     """Draw a person's lesions.
 
     Everybody has a few tiny ones. Patients have more, whose number and whose volume grow with the
@@ -67,7 +67,7 @@ def draw_lesions(person: Participant, seed: int) -> Lesions:
     points, weights = _sites()
     sites = rng.choice(len(points), len(radii), replace=False, p=weights)
     within = rng.uniform(-0.5, 0.5, (len(radii), 3)) * _SITES_MM
-    return Lesions(points[sites] + within, radii, wobble)
+    return SimulatedLesions(points[sites] + within, radii, wobble)
 
 
 def _draw_radii(rng: np.random.Generator, mean_number: float, median_mm: float) -> Floats:
@@ -89,7 +89,7 @@ def _sites() -> tuple[Floats, Floats]:
     return points[:, candidates].T, weights / weights.sum()
 
 
-def with_lesions(head: HeadSample, template: Floats, lesions: Lesions) -> HeadSample:
+def with_lesions(head: HeadSample, template: Floats, lesions: SimulatedLesions) -> HeadSample:
     """The head with part of its white matter turned into lesions, darker on T1w.
 
     template : (3, len(head.where)) template mm of the head's points

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bids_xai.studies.rule import Rule, value_at
+from bids_xai.studies.rule import StudyRule, value_at
 from bids_xai.studies.tables import Study
 
 SPACES = ("T1w", "template")
@@ -71,26 +71,26 @@ _LEAST = {
 }
 
 
-def _choice(key: str, allowed: Sequence[str]) -> Rule:
-    return Rule(
+def _choice(key: str, allowed: Sequence[str]) -> StudyRule:
+    return StudyRule(
         f"{key} must be {' or '.join(map(repr, allowed))}",
         lambda study: value_at(study, key) in (None, *allowed),
     )
 
 
-def _bound(key: str, words: str, is_within: Callable[[float], bool]) -> Rule:
+def _bound(key: str, words: str, is_within: Callable[[float], bool]) -> StudyRule:
     def holds(study: Study) -> bool:
         value = value_at(study, key)
         return value is None or is_within(value)
 
-    return Rule(f"{key} must be {words}", holds)
+    return StudyRule(f"{key} must be {words}", holds)
 
 
-def _at_least(key: str, least: int) -> Rule:
+def _at_least(key: str, least: int) -> StudyRule:
     return _bound(key, f"{least} or more", lambda value: value >= least)
 
 
-KEY_RULES: tuple[Rule, ...] = (
+KEY_RULES: tuple[StudyRule, ...] = (
     *(_choice(key, allowed) for key, allowed in _CHOICES.items()),
     *(_bound(key, "above 0", lambda value: value > 0) for key in _ABOVE_ZERO),
     *(_bound(key, "0 or above", lambda value: value >= 0) for key in _ZERO_OR_ABOVE),

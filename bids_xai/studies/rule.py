@@ -11,7 +11,7 @@ from bids_xai.studies.tables import Study
 
 
 @dataclass(frozen=True)
-class Rule:
+class StudyRule:
     """What a study must be, in words as the user reads them, and whether one is so."""
 
     message: str

@@ -10,7 +10,7 @@ from typing import Any
 from bids_xai.attribution import METHODS
 from bids_xai.models import MODELS
 from bids_xai.studies.key_rules import KEY_RULES
-from bids_xai.studies.rule import Rule, value_at
+from bids_xai.studies.rule import StudyRule, value_at
 from bids_xai.studies.tables import SPRAY_SPACES, Study
 
 
@@ -89,105 +89,107 @@ def _is_mask(text: str) -> bool:
     return bool(re.fullmatch(r"brain|atlas:\w+(:\d+(,\d+)*)?", text))
 
 
-STUDY_RULES: tuple[Rule, ...] = (
-    Rule(
+STUDY_RULES: tuple[StudyRule, ...] = (
+    StudyRule(
         "name must be letters, digits or -",
         lambda study: bool(re.fullmatch(r"[A-Za-z0-9-]+", study.name)),
     ),
-    Rule("target needs negative and positive, or classes (two or more)", _two_classes_or_more),
-    Rule(
+    StudyRule("target needs negative and positive, or classes (two or more)", _two_classes_or_more),
+    StudyRule(
         "target.negative and target.positive, or target.classes, must differ",
         lambda study: _all_differ(study.target.names),
     ),
-    Rule(
+    StudyRule(
         "target.positive must be one of target.classes",
         lambda study: study.target.positive_name in study.target.names,
     ),
-    Rule(
+    StudyRule(
         "classes must differ in their letters and digits (file names hold nothing else), and none "
         "may be TP, FP, TN or FN",
         lambda study: _differ_in_file_names(study.target.names, ("TP", "FP", "TN", "FN")),
     ),
-    Rule(
+    StudyRule(
         "attribution.methods must differ in their letters and digits",
         lambda study: _differ_in_file_names(study.attribution.methods),
     ),
-    Rule(
+    StudyRule(
         "configurations and baselines must have different ids of letters and digits",
         _ids_are_labels,
     ),
-    Rule("input.suffix must be letters and digits", lambda study: study.input.suffix.isalnum()),
-    Rule(
+    StudyRule(
+        "input.suffix must be letters and digits", lambda study: study.input.suffix.isalnum()
+    ),
+    StudyRule(
         "input.desc must be letters and digits", lambda study: (study.input.desc or "a").isalnum()
     ),
-    Rule(
+    StudyRule(
         "relevance guidance (z+) needs input.scaling 'fixed' or 'minmax'",
         _guided_inputs_are_not_negative,
     ),
-    Rule(
+    StudyRule(
         "splits.fractions must be three shares (train, validation, test) that sum to 1",
         _three_shares_of_1,
     ),
-    Rule(
+    StudyRule(
         "splits.counts must be two numbers above 0 (validation and test of each class)",
         _no_counts_or_two,
     ),
-    Rule(
+    StudyRule(
         'splits.file is needed with scheme "fixed", and only there',
         lambda study: bool(study.splits.file) == (study.splits.scheme == "fixed"),
     ),
-    Rule(
+    StudyRule(
         f"model.architecture must be one of {', '.join(MODELS)}",
         lambda study: study.model.architecture in MODELS,
     ),
-    Rule(
+    StudyRule(
         f"attribution.methods must be among {', '.join(METHODS)}, or named in attribution.options "
         "with one of them as method",
         _methods_exist,
     ),
-    Rule(
+    StudyRule(
         "attribution.options must be tables named after attribution.methods",
         _options_are_of_methods,
     ),
-    Rule(
+    StudyRule(
         "attribution.target must be positive, predicted, true or a class",
         lambda study: (
             study.attribution.target in ("positive", "predicted", "true", *study.target.names)
         ),
     ),
-    Rule(
+    StudyRule(
         "training.plateau.factor must lie between 0 and 1",
         lambda study: 0 < study.training.plateau.factor < 1,
     ),
-    Rule(
+    StudyRule(
         "training.augmentation.flip_axes must be among 0, 1, 2",
         lambda study: set(study.training.augmentation.flip_axes) <= {0, 1, 2},
     ),
-    Rule(
+    StudyRule(
         "training.guidance_mask must be brain, atlas:<name> or atlas:<name>:<numbers>",
         lambda study: _is_mask(study.training.guidance_mask),
     ),
-    Rule(
+    StudyRule(
         "baselines.features must be volume, regions or lesion-load",
         lambda study: {b.features for b in study.baselines} <= {"volume", "regions", "lesion-load"},
     ),
-    Rule(
+    StudyRule(
         "baselines.kernel must be linear or rbf",
         lambda study: {b.kernel for b in study.baselines} <= {"linear", "rbf"},
     ),
-    Rule(
+    StudyRule(
         "baselines.pca must be 0 or above, baselines.inner_folds 2 or more",
         lambda study: all(b.pca >= 0 and b.inner_folds >= 2 for b in study.baselines),
     ),
-    Rule(
+    StudyRule(
         'search.values must be lists under keys such as "training.learning_rate"',
         _search_lists_values_of_keys,
     ),
-    Rule(
+    StudyRule(
         f"quality.randomization_without must be among {', '.join(METHODS)}",
         lambda study: set(study.quality.randomization_without) <= set(METHODS),
     ),
-    Rule(
+    StudyRule(
         f"spray.spaces must be among {', '.join(SPRAY_SPACES)}",
         lambda study: set(study.spray.spaces) <= set(SPRAY_SPACES),
     ),

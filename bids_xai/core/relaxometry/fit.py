@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bids_xai.arrays import Floats, Floats32, Floats64, Ints
 from bids_xai.core.relaxometry.echoes import R2STAR_MAX_PER_S, Echoes, spacing_deviation
 from bids_xai.core.relaxometry.noise import noise_sigma
-from bids_xai.core.relaxometry.voxels import N_COUNTS, N_MAPS, Plan, fit_part
+from bids_xai.core.relaxometry.voxels import N_COUNTS, N_MAPS, FitPlan, fit_part
 from bids_xai.errors import BadDataError, UsageError
 
 __all__ = [
@@ -129,7 +129,7 @@ def fit_r2star(
     unknown method or device and for options that a method does not have.
     """
     times = check_echo_times(echo_times_s)
-    plan = Plan(times, method, noise_floor, rician_sigma)
+    plan = FitPlan(times, method, noise_floor, rician_sigma)
     _check_plan(plan)
     if n_threads < 1:
         raise UsageError(f"n_threads must be 1 or more, found {n_threads}", fix="give 1")
@@ -143,10 +143,10 @@ def fit_r2star(
     return _result(maps, counts.tolist(), noise_floor is not None)
 
 
-Runner = Callable[[NDArray[Any], Plan], tuple[Floats32, Ints]]
+Runner = Callable[[NDArray[Any], FitPlan], tuple[Floats32, Ints]]
 
 
-def _check_plan(plan: Plan) -> None:
+def _check_plan(plan: FitPlan) -> None:
     if plan.method not in R2STAR_METHODS:
         raise UsageError(
             f"unknown R2* method '{plan.method}'", fix=f"choose one of {', '.join(R2STAR_METHODS)}"
@@ -191,7 +191,7 @@ def _runner(device: str, n_threads: int) -> Runner:
     return lambda samples, plan: fit_on_device(samples, plan, device)
 
 
-def _fit_on_cpu(samples: NDArray[Any], plan: Plan, n_threads: int) -> tuple[Floats32, Ints]:
+def _fit_on_cpu(samples: NDArray[Any], plan: FitPlan, n_threads: int) -> tuple[Floats32, Ints]:
     """Chunk by chunk; numpy releases the interpreter's lock within its operations."""
     echoes = Echoes.of(plan.times_s, np)
     maps = np.zeros((N_MAPS, samples.shape[1]), dtype=np.float32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats32, Ints
 from bids_xai.core.relaxometry.echoes import Echoes
-from bids_xai.core.relaxometry.voxels import N_COUNTS, N_MAPS, Plan, fit_part
+from bids_xai.core.relaxometry.voxels import N_COUNTS, N_MAPS, FitPlan, fit_part
 from bids_xai.errors import UsageError
 
 _CHUNK = 1 << 21  # voxels at a time: about 2 GB of working set at six echoes
@@ -28,7 +28,7 @@ def check_device(name: str) -> torch.device:
     return device
 
 
-def fit_on_device(samples: NDArray[Any], plan: Plan, device: str) -> tuple[Floats32, Ints]:
+def fit_on_device(samples: NDArray[Any], plan: FitPlan, device: str) -> tuple[Floats32, Ints]:
     """Fit (n_echoes, n_voxels) on ``device``, by the algorithm of the numpy path.
 
     Returns the maps (5, n_voxels) float32 and the counts (5,) of :func:`fit_part`.

@@ -18,7 +18,7 @@ _ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """What :func:`fit_part` is to do; the fields are the arguments of ``fit_r2star``."""
 
     times_s: Floats64
@@ -27,7 +27,7 @@ class Plan:
     rician_sigma: float | None
 
 
-def fit_part(signal: Array, plan: Plan, echoes: Echoes) -> tuple[Array, list[int]]:
+def fit_part(signal: Array, plan: FitPlan, echoes: Echoes) -> tuple[Array, list[int]]:
     """Fit (n_echoes, n_voxels) of any finite or non-finite numbers.
 
     Returns the maps (5, n_voxels): R2*, S0, sigma, R², echoes used, 0 in unusable voxels; and the
@@ -61,7 +61,7 @@ def fit_part(signal: Array, plan: Plan, echoes: Echoes) -> tuple[Array, list[int
     ]
 
 
-def fit_valid(signal: Array, weight: Array | None, plan: Plan, echoes: Echoes) -> Array:
+def fit_valid(signal: Array, weight: Array | None, plan: FitPlan, echoes: Echoes) -> Array:
     """The maps (5, n_voxels) of voxels whose samples are finite, not negative and not all 0."""
     if plan.rician_sigma is not None:
         rate = rician(signal, weight, plan.rician_sigma, echoes)

@@ -17,7 +17,7 @@ from bids_xai.figures import balance, calibration, confusion, roc, training
 from bids_xai.figures.balance import balance_dots
 from bids_xai.figures.calibration import Reliability, calibration_curves
 from bids_xai.figures.confusion import confusion_matrices
-from bids_xai.figures.roc import RocBand, roc_bands, roc_curves
+from bids_xai.figures.roc import RocPanel, roc_bands, roc_curves
 from bids_xai.figures.training import TrainingRun, training_curves
 
 GRID = np.linspace(0.0, 1.0, 5)
@@ -27,8 +27,8 @@ NAMES = ("healthy control", "mild cognitive impairment", "Alzheimer's disease")
 COUNTS = np.array([[8, 2, 0], [1, 3, 6], [0, 0, 0]])
 
 
-def band(n_splits: int = 10, note: str = "AUC 0.68 ± 0.05") -> RocBand:
-    return RocBand(GRID, TPR, TPR - 0.1, np.minimum(TPR + 0.1, 1), n_splits, note)
+def band(n_splits: int = 10, note: str = "AUC 0.68 ± 0.05") -> RocPanel:
+    return RocPanel(GRID, TPR, TPR - 0.1, np.minimum(TPR + 0.1, 1), n_splits, note)
 
 
 def bins(note: str = "Brier 0.182\nECE 0.040") -> Reliability:

@@ -11,7 +11,7 @@ import pytest
 from bids_xai.figures.clusters import Embedding, eigenvalue_panels, embedding_panels
 from bids_xai.figures.regions import (
     RegionDensity,
-    RegionValues,
+    RegionPanel,
     agreement_matrices,
     region_bars,
     region_violins,
@@ -65,7 +65,7 @@ def _regions() -> bytes:
 def _violins() -> bytes:
     scans = np.random.default_rng(0).gamma(2, size=(3, 12))
     few = [np.array([]), np.array([0.5]), np.array([0.1, np.nan, 0.3])]
-    values = RegionValues(["a", "b", "c"], few, list(scans), {"A": scans[:, 0], "B": scans[:, 1]})
+    values = RegionPanel(["a", "b", "c"], few, list(scans), {"A": scans[:, 0], "B": scans[:, 1]})
     return region_violins(values, ("NC", "AD"), title="A", label="relevance")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bids_xai.core.relaxometry import on_device as relaxometry_torch
 from bids_xai.core.relaxometry.fit import R2StarFit, _result, check_echo_times, fit_r2star
-from bids_xai.core.relaxometry.voxels import Plan
+from bids_xai.core.relaxometry.voxels import FitPlan
 from bids_xai.errors import UsageError
 
 EQUAL_S = np.arange(1, 7) * 0.00492
@@ -61,7 +61,7 @@ def test_torch_gives_the_numbers_of_numpy(
 ) -> None:
     monkeypatch.setattr(relaxometry_torch, "_CHUNK", 1500)
     signal = voxels(times)
-    plan = Plan(
+    plan = FitPlan(
         check_echo_times(times),
         options["method"],
         options.get("noise_floor"),
@@ -85,7 +85,7 @@ def test_cuda_gives_the_numbers_of_numpy(
 
 
 def test_torch_takes_no_voxels() -> None:
-    plan = Plan(EQUAL_S, "nlls", None, None)
+    plan = FitPlan(EQUAL_S, "nlls", None, None)
     maps, counts = relaxometry_torch.fit_on_device(np.zeros((6, 0)), plan, "cpu")
     assert maps.shape == (5, 0)
     assert counts.tolist() == [0] * 5
