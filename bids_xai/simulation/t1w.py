@@ -53,7 +53,7 @@ _TRUTH_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class T1wScan:
+class AtrophyScan:
     """Image and truth of one session; volumes are (x, y, z) on the T1w grid.
 
     ``structures`` labels; ``healthy_ml`` and ``true_ml`` volumes by structure without and with the
@@ -68,7 +68,7 @@ class T1wScan:
     marker: Bools | None
 
 
-def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> T1wScan:
+def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> AtrophyScan:
     """Scan a participant; the same options, person and session (from 1) give the same scan."""
     rng = generator(options.seed, person.index, session)
     healthy, grid = prepare(person, session, options, rng)
@@ -77,7 +77,7 @@ def simulate_scan(person: Participant, session: int, options: SimulationOptions)
         move = atrophy(person.effect)
         setting = replace(healthy, control=deformed(healthy.control, move))
     t1w = scan_t1w(setting, grid, options, rng, marker=draw_marker(person, session, options))
-    return T1wScan(
+    return AtrophyScan(
         setting,
         t1w,
         label_structures(t1w.template).reshape(grid.shape),
