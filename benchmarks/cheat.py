@@ -29,7 +29,8 @@ from leaderboard_cohorts import make_maps, map_and_mask, people
 from bids_xai.attribution.zplus import relevance_zplus
 from bids_xai.bids.images import read_volume
 from bids_xai.core.cohort.splits import random_splits
-from bids_xai.core.inputs import centred_grid, network_input, resample_grid
+from bids_xai.core.grids import centred_grid, resample_grid
+from bids_xai.core.inputs import network_input
 from bids_xai.core.scores import classification_scores
 from bids_xai.models import build
 from bids_xai.simulation.write import simulate_cohort

@@ -108,23 +108,23 @@ class InterruptedRunError(UserError):
     status = 75
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean quick`` where one of the ``known`` words is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """``; did you mean quick`` where one of the ``words`` is near, else nothing."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}" if near and near[0] != word else ""
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Return what went wrong and what to do about it, also for what is no :class:`UserError`."""
     if isinstance(error, UserError):
         return str(error)
-    said = " ".join(str(error).split()) or "no more is known"
+    text = " ".join(str(error).split()) or "no more is known"
     name = type(error).__name__
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":  # the second is torch's
-        return f"out of memory ({said}). Fix: take a smaller batch, larger voxels or more memory."
+        return f"out of memory ({text}). Fix: take a smaller batch, larger voxels or more memory."
     if isinstance(error, OSError):
-        return f"{said}. Fix: check free space and permissions, and give the same command again."
+        return f"{text}. Fix: check free space and permissions, and give the same command again."
     return (
-        f"{name}: {said}. This looks like a bug. Fix: give the same command again; where it fails "
+        f"{name}: {text}. This looks like a bug. Fix: give the same command again; where it fails "
         "again, report it with the traceback of the terminal."
     )

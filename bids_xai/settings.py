@@ -48,12 +48,12 @@ class OutputSpace:
         """Read ``NAME[:cohort-N][:res-N]``; raise ``ValueError`` for anything else."""
         name, *modifiers = text.split(":")
         pairs = [modifier.partition("-")[::2] for modifier in modifiers]
-        chosen = dict(pairs)
-        known = set(chosen) <= {"res", "cohort"} and len(chosen) == len(pairs)
-        resolution, cohort = chosen.get("res", "2"), chosen.get("cohort", "")
+        values = dict(pairs)
+        are_modifiers = set(values) <= {"res", "cohort"} and len(values) == len(pairs)
+        resolution, cohort = values.get("res", "2"), values.get("cohort", "")
         whole = re.fullmatch("[1-9][0-9]*", resolution) is not None
-        named = name.isascii() and name.isalnum() and (cohort.isalnum() or "cohort" not in chosen)
-        if not (known and whole and named):
+        named = name.isascii() and name.isalnum() and (cohort.isalnum() or "cohort" not in values)
+        if not (are_modifiers and whole and named):
             raise ValueError(f"'{text}' is not NAME or NAME:res-N with N of 1 or more")
         return cls(name, int(resolution), cohort)
 

@@ -59,7 +59,7 @@ def write_dataset_files(
     container = os.environ.get("BIDS_XAI_CONTAINER")
     if container:
         kind, _, tag = container.partition(":")
-        generated["Container"] = {"Type": kind, "Tag": tag}
+        generated |= {"Container": {"Type": kind, "Tag": tag}}
     write_json(
         output_dir / "dataset_description.json",
         {

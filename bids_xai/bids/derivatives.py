@@ -94,7 +94,7 @@ def find_mask(
     if not fitting and session and only_session:
         fitting = _masks(folders, participant, "", kind)
     if len(fitting) > 1 and of is not None:
-        fitting = [found for found in fitting if _same_scan(found[1], of)] or fitting
+        fitting = [candidate for candidate in fitting if _same_scan(candidate[1], of)] or fitting
     return _only(fitting, f"{kind} mask of sub-{participant}")
 
 
@@ -105,7 +105,7 @@ def _masks(
     for folder, file in _images(folders, participant, session, "mask"):
         entities = parse_name(file.name)[0]
         in_t1w = entities.get("space", "T1w") in ("T1w", "orig")
-        if in_t1w and any(wanted.items() <= entities.items() for wanted in _MASKS[kind]):
+        if in_t1w and any(required.items() <= entities.items() for required in _MASKS[kind]):
             fitting.append((folder, file))
     return fitting
 
@@ -122,10 +122,10 @@ def _images(
     folders: Sequence[DerivativeFolder], participant: str, session: str, suffix: str
 ) -> Iterator[tuple[DerivativeFolder, Path]]:
     for folder in folders:
-        place = folder.root / f"sub-{participant}"
+        participant_folder = folder.root / f"sub-{participant}"
         if session:
-            place /= f"ses-{session}"
-        for file in sorted(place.glob(f"anat/*_{suffix}.nii*")):
+            participant_folder /= f"ses-{session}"
+        for file in sorted(participant_folder.glob(f"anat/*_{suffix}.nii*")):
             yield folder, file
 
 
@@ -141,5 +141,5 @@ def _only(fitting: Sequence[tuple[DerivativeFolder, Path]], what: str) -> Source
         )
     folder, file = fitting[0]
     entities = parse_name(file.name)[0]
-    kept = {key: entities[key] for key in _TAKEN_OVER if key in entities}
-    return SourceImage(file, bids_uri(file, folder.root, folder.name), kept)
+    entities_of_source = {key: entities[key] for key in _TAKEN_OVER if key in entities}
+    return SourceImage(file, bids_uri(file, folder.root, folder.name), entities_of_source)

@@ -100,7 +100,7 @@ def _echo_times_s(files: Sequence[Any]) -> list[float]:
         rest = f"; divide it by 1000 in the sidecars of all {len(wrong)}" if len(wrong) > 1 else ""
         raise BadDataError(
             f"EchoTime {time:g} is in milliseconds{_and_others(wrong)}",
-            file=_said_by(first),
+            file=_file_with_echo_time(first),
             fix=f"write it in seconds, as BIDS asks: {time / 1000:g}{rest}",
         )
     return times
@@ -111,26 +111,30 @@ def _and_others(wrong: Sequence[object]) -> str:
 
 
 def _echo_time_s(file: Any) -> float:
-    value = file.get_metadata()["EchoTime"]
+    value = file.get_metadata().get("EchoTime")
     try:
         seconds = float(value)
     except (TypeError, ValueError) as error:
         raise BadDataError(
-            f"EchoTime is not a number: {value!r}", file=_said_by(file), fix="write it in seconds"
+            f"EchoTime is not a number: {value!r}",
+            file=_file_with_echo_time(file),
+            fix="write it in seconds",
         ) from error
     if not seconds > 0:
         raise BadDataError(
-            f"EchoTime {seconds:g} is not positive", file=_said_by(file), fix="write it in seconds"
+            f"EchoTime {seconds:g} is not positive",
+            file=_file_with_echo_time(file),
+            fix="write it in seconds",
         )
     return seconds
 
 
-def _said_by(file: Any) -> str:
+def _file_with_echo_time(file: Any) -> str:
     """The sidecar beside an image that gives its EchoTime, else the image."""
     name = str(file.path).removesuffix(".gz").removesuffix(".nii") + ".json"
     beside = Path(name)
-    own = beside.is_file() and "EchoTime" in read_json(beside)
-    return name if own else str(file.path)
+    in_sidecar = beside.is_file() and "EchoTime" in read_json(beside)
+    return name if in_sidecar else str(file.path)
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], Floats64]:

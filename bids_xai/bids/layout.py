@@ -33,7 +33,9 @@ def check_dataset(root: Path, skip_validation: bool = False) -> dict[str, Any]:
         return {}
     path = root / "dataset_description.json"
     if not path.is_file():
-        above = next((one for one in root.resolve().parents if (one / path.name).is_file()), None)
+        above = next(
+            (parent for parent in root.resolve().parents if (parent / path.name).is_file()), None
+        )
         raise InvalidBidsError(
             "not a BIDS dataset: dataset_description.json is missing",
             file=root,
@@ -75,8 +77,8 @@ def open_layout(
 
     ignore = [re.compile(r"/\."), *_folders_of_no_participant(root)]
     if participants and database_dir is None:
-        chosen = "|".join(re.escape(label) for label in participants)
-        ignore.append(re.compile(rf"^/?sub-(?!(?:{chosen})(?:/|$))"))
+        alternatives = "|".join(re.escape(label) for label in participants)
+        ignore.append(re.compile(rf"^/?sub-(?!(?:{alternatives})(?:/|$))"))
     indexer = BIDSLayoutIndexer(validate=False, ignore=ignore, index_metadata=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pybids announces its own future changes
@@ -131,14 +133,14 @@ def _broken_sidecar(root: Path) -> Path | None:
     return None
 
 
-def select_participants(root: Path, wanted: Iterable[str]) -> list[str]:
+def select_participants(root: Path, requested: Iterable[str]) -> list[str]:
     """Return the labels to work on, sorted; all of the dataset where none are named.
 
     Raises :class:`NothingMatchedError` naming the labels that do not exist.
     """
     present = sorted(p.name.removeprefix("sub-") for p in root.glob("sub-*") if p.is_dir())
-    wanted = [label.removeprefix("sub-") for label in wanted]
-    missing = sorted(set(wanted) - set(present))
+    requested = [label.removeprefix("sub-") for label in requested]
+    missing = sorted(set(requested) - set(present))
     if missing:
         raise NothingMatchedError(
             f"no such participant: {', '.join(missing)}",
@@ -149,4 +151,4 @@ def select_participants(root: Path, wanted: Iterable[str]) -> list[str]:
         raise NothingMatchedError(
             "the dataset has no sub-* folder", file=root, fix="check the first argument"
         )
-    return sorted(set(wanted)) if wanted else present
+    return sorted(set(requested)) if requested else present

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,52 +48,75 @@ def collect_sessions(
     Raises a :class:`UserError` naming the file for anything that cannot be worked with.
     """
     filters = filters or {}
-    found = {
-        name: _images(layout, participant, suffix, filters.get(name, {}))
-        for name, suffix in (("megre", "MEGRE"), ("t1w", "T1w"), ("flair", "FLAIR"))
-    }
-    every = sorted({_entity(f, "session") for files in found.values() for f in files})
-    wanted = {label.removeprefix("ses-") for label in sessions}
-    chosen = [label for label in every if not wanted or label in wanted]
-    made = [
+    images = _RawImages(
+        **{
+            name: _images(layout, participant, suffix, filters.get(name, {}))
+            for name, suffix in (("megre", "MEGRE"), ("t1w", "T1w"), ("flair", "FLAIR"))
+        }
+    )
+    requested = {label.removeprefix("ses-") for label in sessions}
+    labels = [label for label in images.sessions if not requested or label in requested]
+    records = [
         _session(
             Path(layout.root),
             participant,
             label,
-            found,
+            images.of_session(label),
             inputs,
             derivatives,
             brain_masks,
-            only_session=len(every) == 1,
+            only_session=len(images.sessions) == 1,
         )
-        for label in chosen
+        for label in labels
     ]
-    usable = [session for session in made if session is not None]
+    usable = [session for session in records if session is not None]
     if not usable:
-        if wanted and not chosen:
-            raise _no_session(Path(layout.root), participant, wanted, every)
-        raise _nothing(Path(layout.root), participant, inputs, found)
+        if requested and not labels:
+            raise _no_session(Path(layout.root), participant, requested, images.sessions)
+        raise _nothing(Path(layout.root), participant, inputs, images)
     return usable
 
 
+@dataclass(frozen=True)
+class _RawImages:
+    """Raw images of a participant or a session, as pybids describes them, by path."""
+
+    megre: Sequence[Any]
+    t1w: Sequence[Any]
+    flair: Sequence[Any]
+
+    @property
+    def sessions(self) -> list[str]:
+        """The labels of all sessions, sorted; an empty one for images without session."""
+        return sorted({_entity(f, "session") for f in (*self.megre, *self.t1w, *self.flair)})
+
+    def of_session(self, label: str) -> _RawImages:
+        """Return those of one session."""
+
+        def select(files: Sequence[Any]) -> list[Any]:
+            return [f for f in files if _entity(f, "session") == label]
+
+        return _RawImages(select(self.megre), select(self.t1w), select(self.flair))
+
+
 def _no_session(
-    root: Path, participant: str, wanted: set[str], every: Sequence[str]
+    root: Path, participant: str, requested: set[str], every: Sequence[str]
 ) -> NothingMatchedError:
     labels = [label for label in every if label]
     there = f"choose from {', '.join(labels)}" if labels else "leave out --session-label"
     return NothingMatchedError(
-        f"sub-{participant} has no session {', '.join(sorted(wanted))} with images",
+        f"sub-{participant} has no session {', '.join(sorted(requested))} with images",
         file=root / f"sub-{participant}",
         fix=there,
     )
 
 
 def _nothing(
-    root: Path, participant: str, inputs: Sequence[str], found: Mapping[str, Any]
+    root: Path, participant: str, inputs: Sequence[str], images: _RawImages
 ) -> NothingMatchedError:
     names = {"megre": "multi-echo GRE (…_echo-<n>_MEGRE.nii.gz)"}
     fix = "check the file names and --bids-filter-file"
-    if "megre" in inputs and found["t1w"] and not found["megre"]:
+    if "megre" in inputs and images.t1w and not images.megre:
         fix = "for T1w images alone give --inputs T1w; else " + fix
     return NothingMatchedError(
         f"sub-{participant} has no {' and no '.join(names.get(i, i) for i in inputs)}",
@@ -122,7 +146,7 @@ def _session(
     root: Path,
     participant: str,
     label: str,
-    found: Mapping[str, list[Any]],
+    images: _RawImages,
     inputs: Sequence[str],
     derivatives: Sequence[DerivativeFolder],
     brain_masks: bool,
@@ -130,16 +154,13 @@ def _session(
     only_session: bool,
 ) -> Session | None:
     """The session's record, ``None`` where it holds none of the inputs."""
-    mine = {
-        name: [f for f in files if _entity(f, "session") == label] for name, files in found.items()
-    }
-    t1w, flair = _first(mine["t1w"]), _first(mine["flair"])
-    megre = mine["megre"] if "megre" in inputs else []
+    t1w, flair = _first(images.t1w), _first(images.flair)
+    megre = images.megre if "megre" in inputs else []
     maps = [
-        found_map
+        precomputed
         for suffix in inputs
         if suffix not in RAW_INPUTS
-        and (found_map := find_map(derivatives, participant, label, suffix)) is not None
+        and (precomputed := find_map(derivatives, participant, label, suffix)) is not None
     ]
     flair = flair if "FLAIR" in inputs else None
     if not (megre or maps or flair or (t1w is not None and "T1w" in inputs)):
@@ -151,18 +172,12 @@ def _session(
             file=root / where / "anat",
             fix="add a T1w image of the same session",
         )
-    masks = {
-        kind: find_mask(
-            derivatives,
-            participant,
-            label,
-            kind,
-            of=_entities(t1w) if t1w is not None else None,
-            only_session=only_session,
-        )
-        for kind in (("brain", "lesion") if brain_masks else ("lesion",))
-    }
-    brain_mask = masks.get("brain")
+
+    def mask(kind: str) -> SourceImage | None:
+        of = _entities(t1w) if t1w is not None else None
+        return find_mask(derivatives, participant, label, kind, of=of, only_session=only_session)
+
+    brain_mask = mask("brain") if brain_masks else None
     lacking = brain_masks and t1w is not None and brain_mask is None
     no_mask = ["no brain mask in the derivatives: the brain is found by registration"] * lacking
     used = [file for file in (*megre, t1w, flair) if file is not None]
@@ -174,11 +189,11 @@ def _session(
         flair=_source(flair, root),
         maps=tuple(maps),
         brain_mask=brain_mask,
-        lesion_mask=masks["lesion"],
+        lesion_mask=mask("lesion"),
         sidecars=tuple(
             sorted({*(Path(s) for file in used for s in _sidecars(file)), *_map_sidecars(maps)})
         ),
-        notes=(*_notes(mine, inputs, maps), *no_mask),
+        notes=(*_notes(images, inputs, maps), *no_mask),
     )
 
 
@@ -193,31 +208,32 @@ def _first(files: Sequence[Any]) -> Any | None:
 
 
 def _notes(
-    mine: Mapping[str, list[Any]], inputs: Sequence[str], maps: Sequence[PrecomputedMap]
+    images: _RawImages, inputs: Sequence[str], maps: Sequence[PrecomputedMap]
 ) -> tuple[str, ...]:
     """What was asked for and is not there, and which of several images was taken."""
     notes = [
         f"no {suffix} image in this session"
-        for name, suffix in (("megre", "megre"), ("t1w", "T1w"), ("flair", "FLAIR"))
-        if suffix in inputs and not mine[name]
+        for files, suffix in ((images.megre, "megre"), (images.t1w, "T1w"), (images.flair, "FLAIR"))
+        if suffix in inputs and not files
     ]
-    there = {found.suffix for found in maps}
+    there = {precomputed.suffix for precomputed in maps}
     notes += [
         f"no {suffix} in the derivatives for this session"
         for suffix in inputs
         if suffix not in RAW_INPUTS and suffix not in there
     ]
-    for name in ("t1w", "flair"):
+    for name, files in (("t1w", images.t1w), ("flair", images.flair)):
         used = name == "t1w" or "FLAIR" in inputs
-        first = _first(mine[name])
-        if used and first is not None and len(mine[name]) > 1:
+        first = _first(files)
+        if used and first is not None and len(files) > 1:
             taken = Path(first.path).name
-            notes.append(f"{len(mine[name])} {name} images, {taken} is used")
+            notes.append(f"{len(files)} {name} images, {taken} is used")
     return tuple(notes)
 
 
 def _map_sidecars(maps: Sequence[PrecomputedMap]) -> list[Path]:
-    return [sidecar for found in maps if (sidecar := sidecar_of(found.image.file)).is_file()]
+    sidecars = [sidecar_of(precomputed.image.file) for precomputed in maps]
+    return [sidecar for sidecar in sidecars if sidecar.is_file()]
 
 
 def _series(files: Sequence[Any]) -> tuple[Any, ...]:

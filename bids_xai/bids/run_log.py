@@ -29,7 +29,7 @@ TRACE = 5
 """Level of what only the file and ``-vv`` show: tracebacks of failed steps."""
 SETTINGS = "settings.toml"
 _FILE = "run.log"
-_PLACE = "BIDS_XAI_RUN_LOG"  # for worker processes: how much to say, and the file
+_ADDRESS = "BIDS_XAI_RUN_LOG"  # for worker processes: how much to say, and the file
 _LEVELS = (logging.INFO, logging.DEBUG, 1)  # by the number of -v
 _ERASE = "\r\x1b[K"
 
@@ -64,20 +64,20 @@ class RunLog(logging.Handler):
         super().__init__(level=1)
         self.run_id = _new_id()
         self.file: Path | None = None
-        self._kept: list[str] = []
+        self._pending: list[str] = []
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take in a record, unless it is for a terminal alone."""
         if getattr(record, "passing", False):
             return
-        self._kept.append(self.format(record) + "\n")
+        self._pending.append(self.format(record) + "\n")
         if self.file is not None:
-            self.write_kept()
+            self.write_pending()
 
-    def write_kept(self) -> None:
-        """Append what was kept; a full disk is told by whoever writes results to it."""
-        text, self._kept = "".join(self._kept), []
+    def write_pending(self) -> None:
+        """Append what waits; a full disk is told by whoever writes results to it."""
+        text, self._pending = "".join(self._pending), []
         assert self.file is not None
         with contextlib.suppress(OSError), self.file.open("ab", buffering=0) as stream:
             stream.write(text.encode(errors="replace"))
@@ -88,7 +88,7 @@ def start(command: Sequence[str]) -> None:
 
     command : the words of the command line, for the file
     """
-    os.environ.pop(_PLACE, None)  # of a command that started this one
+    os.environ.pop(_ADDRESS, None)  # of a command that started this one
     _install(Console(), RunLog())
     LOG.debug("bids_xai %s, Python %s", bids_xai.__version__, platform.python_version())
     LOG.debug("command: %s", shlex.join(command))
@@ -96,7 +96,7 @@ def start(command: Sequence[str]) -> None:
 
 def stop() -> None:
     """Undo :func:`start`: the command has ended."""
-    os.environ.pop(_PLACE, None)
+    os.environ.pop(_ADDRESS, None)
     LOG.handlers.clear()
     LOG.setLevel(logging.NOTSET)
     LOG.propagate = True
@@ -120,31 +120,31 @@ def begin(settings: RunSettings) -> None:
     folder = settings.output_dir.resolve() / "logs" / log.run_id
     write_text(folder / SETTINGS, to_toml(settings.as_plain()))
     log.file = folder / _FILE
-    log.write_kept()
+    log.write_pending()
     if settings.use_plugin is None:  # other machines must not append to it
-        os.environ[_PLACE] = f"{settings.verbose}:{log.file}"
+        os.environ[_ADDRESS] = f"{settings.verbose}:{log.file}"
 
 
-def join(place: str | None = None) -> None:
+def join(address: str | None = None) -> None:
     """In a worker process: say things as the command does that started it.
 
-    place : what :func:`place_of_workers` gave there (default: from the environment)
+    address : what :func:`address_for_workers` gave there (default: from the environment)
     """
-    if place:
-        os.environ[_PLACE] = place
-    place = os.environ.get(_PLACE)
-    if not place or LOG.handlers:
+    if address:
+        os.environ[_ADDRESS] = address
+    address = os.environ.get(_ADDRESS)
+    if not address or LOG.handlers:
         return
-    verbose, _, file = place.partition(":")
+    verbose, _, file = address.partition(":")
     log = RunLog()
     log.file = Path(file)
     _install(Console(), log)
     say_more(int(verbose))
 
 
-def place_of_workers() -> str:
+def address_for_workers() -> str:
     """What :func:`join` needs in another process, empty before the file is begun."""
-    return os.environ.get(_PLACE, "")
+    return os.environ.get(_ADDRESS, "")
 
 
 def run_id() -> str:

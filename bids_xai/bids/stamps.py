@@ -6,22 +6,25 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.files import TEMPORARY, write_json
+
+_CONTENT = itemgetter("digest", "outputs")  # outputs: name below the root -> size
 
 
 @dataclass(frozen=True)
 class StampRecord:
     """The stamp of a job: its file, the digest it holds, and how its outputs were made.
 
-    about : ``methods`` (text, versions, references) and ``settings``, as JSON can hold them
+    provenance : ``methods`` (text, versions, references) and ``settings``, as JSON can hold them
     """
 
     stamp: Path
     digest: str
-    about: dict[str, Any]
+    provenance: dict[str, Any]
 
 
 def session_stamp(output_dir: Path, label: str, ending: str = "") -> Path:
@@ -58,14 +61,13 @@ def what_changed(stamp: Path, digest: str, root: Path) -> str:
     A stamp holds one digest of all inputs and options, so it cannot tell which of them changed.
     """
     try:
-        content = json.loads(stamp.read_text())
-        sizes = {root / name: size for name, size in content["outputs"].items()}
-        same = content["digest"] == digest
+        digest_of_stamp, outputs = _CONTENT(json.loads(stamp.read_text()))
+        sizes = {root / name: size for name, size in outputs.items()}
     except FileNotFoundError:
         return "it has not been done"
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return f"its stamp cannot be read [{stamp}]"
-    if not same:
+    if digest_of_stamp != digest:
         return "its inputs, its options or the version differ from those of its stamp"
     return next(
         (f"{path} is {state}" for path, size in sizes.items() if (state := _state(path, size))), ""
@@ -92,7 +94,8 @@ def read_stamp(stamp: Path) -> dict[str, Any]:
 def stamped_outputs(stamp: Path, root: Path) -> set[Path]:
     """Return the outputs that a stamp lists; none where it cannot be read."""
     try:
-        return {root / name for name in json.loads(stamp.read_text())["outputs"]}
+        _, outputs = _CONTENT(json.loads(stamp.read_text()))
+        return {root / name for name in outputs}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return set()
 
@@ -105,11 +108,11 @@ def remove_leftovers(outputs: Iterable[Path], folders: Iterable[Path]) -> None:
 
 
 def write_stamp(
-    stamp: Path, digest: str, root: Path, outputs: Iterable[Path], **about: Any
+    stamp: Path, digest: str, root: Path, outputs: Iterable[Path], **provenance: Any
 ) -> Path:
     """Record that the outputs (files below ``root``) belong to this digest.
 
-    about : what else is to be known of how they were made, as JSON can hold it
+    provenance : what else is to be known of how they were made, as JSON can hold it
     """
     sizes = {str(path.relative_to(root)): path.stat().st_size for path in sorted(set(outputs))}
-    return write_json(stamp, {"digest": digest, **about, "outputs": sizes})
+    return write_json(stamp, {"digest": digest, **provenance, "outputs": sizes})

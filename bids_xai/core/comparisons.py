@@ -178,15 +178,15 @@ def _doubled_midranks(values: Floats64) -> tuple[Ints, Ints]:
 def _exact_tail(doubled: Ints, smaller: int) -> float:
     """Twice the probability that chance signs give ``smaller`` or less (doubled rank sums).
 
-    ``ways[s]`` counts the subsets of ranks that sum to s; each rank in turn is in or not.
+    ``counts[s]`` is the number of subsets of ranks that sum to s; each rank in turn is in or not.
     """
-    ways = [1] + [0] * int(doubled.sum())
+    counts = [1] + [0] * int(doubled.sum())
     reached = 0
     for rank in doubled.tolist():
         reached += rank
         for s in range(reached, rank - 1, -1):
-            ways[s] += ways[s - rank]
-    return float(2 * sum(ways[: smaller + 1]) / 2**doubled.size)
+            counts[s] += counts[s - rank]
+    return float(2 * sum(counts[: smaller + 1]) / 2**doubled.size)
 
 
 def _normal_tail(n: int, ties: Ints, smaller: float) -> float:

@@ -141,12 +141,12 @@ def _refined(bright: Bools, prior: Bools, voxel_mm: tuple[float, ...]) -> Bools:
 
 def _box(mask: Bools, margin_mm: float, voxel_mm: tuple[float, ...]) -> tuple[slice, ...]:
     """The part of the grid that holds the mask and everything within a margin of it."""
-    found = []
+    slices = []
     for axis, edge in enumerate(voxel_mm):
         inside = np.flatnonzero(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
         margin = int(np.ceil(margin_mm / edge))
-        found.append(slice(max(inside[0] - margin, 0), inside[-1] + margin + 1))
-    return tuple(found)
+        slices.append(slice(max(inside[0] - margin, 0), inside[-1] + margin + 1))
+    return tuple(slices)
 
 
 def add_rim(image: NDArray[Any], brain: Bools, voxel_mm: tuple[float, ...], rim_mm: float) -> Bools:

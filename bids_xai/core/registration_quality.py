@@ -24,10 +24,10 @@ def correlation(first: Floats, second: Floats, mask: Bools) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def covered(found: NDArray[Any], wanted: NDArray[Any]) -> float:
-    """Return the fraction of ``wanted`` (> 0) where ``found`` is > 0 too; NaN for an empty mask."""
-    inside = np.asarray(wanted) > 0
-    return float((np.asarray(found)[inside] > 0).mean()) if inside.any() else float("nan")
+def covered(mask: NDArray[Any], target: NDArray[Any]) -> float:
+    """Return the fraction of ``target`` (> 0) where ``mask`` is > 0 too; NaN where it is empty."""
+    inside = np.asarray(target) > 0
+    return float((np.asarray(mask)[inside] > 0).mean()) if inside.any() else float("nan")
 
 
 def normalised_mutual_information(

@@ -76,7 +76,9 @@ def tile_sheet(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
     for number, tile in enumerate(tiles):
         top, left = number // _COLUMNS * height, number % _COLUMNS * width
         sheet[top : top + height, left : left + width] = tile
-    colours = (colormaps["inferno"](np.linspace(0, 1, _COLOURS))[:, :3] * 255).astype(np.uint8)
+    colours = (colormaps.get_cmap("inferno")(np.linspace(0, 1, _COLOURS))[:, :3] * 255).astype(
+        np.uint8
+    )
     image = Image.frombytes("P", (sheet.shape[1], sheet.shape[0]), sheet.tobytes())
     image.putpalette([*colours.ravel().tolist(), *_OUTLINE])
     buffer = io.BytesIO()

@@ -11,7 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bids_xai.arrays import Floats
-from bids_xai.figures.scene import Overlay, Row, Scene, draw_sheet, extent_of, grey_window, planes
+from bids_xai.figures.cuts import planes
+from bids_xai.figures.scene import Overlay, Row, Scene, extent_of, grey_window
+from bids_xai.figures.sheet import draw_sheet
 from bids_xai.figures.style import (
     NEGATIVE,
     PALETTE,
@@ -55,14 +57,14 @@ def eigenvalue_panels(analyses: Mapping[str, tuple[Floats, Floats, int]]) -> byt
         (its bar is filled)
     """
     figure, grid = grid_of(len(analyses), 2, width_in=2.6, height_in=2.1)
-    for column, (name, (eigenvalues, gaps, chosen)) in enumerate(analyses.items()):
+    for column, (name, (eigenvalues, gaps, n_clusters)) in enumerate(analyses.items()):
         upper, lower = grid[0, column], grid[1, column]
         values, steps = eigenvalues[:_SHOWN], gaps[:_SHOWN]
         upper.plot(np.arange(1, len(values) + 1), values, "o-", color=PALETTE[0], ms=4)
         number = np.arange(1, len(steps) + 1)
-        fill = [PALETTE[1] if k == chosen else "white" for k in number]
+        fill = [PALETTE[1] if k == n_clusters else "white" for k in number]
         lower.bar(number, np.nan_to_num(steps), color=fill, edgecolor=PALETTE[1])
-        upper.set_title(f"{name}\nclusters: {chosen}")
+        upper.set_title(f"{name}\nclusters: {n_clusters}")
         lower.set_xlabel("number k")
         for axes in (upper, lower):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -89,11 +91,11 @@ def embedding_panels(
             axes = grid[line, column]
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"Configuration {configuration}, {space}")
-            found = panels.get((configuration, space))
-            if found is None or not len(found.points):
+            panel = panels.get((configuration, space))
+            if panel is None or not len(panel.points):
                 empty_panel(axes, "not computed")
             else:
-                _scatter(axes, found)
+                _scatter(axes, panel)
     figure.legend(handles=_legend(classes), loc="outside lower center", ncols=2)
     return to_svg(figure)
 

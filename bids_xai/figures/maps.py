@@ -8,7 +8,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from bids_xai.arrays import Bools, Floats
-from bids_xai.figures.scene import AXES, Row, Scene, Sheet, draw_sheet, planes
+from bids_xai.figures.cuts import AXES, planes
+from bids_xai.figures.scene import Row, Scene
+from bids_xai.figures.sheet import Sheet, draw_sheet
 from bids_xai.figures.style import GREY, PALETTE, house_style, to_png
 
 _HISTOGRAM_IN = 4.0

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bids_xai.arrays import Bools, Floats
-from bids_xai.figures.scene import (
-    AXES,
-    Overlay,
-    Row,
-    Scene,
-    crossings,
-    draw_sheet,
-    extent_of,
-    grey_window,
-    planes,
-)
+from bids_xai.figures.cuts import AXES, crossings, planes
+from bids_xai.figures.scene import Overlay, Row, Scene, extent_of, grey_window
+from bids_xai.figures.sheet import draw_sheet
 from bids_xai.figures.style import house_style, to_png
 
 

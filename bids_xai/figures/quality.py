@@ -77,7 +77,7 @@ def _draw(axes: Axes, strip: Strip) -> None:
     alpha = 0.7 if values.size <= 200 else 0.3
     axes.scatter(values[~marked], heights[~marked], color=PALETTE[0], alpha=alpha, **style)
     axes.scatter(values[marked], heights[marked], color=PALETTE[1], marker="D", **style)
-    names = [name for name, kept in zip(strip.names, finite, strict=True) if kept]
+    names = [name for name, is_finite in zip(strip.names, finite, strict=True) if is_finite]
     _name(axes, values, heights, marked, names)
 
 
@@ -128,11 +128,11 @@ def _jitter(n: int) -> Floats:
 def _name(axes: Axes, values: Floats, heights: Floats, marked: Bools, names: Sequence[str]) -> None:
     """Write names over the marked points, leaving out those for which there is no room."""
     far = np.abs(values - np.median(values))
-    chosen = [int(i) for i in np.argsort(-far, kind="stable") if marked[i]][:_MOST_NAMES]
+    outliers = [int(i) for i in np.argsort(-far, kind="stable") if marked[i]][:_MOST_NAMES]
     left, right = axes.get_xlim()
     scale = _WIDTH_IN * (_RIGHT - _LEFT) / (right - left)  # inches a unit
     taken: list[tuple[int, float, float]] = []
-    for index in chosen:
+    for index in outliers:
         half = _LETTER_IN * len(names[index]) / 2
         centre = (values[index] - left) * scale
         centre = min(max(centre, half), (right - left) * scale - half)

@@ -36,7 +36,7 @@ class RegionDensity:
 
 
 @dataclass(frozen=True)
-class RegionValues:
+class RegionPanel:
     """Relevance of single scans in each region, first region on top.
 
     negative, positive : one array of values a region, of either class
@@ -63,10 +63,10 @@ def region_bars(
     lowest = min(np.nanmin([p.negative, p.positive], initial=0.0) for p in panels.values())
     room = 1.2 if any(p.gain is not None for p in panels.values()) else 1.05
     for axes, (name, panel) in zip(grid[:, 0], panels.items(), strict=True):
-        place = np.arange(len(panel.regions))
-        axes.barh(place - _BAR / 2, panel.positive, _BAR, color=POSITIVE, label=classes[1])
+        rows = np.arange(len(panel.regions))
+        axes.barh(rows - _BAR / 2, panel.positive, _BAR, color=POSITIVE, label=classes[1])
         axes.barh(
-            place + _BAR / 2,
+            rows + _BAR / 2,
             panel.negative,
             _BAR,
             color="white",
@@ -75,7 +75,7 @@ def region_bars(
             label=classes[0],
         )
         _write_gains(axes, panel)
-        axes.set_yticks(place, [_short(name) for name in panel.regions])
+        axes.set_yticks(rows, [_short(name) for name in panel.regions])
         axes.invert_yaxis()
         axes.set(title=f"Configuration {name}", xlim=(lowest * 1.05, largest * room or 1.0))
         axes.grid(False, axis="y")
@@ -89,11 +89,11 @@ def _write_gains(axes: Axes, panel: RegionDensity) -> None:
     if panel.gain is None:
         return
     ends = np.nanmax([panel.negative, panel.positive, np.zeros(len(panel.regions))], axis=0)
-    for place, (end, gain) in enumerate(zip(ends, panel.gain, strict=True)):
+    for row, (end, gain) in enumerate(zip(ends, panel.gain, strict=True)):
         text = "n/a" if np.isnan(gain) else f"× {gain:.3g}"
         axes.annotate(
             text,
-            (end, place),
+            (end, row),
             (4, 0),
             textcoords="offset points",
             va="center",
@@ -104,7 +104,7 @@ def _write_gains(axes: Axes, panel: RegionDensity) -> None:
 
 @house_style()
 def region_violins(
-    values: RegionValues, classes: tuple[str, str], *, title: str, label: str
+    values: RegionPanel, classes: tuple[str, str], *, title: str, label: str
 ) -> bytes:
     """Draw how single scans of both classes spread in each region, with their means.
 
@@ -119,8 +119,8 @@ def region_violins(
         (classes[0], NEGATIVE, 1, values.negative),
     ):
         finite = [array[np.isfinite(array)] for array in arrays]
-        for place, array in enumerate(finite):
-            _half_violin(axes, place, array, side, colour)
+        for row, array in enumerate(finite):
+            _half_violin(axes, row, array, side, colour)
         means = [array.mean() if array.size else np.nan for array in finite]
         fill = colour if side < 0 else "white"
         axes.plot(
@@ -153,17 +153,17 @@ def region_violins(
     return to_svg(figure)
 
 
-def _half_violin(axes: Axes, place: int, values: Floats, side: int, colour: str) -> None:
+def _half_violin(axes: Axes, row: int, values: Floats, side: int, colour: str) -> None:
     """A Gaussian kernel density (Silverman's width) from the least to the greatest value."""
     spread = float(values.std(ddof=1)) if values.size >= _FEWEST else 0.0
     if not spread > 0:
-        axes.plot(values, np.full(values.size, place + 0.2 * side), "|", color=colour, ms=6)
+        axes.plot(values, np.full(values.size, row + 0.2 * side), "|", color=colour, ms=6)
         return
     width = 1.06 * spread * values.size**-0.2
     x = np.linspace(values.min(), values.max(), _POINTS)
     density = np.exp(-0.5 * ((x[:, None] - values) / width) ** 2).sum(axis=1)
-    height = place + side * _HALF * density / density.max()
-    axes.fill_between(x, place, height, color=colour, alpha=0.35, lw=0)
+    edge = row + side * _HALF * density / density.max()
+    axes.fill_between(x, row, edge, color=colour, alpha=0.35, lw=0)
 
 
 @house_style()

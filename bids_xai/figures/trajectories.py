@@ -31,10 +31,10 @@ def region_courses(
     """
     figure, grid = grid_of(1, width_in=6.2, height_in=3.2)
     axes = grid[0, 0]
-    place = np.arange(len(sessions)) if years is None else years
+    times = np.arange(len(sessions)) if years is None else years
     for number, (name, values) in enumerate(series.items()):
         axes.plot(
-            place,
+            times,
             values,
             color=PALETTE[number % len(PALETTE)],
             lw=1.6,
@@ -44,7 +44,7 @@ def region_courses(
             label=textwrap.shorten(name, _LETTERS, placeholder=" …"),
         )
     if years is None:
-        axes.set_xticks(place, list(sessions))
+        axes.set_xticks(times, list(sessions))
         axes.set_xlim(-0.3, len(sessions) - 0.7)
     axes.set(title=title, ylabel=label, xlabel=years_label if years is not None else "session")
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bids_xai.arrays import Floats
+from bids_xai.figures.panels import leads_line
 from bids_xai.figures.style import GREY, PALETTE, grid_of, house_style, to_svg
 
 _PANEL_IN = (3.4, 2.9)
@@ -61,12 +62,12 @@ def perturbation_curves(panels: Mapping[str, Mapping[str, Band]], steps: str = "
     for axes, (title, bands) in zip(drawn, panels.items(), strict=True):
         for order, band in bands.items():
             label, colour, line = _ORDERS[order]
-            place = np.arange(len(band.mean))
-            axes.fill_between(place, band.low, band.high, color=colour, alpha=0.18, lw=0)
-            axes.plot(place, band.mean, color=colour, ls=line, lw=1.9, label=label)
+            x = np.arange(len(band.mean))
+            axes.fill_between(x, band.low, band.high, color=colour, alpha=0.18, lw=0)
+            axes.plot(x, band.mean, color=colour, ls=line, lw=1.9, label=label)
         axes.axhline(0.0, color=GREY, lw=0.8)
         axes.set(title=title, xlabel=steps)
-        if _leads_line(axes):
+        if leads_line(axes):
             axes.set_ylabel("AOPC")
     _legend(figure, drawn)
     return to_svg(figure)
@@ -83,19 +84,17 @@ def randomization_curves(panels: Mapping[str, LayerLikeness], limit: float) -> b
     width = _PANEL_IN[0] + max(0, most - _LAYERS_IN_A_PANEL) * _LAYER_IN
     figure, drawn = _panels(len(panels), width, extra_in=0.9)
     for axes, (title, panel) in zip(drawn, panels.items(), strict=True):
-        place = np.arange(len(panel.layers) + 1)
+        x = np.arange(len(panel.layers) + 1)
         for name, (label, colour, mark) in _MEASURES.items():
             values = np.append(1.0, panel.cascading[name])
-            axes.plot(place, values, color=colour, marker=mark, ms=5, lw=1.6, label=label)
+            axes.plot(x, values, color=colour, marker=mark, ms=5, lw=1.6, label=label)
             if name in panel.independent:
-                axes.plot(place[1:], panel.independent[name], mark, mfc="white", mec=colour, ms=5)
+                axes.plot(x[1:], panel.independent[name], mark, mfc="white", mec=colour, ms=5)
         axes.axhline(limit, color=GREY, lw=1.0, ls=":")
         axes.axhline(0.0, color=GREY, lw=0.8)
-        axes.set_xticks(
-            place, ["none", *panel.layers], rotation=60, ha="right", rotation_mode="anchor"
-        )
+        axes.set_xticks(x, ["none", *panel.layers], rotation=60, ha="right", rotation_mode="anchor")
         axes.set(title=title, ylim=(-1.05 if _negative(panel) else -0.3, 1.05))
-        if _leads_line(axes):
+        if leads_line(axes):
             axes.set_ylabel("likeness to the original")
     _legend(figure, drawn)
     return to_svg(figure)
@@ -125,8 +124,3 @@ def _panels(n: int, width_in: float, extra_in: float = 0.0) -> tuple[Figure, lis
     for axes in grid.flat[n:]:
         axes.set_axis_off()
     return figure, drawn
-
-
-def _leads_line(axes: Axes) -> bool:
-    place = axes.get_subplotspec()
-    return place is None or place.is_first_col()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bids_xai.arrays import Bools, Floats32, Ints
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import parse_name
-from bids_xai.core.inputs import nearest_on_grid, network_input
+from bids_xai.core.grids import nearest_on_grid
+from bids_xai.core.inputs import network_input
 from bids_xai.core.regions.sums import region_relevance
 from bids_xai.errors import BadDataError, NoInputError, naming
 from bids_xai.group.context import LOG, GroupContext, Scan

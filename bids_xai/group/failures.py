@@ -4,7 +4,7 @@ on the page."""
 from __future__ import annotations
 
 from bids_xai.bids.problems import keep_problems, read_problems
-from bids_xai.errors import InterruptedRunError, told
+from bids_xai.errors import InterruptedRunError, error_text
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.reports.study_files import problems_file
 
@@ -24,12 +24,12 @@ def report_failure(context: GroupContext, step: str, error: Exception) -> None:
     file = problems_file(context.output_dir, context.study.name)
     try:
         before = read_problems(file)
-        keep_problems(file, before, before | {_label(context, step): told(error)})
+        keep_problems(file, before, before | {_label(context, step): error_text(error)})
         from bids_xai.reports.study.page import draw_group_page
 
         page, _ = draw_group_page(context.output_dir, context.study.name)
     except Exception as trouble:  # the page is an extra here
-        LOG.warning("no page of what is there: %s", told(trouble))
+        LOG.warning("no page of what is there: %s", error_text(trouble))
     else:
         if (context.folder / "cohort.tsv").is_file():
             LOG.info("what is there is shown in %s", page)

@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from bids_xai.bids.files import nifti_bytes, write_bytes, write_text
 from bids_xai.bids.images import Volume
-from bids_xai.core.inputs import centred_grid, covering_shape, nearest_on_grid, resample_grid
+from bids_xai.core.grids import centred_grid, covering_shape, nearest_on_grid, resample_grid
 from bids_xai.figures.scene import CONVENTION, grey_window
 from bids_xai.reports.blocks import Text, filled
 from bids_xai.reports.volumes import is_signed, on_grid, positive_window

@@ -28,7 +28,7 @@ _ELSEWHERE = (
 )
 
 
-def choose_device(wanted: str, *, ask_card: bool = True) -> str:
+def choose_device(device: str, *, ask_card: bool = True) -> str:
     """Return ``cpu``, ``cuda`` or ``cuda:i``; ``auto`` takes CUDA where it is usable.
 
     ``auto`` says in the log why a GPU that is there is not used.
@@ -36,16 +36,16 @@ def choose_device(wanted: str, *, ask_card: bool = True) -> str:
         that leaves the work to others
     Raises :class:`UsageError` for a CUDA device that is not there or cannot be used.
     """
-    if wanted == "auto":
+    if device == "auto":
         why = why_no_cuda(0, ask_card=ask_card)
         if why and _DEVICE_FILE.exists():
             _warn_once(f"the GPU of this machine is not used: {why}; going on with the CPU")
         return "cpu" if why else "cuda"
-    if wanted.startswith("cuda"):
-        why = why_no_cuda(int(wanted.partition(":")[2] or 0), ask_card=ask_card)
+    if device.startswith("cuda"):
+        why = why_no_cuda(int(device.partition(":")[2] or 0), ask_card=ask_card)
         if why:
-            raise UsageError(f"device {wanted} is not usable here: {why}", fix=_way_out())
-    return wanted
+            raise UsageError(f"device {device} is not usable here: {why}", fix=_what_helps())
+    return device
 
 
 def why_no_cuda(index: int, *, ask_card: bool = True) -> str:
@@ -72,15 +72,15 @@ def why_no_cuda(index: int, *, ask_card: bool = True) -> str:
 
 def _why_not_built_for(name: str, capability: tuple[int, int], built: list[str]) -> str:
     """Code of a capability runs on the later ones of the same generation; PTX on all later ones."""
-    known = [
+    architectures = [
         (kind, divmod(int("".join(filter(str.isdigit, number))), 10))
-        for kind, _, number in (one.partition("_") for one in built)
+        for kind, _, number in (architecture.partition("_") for architecture in built)
     ]
-    for kind, version in known:
+    for kind, version in architectures:
         same = version[0] == capability[0] and version <= capability
         if same or (kind == "compute" and version <= capability):
             return ""
-    if not known:
+    if not architectures:
         return ""  # a build that does not say
     return (
         f"{name} has compute capability {capability[0]}.{capability[1]}, and this torch was built "
@@ -97,7 +97,7 @@ def _driver() -> str:
     return next((f" {word}" for word in words if word[:1].isdigit()), "")
 
 
-def _way_out() -> str:
+def _what_helps() -> str:
     if _DEVICE_FILE.exists():
         return (
             "use --device cpu, a newer driver, or a torch built for this GPU (TORCH_INDEX_URL in "

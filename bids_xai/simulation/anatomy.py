@@ -110,10 +110,10 @@ def _brain_tissues(model: HeadModel, points: Floats, brain: Floats) -> dict[str,
         name: interpolate(values, model.affine, points) for name, values in model.tissues.items()
     }
     rest = 1 - sum(share[name] for name in NUCLEUS_TISSUES)
-    matter = np.maximum(share["grey"] + share["white"], 1)
-    for name in ("grey", "white"):
-        share[name] = share[name] / matter * rest
-    share["csf"] = rest - share["grey"] - share["white"]
+    grey, white = share.pop("grey"), share.pop("white")
+    matter = np.maximum(grey + white, 1)
+    grey, white = grey / matter * rest, white / matter * rest
+    share |= {"grey": grey, "white": white, "csf": rest - grey - white}
     return {name: share[name] * brain for name in BRAIN_TISSUES}
 
 

@@ -105,7 +105,7 @@ def random_rigid(
     axis, direction = (_unit(rng.standard_normal(3)) for _ in range(2))
     rotation = rotation_matrix(axis, np.radians(rng.uniform(0.3, 1) * max_angle_deg))
     shift = rng.uniform(0.3, 1) * max_shift_mm * direction
-    return about(rotation, centre_mm, shift)
+    return affine_about(rotation, centre_mm, shift)
 
 
 def rotation_matrix(axis: Floats, angle_rad: float) -> Floats:
@@ -117,7 +117,7 @@ def rotation_matrix(axis: Floats, angle_rad: float) -> Floats:
     )
 
 
-def about(linear: Floats, centre_mm: Floats, shift_mm: Floats | float = 0.0) -> Floats:
+def affine_about(linear: Floats, centre_mm: Floats, shift_mm: Floats | float = 0.0) -> Floats:
     """Affine (4, 4) that applies ``linear`` (3, 3) about a centre, then shifts (mm)."""
     affine = np.eye(4)
     affine[:3, :3] = linear

@@ -19,8 +19,8 @@ from bids_xai.simulation import encode, heads
 from bids_xai.simulation.anatomy import HEAD_CENTRE_MM
 from bids_xai.simulation.cohort import SimulationOptions, generator, labels, n_sessions
 from bids_xai.simulation.deformation import Grid, interpolate, random_rigid, transform
-from bids_xai.simulation.kinds import TRUTH, Derivative, Kind, Visit
-from bids_xai.simulation.scan import MEAN_BRAIN
+from bids_xai.simulation.kinds import TRUTH, CohortKind, Derivative, Visit
+from bids_xai.simulation.scan import MEAN_BRAIN_T1W
 from bids_xai.simulation.signal import add_rician_noise
 from bids_xai.templates.embedded import SPACE
 
@@ -137,7 +137,7 @@ def simulate_digit(person: DigitPerson, session: int, options: SimulationOptions
     upright = transform(pose, grid.points()) - HEAD_CENTRE_MM[:, None]
     ink, plate = _draw(_load_digits()[0][person.sample], upright / options.voxel_mm)
     strokes = ink > _STROKE * ink.max()
-    mean = MEAN_BRAIN["T1w"]
+    mean = MEAN_BRAIN_T1W
     clean = (ink * mean / ink[strokes].mean()).astype(np.float32)
     image = np.rint(add_rician_noise(clean, mean / options.snr, rng)).astype(np.int16)
     shape = grid.shape
@@ -165,8 +165,8 @@ def _load_digits() -> tuple[Floats, NDArray[np.intp]]:
     """Images (n, 8, 8), 0 to 16, and classes (n,)."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return found.images, found.target
+    digits = load_digits()
+    return digits.images, digits.target
 
 
 def visit(person: DigitPerson, session: int, options: SimulationOptions, stem: str) -> Visit:
@@ -181,14 +181,17 @@ def visit(person: DigitPerson, session: int, options: SimulationOptions, stem: s
         DERIVATIVES, "desc-brain_mask", scan.plate, scan.grid, {"Sources": raw, "Type": "Brain"}
     )
     scale = float(np.percentile(scan.image[scan.plate], 99))
-    sidecar = {"Sources": raw, "SkullStripped": False}
-    sidecar["IntensityScale"] = {"Method": "99th percentile in the brain mask", "Value": scale}
+    sidecar = {
+        "Sources": raw,
+        "SkullStripped": False,
+        "IntensityScale": {"Method": "99th percentile in the brain mask", "Value": scale},
+    }
     files.image(DERIVATIVES, "desc-preproc_T1w", scan.image.astype(np.float32), scan.grid, sidecar)
     files.add(DERIVATIVES, f"from-T1w_to-{SPACE}_mode-image_xfm.h5", encode.identity())
     return Visit(files.content, {"digit": person.digit, "sample": person.sample})
 
 
-KIND = Kind(
+KIND = CohortKind(
     draw=draw_digits,
     visit=visit,
     row=lambda person: {"digit": person.digit},

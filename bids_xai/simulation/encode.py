@@ -20,12 +20,12 @@ _VECTOR_INTENT = 1007
 
 def image(data: NDArray[Any], grid: Grid, *, intent: int = 0) -> bytes:
     """A gzipped NIfTI with the grid as scanner coordinates, and no time stamp."""
-    made = nib.Nifti1Image(data, grid.affine)
-    made.set_sform(grid.affine, code="scanner")
-    made.set_qform(grid.affine, code="scanner")
-    made.header.set_xyzt_units("mm", "sec")
-    made.header.set_intent(intent)
-    return gzip.compress(made.to_bytes(), compresslevel=3, mtime=0)
+    nifti = nib.Nifti1Image(data, grid.affine)
+    nifti.set_sform(grid.affine, code="scanner")
+    nifti.set_qform(grid.affine, code="scanner")
+    nifti.header.set_xyzt_units("mm", "sec")
+    nifti.header.set_intent(intent)
+    return gzip.compress(nifti.to_bytes(), compresslevel=3, mtime=0)
 
 
 def mask(data: Bools, grid: Grid) -> bytes:

@@ -13,11 +13,11 @@ from bids_xai.arrays import Bools
 from bids_xai.simulation import heads
 from bids_xai.simulation.cohort import Participant, SimulationOptions, draw_cohort, generator
 from bids_xai.simulation.deformation import Grid, transform
-from bids_xai.simulation.kinds import TRUTH, Derivative, Kind, Visit
-from bids_xai.simulation.lesions import Lesions, draw_lesions, with_lesions
+from bids_xai.simulation.kinds import TRUTH, CohortKind, Derivative, Visit
+from bids_xai.simulation.lesions import SimulatedLesions, draw_lesions, with_lesions
 from bids_xai.simulation.marker import draw_marker, seen_on_t1w_grid
 from bids_xai.simulation.scan import (
-    MEAN_BRAIN,
+    MEAN_BRAIN_FLAIR,
     Setting,
     T1wScan,
     acquire,
@@ -74,7 +74,7 @@ _TRUTH_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Scan:
+class FlairScan:
     """Images and truth of one session; volumes are (x, y, z) on the grid they belong to.
 
     ``flair`` int16; ``lesions`` and ``marker`` masks on the T1w grid, the latter ``None`` in a
@@ -92,8 +92,8 @@ class Scan:
 
 
 def simulate_scan(
-    person: Participant, session: int, options: SimulationOptions, lesions: Lesions
-) -> Scan:
+    person: Participant, session: int, options: SimulationOptions, lesions: SimulatedLesions
+) -> FlairScan:
     """Scan a participant; the same options, person and session (from 1) give the same scan."""
     rng = generator(options.seed, person.index, session)
     setting, t1w_grid = prepare(person, session, options, rng)
@@ -109,7 +109,7 @@ def simulate_scan(
     head = with_lesions(head, template[:, head.where], lesions)
     signal = flair_signal(head.proportions)
     signal = signal * setting.sensitivity(grid.points()[:, head.where])
-    mean = MEAN_BRAIN["FLAIR"]
+    mean = MEAN_BRAIN_FLAIR
     flair = acquire(signal[None], head, grid, mean, options.snr, rng, bright)[0]
     seen = None
     if part is not None and t1w.marker is not None:
@@ -118,10 +118,10 @@ def simulate_scan(
     mask = spread(t1w.head.proportions["lesion"] >= 0.5, t1w.head, t1w_grid)
     brain = spread(head.brain >= 0.5, head, grid)
     volume = lesion_volume_ml(setting, lesions)
-    return Scan(setting, t1w, mask, volume, grid, flair, brain, seen)
+    return FlairScan(setting, t1w, mask, volume, grid, flair, brain, seen)
 
 
-def lesion_volume_ml(setting: Setting, lesions: Lesions) -> float:
+def lesion_volume_ml(setting: Setting, lesions: SimulatedLesions) -> float:
     """True volume of the lesions in the head, from points 1.5 mm apart."""
     grid = measuring_grid(setting.centre_mm)
     points = grid.points()
@@ -151,7 +151,7 @@ def visit(person: Participant, session: int, options: SimulationOptions, stem: s
     return Visit(files.content, {"effect": round(person.effect, 6), **row})
 
 
-KIND = Kind(
+KIND = CohortKind(
     draw=draw_cohort,
     visit=visit,
     row=heads.participant_row,

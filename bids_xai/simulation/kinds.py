@@ -39,7 +39,7 @@ class Derivative:
 
 
 @dataclass(frozen=True)
-class Kind:
+class CohortKind:
     """One kind of cohort.
 
     draw : options -> people; visit : person, session (from 1), options, stem of names -> files
@@ -62,8 +62,8 @@ class Kind:
     license: str = "CC0"
 
 
-def load_kind(name: str) -> Kind:
+def load_kind(name: str) -> CohortKind:
     """Return a kind by its name in ``KINDS``."""
     module, _, attribute = KINDS[name].partition(":")
-    kind: Kind = getattr(import_module(module), attribute)
+    kind: CohortKind = getattr(import_module(module), attribute)
     return kind

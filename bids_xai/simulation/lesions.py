@@ -30,7 +30,7 @@ _LESION_KEY = 1_000_004
 
 
 @dataclass(frozen=True)
-class Lesions:
+class SimulatedLesions:
     """A person's lesions in template space: centres (k, 3) mm, radii (k,) mm, shape of borders."""
 
     centres_mm: Floats
@@ -52,7 +52,7 @@ class Lesions:
         return part
 
 
-def draw_lesions(person: Participant, seed: int) -> Lesions:
+def draw_lesions(person: Participant, seed: int) -> SimulatedLesions:
     """Draw a person's lesions.
 
     Everybody has a few tiny ones. Patients have more, whose number and whose volume grow with the
@@ -65,9 +65,9 @@ def draw_lesions(person: Participant, seed: int) -> Lesions:
     large = _draw_radii(rng, N_PATIENT * growth, RADIUS_PATIENT_MM * np.cbrt(growth))
     radii = np.concatenate([tiny, large])
     points, weights = _sites()
-    chosen = rng.choice(len(points), len(radii), replace=False, p=weights)
+    sites = rng.choice(len(points), len(radii), replace=False, p=weights)
     within = rng.uniform(-0.5, 0.5, (len(radii), 3)) * _SITES_MM
-    return Lesions(points[chosen] + within, radii, wobble)
+    return SimulatedLesions(points[sites] + within, radii, wobble)
 
 
 def _draw_radii(rng: np.random.Generator, mean_number: float, median_mm: float) -> Floats:
@@ -84,12 +84,12 @@ def _sites() -> tuple[Floats, Floats]:
     hollow = interpolate(ventricles.proportion, ventricles.grid.affine, points).reshape(grid.shape)
     away = ndimage.distance_transform_edt(hollow < 0.5, sampling=_SITES_MM).ravel()
     white = model.tissues["white"].ravel() * model.brain.ravel()
-    found = np.flatnonzero((white > _LEAST_WHITE) & (away < _FURTHEST_MM))
-    weights = np.exp(-away[found] / _FADE_MM)
-    return points[:, found].T, weights / weights.sum()
+    candidates = np.flatnonzero((white > _LEAST_WHITE) & (away < _FURTHEST_MM))
+    weights = np.exp(-away[candidates] / _FADE_MM)
+    return points[:, candidates].T, weights / weights.sum()
 
 
-def with_lesions(head: HeadSample, template: Floats, lesions: Lesions) -> HeadSample:
+def with_lesions(head: HeadSample, template: Floats, lesions: SimulatedLesions) -> HeadSample:
     """The head with part of its white matter turned into lesions, darker on T1w.
 
     template : (3, len(head.where)) template mm of the head's points

@@ -13,10 +13,10 @@ from bids_xai.simulation import heads
 from bids_xai.simulation.anatomy import HeadSample
 from bids_xai.simulation.cohort import Participant, SimulationOptions, draw_cohort, generator
 from bids_xai.simulation.deformation import Grid, transform
-from bids_xai.simulation.kinds import TRUTH, Kind, Visit
+from bids_xai.simulation.kinds import TRUTH, CohortKind, Visit
 from bids_xai.simulation.marker import R2STAR_PER_S, Marker, draw_marker, seen_on_t1w_grid
 from bids_xai.simulation.scan import (
-    MEAN_BRAIN,
+    MEAN_BRAIN_MEGRE,
     Setting,
     T1wScan,
     acquire,
@@ -74,7 +74,7 @@ _TRUTH_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Scan:
+class MegreScan:
     """Images and truth of one session; volumes are (x, y, z) on the grid they belong to.
 
     ``megre`` (echo first) int16; ``r2star`` 1/s; ``marker`` voxels of the T1w grid that take up
@@ -91,7 +91,7 @@ class Scan:
     marker: Bools | None
 
 
-def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> Scan:
+def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> MegreScan:
     """Scan a participant; the same options, person and session (from 1) give the same scan."""
     rng = generator(options.seed, person.index, session)
     setting, t1w_grid = prepare(person, session, options, rng)
@@ -106,7 +106,7 @@ def simulate_scan(person: Participant, session: int, options: SimulationOptions)
     )
     on_t1w = None if part is None else seen_on_t1w_grid(part, grid, setting.motion, t1w_grid)
     brain = spread(head.brain >= 0.5, head, grid)
-    return Scan(setting, t1w, nuclei, grid, megre, brain, r2star, on_t1w)
+    return MegreScan(setting, t1w, nuclei, grid, megre, brain, r2star, on_t1w)
 
 
 def _marker_part(
@@ -137,7 +137,7 @@ def _scan_megre(
     if marker is not None:
         bright = decay(marker, np.full_like(marker, R2STAR_PER_S), ECHO_TIMES_S)
         truth[marker.reshape(grid.shape) > 0] = R2STAR_PER_S
-    return acquire(signal, head, grid, MEAN_BRAIN["MEGRE"], snr, rng, bright), head, truth
+    return acquire(signal, head, grid, MEAN_BRAIN_MEGRE, snr, rng, bright), head, truth
 
 
 def visit(person: Participant, session: int, options: SimulationOptions, stem: str) -> Visit:
@@ -158,7 +158,7 @@ def _echoes(files: heads.Files) -> list[str]:
     return [files.raw(f"echo-{number}_MEGRE") for number in range(1, len(ECHO_TIMES_S) + 1)]
 
 
-def _add_megre(files: heads.Files, scan: Scan) -> None:
+def _add_megre(files: heads.Files, scan: MegreScan) -> None:
     for number, (echo, time_s) in enumerate(zip(scan.megre, ECHO_TIMES_S, strict=True), start=1):
         sidecar = {**heads.SCANNER, **_MEGRE, "EchoTime": time_s}
         files.image("", f"echo-{number}_MEGRE", echo, scan.megre_grid, sidecar)
@@ -167,7 +167,7 @@ def _add_megre(files: heads.Files, scan: Scan) -> None:
     files.image(TRUTH, "R2starmap", scan.r2star, scan.megre_grid, sidecar)
 
 
-KIND = Kind(
+KIND = CohortKind(
     draw=draw_cohort,
     visit=visit,
     row=heads.participant_row,

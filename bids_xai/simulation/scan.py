@@ -24,7 +24,7 @@ from bids_xai.simulation.deformation import (
     ControlGrid,
     Grid,
     SmoothField,
-    about,
+    affine_about,
     interpolate,
     random_rigid,
     smooth_field,
@@ -34,7 +34,7 @@ from bids_xai.simulation.marker import BRIGHTNESS, Marker
 from bids_xai.simulation.signal import add_rician_noise
 
 FIELD_OF_VIEW_MM = np.array([204.0, 244.0, 220.0])
-MEAN_BRAIN = {"T1w": 500.0, "MEGRE": 1000.0, "FLAIR": 500.0}  # stored as int16
+MEAN_BRAIN_T1W, MEAN_BRAIN_MEGRE, MEAN_BRAIN_FLAIR = 500.0, 1000.0, 500.0  # stored as int16
 
 _CONTROL_MARGIN_MM = 6.0
 _DISPLACEMENT_STEP_MM = 1 / 256  # stored field; short numbers make small files
@@ -132,7 +132,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     """Draw a person's head."""
     size = 1 + np.clip(rng.normal(0, _SIZE_SD, 3), -_SIZE_LIMIT, _SIZE_LIMIT)
     return Anatomy(
-        size=about(np.diag(size), HEAD_CENTRE_MM),
+        size=affine_about(np.diag(size), HEAD_CENTRE_MM),
         displacement=smooth_field(rng, 3, _DISPLACEMENT_LENGTH_MM),
         thickness=smooth_field(rng, 1, _THICKNESS_LENGTH_MM),
         layer_factors={name: float(rng.uniform(0.8, 1.2)) for name in SHELLS},
@@ -202,7 +202,7 @@ def scan_t1w(
     signal = head.t1w * setting.sensitivity(points[:, head.where])
     part = None if marker is None else marker.part(points, options.voxel_mm)
     bright = part[None] if marker is not None and marker.shown and part is not None else None
-    image = acquire(signal[None], head, grid, MEAN_BRAIN["T1w"], options.snr, rng, bright)[0]
+    image = acquire(signal[None], head, grid, MEAN_BRAIN_T1W, options.snr, rng, bright)[0]
     return T1wScan(grid, image, head, spread(head.brain >= 0.5, head, grid), template, part)
 
 

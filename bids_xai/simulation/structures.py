@@ -22,7 +22,7 @@ from bids_xai.simulation.anatomy import HEAD_CENTRE_MM
 from bids_xai.simulation.deformation import CONTROL_MM, ControlGrid, Grid, interpolate
 from bids_xai.templates import embedded
 
-Triple = NDArray[np.intp] | tuple[int, int, int]
+Corner = NDArray[np.intp] | tuple[int, int, int]
 
 STRUCTURES = (
     Nucleus(1, "Left hippocampus", "L-Hip"),
@@ -88,15 +88,15 @@ def atrophy(effect: float) -> Callable[[Floats], Floats]:
     effect : share of the volume, 0 to 0.7
     Returns a function from (3, n) template points to displacements (3, n), both mm.
     """
-    found = structures()
+    pair = structures()
     steps = [
-        found[name].step_for(1 + sign * effect) for name, sign in zip(NAMES, (-1, 1), strict=True)
+        pair[name].step_for(1 + sign * effect) for name, sign in zip(NAMES, (-1, 1), strict=True)
     ]
 
     def move(points: Floats) -> Floats:
         total = np.zeros_like(points)
         for name, step_mm in zip(NAMES, steps, strict=True):
-            total += np.float32(step_mm) * pulled(found[name], points)
+            total += np.float32(step_mm) * pulled(pair[name], points)
         return total
 
     return move
@@ -199,7 +199,7 @@ def _ventricles(grid: Grid) -> Floats:
     return np.where(rim, fluid, 0).astype(np.float32)
 
 
-def _between(points: Floats, low: Triple, high: Triple) -> Bools:
+def _between(points: Floats, low: Corner, high: Corner) -> Bools:
     """Whether each of (3, n) points lies in a box, its border included."""
     inside = (points >= np.array(low)[:, None]) & (points <= np.array(high)[:, None])
     return np.asarray(inside.all(axis=0))

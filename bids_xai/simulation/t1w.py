@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bids_xai.arrays import Bools
 from bids_xai.simulation import heads
 from bids_xai.simulation.cohort import Participant, SimulationOptions, draw_cohort, generator
-from bids_xai.simulation.kinds import TRUTH, Kind, Visit
+from bids_xai.simulation.kinds import TRUTH, CohortKind, Visit
 from bids_xai.simulation.marker import draw_marker
 from bids_xai.simulation.scan import Setting, T1wScan, deformed, prepare, scan_t1w
 from bids_xai.simulation.structures import NAMES, STRUCTURES, atrophy, label_structures, volumes_ml
@@ -53,7 +53,7 @@ _TRUTH_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Scan:
+class AtrophyScan:
     """Image and truth of one session; volumes are (x, y, z) on the T1w grid.
 
     ``structures`` labels; ``healthy_ml`` and ``true_ml`` volumes by structure without and with the
@@ -68,7 +68,7 @@ class Scan:
     marker: Bools | None
 
 
-def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> Scan:
+def simulate_scan(person: Participant, session: int, options: SimulationOptions) -> AtrophyScan:
     """Scan a participant; the same options, person and session (from 1) give the same scan."""
     rng = generator(options.seed, person.index, session)
     healthy, grid = prepare(person, session, options, rng)
@@ -77,7 +77,7 @@ def simulate_scan(person: Participant, session: int, options: SimulationOptions)
         move = atrophy(person.effect)
         setting = replace(healthy, control=deformed(healthy.control, move))
     t1w = scan_t1w(setting, grid, options, rng, marker=draw_marker(person, session, options))
-    return Scan(
+    return AtrophyScan(
         setting,
         t1w,
         label_structures(t1w.template).reshape(grid.shape),
@@ -103,7 +103,7 @@ def visit(person: Participant, session: int, options: SimulationOptions, stem: s
     return Visit(files.content, {"effect": round(person.effect, 6), **row})
 
 
-KIND = Kind(
+KIND = CohortKind(
     draw=draw_cohort,
     visit=visit,
     row=heads.participant_row,

@@ -13,7 +13,7 @@ from bids_xai import __version__
 from bids_xai.errors import CannotCreateError, FileAccessError
 from bids_xai.simulation import encode
 from bids_xai.simulation.cohort import SimulationOptions
-from bids_xai.simulation.kinds import TRUTH, Derivative, Kind, load_kind
+from bids_xai.simulation.kinds import TRUTH, CohortKind, Derivative, load_kind
 
 BIDS_VERSION = "1.10.0"
 
@@ -144,14 +144,21 @@ def _stem(person: Any, session: int, options: SimulationOptions) -> str:
     return "/".join([*entities, "anat", "_".join(entities)])
 
 
-def _write_tables(out: Path, kind: Kind, people: Sequence[Any], options: SimulationOptions) -> None:
+def _write_tables(
+    out: Path, kind: CohortKind, people: Sequence[Any], options: SimulationOptions
+) -> None:
     """Participants, and sessions where there is more than one."""
     columns = dict(kind.participant_columns)
-    rows = [{"participant_id": f"sub-{person.label}", **kind.row(person)} for person in people]
     if options.cheat is not None:
         columns |= _MARKER_COLUMN
-        for row, person in zip(rows, people, strict=True):
-            row["marker"] = "yes" if person.marker else "no"
+
+    def marker(person: Any) -> dict[str, str]:
+        return {} if options.cheat is None else {"marker": "yes" if person.marker else "no"}
+
+    rows = [
+        {"participant_id": f"sub-{person.label}", **kind.row(person), **marker(person)}
+        for person in people
+    ]
     _write(out / "participants.tsv", encode.table(rows))
     _write(out / "participants.json", encode.record(columns))
     if options.max_sessions > 1 and kind.session_row is not None:
@@ -181,7 +188,7 @@ def _write_derivative(folder: Path, derivative: Derivative, note: str, license_:
     _write(folder / "dataset_description.json", encode.record(description))
 
 
-def _write_description(out: Path, kind: Kind, options: SimulationOptions) -> None:
+def _write_description(out: Path, kind: CohortKind, options: SimulationOptions) -> None:
     readme = kind.readme.format(version=__version__, options=options.as_text())
     if options.cheat is not None:
         patients, controls = options.marked_shares

@@ -13,7 +13,7 @@ from bids_xai.attribution import explain, method_options
 from bids_xai.attribution.request import POSITIVE, PREDICTED, TRUE, WHOLE, Request
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import label_of
-from bids_xai.core.inputs import nearest_on_grid, resample_grid
+from bids_xai.core.grids import nearest_on_grid, resample_grid
 from bids_xai.core.regions.names import hemisphere_of
 from bids_xai.core.regions.sums import region_relevance
 from bids_xai.errors import NoInputError, UsageError
@@ -135,7 +135,8 @@ def _labels_on_grid(labels: Path | Volume | None, like: Volume) -> Ints:
             fix="run the participant level with --atlas, or choose another method",
         )
     image = (read_volume(labels, np.int32) if isinstance(labels, Path) else labels).canonical()
-    return nearest_on_grid(image.data, image.affine, like.data.shape, like.affine)
+    on_grid = nearest_on_grid(image.data, image.affine, like.data.shape, like.affine)
+    return on_grid.astype(np.int64)
 
 
 def class_index(

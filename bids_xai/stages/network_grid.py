@@ -12,13 +12,8 @@ import numpy as np
 
 from bids_xai.arrays import Floats32
 from bids_xai.bids.images import Volume, read_header, read_volume
-from bids_xai.core.inputs import (
-    centred_grid,
-    covering_shape,
-    network_input,
-    resample_grid,
-    standardise,
-)
+from bids_xai.core.grids import centred_grid, covering_shape, resample_grid
+from bids_xai.core.inputs import network_input, standardise
 from bids_xai.core.regions.lesions import filled_part
 from bids_xai.errors import BadDataError, NoInputError
 

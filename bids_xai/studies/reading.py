@@ -90,16 +90,16 @@ def _line_of(key: str, file: Path) -> int | None:
     """
     table, _, last = key.rpartition(".")
     header = ""
-    found = []
+    numbers = []
     for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
         title = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
         if title:
             header = title[1]
             if header == key:
-                found.append(number)
+                numbers.append(number)
         elif header == table and re.match(rf"""\s*["']?{re.escape(last)}["']?\s*[=.]""", line):
-            found.append(number)
-    return found[0] if len(found) == 1 else None
+            numbers.append(number)
+    return numbers[0] if len(numbers) == 1 else None
 
 
 def _value(hint: Any, value: Any, key: str, file: Path) -> Any:

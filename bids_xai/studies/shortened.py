@@ -30,12 +30,12 @@ def shortened(study: Study) -> Study:
             guidance_after=min(study.training.guidance_after, 1),
         ),
         search=replace(study.search, draws=min(study.search.draws, SPLITS)),
-        quality=_few_scans(study.quality),
+        quality=_fewer_scans(study.quality),
         configurations=tuple(map(_shortened, study.configurations)),
     )
 
 
-def _few_scans(quality: Quality) -> Quality:
+def _fewer_scans(quality: Quality) -> Quality:
     return replace(
         quality,
         scans=min(quality.scans, SCANS),
@@ -47,7 +47,8 @@ def _few_scans(quality: Quality) -> Quality:
 
 
 def _shortened(configuration: Configuration) -> Configuration:
-    changed = dict(configuration.training)
-    if "epochs" in changed:
-        changed["epochs"] = min(changed["epochs"], EPOCHS)
-    return replace(configuration, training=changed)
+    training = {
+        key: min(value, EPOCHS) if key == "epochs" else value
+        for key, value in configuration.training.items()
+    }
+    return replace(configuration, training=training)

@@ -22,14 +22,14 @@ def fill(space: OutputSpace, atlases: Sequence[str] = ()) -> list[str]:
     Without ``atlases`` the default one. Everything is read once and checked as a run would do it.
     Raises the errors of :func:`load_template` and :func:`load_atlas`.
     """
-    found = [f"brain and mask {load_template(space).mask.data.shape}"]
+    parts = [f"brain and mask {load_template(space).mask.data.shape}"]
     if load_head(space) is not None:
-        found.append("head")
+        parts.append("head")
     named = [load_atlas(space, parse_atlas(name)) for name in atlases]
     for atlas in named or [load_atlas(space)]:
         if atlas is not None:
-            found.append(f"atlas {atlas.name} ({len(atlas.labels)} regions)")
-    return found
+            parts.append(f"atlas {atlas.name} ({len(atlas.labels)} regions)")
+    return parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -61,10 +61,10 @@ def parse_atlas(text: str) -> AtlasSpec:
     if not (name.isascii() and name.isalnum()):
         raise ValueError(f"'{name}' in '{text}' is no atlas name: ASCII letters and digits only")
     if equals:
-        found = re.fullmatch(r"(.+?\.nii(?:\.gz)?)(?:,(.+))?", files)
-        if modifiers or found is None:
+        match = re.fullmatch(r"(.+?\.nii(?:\.gz)?)(?:,(.+))?", files)
+        if modifiers or match is None:
             raise ValueError(f"'{text}' is not NAME=dseg.nii.gz,labels.tsv or NAME=dseg.nii.gz")
-        return AtlasSpec(name, _absolute(found[1]), _absolute(found[2]) if found[2] else None)
+        return AtlasSpec(name, _absolute(match[1]), _absolute(match[2]) if match[2] else None)
     pairs = [(key, value) for key, _, value in (each.partition("-") for each in modifiers)]
     if any(key not in MODIFIERS or not value.isalnum() for key, value in pairs) or (
         len(dict(pairs)) != len(pairs)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats64
 from bids_xai.bids.images import Volume, read_header, read_volume
+from bids_xai.core.grids import nearest_on_grid
 from bids_xai.core.regions.labels import (
     LabelCentroids,
     label_centroids_mm,
-    nearest_on_grid,
     share_inside,
     swapped_sides,
     whole_labels,
@@ -118,8 +118,8 @@ def _embedded(space: OutputSpace) -> Atlas:
     from bids_xai.templates import embedded
 
     image, labels = embedded.atlas(float(space.resolution))
-    about = ATLAS_DESCRIPTIONS[EMBEDDED_ATLAS]
-    return Atlas(EMBEDDED_ATLAS, from_nibabel(image, np.int32), tuple(labels), about)
+    description = ATLAS_DESCRIPTIONS[EMBEDDED_ATLAS]
+    return Atlas(EMBEDDED_ATLAS, from_nibabel(image, np.int32), tuple(labels), description)
 
 
 def _only_embedded(spec: AtlasSpec, space: OutputSpace) -> UserError:
@@ -153,22 +153,27 @@ def _checked_atlas(spec: AtlasSpec, space: OutputSpace, image: Path, table: Path
     places = label_centroids_mm(labels, affine)
     names = _names_of(spec, places, image, table)
     mask = load_mask(space)
-    _check_place(spec, space, share_inside(labels, affine, mask.data, mask.affine), image)
+    _check_inside_brain(spec, space, share_inside(labels, affine, mask.data, mask.affine), image)
     _check_sides(spec, names, places, image, table)
     data = nearest_on_grid(labels, affine, mask.data.shape, mask.affine)
     left = set(np.unique(data).tolist())
     _tell(spec, "are lost on the grid of " + str(space), [n for n in names if n[0] not in left])
-    kept = tuple(each for each in names if each[0] in left)
+    remaining = tuple(each for each in names if each[0] in left)
     return Atlas(
-        spec.label, Volume(data, mask.affine), kept, _description(spec, image, table), image, table
+        spec.label,
+        Volume(data, mask.affine),
+        remaining,
+        _description(spec, image, table),
+        image,
+        table,
     )
 
 
 def _description(spec: AtlasSpec, image: Path, table: Path) -> str:
     if spec.image is not None:
         return f"Atlas {spec.name} of the user's files {image.name} and {table.name}"
-    made = f"Atlas {spec} of TemplateFlow's files {image.name} and {table.name}"
-    return ATLAS_DESCRIPTIONS.get(spec.label, made)
+    origin = f"Atlas {spec} of TemplateFlow's files {image.name} and {table.name}"
+    return ATLAS_DESCRIPTIONS.get(spec.label, origin)
 
 
 def _read_labels(spec: AtlasSpec, image: Path) -> tuple[NDArray[np.int32], Floats64]:
@@ -196,9 +201,9 @@ def _names_of(
     spec: AtlasSpec, places: LabelCentroids, image: Path, table: Path
 ) -> list[tuple[int, str]]:
     """Return (label, name) of every label in the image, ascending."""
-    known = read_label_table(table)
+    names_in_table = read_label_table(table)
     values = places.values.tolist()
-    unnamed = [value for value in values if value not in known]
+    unnamed = [value for value in values if value not in names_in_table]
     if len(unnamed) > LEAST_NAMED * len(values):
         raise BadDataError(
             f"the label table names only {len(values) - len(unnamed)} of the {len(values)} labels "
@@ -206,11 +211,13 @@ def _names_of(
             file=table,
             fix=f"give the table that belongs to {image.name}",
         )
-    names = [(value, known.get(value, f"label-{value}")) for value in values]
+    names = [(value, names_in_table.get(value, f"label-{value}")) for value in values]
     _tell(spec, "have no name in the label table", [n for n in names if n[0] in set(unnamed)])
     present = set(values)
     _tell(
-        spec, "of the table are not in the image", [n for n in known.items() if n[0] not in present]
+        spec,
+        "of the table are not in the image",
+        [n for n in names_in_table.items() if n[0] not in present],
     )
     return names
 
@@ -225,7 +232,7 @@ def _some(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_SHOWN]) + (", …" if len(texts) > _SHOWN else "")
 
 
-def _check_place(spec: AtlasSpec, space: OutputSpace, inside: float, image: Path) -> None:
+def _check_inside_brain(spec: AtlasSpec, space: OutputSpace, inside: float, image: Path) -> None:
     if inside < LEAST_INSIDE:
         raise BadDataError(
             f"only {100 * inside:.0f} % of the labelled voxels of atlas {spec.name} are in the "

@@ -46,18 +46,18 @@ def template_files(space: OutputSpace, suffix: str) -> list[Path]:
     Raises :class:`NoInputError` where TemplateFlow cannot be asked, does not know the template or
     this cohort, :class:`UsageError` where the template has cohorts and the space names none.
     """
-    found = _ls(space, template=space.template, suffix=suffix, extension=".nii.gz")
+    paths = _ls(space, template=space.template, suffix=suffix, extension=".nii.gz")
     cohort = cohort_of(space)
-    known = sorted({entities(path).get("cohort", "") for path in found} - {""}, key=_number)
-    if known and not cohort:
+    cohorts = sorted({entities(path).get("cohort", "") for path in paths} - {""}, key=_number)
+    if cohorts and not cohort:
         raise UsageError(
-            f"template {space.template} has the cohorts {', '.join(known)}; say which one",
-            fix=f"--output-spaces {space.template}:cohort-{known[0]}:res-{space.resolution}",
+            f"template {space.template} has the cohorts {', '.join(cohorts)}; say which one",
+            fix=f"--output-spaces {space.template}:cohort-{cohorts[0]}:res-{space.resolution}",
         )
-    if cohort and cohort not in known and (known or suffix in ("T1w", "mask")) and found:
-        there = f"it has {', '.join(known)}" if known else "it has no cohorts"
+    if cohort and cohort not in cohorts and (cohorts or suffix in ("T1w", "mask")) and paths:
+        there = f"it has {', '.join(cohorts)}" if cohorts else "it has no cohorts"
         raise missing(f"template {space.template} has no cohort {cohort} ({there})", space)
-    return _of_cohort(space, found)
+    return _of_cohort(space, paths)
 
 
 def template_tables(space: OutputSpace) -> list[Path]:
@@ -83,13 +83,13 @@ def at_resolution(space: OutputSpace, files: Sequence[Path]) -> list[Path]:
 
 def resolutions(files: Sequence[Path]) -> str:
     """Return the resolutions of files in words, such as ``res-1, res-2``; empty without files."""
-    found = {_number(entities(path).get("res", "1")) for path in files}
-    return ", ".join(f"res-{number}" for number, rest in sorted(found) if not rest)
+    resolutions_of_files = {_number(entities(path).get("res", "1")) for path in files}
+    return ", ".join(f"res-{number}" for number, rest in sorted(resolutions_of_files) if not rest)
 
 
-def only(files: Sequence[Path], **wanted: str) -> list[Path]:
+def only(files: Sequence[Path], **required: str) -> list[Path]:
     """Return the files whose entities, but for cohort and resolution, are exactly these."""
-    return [path for path in files if described(path) == wanted]
+    return [path for path in files if described(path) == required]
 
 
 def described(path: Path) -> dict[str, str]:
@@ -109,15 +109,15 @@ def fetch(space: OutputSpace, path: Path) -> Path:
     """
     if _is_there(path):
         return path
-    found = entities(path)
-    query: dict[str, Any] = {flow: found.get(key) for key, flow in _ENTITIES.items()}
+    in_name = entities(path)
+    query: dict[str, Any] = {flow: in_name.get(key) for key, flow in _ENTITIES.items()}
     for number in ("cohort", "resolution"):
         query[number] = _as_number(query[number])
     _, suffix, extension = parse_name(path.name)
     try:
         from templateflow import api
 
-        api.get(found["tpl"], suffix=suffix, extension=extension, **query)
+        api.get(in_name.get("tpl"), suffix=suffix, extension=extension, **query)
     except Exception as error:  # offline raises ConnectionError, requests' errors, OSError, …
         raise missing(
             f"TemplateFlow cannot deliver {path.name} of {space}", space, error
@@ -175,14 +175,14 @@ def _ls(space: OutputSpace, *, template: str | None, **query: Any) -> list[Path]
     try:
         from templateflow import api
 
-        found = sorted(Path(path) for path in api.ls(template, **query))
-        known = [] if found or template is None else sorted(api.templates())
+        paths = sorted(Path(path) for path in api.ls(template, **query))
+        names = [] if paths or template is None else sorted(api.templates())
     except Exception as error:  # an unwritable home fails at import, a broken one while indexing
         raise missing(f"TemplateFlow cannot deliver {space}", space, error) from error
-    if template is not None and known and template not in known:
-        hint = did_you_mean(template, known)
+    if template is not None and names and template not in names:
+        hint = did_you_mean(template, names)
         raise missing(f"TemplateFlow has no template {template}{hint}", space)
-    return found
+    return paths
 
 
 def _is_there(path: Path) -> bool:

@@ -25,8 +25,8 @@ def flow_pair(spec: AtlasSpec, space: OutputSpace) -> tuple[Path, Path]:
     files = flow.template_files(space, "dseg")
     variants = variants_of(spec, files)
     if not variants:
-        known = sorted({flow.described(p).get("atlas", "") for p in files} - {""})
-        there = f" (it has {', '.join(known)})" if known else ""
+        names = sorted({flow.described(p).get("atlas", "") for p in files} - {""})
+        there = f" (it has {', '.join(names)})" if names else ""
         raise _no_flow_atlas(f"TemplateFlow has no atlas {spec} in {space}{there}", spec, space)
     kinds = sorted({_variant(path) for path in variants})
     if len(kinds) > 1:
@@ -42,23 +42,23 @@ def flow_pair(spec: AtlasSpec, space: OutputSpace) -> tuple[Path, Path]:
 
 def variants_of(spec: AtlasSpec, files: Sequence[Path]) -> list[Path]:
     """Return the files an atlas name means; a segmentation's name will do where no atlas has it."""
-    wanted = dict(spec.modifiers)
+    modifiers = dict(spec.modifiers)
 
-    def chosen(key: str) -> list[Path]:
-        found = [path for path in files if flow.described(path).get(key) == spec.name]
-        usable = [path for path in found if set(flow.described(path)) <= {key, *MODIFIERS}]
-        return [p for p in usable if wanted.items() <= flow.described(p).items()]
+    def matching(key: str) -> list[Path]:
+        named = [path for path in files if flow.described(path).get(key) == spec.name]
+        usable = [path for path in named if set(flow.described(path)) <= {key, *MODIFIERS}]
+        return [p for p in usable if modifiers.items() <= flow.described(p).items()]
 
-    found = chosen("atlas") or chosen("seg") or chosen("desc")
+    candidates = matching("atlas") or matching("seg") or matching("desc")
     usual = _USUAL.get(spec.name)
-    if usual and "desc" not in wanted:
-        found = [p for p in found if flow.described(p).get("desc") == usual] or found
-    return found
+    if usual and "desc" not in modifiers:
+        candidates = [p for p in candidates if flow.described(p).get("desc") == usual] or candidates
+    return candidates
 
 
 def _variant(path: Path) -> tuple[tuple[str, str], ...]:
-    about = flow.described(path)
-    return tuple((key, about[key]) for key in MODIFIERS if key in about)
+    entities = flow.described(path)
+    return tuple((key, entities[key]) for key in MODIFIERS if key in entities)
 
 
 def _best_resolution(files: Sequence[Path], space: OutputSpace) -> Path:
@@ -66,9 +66,9 @@ def _best_resolution(files: Sequence[Path], space: OutputSpace) -> Path:
     exact = flow.at_resolution(space, files)
     if exact:
         return exact[0]
-    chosen = min(files, key=lambda p: (flow.entities(p).get("res", "").zfill(8), p.name))
-    LOG.info("atlas %s is resampled to %s", chosen.name, space)
-    return chosen
+    finest = min(files, key=lambda p: (flow.entities(p).get("res", "").zfill(8), p.name))
+    LOG.info("atlas %s is resampled to %s", finest.name, space)
+    return finest
 
 
 def _flow_table(spec: AtlasSpec, space: OutputSpace, image: Path) -> Path:
@@ -77,25 +77,29 @@ def _flow_table(spec: AtlasSpec, space: OutputSpace, image: Path) -> Path:
     Some atlases have theirs beside another template's image; a table of the same atlas is taken
     from there, and the log says so.
     """
-    about = {k: v for k, v in flow.entities(image).items() if k not in ("tpl", "cohort")}
-    same = _inherited(flow.template_tables(space), about)
+    entities = {k: v for k, v in flow.entities(image).items() if k not in ("tpl", "cohort")}
+    same = _inherited(flow.template_tables(space), entities)
     if same:
         return flow.fetch(space, same[0])
-    if "atlas" in about:
-        tables = flow.tables_of_any_template(space, about["atlas"])
-        if others := _inherited(tables, about):
+    if "atlas" in entities:
+        tables = flow.tables_of_any_template(space, entities["atlas"])
+        if others := _inherited(tables, entities):
             LOG.warning("atlas %s has no label table, %s is used", image.name, others[0].name)
             return flow.fetch(space, others[0])
     raise _no_flow_atlas(f"TemplateFlow has no label table of {image.name}", spec, space)
 
 
-def _inherited(tables: Sequence[Path], about: dict[str, str]) -> list[Path]:
+def _inherited(tables: Sequence[Path], entities: dict[str, str]) -> list[Path]:
     """Return the tables that say nothing an image does not, the one that says most first."""
-    own = [
+    tables_with_entities = [
         (path, {k: v for k, v in flow.entities(path).items() if k not in ("tpl", "cohort")})
         for path in tables
     ]
-    fitting = [(path, says) for path, says in own if says and says.items() <= about.items()]
+    fitting = [
+        (path, says)
+        for path, says in tables_with_entities
+        if says and says.items() <= entities.items()
+    ]
     named = [each for each in fitting if set(each[1]) - {"res"}]
     return [path for path, _ in sorted(named, key=lambda each: (-len(each[1]), each[0].name))]
 

@@ -42,8 +42,10 @@ class TemplateGrid:
 def load_template_grid(template: str, atlases: Sequence[str] = ()) -> TemplateGrid:
     """Load template and atlases for warped relevance; errors as :func:`load_atlases`."""
     space = OutputSpace(template, RELEVANCE_RESOLUTION)
-    found = load_atlases(template, atlases)
-    return TemplateGrid(space, load_template(space), found[0] if found else None, tuple(found[1:]))
+    on_grid = load_atlases(template, atlases)
+    return TemplateGrid(
+        space, load_template(space), on_grid[0] if on_grid else None, tuple(on_grid[1:])
+    )
 
 
 def load_atlases(template: str, texts: Sequence[str]) -> list[Atlas]:
@@ -56,8 +58,8 @@ def load_atlases(template: str, texts: Sequence[str]) -> list[Atlas]:
     specs: list[AtlasSpec | None] = [parse_atlas(text) for text in texts]
     if not specs or template == EMBEDDED_TEMPLATE:
         specs.append(None)
-    found = [load_atlas(space, spec) for spec in dict.fromkeys(specs)]
-    atlases = {(a.name, a.image): a for a in found if a is not None}
+    on_grid = [load_atlas(space, spec) for spec in dict.fromkeys(specs)]
+    atlases = {(a.name, a.image): a for a in on_grid if a is not None}
     names = [name for name, _ in atlases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

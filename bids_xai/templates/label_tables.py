@@ -88,8 +88,8 @@ def find_label_table(image: Path) -> Path | None:
     """
     stem = image.name.removesuffix(".gz").removesuffix(".nii")
     for ending in ENDINGS:
-        if (found := image.with_name(stem + ending)).is_file():
-            return found
+        if (table_file := image.with_name(stem + ending)).is_file():
+            return table_file
     parts = stem.split("_")
     inherited = [
         other
@@ -133,8 +133,8 @@ def _text_rows(lines: list[str], path: Path) -> list[Row]:
         return [(match[1], match[2]) for match in snap if match]
     delimiter = next((d for d in ("\t", ";", ",") if all(d in line for line in lines)), None)
     if delimiter is None and path.suffix in (".tsv", ".csv"):
-        wanted = "\t" if path.suffix == ".tsv" else ","
-        delimiter = wanted if wanted in lines[0] else None
+        delimiter_of_ending = "\t" if path.suffix == ".tsv" else ","
+        delimiter = delimiter_of_ending if delimiter_of_ending in lines[0] else None
     if delimiter is None:
         return _spaced_rows(lines, path)
     table = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
@@ -151,7 +151,7 @@ def _spaced_rows(lines: list[str], path: Path) -> list[Row]:
     if len({len(row) for row in table}) == 1:
         if not any(_is_whole(cell) for cell in table[0]):
             return _headed_rows(table[0], table[1:], path)
-        if _is_one_word_each(table):
+        if _has_words_only(table):
             return _headless_rows(table, path)
     if not _is_whole(table[0][0]):
         table = table[1:]  # a header; what it says is not needed where the index comes first
@@ -164,7 +164,7 @@ def _spaced_rows(lines: list[str], path: Path) -> list[Row]:
     return [(row[0], " ".join(row[1 : len(row) - colours])) for row in table]
 
 
-def _is_one_word_each(table: list[list[str]]) -> bool:
+def _has_words_only(table: list[list[str]]) -> bool:
     """Whether names have no spaces: one column of different words, or short name, name, index."""
     words = [c for c in zip(*table, strict=True) if not all(map(_is_number, c))]
     if len(words) == 1:

@@ -70,10 +70,10 @@ def load_mask(space: OutputSpace) -> Volume:
         return _embedded(space).mask
     files = flow.template_files(space, "mask")
     here = flow.at_resolution(space, files)
-    masks = [path for wanted in _MASKS for path in flow.only(here, **wanted)]
+    masks = [path for required in _MASKS for path in flow.only(here, **required)]
     if not masks:
-        known = [path for wanted in _MASKS for path in flow.only(files, **wanted)]
-        raise _lacks("brain mask", space, known)
+        candidates = [path for required in _MASKS for path in flow.only(files, **required)]
+        raise _lacks("brain mask", space, candidates)
     file = flow.fetch(space, masks[0])
     volume = read_volume(file)
     inside = volume.data > 0.5
@@ -107,7 +107,7 @@ def _on_grid(file: Path, mask: Volume, space: OutputSpace) -> Volume:
     what = None
     if volume.data.shape != mask.data.shape:
         what = f"have different shapes, {volume.data.shape} and {mask.data.shape}"
-    elif not _same_place(volume, mask):
+    elif not _same_corners(volume, mask):
         what = "have one shape but different affines"
     if what is not None:
         raise BadDataError(
@@ -118,14 +118,14 @@ def _on_grid(file: Path, mask: Volume, space: OutputSpace) -> Volume:
     return volume
 
 
-def _same_place(one: Volume, other: Volume) -> bool:
+def _same_corners(first: Volume, other: Volume) -> bool:
     """Whether no corner of two grids of one shape is further apart than ``_AFFINE_MM``."""
-    corners = np.array(np.meshgrid(*[(0, size - 1) for size in one.data.shape])).reshape(3, -1)
-    apart = (one.affine - other.affine)[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in first.data.shape])).reshape(3, -1)
+    apart = (first.affine - other.affine)[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
     return bool(np.abs(apart).max() <= _AFFINE_MM)
 
 
 def _lacks(what: str, space: OutputSpace, elsewhere: list[Path]) -> Exception:
-    known = flow.resolutions(elsewhere)
-    there = f" (it has {known})" if known else ""
+    resolutions = flow.resolutions(elsewhere)
+    there = f" (it has {resolutions})" if resolutions else ""
     return flow.missing(f"TemplateFlow has no {what} of {space}{there}", space)

@@ -43,7 +43,7 @@ def write_pages(
             workers,
             mp_context=context,
             initializer=run_log.join,
-            initargs=(run_log.place_of_workers(),),
+            initargs=(run_log.address_for_workers(),),
         ) as pool:
             written = pool.map(write, problems.keys(), problems.values())
             results = _counted(written, len(problems), workers)

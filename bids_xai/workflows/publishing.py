@@ -63,7 +63,7 @@ def publish_all(
         output_dir=str(output_dir.resolve()),
         stamp=str(record.stamp),
         digest=record.digest,
-        provenance=record.about,
+        provenance=record.provenance,
     )
     last = stage_node(interface, "publish")
     gather = pe.Node(Merge(len(manifests)), "gather", run_without_submitting=True)

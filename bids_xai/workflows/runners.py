@@ -84,7 +84,7 @@ def run_in_processes(
             workers,
             mp_context=multiprocessing.get_context("forkserver"),
             initializer=_begin_worker,
-            initargs=(settings, crashes, run_log.place_of_workers()),
+            initargs=(settings, crashes, run_log.address_for_workers()),
         )
         futures = {pool.submit(_run_graph, job, settings): job for job in left}
         try:

@@ -24,7 +24,8 @@ def number_of(value: Value) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _refuse_missing(values: Sequence[Value], name: str) -> None:
+def refuse_missing(values: Sequence[Value], name: str) -> None:
+    """Raise ``BadDataError`` where values of a column are missing, saying how many."""
     n_missing = sum(map(is_missing, values))
     if n_missing:
         raise BadDataError(

@@ -98,17 +98,17 @@ class _Query:
         except (ValueError, RecursionError, MemoryError) as error:
             raise self._error("cannot be read", 0) from error
 
-    def _stand_in(self, found: re.Match[str]) -> str:
+    def _stand_in(self, match: re.Match[str]) -> str:
         """A Python name as long as the backquoted one, so that positions stay."""
-        if found["text"] is not None:
-            return found[0]
-        if found["name"] is None:
-            raise self._error("has a # outside quotes", found.start())
+        if match.group("text") is not None:
+            return match[0]
+        if match.group("name") is None:
+            raise self._error("has a # outside quotes", match.start())
         code = 0x4E00  # letters to Python, and hardly part of a query
         while chr(code) in self._query or any(chr(code) in name for name in self._quoted):
             code += 1
-        stand_in = chr(code).ljust(len(found[0]), "_")
-        self._quoted[stand_in] = found["name"]
+        stand_in = chr(code).ljust(len(match[0]), "_")
+        self._quoted[stand_in] = match.group("name")
         return stand_in
 
     def _condition(self, node: ast.expr) -> Condition:
@@ -131,8 +131,8 @@ class _Query:
             if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
                 raise self._unsupported(right, "a list such as [1, 2] is needed here")
             equal = [self._test(left, operator.eq, item) for item in right.elts]
-            found = _joined(equal, decisive=True)
-            return found if isinstance(sign, ast.In) else _negated(found)
+            any_equal = _joined(equal, decisive=True)
+            return any_equal if isinstance(sign, ast.In) else _negated(any_equal)
         if type(sign) not in _COMPARISONS:
             raise self._unsupported(right, "compare with ==, !=, <, <=, >, >=, in or not in")
         return self._test(left, _COMPARISONS[type(sign)], right)
@@ -194,11 +194,11 @@ class _Query:
         return self._error(f"has something that is not understood: {problem}", self._position(node))
 
     def _error(self, problem: str, position: int, fix: str | None = None) -> BadDataError:
-        known = ", ".join(self._columns)
+        columns = ", ".join(self._columns)
         return BadDataError(
             f"The query «{self._query}» {problem} (at character {self._indent + position + 1})",
             fix=fix
-            or f'compare columns, such as age >= 60 and sex == "F"; columns are {known}, those '
+            or f'compare columns, such as age >= 60 and sex == "F"; columns are {columns}, those '
             "with blanks or that are words of Python in backquotes",
         )
 

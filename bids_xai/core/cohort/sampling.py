@@ -1,4 +1,4 @@
-"""Who belongs to a cohort: matching, undersampling, balance of groups.
+"""Undersampling, bands of age, strata.
 
 Lists hold one entry a participant, as text from a table or as numbers. Chance depends on the seed
 and on the order of the entries, so callers sort by participant. Missing is an empty text, ``n/a``
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_xai.arrays import Bools, Floats64, Ints
-from bids_xai.core.cohort.cells import Value, _refuse_missing, number_of
+from bids_xai.core.cohort.cells import Value, number_of, refuse_missing
 from bids_xai.errors import BadDataError
 
 
@@ -38,7 +38,7 @@ def undersample(
     """
     if equalise not in ("classes", "sexes"):
         raise ValueError(f"equalise must be classes or sexes, got {equalise}")
-    _refuse_missing(sexes, "sex")
+    refuse_missing(sexes, "sex")
     bands = age_bands(ages, bin_years)
     same, other = (classes, sexes) if equalise == "classes" else (sexes, classes)
     cells: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -46,17 +46,17 @@ def undersample(
         cells[band, beside][name].append(index)
     groups = sorted(set(same))
     rng = np.random.default_rng(seed)
-    kept: Bools = np.zeros(len(classes), dtype=bool)
+    selected: Bools = np.zeros(len(classes), dtype=bool)
     for _, members in sorted(cells.items()):
         fewest = min(len(members[name]) for name in groups)
         for name in groups:
-            kept[rng.permutation(np.array(members[name], dtype=np.int64))[:fewest]] = True
-    if not kept.any():
+            selected[rng.permutation(np.array(members[name], dtype=np.int64))[:fewest]] = True
+    if not selected.any():
         raise BadDataError(
             f"No age bin of {bin_years} years has all of {', '.join(groups)}",
             fix="take wider bins, or another cohort",
         )
-    return kept
+    return selected
 
 
 def age_bands(ages: Sequence[Value], band_years: int = 5) -> Ints:
@@ -66,7 +66,7 @@ def age_bands(ages: Sequence[Value], band_years: int = 5) -> Ints:
     """
     if band_years < 1:
         raise ValueError(f"age bands of {band_years} years")
-    _refuse_missing(ages, "age")
+    refuse_missing(ages, "age")
     numbers = [number_of(age) for age in ages]
     bad = [age for age, number in zip(ages, numbers, strict=True) if number is None or number < 0]
     if bad:
@@ -85,6 +85,6 @@ def age_sex_strata(
     (:func:`bids_xai.core.cohort.splits.random_splits`).
     Raises ``BadDataError`` for a missing age or sex.
     """
-    _refuse_missing(sexes, "sex")
+    refuse_missing(sexes, "sex")
     bands = age_bands(ages, band_years).tolist()
     return [f"{sex} {band:03d}" for band, sex in zip(bands, sexes, strict=True)]

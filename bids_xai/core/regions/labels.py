@@ -1,4 +1,4 @@
-"""Label images: whole numbers, places of labels, nearest-neighbour grids, and the sides of names.
+"""Label images: whole numbers, places of labels, and the sides of names.
 
 Published label tables are often wrong; left and right swapped is the most frequent mistake and
 the easiest to see: a name that claims a side must lie on that side of x = 0 (world mm, RAS).
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats64, Ints
+from bids_xai.core.grids import nearest_on_grid
 from bids_xai.errors import BadDataError
 
 Side = Literal["left", "right"]
@@ -124,31 +125,6 @@ def to_ranks(labels: NDArray[Any]) -> tuple[NDArray[np.int32], Ints]:
     """
     values, ranks = np.unique(np.append(labels.ravel(), 0), return_inverse=True)
     return ranks[:-1].reshape(labels.shape).astype(np.int32), values.astype(np.int64)
-
-
-def nearest_on_grid(
-    data: NDArray[Any], affine: Floats64, shape: tuple[int, ...], target_affine: Floats64
-) -> NDArray[Any]:
-    """Return an image on another grid of the same world space, by nearest neighbour.
-
-    data : (x, y, z), any type, kept; affine, target_affine : (4, 4) voxels to mm
-    shape : the target's (x, y, z). Voxels whose centre is outside the image are 0.
-    """
-    if data.shape == tuple(shape) and np.allclose(affine, target_affine, atol=1e-4):
-        return data.copy()
-    to_source = np.linalg.inv(affine) @ target_affine
-    j, k = np.meshgrid(np.arange(shape[1]), np.arange(shape[2]), indexing="ij")
-    limits = np.array(data.shape)[:, None, None]
-    result = np.zeros(shape, dtype=data.dtype)
-    for i in range(shape[0]):  # one slab at a time: index arrays of a whole volume are large
-        position = np.stack(
-            [row[0] * i + row[1] * j + row[2] * k + row[3] for row in to_source[:3]]
-        )
-        # round half up, never to even, and steadily where grids are half a voxel apart
-        nearest = np.floor(position + 0.5 + 1e-6).astype(np.int64)
-        inside = ((nearest >= 0) & (nearest < limits)).all(axis=0)
-        result[i][inside] = data[tuple(nearest[:, inside])]
-    return result
 
 
 def share_inside(

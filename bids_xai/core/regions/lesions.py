@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_xai.arrays import Floats32, Floats64
-from bids_xai.core.regions.labels import nearest_on_grid
+from bids_xai.core.grids import nearest_on_grid
 
 _FINEST = 5  # samples along each edge of a voxel, at most
 

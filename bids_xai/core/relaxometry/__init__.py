@@ -1,6 +1,6 @@
 """R2* from multi-echo magnitudes: estimators, fit, noise."""
 
-from bids_xai.core.relaxometry.estimators import R2STAR_MAX_PER_S
+from bids_xai.core.relaxometry.echoes import R2STAR_MAX_PER_S
 from bids_xai.core.relaxometry.fit import (
     NOISE_FLOOR_METHODS,
     R2STAR_METHODS,

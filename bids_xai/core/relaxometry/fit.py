@@ -1,7 +1,8 @@
 """R2* and S0 from multi-echo magnitude signals, voxel by voxel.
 
 The model is :math:`S(t) = S_0 e^{-t R_2^*}` with t in seconds and R2* in 1/s (tinauer2025, eq. 1).
-The estimators are in :mod:`bids_xai.core.relaxometry.estimators`; ``docs/r2star.md`` compares them.
+The estimators are in ``closed_forms``, ``least_squares`` and ``rician`` of this package;
+``docs/r2star.md`` compares them.
 """
 
 from __future__ import annotations
@@ -16,16 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats, Floats32, Floats64, Ints
-from bids_xai.core.relaxometry.estimators import (
-    N_COUNTS,
-    N_MAPS,
-    R2STAR_MAX_PER_S,
-    Echoes,
-    Plan,
-    fit_part,
-    spacing_deviation,
-)
+from bids_xai.core.relaxometry.echoes import R2STAR_MAX_PER_S, Echoes, spacing_deviation
 from bids_xai.core.relaxometry.noise import noise_sigma
+from bids_xai.core.relaxometry.voxels import N_COUNTS, N_MAPS, FitPlan, fit_part
 from bids_xai.errors import BadDataError, UsageError
 
 __all__ = [
@@ -135,7 +129,7 @@ def fit_r2star(
     unknown method or device and for options that a method does not have.
     """
     times = check_echo_times(echo_times_s)
-    plan = Plan(times, method, noise_floor, rician_sigma)
+    plan = FitPlan(times, method, noise_floor, rician_sigma)
     _check_plan(plan)
     if n_threads < 1:
         raise UsageError(f"n_threads must be 1 or more, found {n_threads}", fix="give 1")
@@ -149,12 +143,10 @@ def fit_r2star(
     return _result(maps, counts.tolist(), noise_floor is not None)
 
 
-# ---- parts of fit_r2star -------------------------------------------------------------------------
-
-Runner = Callable[[NDArray[Any], Plan], tuple[Floats32, Ints]]
+Runner = Callable[[NDArray[Any], FitPlan], tuple[Floats32, Ints]]
 
 
-def _check_plan(plan: Plan) -> None:
+def _check_plan(plan: FitPlan) -> None:
     if plan.method not in R2STAR_METHODS:
         raise UsageError(
             f"unknown R2* method '{plan.method}'", fix=f"choose one of {', '.join(R2STAR_METHODS)}"
@@ -199,7 +191,7 @@ def _runner(device: str, n_threads: int) -> Runner:
     return lambda samples, plan: fit_on_device(samples, plan, device)
 
 
-def _fit_on_cpu(samples: NDArray[Any], plan: Plan, n_threads: int) -> tuple[Floats32, Ints]:
+def _fit_on_cpu(samples: NDArray[Any], plan: FitPlan, n_threads: int) -> tuple[Floats32, Ints]:
     """Chunk by chunk; numpy releases the interpreter's lock within its operations."""
     echoes = Echoes.of(plan.times_s, np)
     maps = np.zeros((N_MAPS, samples.shape[1]), dtype=np.float32)
@@ -207,17 +199,17 @@ def _fit_on_cpu(samples: NDArray[Any], plan: Plan, n_threads: int) -> tuple[Floa
     def fit_chunk(start: int) -> list[int]:
         part = np.array(samples[:, start : start + _CHUNK], dtype=np.float64, order="C")
         with np.errstate(all="ignore"):  # 0/0 of degenerate voxels, replaced afterwards
-            fitted, counts = fit_part(part, plan, echoes)
+            fitted, counts_of_part = fit_part(part, plan, echoes)
             maps[:, start : start + _CHUNK] = fitted
-        return counts
+        return counts_of_part
 
     starts = range(0, samples.shape[1], _CHUNK)
     if n_threads == 1:
-        found = [fit_chunk(start) for start in starts]
+        counts = [fit_chunk(start) for start in starts]
     else:
         with ThreadPoolExecutor(n_threads) as pool:
-            found = list(pool.map(fit_chunk, starts))
-    return maps, np.array(found, dtype=np.int64).reshape(-1, N_COUNTS).sum(axis=0)
+            counts = list(pool.map(fit_chunk, starts))
+    return maps, np.array(counts, dtype=np.int64).reshape(-1, N_COUNTS).sum(axis=0)
 
 
 def _result(maps: Floats32, counts: list[int], cut: bool) -> R2StarFit:
@@ -235,6 +227,3 @@ def _result(maps: Floats32, counts: list[int], cut: bool) -> R2StarFit:
         n_at_max=at_max,
         n_echoes_used=maps[4].astype(np.uint8) if cut else None,
     )
-
-
-# ---- parts of noise_sigma ------------------------------------------------------------------------

@@ -7,6 +7,11 @@ import numpy as np
 from bids_xai.arrays import Bools, Floats, Floats64
 from bids_xai.errors import BadDataError
 
+_FEWEST_SAMPLES = 100
+_MOST_SAMPLES = 1_000_000  # evenly picked: sigma to 0.1 %
+_CUT_SIGMAS = 2.5  # 96 % of the noise in air is below
+_CLUSTER_STEPS = 100
+
 
 def noise_sigma(magnitude: Floats, background: Bools | None = None) -> float:
     """Standard deviation of the noise (one channel) from air, in units of the magnitude.
@@ -35,18 +40,6 @@ def noise_sigma(magnitude: Floats, background: Bools | None = None) -> float:
     return _rayleigh(samples, np.inf) if background is not None else _darkest_cluster(samples)
 
 
-_FEWEST_SAMPLES = 100
-
-
-_MOST_SAMPLES = 1_000_000  # evenly picked: sigma to 0.1 %
-
-
-_CUT_SIGMAS = 2.5  # 96 % of the noise in air is below
-
-
-_CLUSTER_STEPS = 100
-
-
 def _rayleigh(samples: Floats64, cut_sigmas: float) -> float:
     """sigma from the median of Rayleigh samples of which only those below the cut are given."""
     share = -np.expm1(-0.5 * cut_sigmas**2)
@@ -69,8 +62,8 @@ def _check_rayleigh(dark: Floats64, sigma: float) -> None:
     """Refuse samples whose quarters lie more than 15 % from where Rayleigh noise has them."""
     share = -np.expm1(-0.5 * _CUT_SIGMAS**2)
     expected = sigma * np.sqrt(-2.0 * np.log1p(-share * np.array([0.25, 0.75])))
-    found = np.quantile(dark, [0.25, 0.75]) if dark.size else np.zeros(2)
-    if dark.size < _FEWEST_SAMPLES or np.any(np.abs(found / expected - 1.0) > 0.15):
+    quarters = np.quantile(dark, [0.25, 0.75]) if dark.size else np.zeros(2)
+    if dark.size < _FEWEST_SAMPLES or np.any(np.abs(quarters / expected - 1.0) > 0.15):
         raise BadDataError(
             "the darkest samples do not look like noise in air",
             fix="give a background mask, or the noise sigma itself",

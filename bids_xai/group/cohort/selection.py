@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.names import parse_name
-from bids_xai.core.cohort.matching import BalanceRow, balance, encode_covariates, propensity_match
+from bids_xai.core.cohort import BalanceRow, balance, encode_covariates, propensity_match
 from bids_xai.core.cohort.query import select
 from bids_xai.core.cohort.sampling import undersample
 from bids_xai.errors import BadDataError
@@ -182,12 +182,12 @@ def _matched(
     found = propensity_match(
         treated, table, caliper=study.cohort.caliper or None, seed=seed, names=names
     )
-    kept = {people[index].participant for index in found.kept}
+    kept = {people[index].participant for index in found.matched}
     why = {people[index].participant: reason for index, reason in found.left_out.items()}
     rest = _without(
         candidates, kept, lambda name: f"matching: {why.get(name, 'no partner was needed')}"
     )
-    return rest, tuple(balance(table, names, treated, list(found.kept)))
+    return rest, tuple(balance(table, names, treated, list(found.matched)))
 
 
 def _column(people: Sequence[Candidate], name: str) -> list[str]:

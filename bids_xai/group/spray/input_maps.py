@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import parse_name, scan_name
-from bids_xai.core.inputs import resample_grid
+from bids_xai.core.grids import resample_grid
 from bids_xai.group.context import Scan
 from bids_xai.models.card import ModelCard
 from bids_xai.stages.network_grid import InputRule, load_network_input

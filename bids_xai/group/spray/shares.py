@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from bids_xai.arrays import Bools, Floats64
 from bids_xai.bids.images import Volume, read_volume
-from bids_xai.core.inputs import nearest_on_grid
+from bids_xai.core.grids import nearest_on_grid
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from bids_xai.arrays import Bools, Floats32, Floats64
 from bids_xai.bids.images import Volume
-from bids_xai.core.inputs import centred_grid, covering_shape, resample_grid
+from bids_xai.core.grids import centred_grid, covering_shape, resample_grid
 from bids_xai.core.spray.features import feature_row
 from bids_xai.core.spray.neighbours import Maps
 from bids_xai.errors import BadDataError, CannotCreateError, naming

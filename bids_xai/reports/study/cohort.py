@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_xai.figures.curves import balance_dots
+from bids_xai.figures.balance import balance_dots
 from bids_xai.reports.blocks import Block, Subheading, Table, Text, embedded
 from bids_xai.reports.study_files import SETS, Study, natural, section
 from bids_xai.tables.numbers import MISSING, mean_sd, number, percent, plural

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from bids_xai.bids.files import write_text
 from bids_xai.bids.problems import read_problems
-from bids_xai.errors import told
+from bids_xai.errors import error_text
 from bids_xai.reports.blocks import Items, Section, Text, render
 from bids_xai.reports.study import agreement as group_agreement
 from bids_xai.reports.study import biology as group_biology
@@ -123,7 +123,7 @@ class _Drawing:
             return make()
         except Exception as error:
             self.errors.append(error)
-            self.problems.append(Markup("{}{}").format(what, told(error)))
+            self.problems.append(Markup("{}{}").format(what, error_text(error)))
             return otherwise(error)
 
     def section(self, make: SectionMaker, study: Study) -> Section:
@@ -131,7 +131,7 @@ class _Drawing:
         link = Markup('<a href="#{}">{}</a>: ').format(make.anchor, make.title)
 
         def failed(error: Exception) -> Section:
-            return Section(make.title, (Text(f"Not drawn: {told(error)}", "problem"),))
+            return Section(make.title, (Text(f"Not drawn: {error_text(error)}", "problem"),))
 
         return self.attempt(link, lambda: make(study), failed)
 

@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from bids_xai.figures.curves import (
-    Curve,
-    Reliability,
-    RocBand,
-    calibration_curves,
-    confusion_matrices,
-    roc_bands,
-    roc_curves,
-)
+from bids_xai.figures.calibration import Reliability, calibration_curves
+from bids_xai.figures.confusion import confusion_matrices
+from bids_xai.figures.panels import Curve
+from bids_xai.figures.roc import RocPanel, roc_bands, roc_curves
 from bids_xai.reports.blocks import Block, Items, Subheading, Table, embedded
 from bids_xai.reports.study_files import Study, baselines, section, split_words, titles_of
 from bids_xai.tables.numbers import MISSING, count, number, percent, plural
@@ -232,7 +227,7 @@ def _roc_with_bands(study: Study, table: Any) -> Block:
                 for column in ("fpr", "tpr", "percentile_2_5", "percentile_97_5")
             )
             splits = int(mine["n_splits"].max())
-            bands[title] = RocBand(fpr, tpr, low, high, splits, _area(study, name))
+            bands[title] = RocPanel(fpr, tpr, low, high, splits, _area(study, name))
     if not bands:
         return study.missing("roc.tsv")
     positive = study.classes[1]

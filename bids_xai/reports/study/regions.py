@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bids_xai.core.regions.names import joined_regions, single_regions
-from bids_xai.figures.regions import RegionDensity, RegionValues, region_bars, region_violins
+from bids_xai.figures.regions import RegionDensity, RegionPanel, region_bars, region_violins
 from bids_xai.reports.blocks import Block, Picture, Subheading, Table, Text, embedded
 from bids_xai.reports.study_files import Study, section
 from bids_xai.tables.numbers import MISSING, count, number, percent, plural
@@ -206,7 +206,7 @@ def _spread(study: Study, name: str, atlas: str, known: Any, sums: Any) -> Pictu
     ]
     names = [known[int(place)].name for place in leading]
     found, told = _individuals(study, name, atlas, names)
-    values = RegionValues(names, arrays[0], arrays[1], found)
+    values = RegionPanel(names, arrays[0], arrays[1], found)
     image = region_violins(
         values, study.classes, title=f"Configuration {name}", label="relevance a voxel"
     )

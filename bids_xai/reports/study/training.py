@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_xai.figures.curves import share_curves, training_curves
+from bids_xai.figures.training import TrainingRun, share_curves, training_curves
 from bids_xai.reports.blocks import Block, Table, Text, embedded
 from bids_xai.reports.study_files import Study, natural, section
 from bids_xai.tables.numbers import MISSING, count, mean_sd, percent, read_table
@@ -26,7 +26,7 @@ def _training_curves(study: Study) -> Block:
     if not runs:
         return _no_training(study)
     arrays = {
-        name: [{key: t[key].to_numpy() for key in _RUN} for t in tables]
+        name: [TrainingRun(**{key: t[key].to_numpy() for key in _RUN}) for t in tables]
         for name, tables in runs.items()
     }
     longest = max(int(t["epoch"].max()) for tables in runs.values() for t in tables)

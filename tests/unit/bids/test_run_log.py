@@ -154,7 +154,7 @@ run_log.LOG.debug("its reason")
 @pytest.mark.parametrize("handed_over", [True, False])
 def test_worker_processes_write_into_the_same_file(tmp_path: Path, handed_over: bool) -> None:
     file = begun(tmp_path, verbose=0)
-    place = run_log.place_of_workers()
+    place = run_log.address_for_workers()
     assert place
     environment = {k: v for k, v in os.environ.items() if k != "BIDS_XAI_RUN_LOG"}
     code = _WORKER.format(place=place if handed_over else None)
@@ -172,7 +172,7 @@ def test_worker_processes_write_into_the_same_file(tmp_path: Path, handed_over: 
 
 def test_jobs_on_other_machines_do_not_share_the_file(tmp_path: Path) -> None:
     begun(tmp_path, use_plugin=tmp_path / "p.yml")
-    assert run_log.place_of_workers() == ""
+    assert run_log.address_for_workers() == ""
 
 
 def test_the_end_of_a_command_leaves_logging_as_it_was(tmp_path: Path) -> None:
@@ -181,4 +181,4 @@ def test_the_end_of_a_command_leaves_logging_as_it_was(tmp_path: Path) -> None:
     assert LOG.handlers == []
     assert LOG.propagate
     assert LOG.level == logging.NOTSET
-    assert run_log.place_of_workers() == ""
+    assert run_log.address_for_workers() == ""

@@ -13,17 +13,12 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from bids_xai.figures import curves
-from bids_xai.figures.curves import (
-    Reliability,
-    RocBand,
-    balance_dots,
-    calibration_curves,
-    confusion_matrices,
-    roc_bands,
-    roc_curves,
-    training_curves,
-)
+from bids_xai.figures import balance, calibration, confusion, roc, training
+from bids_xai.figures.balance import balance_dots
+from bids_xai.figures.calibration import Reliability, calibration_curves
+from bids_xai.figures.confusion import confusion_matrices
+from bids_xai.figures.roc import RocPanel, roc_bands, roc_curves
+from bids_xai.figures.training import TrainingRun, training_curves
 
 GRID = np.linspace(0.0, 1.0, 5)
 TPR = np.array([0.3, 0.5, 0.7, 0.9, 1.0])
@@ -32,8 +27,8 @@ NAMES = ("healthy control", "mild cognitive impairment", "Alzheimer's disease")
 COUNTS = np.array([[8, 2, 0], [1, 3, 6], [0, 0, 0]])
 
 
-def band(n_splits: int = 10, note: str = "AUC 0.68 ± 0.05") -> RocBand:
-    return RocBand(GRID, TPR, TPR - 0.1, np.minimum(TPR + 0.1, 1), n_splits, note)
+def band(n_splits: int = 10, note: str = "AUC 0.68 ± 0.05") -> RocPanel:
+    return RocPanel(GRID, TPR, TPR - 0.1, np.minimum(TPR + 0.1, 1), n_splits, note)
 
 
 def bins(note: str = "Brier 0.182\nECE 0.040") -> Reliability:
@@ -80,7 +75,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         figures.append(figure)
         return b""
 
-    monkeypatch.setattr(curves, "to_svg", keep)
+    for module in (balance, calibration, confusion, roc, training):
+        monkeypatch.setattr(module, "to_svg", keep)
     return figures
 
 
@@ -236,12 +232,12 @@ def test_balance_of_nothing_defined_still_has_an_axis(drawn: list[Figure]) -> No
 
 def test_chance_is_that_of_the_number_of_classes(drawn: list[Figure]) -> None:
     epochs = np.arange(1.0, 4.0)
-    run = {
-        "epoch": epochs,
-        "train_ce": 1 / epochs,
-        "validation_ce": 1 / epochs,
-        "validation_balanced_accuracy": 1 - 0.5 / epochs,
-    }
+    run = TrainingRun(
+        epoch=epochs,
+        train_ce=1 / epochs,
+        validation_ce=1 / epochs,
+        validation_balanced_accuracy=1 - 0.5 / epochs,
+    )
     for chance in (0.5, 1 / 3):
         training_curves({"A": [run]}, chance)
         lower = drawn[-1].axes[1]

@@ -9,26 +9,27 @@ import numpy as np
 import pytest
 
 from bids_xai.figures.clusters import Embedding, eigenvalue_panels, embedding_panels
-from bids_xai.figures.curves import mean_roc, roc_curves, share_curves, training_curves
 from bids_xai.figures.regions import (
     RegionDensity,
-    RegionValues,
+    RegionPanel,
     agreement_matrices,
     region_bars,
     region_violins,
 )
+from bids_xai.figures.roc import mean_roc, roc_curves
+from bids_xai.figures.training import TrainingRun, share_curves, training_curves
 
 EPOCHS = np.arange(1.0, 6.0)
 
 
-def _run(factor: float = 1.0) -> dict[str, np.ndarray]:
+def _run(factor: float = 1.0) -> TrainingRun:
     gap = np.where(EPOCHS == 3, np.nan, factor / EPOCHS)
-    return {
-        "epoch": EPOCHS,
-        "train_ce": factor / EPOCHS,
-        "validation_ce": gap,
-        "validation_balanced_accuracy": 1 - 0.5 / EPOCHS,
-    }
+    return TrainingRun(
+        epoch=EPOCHS,
+        train_ce=factor / EPOCHS,
+        validation_ce=gap,
+        validation_balanced_accuracy=1 - 0.5 / EPOCHS,
+    )
 
 
 def _training() -> bytes:
@@ -64,7 +65,7 @@ def _regions() -> bytes:
 def _violins() -> bytes:
     scans = np.random.default_rng(0).gamma(2, size=(3, 12))
     few = [np.array([]), np.array([0.5]), np.array([0.1, np.nan, 0.3])]
-    values = RegionValues(["a", "b", "c"], few, list(scans), {"A": scans[:, 0], "B": scans[:, 1]})
+    values = RegionPanel(["a", "b", "c"], few, list(scans), {"A": scans[:, 0], "B": scans[:, 1]})
     return region_violins(values, ("NC", "AD"), title="A", label="relevance")
 
 

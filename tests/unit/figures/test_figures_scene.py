@@ -9,9 +9,10 @@ import pytest
 from matplotlib import image as mpl_image
 from scipy import ndimage
 
+from bids_xai.figures.cuts import crossings, panel, positions
 from bids_xai.figures.maps import map_with_histogram, value_window
 from bids_xai.figures.mosaic import mosaic, strips
-from bids_xai.figures.scene import Overlay, crossings, panel, positions
+from bids_xai.figures.scene import Overlay
 
 SHAPE = (24, 30, 20)
 VOXEL_MM = (2.0, 2.0, 2.5)

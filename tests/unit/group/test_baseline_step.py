@@ -14,7 +14,7 @@ import pytest
 from bids_xai.bids.files import write_tsv
 from bids_xai.bids.images import Volume
 from bids_xai.bids.names import anat_path
-from bids_xai.core import baselines as machines
+from bids_xai.core.baselines import search as machines
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group import baseline_features, baselines, outcomes
 from bids_xai.group.baseline_features import files_behind, measure

@@ -15,7 +15,7 @@ import pytest
 from markupsafe import Markup
 
 from bids_xai.bids.files import write_json, write_tsv
-from bids_xai.core.cohort.matching import balance
+from bids_xai.core.cohort import balance
 from bids_xai.errors import BadDataError
 from bids_xai.group.cohort.selection import BALANCE_COLUMNS
 from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table

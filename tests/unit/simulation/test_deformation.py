@@ -27,7 +27,7 @@ def test_grid_points_are_in_voxel_order() -> None:
 
 
 def test_interpolation_is_exact_for_a_linear_function() -> None:
-    affine = d.about(d.rotation_matrix(np.array([0, 0.6, 0.8]), 0.3) * 2.5, np.zeros(3), 7.0)
+    affine = d.affine_about(d.rotation_matrix(np.array([0, 0.6, 0.8]), 0.3) * 2.5, np.zeros(3), 7.0)
     grid = d.Grid(affine, (7, 9, 8))
 
     def function(points: np.ndarray) -> np.ndarray:

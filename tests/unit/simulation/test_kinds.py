@@ -197,7 +197,7 @@ def test_flair_shows_the_same_head_moved_by_the_true_motion(tmp_path: Path) -> N
     assert 1 - aligned < 0.6 * (1 - still)
 
 
-def flair_on_t1w_grid(scan: flair.Scan, folder: Path, motion: np.ndarray) -> np.ndarray:
+def flair_on_t1w_grid(scan: flair.FlairScan, folder: Path, motion: np.ndarray) -> np.ndarray:
     """The FLAIR image as ANTs resamples it through a motion."""
     (folder / "t1w.nii.gz").write_bytes(encode.image(scan.t1w.image, scan.t1w.grid))
     (folder / "flair.nii.gz").write_bytes(encode.image(scan.flair, scan.flair_grid))

@@ -7,7 +7,7 @@ import pytest
 
 from bids_xai.simulation import flair, marker, megre, t1w
 from bids_xai.simulation.cohort import SimulationOptions, draw_cohort, generator
-from bids_xai.simulation.deformation import Grid, about, rotation_matrix, transform
+from bids_xai.simulation.deformation import Grid, affine_about, rotation_matrix, transform
 from bids_xai.simulation.lesions import draw_lesions
 from bids_xai.simulation.scan import acquire, prepare
 from bids_xai.simulation.signal import ECHO_TIMES_S
@@ -71,7 +71,7 @@ def test_part_is_the_share_of_a_ball() -> None:
 
 def test_interpolation_reach_is_that_of_a_slow_version() -> None:
     grid = Grid(np.diag([3.0, 3, 4, 1]), (6, 7, 8))
-    turn = about(rotation_matrix(np.array([0, 0.6, 0.8]), 0.2), np.array([8.0, 9, 14]), 1.0)
+    turn = affine_about(rotation_matrix(np.array([0, 0.6, 0.8]), 0.2), np.array([8.0, 9, 14]), 1.0)
     fine = Grid(np.diag([2.0, 2, 2, 1]), (9, 11, 16))
     part = np.zeros(grid.shape, "f4")
     part[3, 3, 4] = 0.3

@@ -20,13 +20,13 @@ def people(effect: float, n: int = 400) -> list[Participant]:
     return draw_cohort(SimulationOptions(n, effect, kind="flair"))
 
 
-def with_effect(effect: float, n: int = 300) -> list[les.Lesions]:
+def with_effect(effect: float, n: int = 300) -> list[les.SimulatedLesions]:
     person = people(30, 1)[0]
     made = [dataclasses.replace(person, index=i, effect=effect) for i in range(n)]
     return [les.draw_lesions(each, 0) for each in made]
 
 
-def spheres_ml(drawn: les.Lesions) -> float:
+def spheres_ml(drawn: les.SimulatedLesions) -> float:
     return float(4 / 3 * np.pi * (drawn.radii_mm**3).sum() / 1000)
 
 
@@ -60,7 +60,7 @@ def test_lesions_lie_in_white_matter_near_the_ventricles() -> None:
 
 def test_a_blob_without_wobble_is_a_ball() -> None:
     points = np.random.default_rng(0).uniform(-8, 8, (3, 100_000)).astype("f4")
-    ball = les.Lesions(np.array([[1.0, -1, 0.5]]), np.array([5.0]), FLAT)
+    ball = les.SimulatedLesions(np.array([[1.0, -1, 0.5]]), np.array([5.0]), FLAT)
     part = ball.part(points)
     distance = np.linalg.norm(points - [[1], [-1], [0.5]], axis=0)
     slow = np.array([min(max(5 - d + 0.5, 0), 1) for d in distance])
@@ -70,7 +70,7 @@ def test_a_blob_without_wobble_is_a_ball() -> None:
 
 def test_the_union_is_the_larger_part_not_the_sum() -> None:
     points = np.zeros((3, 1), "f4")
-    twice = les.Lesions(np.zeros((2, 3)), np.array([5.0, 5]), FLAT)
+    twice = les.SimulatedLesions(np.zeros((2, 3)), np.array([5.0, 5]), FLAT)
     assert twice.part(points) == pytest.approx([1])
 
 
@@ -78,7 +78,7 @@ def test_lesions_replace_white_matter_and_darken_t1w() -> None:
     model = head_model(2.0)
     points = np.array([[-24.0, -24, 0], [-10, -10, -18], [26, 60, 2]], "f4")
     head = sample_head(model, points, np.ones(3), dict.fromkeys(SHELLS, 1.0))
-    drawn = les.Lesions(points[:, :1].T.astype(float), np.array([4.0]), FLAT)
+    drawn = les.SimulatedLesions(points[:, :1].T.astype(float), np.array([4.0]), FLAT)
     ill = les.with_lesions(head, points[:, head.where], drawn)
     before, after = head.proportions, ill.proportions
     assert before["white"][0] > 0.8

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from bids_xai.simulation import structures as s
-from bids_xai.simulation.deformation import CONTROL_MM, ControlGrid, about, interpolate, transform
+from bids_xai.simulation.deformation import (
+    CONTROL_MM,
+    ControlGrid,
+    affine_about,
+    interpolate,
+    transform,
+)
 from bids_xai.simulation.scan import deformed, grid_about
 from bids_xai.templates import embedded
 
@@ -106,7 +112,7 @@ def test_no_effect_is_no_displacement() -> None:
 
 
 def test_volume_in_a_head_counts_its_size() -> None:
-    stretched = about(np.diag([1.1, 0.9, 1.05]), np.zeros(3))
+    stretched = affine_about(np.diag([1.1, 0.9, 1.05]), np.zeros(3))
     grid = grid_about(np.zeros(3), np.full(3, 6.0), np.full(3, 240.0))
     moves = transform(np.linalg.inv(stretched), grid.points()) - grid.points()
     ones = np.ones(grid.shape, "f4")

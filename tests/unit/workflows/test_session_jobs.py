@@ -33,7 +33,7 @@ def test_a_job_carries_its_methods_and_settings_without_paths(tmp_path: Path) ->
         output_spaces=(OutputSpace(EMBEDDED_TEMPLATE),),
     )
     job = preprocessing_job(Session("01", None, SourceImage(image, "", {"sub": "01"})), settings)
-    about = job.build.keywords["record"].about  # type: ignore[attr-defined]
+    about = job.build.keywords["record"].provenance  # type: ignore[attr-defined]
     assert about["methods"] == preprocessing_methods(settings).plain
     assert about["settings"]["sloppy"] is True
     assert about["settings"]["derivatives"] == ["lesions"]

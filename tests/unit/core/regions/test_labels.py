@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from bids_xai.core.regions.labels import (
     LabelCentroids,
     label_centroids_mm,
-    nearest_on_grid,
     share_inside,
     side_of_name,
     swapped_sides,
@@ -209,44 +208,6 @@ def test_the_middle_is_no_evidence_up_to_two_millimetres() -> None:
     names = [(1, "A left"), (2, "A right"), (3, "B left"), (4, "B right")]
     swapped = swapped_sides(names, places(1.99, -1.99, 2.0, -2.0))
     assert [s.index for s in swapped] == [3, 4]
-
-
-# --- grids ------------------------------------------------------------------------------------
-
-
-def test_nearest_equals_a_loop_over_voxels() -> None:
-    labels, affine, target = some_labels(), oblique(), oblique(1.3, (-10.2, 5.1, -3.3))
-    target[:3, :3] = target[:3, :3][:, [1, 2, 0]]
-    shape = (9, 5, 7)
-    found = nearest_on_grid(labels, affine, shape, target)
-    expected = np.zeros(shape, np.int32)
-    centres = {v: affine @ [*v, 1] for v in np.ndindex(labels.shape)}
-    for voxel in np.ndindex(shape):
-        world = target @ [*voxel, 1]
-        inside = np.linalg.inv(affine) @ world
-        if all(-0.5 <= inside[a] < labels.shape[a] - 0.5 for a in range(3)):
-            closest = min(centres, key=lambda v: float(((centres[v] - world) ** 2).sum()))
-            expected[voxel] = labels[closest]
-    assert found.dtype == np.int32
-    assert (expected > 0).sum() > 50
-    assert (expected == 0).sum() > 50
-    np.testing.assert_array_equal(found, expected)
-
-
-def test_half_a_voxel_apart_every_voxel_is_taken_once() -> None:
-    labels = np.arange(1, 9, dtype=np.int32)[:, None, None]
-    for noise in (-1e-9, 0.0, 1e-9):  # as affines read from float32 headers have
-        target = np.eye(4)
-        target[0, 3] = 0.5 + noise
-        found = nearest_on_grid(labels, np.eye(4), (8, 1, 1), target)[:, 0, 0]
-        assert found.tolist() == [2, 3, 4, 5, 6, 7, 8, 0]
-
-
-def test_the_same_grid_gives_a_copy() -> None:
-    labels = some_labels()
-    found = nearest_on_grid(labels, oblique(), labels.shape, oblique())
-    np.testing.assert_array_equal(found, labels)
-    assert found is not labels
 
 
 def test_share_inside_counts_labelled_voxels_only() -> None:

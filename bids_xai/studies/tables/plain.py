@@ -1,0 +1,8 @@
+"""Tables whose keys are not known here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Plain = dict[str, Any]
+"""A table whose keys are checked by whom it is for: a network, a method, another table."""
