@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from bids_xai.core.regions.lesions import filled_part, lesion_share
 from bids_xai.core.regions.names import joined_regions
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.atlas.region_values import Row
-from bids_xai.group.context import LOG, GroupContext, Scan, load_scans
-from bids_xai.group.maps import lesion_mask, scans_of
+from bids_xai.group.context import LOG, GroupContext, Scan
+from bids_xai.group.maps import input_space, lesion_mask
 from bids_xai.group.people import read_table, with_prefix
 from bids_xai.runtime.progress import Progress
 from bids_xai.templates.lookup import Atlas
@@ -79,7 +79,7 @@ def source_files(context: GroupContext) -> list[Path]:
     table = dict(context.settings.derivatives).get(USER_VOLUMES)
     files = [context.folder / "cohort.tsv", *([] if table is None else [table])]
     if files[0].is_file():
-        for folder in {scan.map_file.parent for scan in load_scans(context)}:
+        for folder in {scan.map_file.parent for scan in context.scans()}:
             files += folder.glob("*_space-T1w_atlas-*_dseg.nii.gz")
             files += folder.glob("*_label-lesion_mask.nii.gz")
     return [file for file in files if file.is_file()]
@@ -87,9 +87,9 @@ def source_files(context: GroupContext) -> list[Path]:
 
 def _scans(context: GroupContext, rows: Sequence[Row]) -> list[Scan | None]:
     """The scan behind every prediction, with the files of its configuration's own input."""
-    every = load_scans(context)
+    every = context.scans()
     by_configuration = {
-        configuration.id: {s.name: s for s in scans_of(context, configuration, every)}
+        configuration.id: {s.name: s for s in context.scans_of(configuration, every)}
         for configuration in context.study.configurations
         if any(row["configuration"] == configuration.id for row in rows)
     }
@@ -229,7 +229,7 @@ def _lesions(
         watch.step()
         if scan is None:
             continue
-        file = lesion_mask(replace(context, study=studies[row["configuration"]]), scan)
+        file = lesion_mask(scan, input_space(studies[row["configuration"]].input, context.template))
         if file is None:
             continue
         mask, relevance = read_volume(file), read_volume(context.folder / row["relevance"])

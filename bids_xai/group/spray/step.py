@@ -34,8 +34,8 @@ from bids_xai.core.spray.audit import LEAST_SHARE, Audit, Covariate, audit
 from bids_xai.core.spray.embedding import check_embedding
 from bids_xai.errors import BadDataError
 from bids_xai.figures.cluster_tiles import MOST_TILES, TILE_PX, projection_tile, tile_sheet
-from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
-from bids_xai.group.maps import known_scan, scans_of
+from bids_xai.group.context import LOG, GroupContext, Scan, read_rows, write_table
+from bids_xai.group.scans import known_scan
 from bids_xai.group.spray.control import Controls, clustered
 from bids_xai.group.spray.covariates import Column, covariate_files, covariates, study_columns
 from bids_xai.group.spray.places import cluster_means, places_in_words, spot_covariates
@@ -101,7 +101,7 @@ def run(context: GroupContext) -> list[Path]:
     stamp, digest = folder / "stamp.json", _digest(context, everything, scans)
     if is_current(stamp, digest, context.folder):
         LOG.info("spray: heatmaps and options have not changed")
-        return [add_to_study(context, spray=read_json(folder / "summary.json"))]
+        return [add_to_study(context.folder, spray=read_json(folder / "summary.json"))]
     remove_leftovers(stamped_outputs(stamp, context.folder), [folder])
     work = context.settings.work_folder.resolve() / "group"
     work.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def run(context: GroupContext) -> list[Path]:
         write_json(folder / "summary.json", job.summary),
     ]
     write_stamp(stamp, digest, context.folder, written)
-    return [*written, add_to_study(context, spray=job.summary)]
+    return [*written, add_to_study(context.folder, spray=job.summary)]
 
 
 def _heatmaps(context: GroupContext) -> list[_Heatmaps]:
@@ -132,13 +132,14 @@ def _heatmaps(context: GroupContext) -> list[_Heatmaps]:
         for row in read_rows(context.folder / "predictions.tsv", "explain")
         if row["method"] == method
     ]
-    every, found = load_scans(context), []
+    every, found = context.scans(), []
     for configuration in context.study.configurations:
         mine = [row for row in rows if row["configuration"] == configuration.id]
         if mine:
-            scans = {scan.name: scan for scan in scans_of(context, configuration, every)}
+            scans = {scan.name: scan for scan in context.scans_of(configuration, every)}
             own = [
-                known_scan(context, scans, scan_name(Path(row["relevance"]).name)) for row in mine
+                known_scan(context.folder, scans, scan_name(Path(row["relevance"]).name))
+                for row in mine
             ]
             found.append(_Heatmaps(configuration, mine, own))
     return found

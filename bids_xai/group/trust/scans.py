@@ -17,8 +17,7 @@ from bids_xai.bids.images import read_volume
 from bids_xai.bids.names import scan_name
 from bids_xai.bids.stamps import is_current, write_stamp
 from bids_xai.group.context import GroupContext, Scan, read_rows, write_table
-from bids_xai.group.explain import labels_over
-from bids_xai.group.maps import scans_of
+from bids_xai.group.maps import labels_over
 from bids_xai.models.card import load_model
 from bids_xai.runtime.device import choose_device
 from bids_xai.stages import explain as explaining
@@ -154,7 +153,7 @@ class Explained:
 def scans_by_name(context: GroupContext, configuration: str, every: list[Scan]) -> dict[str, Scan]:
     """The scans with the files that a configuration takes its input from, by name."""
     (table,) = (one for one in context.study.configurations if one.id == configuration)
-    return {scan.name: scan for scan in scans_of(context, table, every)}
+    return {scan.name: scan for scan in context.scans_of(table, every)}
 
 
 def job_folder(context: GroupContext, job: Job) -> Path:

@@ -13,9 +13,8 @@ import torch
 import bids_xai
 from bids_xai.bids.names import scan_name
 from bids_xai.bids.stamps import fingerprint
-from bids_xai.group.context import LOG, GroupContext, Scan, load_scans, read_rows, write_table
-from bids_xai.group.explain import requests
-from bids_xai.group.maps import known_scan
+from bids_xai.group.context import LOG, GroupContext, Scan, read_rows, write_table
+from bids_xai.group.scans import known_scan
 from bids_xai.group.trust.conservation import CONSERVATION_COLUMNS, layer_rows, map_rows
 from bids_xai.group.trust.localization import (
     LOCALIZATION_COLUMNS,
@@ -100,8 +99,8 @@ class _Checks:
         self.context, self.seed = context, context.settings.random_seed
         self._watch = watch
         self.tables: dict[str, list[Row]] = {name: [] for name in _TABLES}
-        self._every = load_scans(context)
-        self._ways = {way.name: way for way in requests(context)}
+        self._every = context.scans()
+        self._ways = {way.name: way for way in context.requests()}
         self._truth = truth_folder(context)
         self._grid = load_template_grid(context.template) if context.template else None
 
@@ -110,7 +109,7 @@ class _Checks:
         quality, jobs = self.context.study.quality, jobs_of(rows)
         scans = scans_by_name(self.context, rows[0]["configuration"], self._every)
         for row in rows:
-            known_scan(self.context, scans, scan_name(Path(row["relevance"]).name))
+            known_scan(self.context.folder, scans, scan_name(Path(row["relevance"]).name))
         perturbed = chosen(jobs, quality.scans, self.seed, explains_its_prediction)
         explained = chosen(jobs, quality.randomization_scans, self.seed)
         for job in jobs:
