@@ -13,9 +13,10 @@ import pytest
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume
 from bids_xai.group.atlas import step as atlas
-from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
-from bids_xai.group.explain import PREDICTION_COLUMNS
+from bids_xai.group.context import GroupContext, write_table
 from bids_xai.settings import OutputSpace
+from bids_xai.tables.cohort import COHORT
+from bids_xai.tables.predictions import PREDICTIONS
 from bids_xai.templates.grid import TemplateGrid
 from bids_xai.templates.lookup import Atlas, Template
 
@@ -124,7 +125,7 @@ def _write_maps(case: Case, signed: bool) -> None:
                         }
                     )
     baseline = {**case.rows[0], "configuration": "svm", "method": "n/a", "warped": "n/a"}
-    write_table(folder / "predictions.tsv", [*case.rows, baseline], PREDICTION_COLUMNS)
+    write_table(folder / "predictions.tsv", [*case.rows, baseline], PREDICTIONS.meanings())
 
 
 def _write_scans(case: Case) -> None:
@@ -153,4 +154,4 @@ def _write_scans(case: Case) -> None:
                 "to_template": "n/a",
             }
         )
-    write_table(case.context.folder / "cohort.tsv", lines, COHORT_COLUMNS)
+    write_table(case.context.folder / "cohort.tsv", lines, COHORT.meanings())

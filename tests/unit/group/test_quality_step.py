@@ -15,8 +15,8 @@ from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort.step import run as cohort
 from bids_xai.group.context import GroupContext, read_rows
-from bids_xai.group.explain import run as explain
-from bids_xai.group.train import run as train
+from bids_xai.group.explain.step import run as explain
+from bids_xai.group.train.step import run as train
 from bids_xai.group.trust import scans as quality_scans
 from bids_xai.group.trust import step as quality
 from bids_xai.group.trust.scans import chosen, jobs_of

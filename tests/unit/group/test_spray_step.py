@@ -15,7 +15,7 @@ import pytest
 from bids_xai.bids.files import write_json, write_nifti, write_text
 from bids_xai.core.spray.audit import PERSONAL, SUSPECT
 from bids_xai.errors import BadDataError, CannotCreateError
-from bids_xai.group.context import GroupContext, load_scans
+from bids_xai.group.context import GroupContext
 from bids_xai.group.spray import stack as spray_maps
 from bids_xai.group.spray import step
 from bids_xai.group.spray.covariates import study_columns, typed
@@ -299,7 +299,7 @@ def test_half_precision_finds_the_same(study: GroupContext) -> None:
 
 
 def test_columns_of_scans(study: GroupContext) -> None:
-    found = {column.name: column for column in study_columns(study, load_scans(study))}
+    found = {column.name: column for column in study_columns(study, study.scans())}
     assert found["site"].kind == SUSPECT
     assert found["age"].kind == PERSONAL
     assert "diagnosis" not in found
