@@ -90,10 +90,11 @@ class _FromCode(SphinxDirective):
 
 
 class Columns(_FromCode):
-    """Table of a mapping ``column -> description``."""
+    """Table of a mapping ``column -> description``, or of what the app calls a table."""
 
     def run(self) -> list[nodes.Node]:
-        value: Mapping[str, str] = self.value()
+        described = self.value()
+        value: Mapping[str, str] = getattr(described, "meanings", lambda: described)()
         rows = [(f"`{name}`", text) for name, text in value.items()]
         return self.table(("Column", "Meaning"), rows)
 

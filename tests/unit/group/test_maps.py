@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from bids_xai.errors import NoInputError
 from bids_xai.group.cohort import step as cohort
 from bids_xai.group.context import GroupContext
+from bids_xai.group.maps import input_space, labels_over, lesion_mask
+from bids_xai.group.scans import Scan
 from bids_xai.studies.tables import Configuration, Input
 
 TEMPLATE = "MNI152NLin2009aSym"
@@ -80,3 +83,43 @@ def test_a_configuration_may_take_its_maps_elsewhere(derivatives: Any, tmp_path:
     moved = context.scans_of(elsewhere, scans)
     assert [scan.name for scan in moved] == [scan.name for scan in scans]
     assert all(str(scan.map_file).startswith(str(tmp_path / "o")) for scan in moved)
+
+
+def scan_at(root: Path, name: str = "space-T1w_R2starmap", transform: Path | None = None) -> Scan:
+    folder = root / "sub-01" / "anat"
+    file = folder / f"sub-01_{name}.nii.gz"
+    return Scan("sub-01", "01", "", "AD", file, folder / "mask.nii.gz", transform)
+
+
+def test_the_lesion_mask_is_that_of_the_space_and_resolution_of_the_map(tmp_path: Path) -> None:
+    grid = f"space-{TEMPLATE}"
+    for name in ("space-T1w", f"{grid}_res-1", f"{grid}_res-2", f"{grid}_res-3", "space-Other"):
+        touch(tmp_path, "01", f"{name}_label-lesion_mask")
+
+    def found(map_name: str, space: str) -> str:
+        mask = lesion_mask(scan_at(tmp_path, map_name), space)
+        return "" if mask is None else mask.name.removeprefix("sub-01_").partition("_label")[0]
+
+    assert found("space-T1w_R2starmap", "T1w") == "space-T1w"
+    assert found(f"{grid}_res-2_T1w", TEMPLATE) == f"{grid}_res-2"
+    assert found(f"{grid}_res-9_T1w", TEMPLATE) == f"{grid}_res-1"  # the finest
+    assert found(f"{grid}_cohort-1_res-2_T1w", TEMPLATE) == ""
+    assert found("space-T1w_R2starmap", "Nowhere") == ""
+
+
+def test_labels_are_on_the_grid_of_the_scan(tmp_path: Path) -> None:
+    own = scan_at(tmp_path, transform=tmp_path / "xfm.h5")
+    assert labels_over(own, None) is None
+    touch(tmp_path, "01", "space-T1w_atlas-B_dseg", "space-T1w_atlas-A_dseg")
+    file = labels_over(own, None)
+    assert isinstance(file, Path)
+    assert file.name == "sub-01_space-T1w_atlas-A_dseg.nii.gz"
+    volume = object()
+    grid: Any = SimpleNamespace(atlas=SimpleNamespace(volume=volume))
+    assert labels_over(scan_at(tmp_path), grid) is volume
+    assert labels_over(scan_at(tmp_path), None) is None
+
+
+def test_the_space_of_an_input_is_the_template_or_that_of_the_scan() -> None:
+    assert input_space(Input(space="template"), TEMPLATE) == TEMPLATE
+    assert input_space(Input(space="T1w"), TEMPLATE) == "T1w"

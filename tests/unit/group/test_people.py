@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bids_xai.errors import BadDataError
-from bids_xai.group.people import read_participants
+from bids_xai.group.people import read_participants, read_sessions
 
 
 def people(*rows: tuple[str, str]) -> str:
@@ -82,3 +82,15 @@ def test_a_cell_over_several_lines_is_refused(derivatives: Any) -> None:
     derivatives.people('participant_id\tnote\tdiagnosis\nsub-1\t"a\tAD\nsub-2\tb"\tNC\n')
     with pytest.raises(BadDataError, match="line 3 spans several lines"):
         read_participants(derivatives.raw, ("diagnosis",))
+
+
+def test_sessions_are_read_of_one_participant(derivatives: Any) -> None:
+    assert read_sessions(derivatives.raw, "sub-1", ("stage",)) == {}
+    folder = derivatives.raw / "sub-1"
+    folder.mkdir()
+    file = folder / "sub-1_sessions.tsv"
+    file.write_text("session_id\tstage\nses-1\tNC\n2\tAD\n")
+    found = read_sessions(derivatives.raw, "sub-1", ("stage",))
+    assert {name: row["stage"] for name, row in found.items()} == {"ses-1": "NC", "ses-2": "AD"}
+    with pytest.raises(BadDataError, match="no column 'age'"):
+        read_sessions(derivatives.raw, "sub-1", ("age",))

@@ -51,7 +51,7 @@ def test_voxels_are_never_below_4_mm(context: GroupContext) -> None:
         for file, data in zip((scan.map_file, scan.mask_file), fine, strict=True):
             save(file, data, affine)
     sizes = [
-        measure(with_input(context, voxel_mm=edge), "volume", scans).values.shape[1]
+        measure_in(with_input(context, voxel_mm=edge), "volume", scans).values.shape[1]
         for edge in (0.0, 1.0, 4.0, 8.0)
     ]
     assert sizes[0] == sizes[1] == sizes[2]

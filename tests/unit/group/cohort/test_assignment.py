@@ -11,7 +11,10 @@ import pytest
 
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort import step as cohort
+from bids_xai.group.cohort.assignment import assign
+from bids_xai.group.cohort.selection import Candidate
 from bids_xai.group.context import GroupContext
+from bids_xai.group.maps import MapFiles
 from bids_xai.studies.tables import Splits
 
 
@@ -89,3 +92,40 @@ def test_lists_of_the_user_are_kept_to(derivatives: Any, tmp_path: Path) -> None
         cohort.run(changed(context, splits=Splits(scheme="fixed", file=str(file))))
     with pytest.raises(NoInputError, match="no such table of splits"):
         cohort.run(changed(context, splits=Splits(scheme="fixed", file="nowhere.tsv")))
+
+
+def candidates(n: int, sessions: int = 1) -> list[Candidate]:
+    return [
+        Candidate(
+            f"sub-{i:02d}",
+            f"ses-{session}",
+            "AD" if i % 2 else "NC",
+            MapFiles(Path(f"sub-{i:02d}_ses-{session}_map.nii.gz")),
+            {"sex": "FM"[i // 2 % 2]},
+        )
+        for i in range(n)
+        for session in range(sessions)
+    ]
+
+
+def test_repetitions_of_a_split_are_alike_and_people_are_split_once() -> None:
+    splits = Splits(repeats=2, repetitions=2, fractions=(0.5, 0.25, 0.25))
+    found = assign(splits, candidates(16, sessions=3), seed=1)
+    assert found[0] == found[1] != found[2] == found[3]
+    assert all(len(split) == 16 for split in found)
+    assert Counter(found[0].values()) == {"train": 8, "validation": 4, "test": 4}
+    assert found == assign(splits, candidates(16), seed=1)
+    assert found != assign(splits, candidates(16), seed=2)
+
+
+def test_strata_are_spread_over_the_sets() -> None:
+    splits = Splits(repeats=1, fractions=(0.5, 0.25, 0.25), stratify=("sex",))
+    people = candidates(16)
+    (found,) = assign(splits, people, seed=0)
+    for name in ("validation", "test"):
+        members = [c for c in people if found[c.participant] == name]
+        assert Counter((c.class_name, c.row["sex"]) for c in members) == dict.fromkeys(
+            [("NC", "F"), ("NC", "M"), ("AD", "F"), ("AD", "M")], 1
+        )
+    with pytest.raises(BadDataError, match="'site', which sub-00 does not have"):
+        assign(Splits(stratify=("site",)), people, seed=0)

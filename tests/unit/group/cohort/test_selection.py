@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ from tsv_rows import text_rows
 
 from bids_xai.errors import BadDataError
 from bids_xai.group.cohort import step as cohort
+from bids_xai.group.cohort.selection import Candidate, Dataset, first_scans, select_scans
 from bids_xai.group.context import GroupContext
+from bids_xai.group.maps import MapFiles
+from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Cohort, Target, Undersampling
+from bids_xai.tables.session_quality import Measure
 
 
 def changed(context: GroupContext, **tables: Any) -> GroupContext:
@@ -137,3 +142,46 @@ def test_classes_of_sessions_may_change(derivatives: Any) -> None:
     for split in context.splits():
         assert set(split.values()) == {"train", "validation", "test"}
         assert len(split) == 9
+
+
+def test_every_reason_comes_from_records_alone() -> None:
+    study = load_study("quick")
+    maps = tuple(
+        MapFiles(
+            Path(f"sub-{label}/sub-{label}_R2starmap.nii.gz"),
+            Path("mask"),
+            problem="mask missing" if label == "3" else None,
+        )
+        for label in "12345"
+    )
+    column = study.target.column
+    people = {"sub-1": {column: "AD"}, "sub-2": {column: "NC"}, "sub-3": {column: "AD"}}
+    people["sub-5"] = {column: "other"}
+    measure = Measure("sub-2_desc-brain_mask", "MaskDice", 0.5, 0.9, 1.0, True, "overlap")
+    dataset = Dataset(people, {}, maps, {Path("sub-2"): (measure,)})
+    found = select_scans(dataset, study, seed=0)
+    assert {c.participant: c.reason for c in found.candidates} == {
+        "sub-1": None,
+        "sub-2": "quality: MaskDice below 0.9",
+        "sub-3": "mask missing",
+        "sub-4": "not in participants.tsv",
+        "sub-5": f"{column} is other",
+    }
+    assert [c.participant for c in found.included] == ["sub-1"]
+    assert found.balance == ()
+
+
+def test_the_first_included_scan_of_everybody_counts() -> None:
+    scans = [
+        Candidate(f"sub-{label}", f"ses-{session}", "AD", MapFiles(Path("m")), {}, reason)
+        for label, session, reason in (
+            ("2", 1, "x"),
+            ("2", 2, None),
+            ("2", 3, None),
+            ("1", 1, None),
+        )
+    ]
+    assert [(c.participant, c.session) for c in first_scans(scans)] == [
+        ("sub-1", "ses-1"),
+        ("sub-2", "ses-2"),
+    ]

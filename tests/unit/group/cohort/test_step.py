@@ -13,6 +13,7 @@ from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort import step as cohort
 from bids_xai.group.context import GroupContext
 from bids_xai.group.run import find_template
+from bids_xai.tables.cohort import COHORT, SPLITS
 
 
 def rows_of(context: GroupContext) -> list[dict[str, str]]:
@@ -161,3 +162,27 @@ def test_without_derivatives_the_way_out_is_told(derivatives: Any) -> None:
         cohort.run(derivatives.context())
     with pytest.raises(NoInputError, match="participant level first"):
         find_template(derivatives.context().settings)
+
+
+@pytest.mark.parametrize("line", ["\n", "\r\n", "\r"])
+def test_tables_of_excel_select_people(derivatives: Any, line: str) -> None:
+    text = people(*everybody(derivatives)) + "sub-short\nsub-long\t70\tAD\tmore\n\n"
+    derivatives.people("\ufeff" + text.replace("\n", line))
+    context = derivatives.context()
+    cohort.run(context)
+    reasons = {r["participant_id"]: r["reason"] for r in rows_of(context)}
+    assert reasons["sub-NC00"] == "n/a"
+    assert reasons["sub-short"] == "no input map among the derivatives"
+
+
+def test_rows_follow_from_a_plan_alone(derivatives: Any) -> None:
+    """Without a run: what is computed from records is what is written."""
+    derivatives.people(people(*everybody(derivatives)))
+    context = derivatives.context()
+    found = cohort.plan(cohort.read(context))
+    assert not context.folder.exists()
+    rows = cohort.cohort_rows(found, "diagnosis", context.output_dir)
+    cohort.run(context)
+    assert rows == COHORT.read(context.folder / "cohort.tsv")
+    assert cohort.split_rows(found.splits) == SPLITS.read(context.folder / "splits.tsv")
+    assert {row.participant["age"] for row in rows} == {str(60 + i) for i in range(8)}

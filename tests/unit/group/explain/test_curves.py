@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from prediction_rows import as_prediction
@@ -58,22 +56,18 @@ def test_the_area_under_the_mean_curve_is_the_mean_auc() -> None:
 
 
 def test_bins_of_calibration_hold_all_scans() -> None:
-    (low, *_), high = (
-        calibration_bins(predicted("A", 0, SCANS), ["A"], "AD"),
-        calibration_bins(predicted("A", 0, SCANS), ["A"], "AD")[-1],
-    )
+    low, *_, high = calibration_bins(predicted("A", 0, SCANS), ["A"], "AD")
     assert (low.bin_number, low.n, low.predicted, low.observed) == (1, 1, 0.1, 0.0)
     assert (high.bin_number, high.n, high.predicted, high.observed) == (4, 1, 0.9, 1.0)
     brier = np.mean([(p - (truth == "AD")) ** 2 for truth, p in SCANS])
     assert high.brier == pytest.approx(brier)
-    many = predicted("A", 0, SCANS * 10)
-    bins = calibration_bins(many, ["A"], "AD")
+    many = [(("NC", "AD")[k % 2], k / 40) for k in range(40)]
+    bins = calibration_bins(predicted("A", 0, many), ["A"], "AD")
     assert [found.n for found in bins] == [4] * 10
 
 
 def test_every_pair_of_classes_has_a_cell() -> None:
-    rows: list[Any] = predicted("A", 0, SCANS) + predicted("A", 1, SCANS[:2])
-    cells = {
-        (c.true_class, c.predicted_class): c.n for c in confusion_cells(rows, ["A"], ("NC", "AD"))
-    }
-    assert cells == {("NC", "NC"): 1, ("NC", "AD"): 2, ("AD", "NC"): 0, ("AD", "AD"): 3}
+    rows = predicted("A", 0, SCANS) + predicted("A", 1, SCANS[:2])
+    cells = confusion_cells(rows, ["A"], ("NC", "AD"))
+    counts = {(cell.true_class, cell.predicted_class): cell.n for cell in cells}
+    assert counts == {("NC", "NC"): 1, ("NC", "AD"): 2, ("AD", "NC"): 0, ("AD", "AD"): 3}
