@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bids_xai.group.cohort.assignment import SETS
-from bids_xai.group.cohort.step import Plan, plan, read
+from bids_xai.group.cohort.step import CohortPlan, plan, read
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.models.size import network_size
 from bids_xai.stages.network_grid import common_shape
@@ -43,7 +43,7 @@ def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
 
 
 def _say_configuration(
-    context: GroupContext, cohort: Plan, configuration: Configuration, splits: int
+    context: GroupContext, cohort: CohortPlan, configuration: Configuration, splits: int
 ) -> None:
     study = context.study.of(configuration)
     maps = [candidate.files.map for candidate in cohort.selection.included]

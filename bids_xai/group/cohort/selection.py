@@ -53,7 +53,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Selection:
+class ScanSelection:
     """All candidates, and how alike the classes are before and after matching."""
 
     candidates: tuple[Candidate, ...]
@@ -65,7 +65,7 @@ class Selection:
         return [candidate for candidate in self.candidates if candidate.reason is None]
 
 
-def select_scans(dataset: Dataset, study: Study, seed: int) -> Selection:
+def select_scans(dataset: Dataset, study: Study, seed: int) -> ScanSelection:
     """Go through the rules of a study in order: class, files, query, quality, sampling, matching.
 
     Raises :class:`BadDataError` for a query or a column that cannot be used.
@@ -82,7 +82,7 @@ def select_scans(dataset: Dataset, study: Study, seed: int) -> Selection:
         candidates = _undersampled(candidates, study, seed)
     if study.cohort.match:
         return _matched(candidates, study, seed)
-    return Selection(tuple(candidates))
+    return ScanSelection(tuple(candidates))
 
 
 def _candidate(dataset: Dataset, target: Target, files: MapFiles) -> Candidate:
@@ -167,11 +167,11 @@ def _undersampled(candidates: list[Candidate], study: Study, seed: int) -> list[
     return _without(candidates, staying, lambda _: "undersampled: one too many of its age and sex")
 
 
-def _matched(candidates: list[Candidate], study: Study, seed: int) -> Selection:
+def _matched(candidates: list[Candidate], study: Study, seed: int) -> ScanSelection:
     """1:1 propensity matching of the positive class with everybody else."""
     people = first_scans(candidates)
     if not people:
-        return Selection(tuple(candidates))
+        return ScanSelection(tuple(candidates))
     table, names = encode_covariates({name: _column(people, name) for name in study.cohort.match})
     treated = [candidate.class_name == study.target.positive_name for candidate in people]
     matching = propensity_match(
@@ -183,7 +183,7 @@ def _matched(candidates: list[Candidate], study: Study, seed: int) -> Selection:
         candidates, staying, lambda name: f"matching: {reasons.get(name, 'no partner was needed')}"
     )
     rows = balance(table, names, treated, list(matching.kept))
-    return Selection(tuple(matched), tuple(Balance(**asdict(row)) for row in rows))
+    return ScanSelection(tuple(matched), tuple(Balance(**asdict(row)) for row in rows))
 
 
 def _column(people: Sequence[Candidate], name: str) -> list[str]:

@@ -13,7 +13,7 @@ from bids_xai.bids.stamps import was_sloppy
 from bids_xai.core.cohort.splits import check_no_leakage
 from bids_xai.errors import BadDataError
 from bids_xai.group.cohort.assignment import ListedMember, Split, assign, read_listed
-from bids_xai.group.cohort.selection import Candidate, Dataset, Selection, select_scans
+from bids_xai.group.cohort.selection import Candidate, Dataset, ScanSelection, select_scans
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.maps import MapFiles
 from bids_xai.group.people import People, read_participants, read_sessions
@@ -44,11 +44,11 @@ class CohortInputs:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CohortPlan:
     """Everybody considered, and one ``sub-X -> set`` a split."""
 
     people: People
-    selection: Selection
+    selection: ScanSelection
     splits: list[Split]
 
 
@@ -101,7 +101,7 @@ def _quality(maps: Iterable[MapFiles]) -> dict[Path, tuple[Measure, ...]]:
     return {folder: read_quality(table) for folder, table in tables.items() if table is not None}
 
 
-def plan(inputs: CohortInputs, *, details: int = logging.DEBUG) -> Plan:
+def plan(inputs: CohortInputs, *, details: int = logging.DEBUG) -> CohortPlan:
     """Select scans and split participants; nothing is written.
 
     details : level of the log that tells why scans are left out
@@ -115,7 +115,7 @@ def plan(inputs: CohortInputs, *, details: int = logging.DEBUG) -> Plan:
     names = [candidate.participant for candidate in selection.included]
     for split in splits:
         check_no_leakage(names, [split[name] for name in names])
-    return Plan(people, selection, splits)
+    return CohortPlan(people, selection, splits)
 
 
 def _count_sloppy(candidates: Iterable[Candidate], output_dir: Path) -> int:
@@ -130,7 +130,7 @@ def _count_sloppy(candidates: Iterable[Candidate], output_dir: Path) -> int:
 
 
 def _log_selection(
-    people: People, selection: Selection, classes: Iterable[str], details: int
+    people: People, selection: ScanSelection, classes: Iterable[str], details: int
 ) -> None:
     """Who is in, before anything is asked of them; who is not and why, on demand."""
     included = selection.included
@@ -150,7 +150,7 @@ def _log_selection(
         LOG.log(details, "left out: %d participants, %s", without, _NO_MAP)
 
 
-def write(cohort: Plan, target: str, folder: Path, output_dir: Path) -> list[Path]:
+def write(cohort: CohortPlan, target: str, folder: Path, output_dir: Path) -> list[Path]:
     """Write the tables of a cohort; return them with their JSON files.
 
     target : column of the classes; output_dir : what the paths in the tables are relative to
@@ -187,7 +187,7 @@ def _columns_of_people(people: People) -> list[str]:
     return [name for name in first if name and name not in fixed]
 
 
-def cohort_rows(cohort: Plan, target: str, output_dir: Path) -> list[CohortScan]:
+def cohort_rows(cohort: CohortPlan, target: str, output_dir: Path) -> list[CohortScan]:
     """Return one line a scan, and one a participant without any, sorted.
 
     Arguments as of :func:`write`.
@@ -230,7 +230,7 @@ def _scan_row(candidate: Candidate, columns: Iterable[str], output_dir: Path) ->
     )
 
 
-def _check_classes(inputs: CohortInputs, selection: Selection) -> None:
+def _check_classes(inputs: CohortInputs, selection: ScanSelection) -> None:
     """Raise :class:`BadDataError` where a class of the study has no scan."""
     target = inputs.study.target
     present = {candidate.class_name for candidate in selection.included}
