@@ -27,10 +27,11 @@ from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume
 from bids_xai.core.regions.sums import RegionIndex
 from bids_xai.group.atlas import step
-from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
-from bids_xai.group.explain import PREDICTION_COLUMNS
+from bids_xai.group.context import GroupContext, write_table
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.studies.schema import load_study
+from bids_xai.tables.cohort import COHORT
+from bids_xai.tables.predictions import PREDICTIONS
 from bids_xai.templates.lookup import Atlas, load_atlas, load_template
 
 SPACE = OutputSpace(EMBEDDED_TEMPLATE, 2)
@@ -164,8 +165,8 @@ def study(folder: Path, n_lines: int) -> GroupContext:
                 "warped": name,
             }
         )
-    write_table(context.folder / "predictions.tsv", rows, PREDICTION_COLUMNS)
-    write_table(context.folder / "cohort.tsv", [], COHORT_COLUMNS)
+    write_table(context.folder / "predictions.tsv", rows, PREDICTIONS.meanings())
+    write_table(context.folder / "cohort.tsv", [], COHORT.meanings())
     return context
 
 

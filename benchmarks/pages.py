@@ -34,11 +34,12 @@ from scipy.ndimage import gaussian_filter
 from bids_xai.bids.files import write_bytes, write_json, write_nifti, write_tsv
 from bids_xai.figures.cluster_tiles import TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import GroupContext
-from bids_xai.group.performance import write_performance
+from bids_xai.group.explain.performance import performance_tables, write_performance
 from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Attribution, Configuration
+from bids_xai.tables.predictions import Prediction
 from bids_xai.templates.lookup import load_template
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "e2e"))
@@ -195,7 +196,29 @@ class Made:
                 }
             )
         table(self.folder / "predictions.tsv", rows)
-        write_performance(self.context, rows)
+        predictions = [
+            Prediction(
+                participant_id=row["participant_id"],
+                session_id=None,
+                configuration=row["configuration"],
+                split=row["split"],
+                method=row["method"],
+                relevance_class=None,
+                set_name="test",
+                true_class=row["true_class"],
+                predicted_class=row["predicted_class"],
+                probability=row["probability"],
+                outcome=row["outcome"],
+                relevance_sum=None,
+                warped_sum=None,
+                inner_mask_share=row["inner_mask_share"],
+                heatmap=None,
+                warped_heatmap=None,
+            )
+            for row in rows
+        ]
+        tables = performance_tables(predictions, self.study.target, self.ids, {})
+        write_performance(self.folder, tables)
         return rows
 
     def training(self) -> None:

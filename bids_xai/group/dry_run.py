@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
 from bids_xai.group.cohort.assignment import SETS
-from bids_xai.group.cohort.step import Plan, plan
+from bids_xai.group.cohort.step import CohortPlan, plan, read
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.models.size import network_size
 from bids_xai.stages.network_grid import common_shape
@@ -20,19 +21,19 @@ _STATES = 4  # weights, gradients and the two moments of Adam
 
 def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
     """Log the cohort, the splits, the trainings and an estimate of their memory."""
-    made = plan(context)
-    sizes = Counter(made.splits[0].values())
+    cohort = plan(read(context), details=logging.INFO)
+    sizes = Counter(cohort.splits[0].values())
     LOG.info(
         "%d split(s); the first has %s",
-        len(made.splits),
+        len(cohort.splits),
         ", ".join(f"{sizes[name]} participants in {name}" for name in SETS),
     )
-    chosen = context.selected_splits(len(made.splits))
+    splits = context.selected_splits(len(cohort.splits))
     for configuration in context.study.configurations:
         if configuration.id in context.selected_configurations:
-            _say_configuration(context, made, configuration, len(chosen))
+            _say_configuration(context, cohort, configuration, len(splits))
     draws = max(1, context.study.search.draws)
-    trainings = len(context.selected_configurations) * len(chosen) * draws
+    trainings = len(context.selected_configurations) * len(splits) * draws
     LOG.info(
         "would run %s: %d training(s)%s",
         ", ".join(steps),
@@ -42,10 +43,10 @@ def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
 
 
 def _say_configuration(
-    context: GroupContext, made: Plan, configuration: Configuration, splits: int
+    context: GroupContext, cohort: CohortPlan, configuration: Configuration, splits: int
 ) -> None:
     study = context.study.of(configuration)
-    maps = [one.files.map for one in made.selection.included]
+    maps = [candidate.files.map for candidate in cohort.selection.included]
     shape = common_shape(maps, study.input.voxel_mm or None)
     weights, activations = network_size(
         study.model.architecture, shape, len(study.target.names), **study.model.options

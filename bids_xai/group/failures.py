@@ -11,9 +11,9 @@ from bids_xai.reports.study_files import problems_file
 
 def forget(context: GroupContext, step: str) -> None:
     """A step succeeded: what it left undone before is mended, as far as this run was about it."""
-    file, own = problems_file(context.output_dir, context.study.name), _label(context, step)
+    file, label = problems_file(context.output_dir, context.study.name), _label(context, step)
     before = read_problems(file)
-    mended = {own} if own != step else {label for label in before if label.split()[0] == step}
+    mended = {label} if label != step else {name for name in before if name.split()[0] == step}
     keep_problems(file, before, {k: text for k, text in before.items() if k not in mended})
 
 
@@ -39,6 +39,9 @@ def _label(context: GroupContext, step: str) -> str:
     """``explain``; for a part of the trainings ``train --configuration A --split 0``."""
     if step != "train":
         return step
-    chosen = {"--configuration": context.settings.configuration, "--split": context.settings.split}
-    parts = [f"{name} {' '.join(map(str, values))}" for name, values in chosen.items() if values]
+    selected = {
+        "--configuration": context.settings.configuration,
+        "--split": context.settings.split,
+    }
+    parts = [f"{name} {' '.join(map(str, values))}" for name, values in selected.items() if values]
     return " ".join([step, *parts])

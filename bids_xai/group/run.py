@@ -24,7 +24,7 @@ from bids_xai.studies.shortened import shortened
 
 
 def run_group(settings: RunSettings) -> Path | None:
-    """Run the chosen steps; return the group page where the step ``report`` was among them."""
+    """Run the steps asked for; return the group page where the step ``report`` was among them."""
     if settings.use_plugin is not None:
         raise UsageError(
             "--use-plugin runs the participant level only",
@@ -39,16 +39,16 @@ def run_group(settings: RunSettings) -> Path | None:
     context = GroupContext(settings, study, find_template(settings))
     if settings.sloppy:
         context = coarsened(context)
-    chosen = _chosen(settings)
+    steps = selected_steps(settings)
     if settings.dry_run:
-        say_what_would_be_done(context, chosen)
+        say_what_would_be_done(context, steps)
         return None
-    _check_processes(chosen)
+    _check_processes(steps)
     if os.environ.get("RANK", "0") == "0" or "WORLD_SIZE" not in os.environ:  # the one that writes
         run_log.begin(settings)
     keep_memory()
     written: list[Path] = []
-    for name in chosen:
+    for name in steps:
         started = time.monotonic()
         module, _, function = STEPS[name].partition(":")
         step = cast(
@@ -62,10 +62,14 @@ def run_group(settings: RunSettings) -> Path | None:
             raise
         forget(context, name)
         LOG.info("step %s: %.1f s", name, time.monotonic() - started)
-    return written[-1] if "report" in chosen else None
+    return written[-1] if "report" in steps else None
 
 
-def _chosen(settings: RunSettings) -> list[str]:
+def selected_steps(settings: RunSettings) -> list[str]:
+    """Return the steps of a run in their order: those of ``--steps``, or all.
+
+    Raises :class:`UsageError` for steps beside ``--reports-only``.
+    """
     if settings.reports_only:
         if settings.steps:
             raise UsageError(
@@ -109,5 +113,5 @@ def find_template(settings: RunSettings) -> str:
             file=root,
             fix="run the participant level first, into the same output folder",
         )
-    wanted = [space.template for space in settings.output_spaces]
-    return next((name for name in wanted if name in names), sorted(names)[0])
+    preferred = [space.template for space in settings.output_spaces]
+    return next((name for name in preferred if name in names), sorted(names)[0])

@@ -10,43 +10,45 @@ import bids_xai
 from bids_xai.bids.files import write_json
 from bids_xai.bids.layout import read_json
 from bids_xai.errors import BadDataError
-from bids_xai.group.context import GroupContext
+from bids_xai.studies.tables import Study
 
 
-def write_study(context: GroupContext, **known: Any) -> Path:
-    """Write classes, configurations, all settings and what is ``known`` of the cohort.
+def write_study(
+    folder: Path, study: Study, *, template: str, seed: int, sloppy: bool, **entries: Any
+) -> Path:
+    """Write classes, configurations and all settings of a study, and entries about its cohort.
 
+    folder : of the study's results; template : empty where there is none
     What later steps added stays.
     """
-    study = context.study
     return add_to_study(
-        context,
+        folder,
         study=study.name,
-        template=context.template,
+        template=template,
         classes=list(study.target.names),
         positive=study.target.positive_name,
         method=study.attribution.methods[0],
-        configurations=[asdict(c) for c in study.configurations],
-        seed=context.settings.random_seed,
-        sloppy=context.settings.sloppy,
-        versions=_read(context).get("versions", {}) | {"bids_xai": bids_xai.__version__},
+        configurations=[asdict(configuration) for configuration in study.configurations],
+        seed=seed,
+        sloppy=sloppy,
+        versions=_read(folder).get("versions", {}) | {"bids_xai": bids_xai.__version__},
         settings=study.as_plain(),
-        **known,
+        **entries,
     )
 
 
-def add_to_study(context: GroupContext, **known: Any) -> Path:
-    """Write what a step found out into ``study.json``; other keys stay as they are."""
-    return write_json(_file(context), {**_read(context), **known})
+def add_to_study(folder: Path, **entries: Any) -> Path:
+    """Write what a step learnt into ``study.json`` of a folder; other keys stay as they are."""
+    return write_json(_file(folder), {**_read(folder), **entries})
 
 
-def _file(context: GroupContext) -> Path:
-    return context.folder / "study.json"
+def _file(folder: Path) -> Path:
+    return folder / "study.json"
 
 
-def _read(context: GroupContext) -> dict[str, Any]:
+def _read(folder: Path) -> dict[str, Any]:
     """What the file holds; nothing where it is damaged, since it is written anew."""
-    file = _file(context)
+    file = _file(folder)
     try:
         return read_json(file) if file.is_file() else {}
     except BadDataError:

@@ -2,15 +2,17 @@
 
 A step cuts its work into units (a split of a configuration, an analysis). A unit leaves a stamp
 among its outputs: a digest of what went in, and which files came out. An interrupted run goes on at
-the first unit without a valid stamp.
+the first unit without a valid stamp. A long unit may keep a checkpoint, which a marker beside it
+says whose it is.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import bids_xai
 from bids_xai.bids.stamps import (
@@ -23,6 +25,8 @@ from bids_xai.bids.stamps import (
 from bids_xai.group.context import LOG
 from bids_xai.runtime.progress import Progress
 
+MARKER = "run.txt"
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -33,6 +37,11 @@ class Unit:
     inputs : files it depends on, by name, size and time of change
     options : all else that decides on its result, as JSON can hold it; the version is added
     n_items : how much it is of what the progress counts
+    root : folder that its outputs lie below; None: that of its :class:`Units`
+    shares_folder : whether other units have their files beside its stamp, so that what is being
+        written there may be theirs
+    keeps_checkpoint : whether the folder of the stamp, which is the unit's alone, may hold a
+        checkpoint: it stays for the next run of the same digest, and goes before one of another
     """
 
     title: str
@@ -40,6 +49,14 @@ class Unit:
     inputs: tuple[Path, ...]
     options: Mapping[str, Any]
     n_items: float = 1.0
+    root: Path | None = None
+    shares_folder: bool = False
+    keeps_checkpoint: bool = False
+
+    @property
+    def marker(self) -> Path:
+        """File that holds the digest of a run that has begun, where it keeps a checkpoint."""
+        return self.stamp.with_name(MARKER)
 
     @property
     def digest(self) -> str:
@@ -47,41 +64,90 @@ class Unit:
         return fingerprint(self.inputs, {**self.options, "version": bids_xai.__version__})
 
 
+class Team(Protocol):
+    """Processes that do a unit together, each from the same call; one of them writes."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes."""
+
+    def wait(self) -> None:
+        """Return once all processes have come here."""
+
+
+class Alone:
+    """A team of one process."""
+
+    leads = True
+
+    def wait(self) -> None:
+        """Return: there is nobody to wait for."""
+
+
 class Units:
     """Does the units of one step, one after the other.
 
     root : folder that all outputs lie below
     progress : counts the items of the units; None: nobody counts
+    team : the processes that do every unit together
     """
 
-    def __init__(self, root: Path, progress: Progress | None = None) -> None:
+    def __init__(
+        self, root: Path, progress: Progress | None = None, team: Team | None = None
+    ) -> None:
         self.root, self.progress = root, progress
+        self.team: Team = Alone() if team is None else team
 
     def is_current(self, unit: Unit) -> bool:
         """Tell whether the unit need not be done: its stamp fits and its outputs are there."""
-        return not what_changed(unit.stamp, unit.digest, self.root)
+        return not what_changed(unit.stamp, unit.digest, self._root(unit))
 
     def outputs(self, unit: Unit) -> list[Path]:
         """Return the files that a unit left, sorted; none where it has not been done."""
-        return sorted(stamped_outputs(unit.stamp, self.root))
+        return sorted(stamped_outputs(unit.stamp, self._root(unit)))
 
     def run(self, unit: Unit, make: Callable[[], Iterable[Path]]) -> bool:
         """Do the unit unless it is up to date; tell whether it was done now.
 
-        make : does the work and returns the files it wrote; it steps the progress by itself.
+        make : does the work and returns the files it wrote (in a process that does not lead:
+            none); it steps the progress by itself.
         Files of an earlier run that are not written again are removed, and so is what a killed
-        process was writing beside the stamp.
+        process was writing beside the stamp, unless the unit shares that folder.
         """
         digest = unit.digest
-        reason = what_changed(unit.stamp, digest, self.root)
+        reason = what_changed(unit.stamp, digest, self._root(unit))
         if not reason:
             LOG.info("%s: up to date", unit.title)
             if self.progress is not None:
                 self.progress.skip(unit.n_items)
             return False
         LOG.debug("%s: done, since %s", unit.title, reason)
-        before = stamped_outputs(unit.stamp, self.root)
+        if self.team.leads:
+            _begin(unit, digest)
+        self.team.wait()  # nobody looks for a checkpoint before that
         written = set(make())
-        remove_leftovers(before - written, [unit.stamp.parent])
-        write_stamp(unit.stamp, digest, self.root, written)
+        if self.team.leads:
+            self._finish(unit, digest, written)
+        self.team.wait()
         return True
+
+    def _finish(self, unit: Unit, digest: str, written: set[Path]) -> None:
+        before = stamped_outputs(unit.stamp, self._root(unit))
+        folders = [] if unit.shares_folder else [unit.stamp.parent]
+        remove_leftovers(before - written, folders)
+        write_stamp(unit.stamp, digest, self._root(unit), written)
+        if unit.keeps_checkpoint:
+            unit.marker.unlink(missing_ok=True)
+
+    def _root(self, unit: Unit) -> Path:
+        return self.root if unit.root is None else unit.root
+
+
+def _begin(unit: Unit, digest: str) -> None:
+    """Keep the checkpoint of an interrupted run of the same unit, drop any other."""
+    if not unit.keeps_checkpoint:
+        return
+    if not unit.marker.is_file() or unit.marker.read_text() != digest:
+        shutil.rmtree(unit.stamp.parent, ignore_errors=True)
+    unit.stamp.parent.mkdir(parents=True, exist_ok=True)
+    unit.marker.write_text(digest)

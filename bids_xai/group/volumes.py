@@ -14,27 +14,30 @@ from scipy import ndimage
 from bids_xai.bids.images import Volume
 from bids_xai.core.inputs import RunningMoments
 from bids_xai.errors import NoInputError
-from bids_xai.group.context import Scan
+from bids_xai.group.scans import Scan
 from bids_xai.stages.network_grid import InputRule, load_network_input, load_region_mask
-from bids_xai.studies.tables import Study
+from bids_xai.studies.tables import Input, Study
 from bids_xai.training.signals import stop_requests
 from bids_xai.training.volumes import VolumeFile, VolumeFiles, save_array
 
 
-def input_rule(study: Study, skull_strip: bool, shape: tuple[int, int, int]) -> InputRule:
-    """How the maps of a study (as a configuration sees it) become inputs; without statistics."""
+def input_rule(table: Input, skull_strip: bool, shape: tuple[int, int, int]) -> InputRule:
+    """Return how the maps of a study's input become inputs of a network; without statistics.
+
+    skull_strip : whether maps are multiplied by their brain masks; shape : in voxels
+    """
     return InputRule(
         shape=shape,
-        voxel_mm=study.input.voxel_mm or None,
-        scaling=study.input.scaling,
-        scale=study.input.scale,
-        maximum=study.input.maximum or None,
+        voxel_mm=table.voxel_mm or None,
+        scaling=table.scaling,
+        scale=table.scale,
+        maximum=table.maximum or None,
         skull_strip=skull_strip,
     )
 
 
 def with_statistics(rule: InputRule, training: Sequence[Scan]) -> InputRule:
-    """The rule with mean and sd of the training scans, where its scaling asks for them."""
+    """Return the rule with mean and sd of the training scans, where its scaling asks for them."""
     if rule.scaling != "zscore":
         return rule
     moments = RunningMoments()
@@ -74,7 +77,7 @@ def training_volumes(
 
 
 def guidance_mask(study: Study, scan: Scan, brain: Volume) -> Volume:
-    """Where relevance should lie: the brain or atlas regions, some layers of voxels taken off.
+    """Return where relevance should lie: the brain or atlas regions, some layers taken off.
 
     Raises :class:`NoInputError` where the participant level did not write the atlas.
     """
@@ -96,11 +99,11 @@ def guidance_mask(study: Study, scan: Scan, brain: Volume) -> Volume:
 
 def _atlas_file(scan: Scan, space: str, name: str) -> Path:
     where = "space-T1w_" if space == "T1w" else ""
-    found = sorted(scan.map_file.parent.glob(f"*_{where}atlas-{name}_*dseg.nii.gz"))
-    if len(found) != 1:
+    files = sorted(scan.map_file.parent.glob(f"*_{where}atlas-{name}_*dseg.nii.gz"))
+    if len(files) != 1:
         raise NoInputError(
             f"no labels of the atlas '{name}' on the grid of {scan.map_file.name}",
             file=scan.map_file.parent,
             fix=f"run the participant level with --atlas {name}, or use another guidance_mask",
         )
-    return found[0]
+    return files[0]

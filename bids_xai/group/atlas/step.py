@@ -16,8 +16,8 @@ from bids_xai.group.atlas.inputs import AtlasFiles, PredictionFiles, ScanFiles, 
 from bids_xai.group.atlas.output import MeanMapFolder, write
 from bids_xai.group.atlas.parts import in_order
 from bids_xai.group.atlas.volume_table import USER_VOLUMES
-from bids_xai.group.context import LOG, GroupContext, Scan, load_scans
-from bids_xai.group.maps import lesion_mask, scans_of
+from bids_xai.group.context import LOG, GroupContext, Scan
+from bids_xai.group.maps import input_space, lesion_mask
 from bids_xai.group.units import Unit, Units
 from bids_xai.tables.predictions import PREDICTIONS, Prediction
 from bids_xai.templates.grid import load_template_grid
@@ -56,21 +56,21 @@ def read(context: GroupContext) -> AtlasFiles:
     Raises :class:`NoInputError` where an earlier step or the participant level is missing.
     """
     study, settings, folder = context.study, context.settings, context.folder
-    predictions = PREDICTIONS.read(folder / PREDICTIONS.file)
+    predictions = context.predictions()
     predictions = in_order(
         (prediction for prediction in predictions if prediction.warped_heatmap is not None),
         [configuration.id for configuration in study.configurations],
         study.attribution.methods,
     )
     used = {prediction.configuration for prediction in predictions}
-    included = load_scans(context) if predictions else []
+    included = context.scans() if predictions else []
     scans: dict[str, dict[str, ScanFiles]] = {}
     for configuration in study.configurations:
         if configuration.id in used:
-            view = dataclasses.replace(context, study=study.of(configuration))
+            space = input_space(study.of(configuration).input, context.template)
             scans[configuration.id] = {
-                scan.name: _scan_files(scan, lesion_mask(view, scan))
-                for scan in scans_of(context, configuration, included)
+                scan.name: _scan_files(scan, lesion_mask(scan, space))
+                for scan in context.scans_of(configuration, included)
             }
     participants = dict.fromkeys(prediction.participant_id for prediction in predictions)
     sessions = {name: sessions_file(settings.bids_dir, name) for name in participants}

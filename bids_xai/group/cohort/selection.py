@@ -5,34 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bids_xai.bids.names import parse_name
-from bids_xai.core.cohort import BalanceRow, balance, encode_covariates, propensity_match
+from bids_xai.core.cohort import balance, encode_covariates, propensity_match
 from bids_xai.core.cohort.query import select
 from bids_xai.core.cohort.sampling import undersample
 from bids_xai.errors import BadDataError
-from bids_xai.group.context import GroupContext
 from bids_xai.group.maps import MapFiles
-from bids_xai.group.people import People, read_sessions
-from bids_xai.studies.tables import Study
-from bids_xai.tables.qc import SESSION_QC, qc_file
-
-BALANCE_COLUMNS = {
-    "name": "Covariate; of text one row a value",
-    "mean_treated_before": "Mean of the positive class, everybody",
-    "sd_treated_before": "Standard deviation of the positive class, everybody",
-    "mean_control_before": "Mean of the others, everybody",
-    "sd_control_before": "Standard deviation of the others, everybody",
-    "smd_before": "Standardised mean difference, everybody (0 is balanced)",
-    "variance_ratio_before": "Variance of the positive class over that of the others, everybody",
-    "mean_treated_after": "Mean of the positive class, those kept",
-    "sd_treated_after": "Standard deviation of the positive class, those kept",
-    "mean_control_after": "Mean of the others, those kept",
-    "sd_control_after": "Standard deviation of the others, those kept",
-    "smd_after": "Standardised mean difference, those kept, by the sds of everybody",
-    "variance_ratio_after": "Variance of the positive class over that of the others, those kept",
-}
+from bids_xai.group.people import People
+from bids_xai.studies.tables import Study, Target
+from bids_xai.tables.cohort import Balance
+from bids_xai.tables.qc import Measure
 
 
 @dataclass(frozen=True)
@@ -49,84 +32,93 @@ class Candidate:
     row: Mapping[str, str] = field(default_factory=dict)
     reason: str | None = None
 
+    def left_out(self, reason: str | None) -> Candidate:
+        """Return the candidate with a reason, unless there is one already."""
+        return self if self.reason or not reason else replace(self, reason=reason)
+
 
 @dataclass(frozen=True)
-class Selection:
+class Dataset:
+    """What is known of everybody before the rules of a study apply.
+
+    people : ``sub-X`` → row of participants.tsv
+    visits : ``sub-X`` → ``ses-X`` → row of sessions.tsv, where the study's classes are in it
+    maps : of the study's input; quality : folder of a map → measures of its session
+    """
+
+    people: People
+    visits: Mapping[str, People]
+    maps: tuple[MapFiles, ...]
+    quality: Mapping[Path, Sequence[Measure]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScanSelection:
     """All candidates, and how alike the classes are before and after matching."""
 
     candidates: tuple[Candidate, ...]
-    balance: tuple[BalanceRow, ...] = ()
+    balance: tuple[Balance, ...] = ()
 
     @property
     def included(self) -> list[Candidate]:
         """Those without a reason against them."""
-        return [one for one in self.candidates if one.reason is None]
+        return [candidate for candidate in self.candidates if candidate.reason is None]
 
 
-def select_scans(context: GroupContext, people: People, maps: Sequence[MapFiles]) -> Selection:
+def select_scans(dataset: Dataset, study: Study, seed: int) -> ScanSelection:
     """Go through the rules of a study in order: class, files, query, quality, sampling, matching.
 
     Raises :class:`BadDataError` for a query or a column that cannot be used.
     """
-    study = context.study
-    candidates = [_candidate(context, people, found) for found in maps]
+    candidates = [_candidate(dataset, study.target, files) for files in dataset.maps]
     if study.cohort.include:
         candidates = _by_query(candidates, study.cohort.include)
     if study.cohort.exclude_failed_qc:
-        candidates = [_by_quality(one, study.input.suffix) for one in candidates]
-    rows: tuple[BalanceRow, ...] = ()
-    seed = context.settings.random_seed
+        candidates = [
+            candidate.left_out(_quality_reason(candidate, dataset, study.input.suffix))
+            for candidate in candidates
+        ]
     if study.cohort.undersample is not None:
         candidates = _undersampled(candidates, study, seed)
     if study.cohort.match:
-        candidates, rows = _matched(candidates, study, seed)
-    return Selection(tuple(candidates), rows)
+        return _matched(candidates, study, seed)
+    return ScanSelection(tuple(candidates))
 
 
-def balance_rows(selection: Selection) -> list[dict[str, Any]]:
-    """Return the rows of ``balance.tsv``."""
-    return [asdict(row) for row in selection.balance]
-
-
-def _candidate(context: GroupContext, people: People, found: MapFiles) -> Candidate:
-    target = context.study.target
-    entities = found.entities
-    participant = f"sub-{entities['sub']}"
-    session = f"ses-{entities['ses']}" if "ses" in entities else ""
-    row = dict(people.get(participant, {}))
+def _candidate(dataset: Dataset, target: Target, files: MapFiles) -> Candidate:
+    entities = files.entities
+    participant = f"sub-{entities.get('sub', '')}"
+    session = f"ses-{entities.get('ses')}" if "ses" in entities else ""
+    row = dict(dataset.people.get(participant, {}))
     if target.table == "sessions":
-        visits = read_sessions(context.settings.bids_dir, participant, (target.column,))
+        visits = dataset.visits.get(participant, {})
         row |= visits.get(session, {target.column: ""})
     value = row.get(target.column) or ""
-    reason = found.problem
-    if participant not in people:
+    reason = files.problem
+    if participant not in dataset.people:
         reason = "not in participants.tsv"
     elif value not in target.names:
         reason = f"{target.column} is {value or 'empty'}"
-    return Candidate(participant, session, value, found, row, reason)
+    return Candidate(participant, session, value, files, row, reason)
 
 
 def _by_query(candidates: list[Candidate], query: str) -> list[Candidate]:
-    known = [one for one in candidates if one.row]
-    found = iter(select([one.row for one in known], query).reasons)
-    return [_left_out(one, next(found)) if one.row else one for one in candidates]
+    listed = [candidate for candidate in candidates if candidate.row]
+    reasons = iter(select([candidate.row for candidate in listed], query).reasons)
+    return [
+        candidate.left_out(next(reasons)) if candidate.row else candidate
+        for candidate in candidates
+    ]
 
 
-def _left_out(one: Candidate, reason: str | None) -> Candidate:
-    """The candidate with a reason, unless there is one already."""
-    return one if one.reason or not reason else replace(one, reason=reason)
-
-
-def _by_quality(one: Candidate, suffix: str) -> Candidate:
-    table = qc_file(one.files.map.parent)
-    if table is None:
-        return one
+def _quality_reason(candidate: Candidate, dataset: Dataset, suffix: str) -> str | None:
+    """What the quality of a session says against a scan of it."""
     flagged = [
         f"{measure.metric} {measure.verdict}"
-        for measure in SESSION_QC.read(table)
+        for measure in dataset.quality.get(candidate.files.map.parent, ())
         if measure.flagged and _concerns(measure.image, suffix)
     ]
-    return _left_out(one, f"quality: {', '.join(flagged)}" if flagged else None)
+    return f"quality: {', '.join(flagged)}" if flagged else None
 
 
 def _concerns(image: str, suffix: str) -> bool:
@@ -136,58 +128,62 @@ def _concerns(image: str, suffix: str) -> bool:
     return not is_map or of_image == suffix or (of_image == "MEGRE" and suffix == "R2starmap")
 
 
-def _participants(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The first included scan of every participant, by participant."""
+def first_scans(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the first included scan of every participant, sorted by participant."""
     first: dict[str, Candidate] = {}
-    for one in candidates:
-        if one.reason is None:
-            first.setdefault(one.participant, one)
+    for candidate in candidates:
+        if candidate.reason is None:
+            first.setdefault(candidate.participant, candidate)
     return [first[name] for name in sorted(first)]
 
 
 def _without(
-    candidates: list[Candidate], kept: set[str], reason: Callable[[str], str]
+    candidates: Iterable[Candidate], staying: set[str], reason: Callable[[str], str]
 ) -> list[Candidate]:
+    """The candidates, with a reason against all who are not among those staying."""
     return [
-        one if one.participant in kept else _left_out(one, reason(one.participant))
-        for one in candidates
+        candidate
+        if candidate.participant in staying
+        else candidate.left_out(reason(candidate.participant))
+        for candidate in candidates
     ]
 
 
 def _undersampled(candidates: list[Candidate], study: Study, seed: int) -> list[Candidate]:
     rule = study.cohort.undersample
-    if rule is None or not (people := _participants(candidates)):
+    if rule is None or not (people := first_scans(candidates)):
         return candidates
     mask = undersample(
-        [one.class_name for one in people],
+        [candidate.class_name for candidate in people],
         _column(people, rule.age),
         _column(people, rule.sex),
         bin_years=int(rule.bin_years),
         seed=seed,
         equalise=rule.equalise,
     )
-    kept = {one.participant for one, keep in zip(people, mask, strict=True) if keep}
-    return _without(candidates, kept, lambda _: "undersampled: one too many of its age and sex")
+    staying = {
+        candidate.participant for candidate, stays in zip(people, mask, strict=True) if stays
+    }
+    return _without(candidates, staying, lambda _: "undersampled: one too many of its age and sex")
 
 
-def _matched(
-    candidates: list[Candidate], study: Study, seed: int
-) -> tuple[list[Candidate], tuple[BalanceRow, ...]]:
+def _matched(candidates: list[Candidate], study: Study, seed: int) -> ScanSelection:
     """1:1 propensity matching of the positive class with everybody else."""
-    people = _participants(candidates)
+    people = first_scans(candidates)
     if not people:
-        return candidates, ()
+        return ScanSelection(tuple(candidates))
     table, names = encode_covariates({name: _column(people, name) for name in study.cohort.match})
-    treated = [one.class_name == study.target.positive_name for one in people]
-    found = propensity_match(
+    treated = [candidate.class_name == study.target.positive_name for candidate in people]
+    matching = propensity_match(
         treated, table, caliper=study.cohort.caliper or None, seed=seed, names=names
     )
-    kept = {people[index].participant for index in found.matched}
-    why = {people[index].participant: reason for index, reason in found.left_out.items()}
-    rest = _without(
-        candidates, kept, lambda name: f"matching: {why.get(name, 'no partner was needed')}"
+    staying = {people[index].participant for index in matching.matched}
+    reasons = {people[index].participant: reason for index, reason in matching.left_out.items()}
+    matched = _without(
+        candidates, staying, lambda name: f"matching: {reasons.get(name, 'no partner was needed')}"
     )
-    return rest, tuple(balance(table, names, treated, list(found.matched)))
+    rows = balance(table, names, treated, list(matching.matched))
+    return ScanSelection(tuple(matched), tuple(Balance(**asdict(row)) for row in rows))
 
 
 def _column(people: Sequence[Candidate], name: str) -> list[str]:
@@ -195,9 +191,9 @@ def _column(people: Sequence[Candidate], name: str) -> list[str]:
 
     Raises :class:`BadDataError` where there is none of that name.
     """
-    if not all(name in one.row for one in people):
+    if not all(name in candidate.row for candidate in people):
         raise BadDataError(
             f"no column '{name}' in participants.tsv, which the study needs",
             fix=f"add it, or take it out of the study file; there are {', '.join(people[0].row)}",
         )
-    return [one.row[name] for one in people]
+    return [candidate.row[name] for candidate in people]

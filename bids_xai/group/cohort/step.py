@@ -5,25 +5,22 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bids_xai.bids.stamps import was_sloppy
 from bids_xai.core.cohort.splits import check_no_leakage
 from bids_xai.errors import BadDataError
-from bids_xai.group.cohort.assignment import assign
-from bids_xai.group.cohort.selection import (
-    BALANCE_COLUMNS,
-    Candidate,
-    Selection,
-    balance_rows,
-    select_scans,
-)
-from bids_xai.group.context import COHORT_COLUMNS, LOG, SPLIT_COLUMNS, GroupContext, write_table
-from bids_xai.group.maps import find_maps
-from bids_xai.group.people import People, read_participants
+from bids_xai.group.cohort.assignment import ListedMember, Split, assign, read_listed
+from bids_xai.group.cohort.selection import Candidate, Dataset, ScanSelection, select_scans
+from bids_xai.group.context import LOG, GroupContext
+from bids_xai.group.maps import MapFiles
+from bids_xai.group.people import People, read_participants, read_sessions
 from bids_xai.group.study_file import write_study
+from bids_xai.studies.tables import Study
+from bids_xai.tables.cohort import BALANCE, COHORT, SPLITS, Balance, CohortScan, SplitMember
+from bids_xai.tables.qc import SESSION_QC, Measure, qc_file
 
 _AFTER_A_LOOK = (
     "; where the pages show that the scans are good, set cohort.exclude_failed_qc = false in a "
@@ -33,145 +30,232 @@ _NO_MAP = "no input map among the derivatives"
 
 
 @dataclass(frozen=True)
-class Plan:
+class CohortInputs:
+    """What a cohort is selected from.
+
+    listed : splits that the study gives in a table; participants_file : for messages
+    """
+
+    dataset: Dataset
+    study: Study
+    seed: int
+    listed: tuple[ListedMember, ...]
+    participants_file: Path
+
+
+@dataclass(frozen=True)
+class CohortPlan:
     """Everybody considered, and one ``sub-X -> set`` a split."""
 
     people: People
-    selection: Selection
-    splits: list[dict[str, str]]
-
-
-def plan(context: GroupContext) -> Plan:
-    """Select scans and split participants; nothing is written.
-
-    Raises :class:`NoInputError` or :class:`BadDataError` where that cannot be done.
-    """
-    target = context.study.target
-    needed = (target.column,) if target.table == "participants" else ()
-    people = read_participants(context.settings.bids_dir, needed)
-    selection = select_scans(context, people, find_maps(context, context.study.input))
-    included = selection.included
-    _say_selection(context, people, selection)
-    _check_classes(context, selection)
-    splits = assign(context, included)
-    names = [one.participant for one in included]
-    for split in splits:
-        check_no_leakage(names, [split[name] for name in names])
-    return Plan(people, selection, splits)
-
-
-def _was_sloppy(context: GroupContext, one: Candidate) -> bool:
-    label = f"{one.participant}_{one.session}" if one.session else one.participant
-    return was_sloppy(context.output_dir, label)
-
-
-def _say_selection(context: GroupContext, people: People, selection: Selection) -> None:
-    """Who is in, before anything is asked of them; who is not and why, on demand."""
-    included, classes = selection.included, context.study.target.names
-    count = Counter(one.class_name for one in included)
-    LOG.info(
-        "cohort: %d scans of %d participants included (%s), %d scans left out",
-        len(included),
-        len({one.participant for one in included}),
-        ", ".join(f"{count[name]} of {name}" for name in classes),
-        len(selection.candidates) - len(included),
-    )
-    level = logging.INFO if context.settings.dry_run else logging.DEBUG
-    for reason, n in Counter(one.reason for one in selection.candidates).most_common():
-        if reason:
-            LOG.log(level, "left out: %d scans, %s", n, reason)
-    without = len({*people} - {one.participant for one in selection.candidates})
-    if without:
-        LOG.log(level, "left out: %d participants, %s", without, _NO_MAP)
+    selection: ScanSelection
+    splits: list[Split]
 
 
 def run(context: GroupContext) -> list[Path]:
     """Write ``study.json``, ``cohort.tsv``, ``splits.tsv`` and, after matching, ``balance.tsv``."""
-    made = plan(context)
-    split_rows = [
-        {"participant_id": name, "split": k, "set": chosen}
-        for k, split in enumerate(made.splits)
-        for name, chosen in split.items()
-    ]
-    rows, columns = _cohort_rows(context, made.people, made.selection)
-    sloppy = sum(_was_sloppy(context, one) for one in made.selection.included)
-    if sloppy:
+    cohort = plan(read(context))
+    study, folder, settings = context.study, context.folder, context.settings
+    n_sloppy = _count_sloppy(cohort.selection.included, context.output_dir)
+    if n_sloppy:
         LOG.warning(
-            "%d of the scans were preprocessed with --sloppy, which is for tests only", sloppy
+            "%d of the scans were preprocessed with --sloppy, which is for tests only", n_sloppy
         )
-    written = [
-        write_study(context, sloppy_scans=sloppy),
-        *write_table(context.folder / "cohort.tsv", rows, columns),
-        *write_table(context.folder / "splits.tsv", split_rows, SPLIT_COLUMNS),
-    ]
-    balance = context.folder / "balance.tsv"
-    if made.selection.balance:
-        written += write_table(balance, balance_rows(made.selection), BALANCE_COLUMNS)
-    else:
-        for stale in (balance, balance.with_suffix(".json")):
-            stale.unlink(missing_ok=True)
-    return written
+    file = write_study(
+        folder,
+        study,
+        template=context.template,
+        seed=settings.random_seed,
+        sloppy=settings.sloppy,
+        sloppy_scans=n_sloppy,
+    )
+    return [file, *write(cohort, study.target.column, folder, context.output_dir)]
 
 
-def _cohort_rows(
-    context: GroupContext, people: People, selection: Selection
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """One row a scan, and one a participant without any; with the columns of the people."""
-    first: dict[str, str] = next(iter(people.values()), {})
-    extra = [name for name in first if name and name not in COHORT_COLUMNS]
-    rows = [_row(context, one) | {n: one.row.get(n) for n in extra} for one in selection.candidates]
-    found = {one.participant for one in selection.candidates}
-    target = context.study.target
-    rows += [
-        {
-            "participant_id": name,
-            "class": row.get(target.column),
-            "included": False,
-            "reason": _NO_MAP,
-            **{n: row.get(n) for n in extra},
-        }
-        for name, row in people.items()
-        if name not in found
-    ]
-    rows.sort(key=lambda row: (row["participant_id"], str(row.get("map") or "")))
-    return rows, COHORT_COLUMNS | dict.fromkeys(extra, "From participants.tsv")
+def read(context: GroupContext) -> CohortInputs:
+    """Return the people, their maps and the quality of these, as far as the study asks for it.
+
+    Raises :class:`NoInputError` or :class:`BadDataError` for what is missing or damaged.
+    """
+    study, bids_dir = context.study, context.settings.bids_dir
+    target, of_sessions = study.target, study.target.table == "sessions"
+    people = read_participants(bids_dir, () if of_sessions else (target.column,))
+    maps = tuple(context.map_source.maps(study.input))
+    participants = dict.fromkeys(f"sub-{files.entities.get('sub', '')}" for files in maps)
+    visits = {
+        participant: read_sessions(bids_dir, participant, (target.column,))
+        for participant in (participants if of_sessions else ())
+    }
+    return CohortInputs(
+        Dataset(people, visits, maps, _quality(maps) if study.cohort.exclude_failed_qc else {}),
+        study,
+        context.settings.random_seed,
+        tuple(read_listed(Path(study.splits.file))) if study.splits.scheme == "fixed" else (),
+        bids_dir / "participants.tsv",
+    )
 
 
-def _row(context: GroupContext, one: Candidate) -> dict[str, Any]:
-    def relative(path: Path | None) -> str | None:
-        return None if path is None else os.path.relpath(path, context.output_dir)
-
+def _quality(maps: Iterable[MapFiles]) -> dict[Path, tuple[Measure, ...]]:
+    """Folder of a map → the measures of its session, where it has a quality table."""
+    tables = {folder: qc_file(folder) for folder in {files.map.parent for files in maps}}
     return {
-        "participant_id": one.participant,
-        "session_id": one.session or None,
-        "class": one.class_name or None,
-        "included": one.reason is None,
-        "reason": one.reason,
-        "map": relative(one.files.map),
-        "mask": relative(one.files.mask),
-        "to_template": relative(one.files.to_template),
+        folder: tuple(SESSION_QC.read(table))
+        for folder, table in tables.items()
+        if table is not None
     }
 
 
-def _check_classes(context: GroupContext, selection: Selection) -> None:
-    target = context.study.target
-    present = {one.class_name for one in selection.included}
+def plan(inputs: CohortInputs, *, details: int = logging.DEBUG) -> CohortPlan:
+    """Select scans and split participants; nothing is written.
+
+    details : level of the log that tells why scans are left out
+    Raises :class:`BadDataError` where that cannot be done.
+    """
+    people, study = inputs.dataset.people, inputs.study
+    selection = select_scans(inputs.dataset, study, inputs.seed)
+    _log_selection(people, selection, study.target.names, details)
+    _check_classes(inputs, selection)
+    splits = assign(study.splits, selection.included, inputs.seed, inputs.listed)
+    names = [candidate.participant for candidate in selection.included]
+    for split in splits:
+        check_no_leakage(names, [split[name] for name in names])
+    return CohortPlan(people, selection, splits)
+
+
+def _count_sloppy(candidates: Iterable[Candidate], output_dir: Path) -> int:
+    """How many scans were preprocessed with ``--sloppy``."""
+    labels = (
+        f"{candidate.participant}_{candidate.session}"
+        if candidate.session
+        else candidate.participant
+        for candidate in candidates
+    )
+    return sum(was_sloppy(output_dir, label) for label in labels)
+
+
+def _log_selection(
+    people: People, selection: ScanSelection, classes: Iterable[str], details: int
+) -> None:
+    """Who is in, before anything is asked of them; who is not and why, on demand."""
+    included = selection.included
+    count = Counter(candidate.class_name for candidate in included)
+    LOG.info(
+        "cohort: %d scans of %d participants included (%s), %d scans left out",
+        len(included),
+        len({candidate.participant for candidate in included}),
+        ", ".join(f"{count[name]} of {name}" for name in classes),
+        len(selection.candidates) - len(included),
+    )
+    for reason, n in Counter(scan.reason for scan in selection.candidates).most_common():
+        if reason:
+            LOG.log(details, "left out: %d scans, %s", n, reason)
+    without = len({*people} - {candidate.participant for candidate in selection.candidates})
+    if without:
+        LOG.log(details, "left out: %d participants, %s", without, _NO_MAP)
+
+
+def write(cohort: CohortPlan, target: str, folder: Path, output_dir: Path) -> list[Path]:
+    """Write the tables of a cohort; return them with their JSON files.
+
+    target : column of the classes; output_dir : what the paths in the tables are relative to
+    A balance of an earlier run is removed where nobody was matched.
+    """
+    columns = _columns_of_people(cohort.people)
+    rows = cohort_rows(cohort, target, output_dir)
+    written = COHORT.write(folder / COHORT.file, rows, more=columns)
+    written += SPLITS.write(folder / SPLITS.file, split_rows(cohort.splits))
+    return written + _write_balance(cohort.selection.balance, folder / BALANCE.file)
+
+
+def _write_balance(rows: tuple[Balance, ...], file: Path) -> list[Path]:
+    if rows:
+        return BALANCE.write(file, rows)
+    for stale in (file, file.with_suffix(".json")):
+        stale.unlink(missing_ok=True)
+    return []
+
+
+def split_rows(splits: Iterable[Split]) -> list[SplitMember]:
+    """Return the lines of ``splits.tsv``."""
+    return [
+        SplitMember(participant_id=participant, split=number, set_name=set_name)
+        for number, members in enumerate(splits)
+        for participant, set_name in members.items()
+    ]
+
+
+def _columns_of_people(people: People) -> list[str]:
+    """The columns of participants.tsv that the table of the cohort has over its own."""
+    fixed = COHORT.meanings()
+    first: dict[str, str] = next(iter(people.values()), {})
+    return [name for name in first if name and name not in fixed]
+
+
+def cohort_rows(cohort: CohortPlan, target: str, output_dir: Path) -> list[CohortScan]:
+    """Return one line a scan, and one a participant without any, sorted.
+
+    Arguments as of :func:`write`.
+    """
+    columns = _columns_of_people(cohort.people)
+    rows = [_scan_row(scan, columns, output_dir) for scan in cohort.selection.candidates]
+    with_maps = {candidate.participant for candidate in cohort.selection.candidates}
+    rows += [
+        CohortScan(
+            participant_id=participant,
+            session_id=None,
+            class_name=row.get(target),
+            included=False,
+            reason=_NO_MAP,
+            map_file=None,
+            mask_file=None,
+            to_template=None,
+            participant={name: row.get(name) for name in columns},
+        )
+        for participant, row in cohort.people.items()
+        if participant not in with_maps
+    ]
+    return sorted(rows, key=lambda row: (row.participant_id, str(row.map_file or "")))
+
+
+def _scan_row(candidate: Candidate, columns: Iterable[str], output_dir: Path) -> CohortScan:
+    def relative(path: Path | None) -> Path | None:
+        return None if path is None else Path(os.path.relpath(path, output_dir))
+
+    return CohortScan(
+        participant_id=candidate.participant,
+        session_id=candidate.session or None,
+        class_name=candidate.class_name or None,
+        included=candidate.reason is None,
+        reason=candidate.reason,
+        map_file=relative(candidate.files.map),
+        mask_file=relative(candidate.files.mask),
+        to_template=relative(candidate.files.to_template),
+        participant={name: candidate.row.get(name) for name in columns},
+    )
+
+
+def _check_classes(inputs: CohortInputs, selection: ScanSelection) -> None:
+    """Raise :class:`BadDataError` where a class of the study has no scan."""
+    target = inputs.study.target
+    present = {candidate.class_name for candidate in selection.included}
     missing = [name for name in target.names if name not in present]
     if not missing:
         return
-    seen = sorted({one.class_name for one in selection.candidates if one.class_name})
+    occurring = sorted({scan.class_name for scan in selection.candidates if scan.class_name})
     reasons = sorted(
         {
-            f"{one.class_name}: {one.reason}"
-            for one in selection.candidates
-            if one.class_name in missing and one.reason
+            f"{candidate.class_name}: {candidate.reason}"
+            for candidate in selection.candidates
+            if candidate.class_name in missing and candidate.reason
         }
     )
-    few = "fewer than two classes" if len(present) < 2 else f"{len(missing)} classes are missing"
+    problem = (
+        "fewer than two classes" if len(present) < 2 else f"{len(missing)} classes are missing"
+    )
     raise BadDataError(
-        f"{few}: no usable scan with {target.column} = {', '.join(missing)}"
+        f"{problem}: no usable scan with {target.column} = {', '.join(missing)}"
         + (f" ({'; '.join(reasons[:3])})" if reasons else ""),
-        file=context.settings.bids_dir / "participants.tsv",
+        file=inputs.participants_file,
         fix="run the participant level for scans of each class, or check the target of the study; "
-        f"found {', '.join(seen)}" + (_AFTER_A_LOOK if "quality: " in str(reasons) else ""),
+        f"found {', '.join(occurring)}" + (_AFTER_A_LOOK if "quality: " in str(reasons) else ""),
     )

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bids_xai.bids.files import remove_if_empty
 from bids_xai.core.spray.embedding import check_embedding
-from bids_xai.group.context import LOG, GroupContext, load_scans
-from bids_xai.group.maps import known_scan, scans_of
+from bids_xai.group.context import LOG, GroupContext
+from bids_xai.group.scans import known_scan
 from bids_xai.group.spray.compute import AnalysisResult, compute
 from bids_xai.group.spray.covariate_sources import CovariateSources
 from bids_xai.group.spray.input_maps import InputSource
@@ -49,7 +49,7 @@ def run(context: GroupContext) -> list[Path]:
         LOG.info("spray: heatmaps and options have not changed")
     summaries = read_summaries(folder / "summary.json")
     plain = {name: summary.as_plain() for name, summary in summaries.items()}
-    return [*units.outputs(unit), add_to_study(context, spray=plain)]
+    return [*units.outputs(unit), add_to_study(context.folder, spray=plain)]
 
 
 def read(context: GroupContext) -> SprayInputs:
@@ -65,18 +65,18 @@ def read(context: GroupContext) -> SprayInputs:
     for row in PREDICTIONS.iterate(table):
         if row.method == method:
             predictions.setdefault(row.configuration, []).append(row)
-    cohort, configurations = load_scans(context), []
+    cohort, configurations = context.scans(), []
     for configuration in study.configurations:
         if not (rows := predictions.get(configuration.id)):
             continue
-        scans = {scan.name: scan for scan in scans_of(context, configuration, cohort)}
+        scans = {scan.name: scan for scan in context.scans_of(configuration, cohort)}
         source = study.of(configuration).input
         models = context.model_folder(configuration.id, 0).parent
         configurations.append(
             ConfigurationMaps(
                 configuration.id,
                 tuple(rows),
-                tuple(known_scan(context, scans, row.scan) for row in rows),
+                tuple(known_scan(context.folder, scans, row.scan) for row in rows),
                 {
                     NETWORK: tuple(_below(context.folder, row.heatmap) for row in rows),
                     TEMPLATE: tuple(_below(context.folder, row.warped_heatmap) for row in rows),

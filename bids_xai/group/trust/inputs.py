@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_xai.attribution.request import Request
-from bids_xai.group.context import GroupContext, Scan, load_scans
-from bids_xai.group.explain import requests
-from bids_xai.group.maps import known_scan, scans_of
+from bids_xai.group.context import GroupContext, Scan
+from bids_xai.group.scans import known_scan
 from bids_xai.group.trust.heatmaps import (
     ExplainedSplit,
     explained_splits,
@@ -78,13 +77,13 @@ def read(context: GroupContext) -> TrustInputs:
     file = context.folder / PREDICTIONS.file
     predictions = [row for row in PREDICTIONS.read(file) if row.heatmap is not None]
     study, settings = context.study, context.settings
-    every_scan = load_scans(context)
+    every_scan = context.scans()
     networks: list[CheckedNetwork] = []
     for configuration, rows in _by_configuration(predictions).items():
         (table,) = (entry for entry in study.configurations if entry.id == configuration)
-        scans = {scan.name: scan for scan in scans_of(context, table, every_scan)}
+        scans = {scan.name: scan for scan in context.scans_of(table, every_scan)}
         for row in rows:
-            known_scan(context, scans, row.scan)
+            known_scan(context.folder, scans, row.scan)
         splits = explained_splits(rows)
         samples = _samples(splits, study.quality, settings.random_seed)
         in_template = study.of(table).input.space == "template"
@@ -103,7 +102,7 @@ def read(context: GroupContext) -> TrustInputs:
         study_folder=context.folder,
         predictions=tuple(predictions),
         networks=tuple(networks),
-        requests={request.name: request for request in requests(context)},
+        requests={request.name: request for request in context.requests()},
         target=study.target,
         quality=study.quality,
         attribution=study.attribution,

@@ -13,7 +13,7 @@ from bids_xai.arrays import Floats32, Floats64
 from bids_xai.attribution.request import WHOLE, Request
 from bids_xai.bids.images import read_volume
 from bids_xai.group.context import Scan
-from bids_xai.group.explain import labels_over
+from bids_xai.group.maps import labels_over
 from bids_xai.models.card import load_model
 from bids_xai.runtime.device import choose_device
 from bids_xai.stages import explain as explaining

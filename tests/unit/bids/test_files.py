@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from tsv_rows import read_rows
 
 from bids_xai.bids import files
 from bids_xai.bids.files import (
@@ -23,7 +24,6 @@ from bids_xai.bids.files import (
     write_tsv,
 )
 from bids_xai.errors import CannotCreateError
-from bids_xai.group.context import read_rows
 
 OLD_NS = 1_000_000_000
 
@@ -132,7 +132,7 @@ def test_an_empty_table_has_its_header() -> None:
 def test_the_csv_module_reads_back_what_was_written(tmp_path: Path) -> None:
     rows = [{"a": "ö 'x'", "b": "2"}, {"a": 'in the "middle"', "b": "3"}]
     path = write_tsv(tmp_path / "t.tsv", rows, {"a": "", "b": ""})
-    assert read_rows(path, "cohort") == rows
+    assert read_rows(path) == rows
     with path.open(newline="") as stream:
         assert list(csv.DictReader(stream, delimiter="\t")) == rows
 
@@ -140,7 +140,7 @@ def test_the_csv_module_reads_back_what_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ['"quoted', "line\rline"])
 def test_hostile_cells_stay_one_cell(tmp_path: Path, text: str) -> None:
     rows = [{"a": text, "b": "2"}, {"a": "y", "b": "3"}]
-    found = read_rows(write_tsv(tmp_path / "t.tsv", rows, {"a": "", "b": ""}), "cohort")
+    found = read_rows(write_tsv(tmp_path / "t.tsv", rows, {"a": "", "b": ""}))
     assert [row["b"] for row in found] == ["2", "3"]
     assert found[0]["a"] == text.replace("\r", " ")
 

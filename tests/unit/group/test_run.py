@@ -1,22 +1,19 @@
-"""Which steps run, and the page that is left where one of them fails."""
+"""Which steps run, what a run leaves, and what happens where a step fails."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from bids_xai.bids.files import write_json
 from bids_xai.cli.main import main
-from bids_xai.errors import BadDataError, InterruptedRunError, UsageError
+from bids_xai.errors import UsageError
 from bids_xai.group import STEPS
-from bids_xai.group.failures import forget, report_failure
-from bids_xai.group.run import _chosen, run_group
-from bids_xai.reports.study.page import write_group_page
+from bids_xai.group.run import find_template, run_group, selected_steps
 from bids_xai.settings import RunSettings
 
 
@@ -24,72 +21,16 @@ def settings(**options: Any) -> RunSettings:
     return RunSettings(Path("/in"), Path("/out"), "group", **options)
 
 
-def test_steps_keep_their_order_and_pages_alone_are_one_step() -> None:
-    assert _chosen(settings()) == list(STEPS)
-    assert _chosen(settings(steps=("train", "cohort"))) == ["cohort", "train"]
-    assert _chosen(settings(reports_only=True)) == ["report"]
-    with pytest.raises(UsageError, match="do not go together"):
-        _chosen(settings(reports_only=True, steps=("train",)))
-
-
-def context(output_dir: Path, **options: Any) -> Any:
-    folder = output_dir / "group" / "quick"
-    study = SimpleNamespace(name="quick")
-    chosen = RunSettings(Path("/in"), output_dir, "group", **options)
-    return cast(
-        "Any", SimpleNamespace(output_dir=output_dir, folder=folder, study=study, settings=chosen)
-    )
-
-
 def page_of(output_dir: Path) -> str:
     return (output_dir / "group_quick.html").read_text()
 
 
-def test_a_failed_step_leaves_a_page_that_says_so(tmp_path: Path) -> None:
-    error = BadDataError("the loss is not a number", file="a.tsv", fix="lower the rate")
-    here = context(tmp_path)
-    report_failure(here, "train", InterruptedRunError("stopped"))
-    assert not list(tmp_path.glob("*.html"))  # stopped is not failed
-    report_failure(here, "train", error)  # nothing else is there to be shown
-    page = page_of(tmp_path)
-    assert "The step train failed" in page
-    assert "the loss is not a number [a.tsv]. Fix: lower the rate." in page
-    assert page.index("The step train failed") < page.index("cohort.tsv")
-
-
-def test_a_study_that_was_refused_shows_why_and_no_empty_sections(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    here = context(tmp_path)
-    report_failure(here, "cohort", BadDataError("fewer than two classes", fix="add controls"))
-    page = page_of(tmp_path)
-    assert "fewer than two classes. Fix: add controls." in page
-    assert "The study did not begin" in page
-    assert page.count("<h2") == 1
-    assert "is shown in" not in caplog.text
-    here.folder.mkdir(parents=True, exist_ok=True)
-    (here.folder / "cohort.tsv").write_text("participant_id\tincluded\n")
-    report_failure(here, "cohort", BadDataError("fewer than two classes", fix="add controls"))
-    page = page_of(tmp_path)  # what an earlier run left is still shown
-    assert "The study did not begin" not in page
-    assert page.count("<h2") > 5
-    assert "is shown in" in caplog.text
-
-
-def test_what_was_sloppy_is_said_on_the_page(tmp_path: Path) -> None:
-    study = tmp_path / "group" / "quick" / "study.json"
-    study.parent.mkdir(parents=True)
-    for content, said in (
-        ({}, []),
-        ({"sloppy": False, "sloppy_scans": 0}, []),
-        ({"sloppy": True}, ["Made with --sloppy"]),
-        ({"sloppy_scans": 12}, ["12 scans had coarse masks"]),
-    ):
-        study.write_text(json.dumps(content))
-        page = page_of(write_group_page(tmp_path, "quick").parent)
-        assert ("sloppy" in page) == bool(said)
-        assert all(text in page for text in said)
+def test_steps_keep_their_order_and_pages_alone_are_one_step() -> None:
+    assert selected_steps(settings()) == list(STEPS)
+    assert selected_steps(settings(steps=("train", "cohort"))) == ["cohort", "train"]
+    assert selected_steps(settings(reports_only=True)) == ["report"]
+    with pytest.raises(UsageError, match="do not go together"):
+        selected_steps(settings(reports_only=True, steps=("train",)))
 
 
 def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
@@ -146,40 +87,6 @@ def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     assert len(list(derivatives.out.glob("logs/*/run.log"))) == 2
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ValueError("odd shape"), "ValueError: odd shape. This looks like a bug. Fix: "),
-        (OSError(28, "No space left on device", "/x"), "No space left on device"),
-        (MemoryError(), "out of memory (no more is known). Fix: take a smaller batch"),
-    ],
-)
-def test_what_failed_is_said_until_the_step_succeeds(
-    tmp_path: Path, error: Exception, words: str
-) -> None:
-    here = context(tmp_path)
-    report_failure(here, "explain", error)
-    assert words in page_of(tmp_path)
-    write_group_page(tmp_path, "quick")  # as --reports-only does
-    assert words in page_of(tmp_path)
-    forget(here, "cohort")
-    assert words in write_group_page(tmp_path, "quick").read_text()
-    forget(here, "explain")
-    assert words not in write_group_page(tmp_path, "quick").read_text()
-    assert not list(tmp_path.rglob("problems.json"))
-
-
-def test_a_part_of_the_trainings_mends_that_part_alone(tmp_path: Path) -> None:
-    one, other = (context(tmp_path, configuration=("A",), split=(k,)) for k in (0, 1))
-    report_failure(one, "train", BadDataError("first"))
-    report_failure(other, "train", BadDataError("second"))
-    forget(one, "train")
-    file = tmp_path / "group" / "quick" / "problems.json"
-    assert json.loads(file.read_text()) == {"train --configuration A --split 1": "second."}
-    forget(context(tmp_path), "train")
-    assert not file.exists()
-
-
 def test_any_error_of_a_step_is_shown_and_raised(
     derivatives: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +101,7 @@ def test_any_error_of_a_step_is_shown_and_raised(
     def broken(_: object) -> list[Path]:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("bids_xai.group.train.run", broken)
+    monkeypatch.setattr("bids_xai.group.train.step.run", broken)
     chosen = RunSettings(
         derivatives.raw,
         derivatives.out,
@@ -214,3 +121,9 @@ def test_any_error_of_a_step_is_shown_and_raised(
     with pytest.raises(ZeroDivisionError):
         run_group(dataclasses.replace(chosen, steps=("cohort",)))
     assert "The step cohort failed" in page_of(derivatives.out)
+
+
+def test_the_template_is_that_of_the_transforms(derivatives: Any) -> None:
+    derivatives.scan("01", "1")
+    settings = derivatives.context().settings
+    assert find_template(settings) == "MNI152NLin2009aSym"  # first by name: not asked for any

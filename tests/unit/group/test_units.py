@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -84,3 +85,91 @@ def test_a_failure_leaves_no_stamp(tmp_path: Path, unit: Unit) -> None:
         units.run(unit, fail)
     assert not unit.stamp.exists()
     assert not units.is_current(unit)
+
+
+def test_a_shared_folder_is_not_cleared_of_what_others_write(
+    tmp_path: Path, unit: Unit, make: Callable[[], list[Path]]
+) -> None:
+    (tmp_path / "out" / f"{TEMPORARY}1").write_text("half")
+    Units(tmp_path).run(replace(unit, shares_folder=True), make)
+    assert (tmp_path / "out" / f"{TEMPORARY}1").is_file()
+    Units(tmp_path).run(replace(unit, options={}), make)
+    assert not (tmp_path / "out" / f"{TEMPORARY}1").exists()
+
+
+def test_a_unit_may_have_a_root_of_its_own(
+    tmp_path: Path, unit: Unit, make: Callable[[], list[Path]]
+) -> None:
+    units, own = Units(tmp_path / "elsewhere"), replace(unit, root=tmp_path / "out")
+    units.run(own, make)
+    assert json.loads(unit.stamp.read_text())["outputs"] == {"result.txt": 6}
+    assert units.is_current(own)
+    assert units.outputs(own) == [tmp_path / "out" / "result.txt"]
+
+
+@pytest.fixture
+def long(tmp_path: Path, unit: Unit) -> Unit:
+    """A unit that keeps a checkpoint."""
+    return replace(unit, keeps_checkpoint=True)
+
+
+def interrupted(tmp_path: Path) -> Callable[[], list[Path]]:
+    """Work that writes a checkpoint, then dies."""
+
+    def write() -> list[Path]:
+        (tmp_path / "out" / "checkpoint").write_text("half")
+        raise InterruptedError
+
+    return write
+
+
+def test_the_checkpoint_of_the_same_run_is_there_and_of_another_is_not(
+    tmp_path: Path, long: Unit, make: Callable[[], list[Path]]
+) -> None:
+    units, seen = Units(tmp_path), []
+
+    def goes_on() -> list[Path]:
+        seen.append((tmp_path / "out" / "checkpoint").is_file())
+        return make()
+
+    for other, expected in ((long, True), (replace(long, options={}), False)):
+        with pytest.raises(InterruptedError):
+            units.run(long, interrupted(tmp_path))
+        assert long.marker.read_text() == long.digest
+        units.run(other, goes_on)
+        assert seen.pop() == expected
+        assert not long.marker.exists()
+        (tmp_path / "out" / "result.txt").unlink()
+
+
+def test_what_a_finished_unit_left_goes_before_it_is_done_again(
+    tmp_path: Path, long: Unit, make: Callable[[], list[Path]]
+) -> None:
+    units = Units(tmp_path)
+    units.run(long, make)
+    (tmp_path / "out" / "stray.txt").write_text("x")
+    units.run(replace(long, options={}), make)
+    assert not (tmp_path / "out" / "stray.txt").exists()
+
+
+def test_one_process_of_a_team_writes_and_all_wait_for_it(
+    tmp_path: Path, long: Unit, make: Callable[[], list[Path]]
+) -> None:
+    events: list[str] = []
+
+    class Follower:
+        leads = False
+
+        def wait(self) -> None:
+            events.append("wait")
+
+    def follow() -> list[Path]:
+        events.append("work")
+        return []
+
+    assert Units(tmp_path, team=Follower()).run(long, follow)
+    assert events == ["wait", "work", "wait"]
+    assert not long.stamp.exists()
+    assert not long.marker.exists()
+    Units(tmp_path).run(long, make)
+    assert not Units(tmp_path, team=Follower()).run(long, follow)

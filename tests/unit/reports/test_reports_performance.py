@@ -13,22 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from markupsafe import Markup
+from prediction_rows import write_performance_of
 
 from bids_xai.bids.files import write_json, write_tsv
+from bids_xai.bids.files import write_tsv as write_table
 from bids_xai.core.cohort import balance
 from bids_xai.errors import BadDataError
-from bids_xai.group.cohort.selection import BALANCE_COLUMNS
-from bids_xai.group.context import COHORT_COLUMNS, GroupContext, write_table
-from bids_xai.group.performance import (
-    CALIBRATION_COLUMNS,
-    COMPARISON_COLUMNS,
-    CONFUSION_COLUMNS,
-    PERFORMANCE_COLUMNS,
-    ROC_COLUMNS,
-    SUMMARY_COLUMNS,
-    write_performance,
-)
-from bids_xai.group.search import SEARCH_COLUMNS
+from bids_xai.group.context import GroupContext
 from bids_xai.reports import study_files
 from bids_xai.reports.blocks import Block, Items, Picture, Section, Table, Text, render
 from bids_xai.reports.study import cohort as group_cohort
@@ -40,7 +31,17 @@ from bids_xai.reports.study_files import Study
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Baseline, Splits, Target
+from bids_xai.tables.cohort import BALANCE, COHORT
 from bids_xai.tables.numbers import KINDS
+from bids_xai.tables.predictions import (
+    CALIBRATION,
+    COMPARISONS,
+    CONFUSION,
+    PERFORMANCE,
+    PERFORMANCE_SUMMARY,
+    ROC,
+)
+from bids_xai.tables.training import SEARCH
 
 Row = dict[str, Any]
 
@@ -113,7 +114,7 @@ class Made:
 
     def perform(self, ids: Sequence[str], splits: int = 3) -> Made:
         rows = [row for name, k in product(ids, range(splits)) for row in self.scans(name, k)]
-        write_performance(self.context, rows)
+        write_performance_of(self.context, rows)
         return self
 
 
@@ -179,14 +180,14 @@ def cells(table: Table) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize(
     ("name", "columns"),
     [
-        ("performance.tsv", PERFORMANCE_COLUMNS),
-        ("performance_summary.tsv", SUMMARY_COLUMNS),
-        ("comparisons.tsv", COMPARISON_COLUMNS),
-        ("roc.tsv", ROC_COLUMNS),
-        ("calibration.tsv", CALIBRATION_COLUMNS),
-        ("confusion.tsv", CONFUSION_COLUMNS),
-        ("balance.tsv", BALANCE_COLUMNS),
-        ("search.tsv", SEARCH_COLUMNS),
+        ("performance.tsv", PERFORMANCE.meanings()),
+        ("performance_summary.tsv", PERFORMANCE_SUMMARY.meanings()),
+        ("comparisons.tsv", COMPARISONS.meanings()),
+        ("roc.tsv", ROC.meanings()),
+        ("calibration.tsv", CALIBRATION.meanings()),
+        ("confusion.tsv", CONFUSION.meanings()),
+        ("balance.tsv", BALANCE.meanings()),
+        ("search.tsv", SEARCH.meanings()),
     ],
 )
 def test_the_columns_read_are_columns_written(name: str, columns: dict[str, str]) -> None:
@@ -311,7 +312,7 @@ def test_uneven_splits_are_shown(tmp_path: Path) -> None:
     rows = [row for k in range(3) for row in made.scans("A", k)]
     rows += [row for k in range(2) for row in made.scans("B", k)]
     rows += made.scans("C", 0) + [row for row in made.scans("C", 1) if row["true_class"] == "NC"]
-    write_performance(made.context, rows)
+    write_performance_of(made.context, rows)
     table = of_kind(group_performance.performance(made.study), Table)[0]
     assert {name: line["Splits"] for name, line in cells(table).items()} == {
         "A": "3",
@@ -411,7 +412,7 @@ def test_many_splits_have_no_remark_about_the_least_p() -> None:
 def test_comparisons_without_wilcoxon_are_still_shown(tmp_path: Path) -> None:
     made = Made(tmp_path).perform(["A", "B"])
     table = made.study.table("comparisons.tsv")
-    old = [name for name in COMPARISON_COLUMNS if "wilcoxon" not in name][:7]
+    old = [name for name in COMPARISONS.meanings() if "wilcoxon" not in name][:7]
     write_tsv(
         made.folder / "comparisons.tsv", table[old].to_dict("records"), dict.fromkeys(old, "x")
     )
@@ -586,7 +587,7 @@ def test_random_searches_are_listed_by_split(tmp_path: Path) -> None:
             }
             for d in range(4)
         ]
-        write_table(made.context.model_folder("B", k) / "search.tsv", rows, SEARCH_COLUMNS)
+        write_table(made.context.model_folder("B", k) / "search.tsv", rows, SEARCH.meanings())
     table = of_kind(group_training.training(made.study), Table)[-1]
     lines = cells(table)
     assert list(lines) == ["B, split 2", "B, split 10"]
@@ -613,7 +614,7 @@ def people(study: Made, reasons: Sequence[str | None]) -> None:
         for i, reason in enumerate(reasons)
     ]
     more = {"included": True, "reason": None, "session_id": "ses-2"}
-    write_table(study.folder / "cohort.tsv", [*rows, rows[0] | more], COHORT_COLUMNS)
+    write_table(study.folder / "cohort.tsv", [*rows, rows[0] | more], COHORT.meanings())
 
 
 def test_the_flow_goes_by_the_order_of_the_rules(tmp_path: Path) -> None:
@@ -689,7 +690,7 @@ def matched(made: Made) -> tuple[np.ndarray, np.ndarray, list[int]]:
     names = ["age", "volume", "sex=M", "constant"]
     table = np.stack([age, volume, men, np.ones(40)], axis=1)
     rows = [dataclasses.asdict(row) for row in balance(table, names, treated, kept)]
-    write_table(made.folder / "balance.tsv", rows, BALANCE_COLUMNS)
+    write_table(made.folder / "balance.tsv", rows, BALANCE.meanings())
     return treated, age, kept
 
 

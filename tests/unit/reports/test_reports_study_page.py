@@ -85,10 +85,11 @@ def test_a_bug_or_a_broken_viewer_leaves_the_rest(
 def test_study_json_begins_with_the_cohort_and_keeps_what_is_added(tmp_path: Path) -> None:
     study = dataclasses.replace(load_study("tinauer2025"), name=STUDY)
     context = GroupContext(RunSettings(tmp_path, tmp_path, "group"), study, "T")
-    file = write_study(context)
-    add_to_study(context, atlas="Nuclei", versions={"bids_xai": "1", "torch": "2"})
-    add_to_study(context, spray={"A_T1w": {}})
-    write_study(context)
+    options: Any = {"template": "T", "seed": 0, "sloppy": False}
+    file = write_study(context.folder, study, **options)
+    add_to_study(context.folder, atlas="Nuclei", versions={"bids_xai": "1", "torch": "2"})
+    add_to_study(context.folder, spray={"A_T1w": {}})
+    write_study(context.folder, study, **options)
     said = json.loads(file.read_text())
     assert said["classes"] == ["NC", "AD"]
     assert said["positive"] == "AD"
@@ -166,8 +167,8 @@ def test_the_embedding_is_called_what_it_is(study_dir: Path) -> None:
 def described(name: str, tmp_path: Path) -> Study:
     study = load_study(name)
     context = GroupContext(RunSettings(tmp_path, tmp_path, "group"), study, "T")
-    write_study(context)
-    add_to_study(context, versions={"bids_xai": "1.2", "torch": "2.7"})
+    write_study(context.folder, study, template="T", seed=0, sloppy=False)
+    add_to_study(context.folder, versions={"bids_xai": "1.2", "torch": "2.7"})
     return Study.at(tmp_path, name)
 
 

@@ -16,8 +16,8 @@ from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort.step import run as cohort
 from bids_xai.group.context import GroupContext
-from bids_xai.group.explain import run as explain
-from bids_xai.group.train import run as train
+from bids_xai.group.explain.step import run as explain
+from bids_xai.group.train.step import run as train
 from bids_xai.group.trust import step as trust
 from bids_xai.group.trust.network import ExplainedNetwork
 from bids_xai.models.card import load_model, save_model

@@ -11,19 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from bids_xai.group.context import write_table
 from bids_xai.studies.tables import Study, merged
+from bids_xai.tables.training import SEARCH, SearchDraw
 from bids_xai.training.loop import TrainingResult
-
-SEARCH_COLUMNS = {
-    "draw": "Number of the draw, from 0",
-    "values": "Values drawn",
-    "validation_loss": "Lowest objective on the validation scans",
-    "validation_balanced_accuracy": "Balanced accuracy on the validation scans at the best epoch",
-    "epochs": "Epochs trained",
-    "seconds": "Duration of the training",
-    "kept": "Whether this is the model that was kept",
-}
 
 
 @dataclass(frozen=True)
@@ -33,6 +23,21 @@ class Draw:
     study: Study
     result: TrainingResult
     files: list[Path]
+
+    @property
+    def score(self) -> float:
+        """What the best draw has most of, by ``training.early_stopping.metric``.
+
+        Balanced accuracy, or minus the loss, on the validation scans; minus infinity where it is
+        not defined.
+        """
+        result = self.result
+        if not result.best_epoch:
+            return -math.inf
+        if self.study.training.early_stopping.metric == "validation_loss":
+            return -result.best_validation_loss
+        accuracy = result.history[result.best_epoch - 1].validation_balanced_accuracy
+        return accuracy if accuracy == accuracy else -math.inf
 
 
 def draws_of(study: Study, seed: Sequence[int]) -> Iterator[Study]:
@@ -48,46 +53,43 @@ def draws_of(study: Study, seed: Sequence[int]) -> Iterator[Study]:
         yield replace(merged(study, changes), search=study.search)
 
 
-def best_draw(draws: Sequence[Draw], folder: Path) -> tuple[list[Path], list[Path]]:
+def best_of(draws: Sequence[Draw]) -> int:
+    """Return the index of the best draw by validation; of equal ones the first."""
+    return max(range(len(draws)), key=lambda index: (draws[index].score, -index))
+
+
+def keep_best(draws: Sequence[Draw], folder: Path) -> tuple[list[Path], list[Path]]:
     """Move the files of the best draw into ``folder``; return them, and those of ``search.tsv``.
 
-    The best has the highest balanced accuracy, or the lowest loss, on the validation scans: what
-    ``training.early_stopping.metric`` says. The card is moved last.
+    The card is moved last.
     """
-    scores = [_score(draw) for draw in draws]
-    best = max(range(len(draws)), key=lambda index: (scores[index], -index))
-    kept = []
+    best = best_of(draws)
+    moved = []
     for file in reversed(draws[best].files):
         os.replace(file, folder / file.name)
-        kept.append(folder / file.name)
-    rows = [_row(index, draw, kept=index == best) for index, draw in enumerate(draws)]
-    return kept, write_table(folder / "search.tsv", rows, SEARCH_COLUMNS)
+        moved.append(folder / file.name)
+    return moved, SEARCH.write(folder / SEARCH.file, draw_rows(draws, best))
 
 
-def _score(draw: Draw) -> float:
-    result = draw.result
-    if not result.best_epoch:
-        return -math.inf
-    if draw.study.training.early_stopping.metric == "validation_loss":
-        return -result.best_validation_loss
-    accuracy = result.history[result.best_epoch - 1].validation_balanced_accuracy
-    return accuracy if accuracy == accuracy else -math.inf
+def draw_rows(draws: Sequence[Draw], best: int) -> list[SearchDraw]:
+    """Return the lines of ``search.tsv``; best : index of the draw that is kept."""
+    return [_row(index, draw, is_best=index == best) for index, draw in enumerate(draws)]
 
 
-def _row(number: int, draw: Draw, *, kept: bool) -> dict[str, Any]:
+def _row(number: int, draw: Draw, *, is_best: bool) -> SearchDraw:
     result = draw.result
     best = result.history[result.best_epoch - 1] if result.best_epoch else None
     plain = draw.study.as_plain()
     values = {key: _get(plain, key.split(".")) for key in sorted(draw.study.search.values)}
-    return {
-        "draw": number,
-        "values": ", ".join(f"{key}={value}" for key, value in values.items()) or "none",
-        "validation_loss": result.best_validation_loss,
-        "validation_balanced_accuracy": best.validation_balanced_accuracy if best else None,
-        "epochs": len(result.history),
-        "seconds": sum(record.seconds for record in result.history),
-        "kept": kept,
-    }
+    return SearchDraw(
+        draw=number,
+        values=", ".join(f"{key}={value}" for key, value in values.items()) or "none",
+        validation_loss=result.best_validation_loss,
+        validation_balanced_accuracy=best.validation_balanced_accuracy if best else None,
+        epochs=len(result.history),
+        seconds=sum(record.seconds for record in result.history),
+        is_best=is_best,
+    )
 
 
 def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:

@@ -7,16 +7,17 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
+from tsv_rows import text_rows
 
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort import step as cohort
-from bids_xai.group.context import GroupContext, load_scans, load_splits, read_rows
-from bids_xai.group.people import read_participants
+from bids_xai.group.context import GroupContext
 from bids_xai.group.run import find_template
+from bids_xai.tables.cohort import COHORT, SPLITS
 
 
 def rows_of(context: GroupContext) -> list[dict[str, str]]:
-    return read_rows(context.folder / "cohort.tsv", "cohort")
+    return text_rows(context.folder / "cohort.tsv")
 
 
 def people(*rows: tuple[str, str]) -> str:
@@ -71,28 +72,6 @@ def test_everybody_is_listed_with_a_reason(derivatives: Any) -> None:
     assert [r["participant_id"] for r in rows] == sorted(r["participant_id"] for r in rows)
 
 
-def test_scans_point_to_their_files(derivatives: Any) -> None:
-    good = everybody(derivatives)
-    derivatives.scan("AD00", "2", "1")
-    derivatives.scan("AD00", "2", "2")
-    derivatives.people(people(*good))
-    context = derivatives.context()
-    cohort.run(context)
-    scans = {scan.name: scan for scan in load_scans(context)}
-    assert len(scans) == 10
-    scan = scans["sub-AD00_ses-2_run-2"]
-    folder = derivatives.out / "sub-AD00/ses-2/anat"
-    assert scan.map_file == folder / "sub-AD00_ses-2_run-2_space-T1w_R2starmap.nii.gz"
-    assert scan.mask_file == folder / "sub-AD00_ses-2_desc-brain_mask.nii.gz"
-    assert scan.to_template.name == (
-        "sub-AD00_ses-2_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5"
-    )
-    assert (scan.participant, scan.session, scan.class_name) == ("AD00", "2", "AD")
-    assert scan.row == {"participant_id": "sub-AD00", "session_id": "ses-2"}
-    assert scans["sub-NC00"].row == {"participant_id": "sub-NC00", "session_id": "n/a"}
-    assert all(s.map_file.is_file() and s.mask_file.is_file() for s in scans.values())
-
-
 def test_participants_are_split_not_scans(derivatives: Any) -> None:
     good = everybody(derivatives, n=8)
     for name in ("AD00", "AD03", "NC05"):
@@ -101,7 +80,7 @@ def test_participants_are_split_not_scans(derivatives: Any) -> None:
     derivatives.people(people(*good))
     context = derivatives.context(repeats=5)
     cohort.run(context)
-    rows = read_rows(context.folder / "splits.tsv", "cohort")
+    rows = text_rows(context.folder / "splits.tsv")
     members = defaultdict(list)
     for row in rows:
         members[row["split"], row["participant_id"]].append(row["set"])
@@ -116,7 +95,7 @@ def test_participants_are_split_not_scans(derivatives: Any) -> None:
         for name in ("NC", "AD"):
             found = [counts[name, s] for s in ("train", "validation", "test")]
             assert found == [5, 1, 2]
-    splits = load_splits(context)
+    splits = context.splits()
     assert len(splits) == 5
     assert len({tuple(sorted(s.items())) for s in splits}) > 1
 
@@ -142,32 +121,6 @@ def test_labels_with_and_without_prefix_are_the_same(derivatives: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("line", ["\n", "\r\n", "\r"])
-def test_tables_of_excel_are_read(derivatives: Any, line: str) -> None:
-    """Byte order mark, any line end, umlauts, short and long rows, blank lines."""
-    text = (
-        people(*everybody(derivatives)) + "sub-short\nsub-long\t70\tAD\tmore\n\nsub-Jörg\t1\tAD\n"
-    )
-    derivatives.people("\ufeff" + text.replace("\n", line))
-    found = read_participants(derivatives.raw, ("diagnosis",))
-    assert found["sub-NC00"]["diagnosis"] == "NC"
-    assert found["sub-short"]["diagnosis"] is None
-    assert found["sub-Jörg"]["diagnosis"] == "AD"
-    assert len(found) == 11
-    context = derivatives.context()
-    cohort.run(context)
-    reasons = {r["participant_id"]: r["reason"] for r in rows_of(context)}
-    assert reasons["sub-NC00"] == "n/a"
-    assert reasons["sub-short"] == "no input map among the derivatives"
-
-
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_tables_that_are_not_utf8_are_named(derivatives: Any, encoding: str) -> None:
-    derivatives.people(people(("sub-Jörg", "AD")), encoding)
-    with pytest.raises(BadDataError, match=r"not UTF-8.*participants\.tsv.*save it as UTF-8"):
-        read_participants(derivatives.raw, ("diagnosis",))
-
-
 def test_without_participants_there_are_no_classes(derivatives: Any) -> None:
     everybody(derivatives)
     with pytest.raises(NoInputError, match=r"participants\.tsv is missing.*diagnosis") as caught:
@@ -176,50 +129,13 @@ def test_without_participants_there_are_no_classes(derivatives: Any) -> None:
     assert caught.value.file == str(derivatives.raw / "participants.tsv")
 
 
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("participant_id\tage\nsub-01\t3\n", "no column 'diagnosis'.*study file.*age"),
-        ("id\tdiagnosis\nsub-01\tAD\n", "no column 'participant_id'"),
-        ("participant_id,diagnosis\nsub-01,AD\n", "no column 'participant_id'"),
-        ("", "no column 'participant_id'"),
-    ],
-)
-def test_missing_columns_are_named(derivatives: Any, text: str, match: str) -> None:
-    derivatives.people(text)
-    with pytest.raises(BadDataError, match=match) as caught:
-        read_participants(derivatives.raw, ("diagnosis",))
-    assert "participants.tsv" in str(caught.value)
-
-
-def test_an_open_quote_does_not_swallow_people(derivatives: Any) -> None:
-    derivatives.people('participant_id\tnote\tdiagnosis\nsub-1\t"tall\tAD\nsub-2\tn/a\tNC\n')
-    try:
-        found = read_participants(derivatives.raw, ("diagnosis",))
-    except BadDataError:
-        return
-    assert set(found) == {"sub-1", "sub-2"}
-
-
-def test_a_participant_listed_twice_is_refused(derivatives: Any) -> None:
-    derivatives.people(people(("sub-1", "AD"), ("sub-1", "NC")))
-    with pytest.raises(BadDataError, match=r"sub-1 .*lines 2 and 3"):
-        read_participants(derivatives.raw, ("diagnosis",))
-
-
-def test_a_cell_over_several_lines_is_refused(derivatives: Any) -> None:
-    derivatives.people('participant_id\tnote\tdiagnosis\nsub-1\t"a\tAD\nsub-2\tb"\tNC\n')
-    with pytest.raises(BadDataError, match="line 3 spans several lines"):
-        read_participants(derivatives.raw, ("diagnosis",))
-
-
 def test_thirds_may_be_rounded(derivatives: Any) -> None:
     derivatives.people(people(*everybody(derivatives, n=3)))
     context = derivatives.context()
     splits = dataclasses.replace(context.study.splits, fractions=(0.33333333,) * 3)
     study = dataclasses.replace(context.study, splits=splits)
     cohort.run(dataclasses.replace(context, study=study))
-    assert Counter(load_splits(context)[0].values()) == dict.fromkeys(
+    assert Counter(context.splits()[0].values()) == dict.fromkeys(
         ("train", "validation", "test"), 2
     )
 
@@ -248,13 +164,25 @@ def test_without_derivatives_the_way_out_is_told(derivatives: Any) -> None:
         find_template(derivatives.context().settings)
 
 
-def test_the_template_is_that_of_the_transforms(derivatives: Any) -> None:
-    derivatives.scan("01", "1")
-    settings = derivatives.context().settings
-    assert find_template(settings) == "MNI152NLin2009aSym"  # first by name: not asked for any
+@pytest.mark.parametrize("line", ["\n", "\r\n", "\r"])
+def test_tables_of_excel_select_people(derivatives: Any, line: str) -> None:
+    text = people(*everybody(derivatives)) + "sub-short\nsub-long\t70\tAD\tmore\n\n"
+    derivatives.people("\ufeff" + text.replace("\n", line))
+    context = derivatives.context()
+    cohort.run(context)
+    reasons = {r["participant_id"]: r["reason"] for r in rows_of(context)}
+    assert reasons["sub-NC00"] == "n/a"
+    assert reasons["sub-short"] == "no input map among the derivatives"
 
 
-def test_a_table_of_an_earlier_step_is_asked_for(derivatives: Any) -> None:
-    for read in (load_scans, load_splits):
-        with pytest.raises(NoInputError, match="--steps cohort first"):
-            read(derivatives.context())
+def test_rows_follow_from_a_plan_alone(derivatives: Any) -> None:
+    """Without a run: what is computed from records is what is written."""
+    derivatives.people(people(*everybody(derivatives)))
+    context = derivatives.context()
+    found = cohort.plan(cohort.read(context))
+    assert not context.folder.exists()
+    rows = cohort.cohort_rows(found, "diagnosis", context.output_dir)
+    cohort.run(context)
+    assert rows == COHORT.read(context.folder / "cohort.tsv")
+    assert cohort.split_rows(found.splits) == SPLITS.read(context.folder / "splits.tsv")
+    assert {row.participant["age"] for row in rows} == {str(60 + i) for i in range(8)}

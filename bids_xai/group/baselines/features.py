@@ -16,11 +16,13 @@ from bids_xai.core.grids import nearest_on_grid
 from bids_xai.core.inputs import network_input
 from bids_xai.core.regions.sums import region_relevance
 from bids_xai.errors import BadDataError, NoInputError, naming
-from bids_xai.group.context import LOG, GroupContext, Scan
-from bids_xai.group.maps import _in_template, lesion_mask
+from bids_xai.group.context import LOG
+from bids_xai.group.maps import input_space, lesion_mask
+from bids_xai.group.scans import Scan
 from bids_xai.group.volumes import input_rule
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
 from bids_xai.stages.network_grid import common_shape, load_network_input
+from bids_xai.studies.tables import Input
 from bids_xai.templates.lookup import load_atlas
 
 FINEST_MM = 4.0
@@ -40,51 +42,55 @@ class Features:
     values: Floats32
     brain: Bools | None = None
 
-    def chosen(self, training: Sequence[Scan]) -> Bools:
+    def selected(self, training: Sequence[Scan]) -> Bools:
         """Return (k,) the features to use: voxels that are brain in half of the training scans."""
         if self.brain is None:
             return np.ones(self.values.shape[1], dtype=bool)
         share = self.brain[self._of(training)].mean(axis=0)
         return np.asarray(share >= 0.5)
 
-    def of(self, scans: Sequence[Scan], chosen: Bools) -> Floats32:
-        """Return the chosen features of some scans (n, k_chosen)."""
-        return self.values[self._of(scans)][:, chosen]
+    def of(self, scans: Sequence[Scan], selected: Bools) -> Floats32:
+        """Return the selected features of some scans (n, k_selected)."""
+        return self.values[self._of(scans)][:, selected]
 
     def _of(self, scans: Sequence[Scan]) -> Ints:
         return np.array([self.rows[scan.name] for scan in scans], dtype=np.int64)
 
 
-def measure(context: GroupContext, kind: str, scans: Sequence[Scan]) -> Features:
+def measure(kind: str, scans: Sequence[Scan], table: Input, template: str) -> Features:
     """Return the features of a study's scans.
 
     kind : ``volume``, ``regions`` or ``lesion-load``
+    table : the input of the study's networks; template : empty where there is none
     Raises :class:`NoInputError` where there is no atlas or no lesion mask at all, and
     :class:`BadDataError` for an image that cannot be used.
     """
-    return _KINDS[kind](context, scans)
+    return _KINDS[kind](scans, table, template)
 
 
-def files_behind(context: GroupContext, kind: str, scans: Sequence[Scan]) -> list[Path]:
-    """Return the files that the features come from, as far as they exist."""
+def files_behind(kind: str, scans: Sequence[Scan], table: Input, template: str) -> list[Path]:
+    """Return the files that the features come from, as far as they exist.
+
+    Arguments as of :func:`measure`.
+    """
     if kind == "lesion-load":
-        found = [lesion_mask(context, scan) for scan in scans]
-        return [file for file in found if file is not None]
+        masks = [lesion_mask(scan, input_space(table, template)) for scan in scans]
+        return [file for file in masks if file is not None]
     files = [file for scan in scans for file in (scan.map_file, scan.mask_file)]
-    if kind == "regions" and context.study.input.space == "T1w":
+    if kind == "regions" and table.space == "T1w":
         name = _common_atlas(scans)
         files += [_atlases(scan)[name] for scan in scans if name]
     return files
 
 
-def _volumes(context: GroupContext, scans: Sequence[Scan]) -> Features:
+def _volumes(scans: Sequence[Scan], table: Input, template: str) -> Features:
     """Voxels of the skull-stripped input of the study's networks, on a grid of 4 mm or coarser.
 
     z-scores are left out: a support vector machine standardises every voxel itself.
     """
-    voxel_mm = max(context.study.input.voxel_mm, FINEST_MM)
+    voxel_mm = max(table.voxel_mm, FINEST_MM)
     shape = common_shape([scan.map_file for scan in scans], voxel_mm)
-    rule = replace(input_rule(context.study, True, shape), voxel_mm=voxel_mm)
+    rule = replace(input_rule(table, True, shape), voxel_mm=voxel_mm)
     values = np.empty((len(scans), int(np.prod(shape))), dtype=np.float32)
     brain = np.empty(values.shape, dtype=bool)
     for row, scan in enumerate(scans):
@@ -94,18 +100,19 @@ def _volumes(context: GroupContext, scans: Sequence[Scan]) -> Features:
     return Features(_rows(scans), values[:, anywhere], brain[:, anywhere])
 
 
-def _regions(context: GroupContext, scans: Sequence[Scan]) -> Features:
+def _regions(scans: Sequence[Scan], table: Input, template: str) -> Features:
     """Mean of the input over every region of an atlas, within the brain, on the map's own grid."""
-    labels_of = _template_labels(context, scans) if _in_template(context) else _t1w_labels(scans)
-    means = [_means_by_region(context, scan, labels_of(scan)) for scan in scans]
+    in_template = table.space == "template"
+    labels_of = _template_labels(scans, template) if in_template else _t1w_labels(scans)
+    means = [_means_by_region(scan, labels_of(scan), table) for scan in scans]
     regions = sorted(set().union(*means))
-    values = [[found.get(region, np.nan) for region in regions] for found in means]
+    values = [[of_scan.get(region, np.nan) for region in regions] for of_scan in means]
     return Features(_rows(scans), np.array(values, dtype=np.float32).reshape(len(scans), -1))
 
 
-def _lesion_load(context: GroupContext, scans: Sequence[Scan]) -> Features:
+def _lesion_load(scans: Sequence[Scan], table: Input, template: str) -> Features:
     """Volume of the lesion mask in ml; 0 without a mask."""
-    files = [lesion_mask(context, scan) for scan in scans]
+    files = [lesion_mask(scan, input_space(table, template)) for scan in scans]
     missing = files.count(None)
     if missing == len(files):
         raise NoInputError(
@@ -121,7 +128,7 @@ def _lesion_load(context: GroupContext, scans: Sequence[Scan]) -> Features:
     return Features(_rows(scans), np.array(loads, dtype=np.float32)[:, None])
 
 
-_KINDS: dict[str, Callable[[GroupContext, Sequence[Scan]], Features]] = {
+_KINDS: dict[str, Callable[[Sequence[Scan], Input, str], Features]] = {
     "volume": _volumes,
     "regions": _regions,
     "lesion-load": _lesion_load,
@@ -139,10 +146,10 @@ def _volume_ml(mask: Volume) -> float:
 
 def _atlases(scan: Scan) -> dict[str, Path]:
     """Label images on the T1w grid beside the map: name (with its variant) → file."""
-    found: dict[str, Path] = {}
+    atlases: dict[str, Path] = {}
     for file in sorted(scan.map_file.parent.glob("*_space-T1w_atlas-*_dseg.nii.gz")):
-        found.setdefault(parse_name(file.name)[0]["atlas"], file)
-    return found
+        atlases.setdefault(parse_name(file.name)[0].get("atlas", ""), file)
+    return atlases
 
 
 def _common_atlas(scans: Sequence[Scan]) -> str:
@@ -163,10 +170,10 @@ def _t1w_labels(scans: Sequence[Scan]) -> Callable[[Scan], Volume]:
     return lambda scan: read_volume(_atlases(scan)[name], np.int32)
 
 
-def _template_labels(context: GroupContext, scans: Sequence[Scan]) -> Callable[[Scan], Volume]:
+def _template_labels(scans: Sequence[Scan], template: str) -> Callable[[Scan], Volume]:
     """What gives the labels of the template, the same for all scans."""
     cohort = parse_name(scans[0].map_file.name)[0].get("cohort", "")
-    space = OutputSpace(context.template, RELEVANCE_RESOLUTION, cohort)
+    space = OutputSpace(template, RELEVANCE_RESOLUTION, cohort)
     atlas = load_atlas(space)
     if atlas is None:
         raise NoInputError(
@@ -177,7 +184,7 @@ def _template_labels(context: GroupContext, scans: Sequence[Scan]) -> Callable[[
     return lambda scan: labels
 
 
-def _means_by_region(context: GroupContext, scan: Scan, labels: Volume) -> dict[int, float]:
+def _means_by_region(scan: Scan, labels: Volume, table: Input) -> dict[int, float]:
     """Region → mean of the scan's input over its voxels in the brain, in units of the input."""
     image, mask = read_volume(scan.map_file), read_volume(scan.mask_file)
     if image.data.shape != mask.data.shape:
@@ -186,7 +193,6 @@ def _means_by_region(context: GroupContext, scan: Scan, labels: Volume) -> dict[
             file=scan.mask_file,
             fix="run the participant level again for this participant",
         )
-    table = context.study.input
     with naming(scan.map_file):
         values = network_input(
             image.data,
@@ -198,8 +204,8 @@ def _means_by_region(context: GroupContext, scan: Scan, labels: Volume) -> dict[
     usable = (mask.data > 0) & np.isfinite(image.data)
     on_grid = np.where(usable, _labels_on(labels, image), 0)
     regions = [int(value) for value in np.unique(on_grid) if value > 0]
-    found = region_relevance(values, on_grid, regions)  # its density is the mean over a region
-    return dict(zip(regions, found.density.tolist(), strict=True))
+    sums = region_relevance(values, on_grid, regions)  # their density is the mean over a region
+    return dict(zip(regions, sums.density.tolist(), strict=True))
 
 
 def _labels_on(labels: Volume, like: Volume) -> NDArray[np.integer]:

@@ -1,0 +1,1 @@
+"""Step ``baselines``: support vector machines, and what they see of a scan."""

@@ -1,0 +1,1 @@
+"""Step ``explain``: heatmaps, and how good the classifiers are."""

@@ -1,0 +1,133 @@
+"""Step ``train``: one network a configuration and split, from the same initial weights a split."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bids_xai.bids.files import remove_if_empty
+from bids_xai.core.cohort.splits import check_no_leakage
+from bids_xai.group.context import LOG, GroupContext
+from bids_xai.group.train.fit import fit_network, save_network
+from bids_xai.group.train.inputs import Resources, SplitTraining
+from bids_xai.group.train.search import Draw, draws_of, keep_best
+from bids_xai.group.units import Units
+from bids_xai.runtime.device import choose_device
+from bids_xai.runtime.progress import Progress
+from bids_xai.stages.network_grid import common_shape
+from bids_xai.training.processes import current_processes, process_group
+from bids_xai.training.signals import stop_requests
+
+
+def run(context: GroupContext) -> list[Path]:
+    """Train what is not up to date; return the model cards."""
+    settings = context.settings
+    trainings = read(context)
+    progress = Progress("trainings", len(trainings))
+    work = settings.work_folder.resolve() / "group"
+    cards: list[Path] = []
+    with (
+        _cache_folder(work, context.study.name) as cache,
+        process_group(choose_device(settings.device)) as device,
+        stop_requests() as stop,
+    ):
+        resources = Resources(cache, device, settings.training_threads, settings.tensorboard)
+        units = Units(context.models_folder, progress, current_processes())
+        for training in trainings:
+            train_split(training, resources, units, progress)
+            cards.append(training.card_file)
+            if stop:
+                raise stop.error(cards[-1])
+    remove_if_empty(work, work.parent)
+    return cards
+
+
+def read(context: GroupContext) -> list[SplitTraining]:
+    """Return the trainings of this run, split by split of each configuration.
+
+    Raises :class:`NoInputError` and :class:`BadDataError` for tables and maps that are missing or
+    damaged, and for a configuration or split that the study does not have.
+    """
+    scans, splits = context.scans(), context.splits()
+    selected_splits = context.selected_splits(len(splits))
+    selected_configurations = context.selected_configurations
+    trainings = []
+    for configuration in context.study.configurations:
+        if configuration.id not in selected_configurations:
+            continue
+        study = context.study.of(configuration)
+        of_configuration = tuple(context.scans_of(configuration, scans))
+        maps = [scan.map_file for scan in of_configuration]
+        shape = common_shape(maps, study.input.voxel_mm or None)
+        trainings += [
+            SplitTraining(
+                study=study,
+                template=context.template,
+                configuration=configuration,
+                split=split,
+                members=splits[split],
+                scans=of_configuration,
+                shape=shape,
+                folder=context.model_folder(configuration.id, split),
+                models_folder=context.models_folder,
+                seed=context.settings.random_seed,
+            )
+            for split in selected_splits
+        ]
+    return trainings
+
+
+@contextmanager
+def _cache_folder(work: Path, study: str) -> Iterator[Path]:
+    """Within it, a folder of this process's own: job-array tasks share the work folder."""
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work, prefix=f"{study}-") as cache:
+        yield Path(cache)
+
+
+def train_split(
+    training: SplitTraining, resources: Resources, units: Units, progress: Progress
+) -> bool:
+    """Do a training unless it is up to date; tell whether it was done now.
+
+    Raises :class:`BadDataError` for a participant in two sets, and what :func:`fit_network` does.
+    """
+
+    def make() -> list[Path]:
+        participants = [scan.participant for scan in training.scans]
+        check_no_leakage(participants, [training.members[label] for label in participants])
+        if training.study.search.draws:
+            return _search(training, resources, progress)
+        network = fit_network(training, training.study, training.folder, resources, progress)
+        return save_network(training.folder, network) if units.team.leads else []
+
+    return units.run(training.unit(), make)
+
+
+def _search(training: SplitTraining, resources: Resources, progress: Progress) -> list[Path]:
+    """Train every draw, keep the files of the best by validation."""
+    leads = current_processes().leads
+    n_draws = training.study.search.draws
+    draws: list[Draw] = []
+    for number, study in enumerate(draws_of(training.study, (training.weight_seed,))):
+        folder = _draw_folder(training, number)
+        title = f"draw {number + 1} of {n_draws}"
+        LOG.info("training %s: %s", training.title, title)
+        network = fit_network(
+            training, study, folder, resources, progress, draw=title, share=1 / n_draws
+        )
+        files = save_network(folder, network) if leads else []
+        draws.append(Draw(study, network.result, files))
+    if not leads:
+        return []
+    moved, table = keep_best(draws, training.folder)
+    for number in range(n_draws):
+        shutil.rmtree(_draw_folder(training, number), ignore_errors=True)
+    return [*moved, *table]
+
+
+def _draw_folder(training: SplitTraining, number: int) -> Path:
+    return training.folder / f"draw-{number}"

@@ -1,0 +1,137 @@
+"""Which test sets are explained, which are kept, and the tables that follow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from tsv_rows import text_rows
+
+from bids_xai.bids.files import write_json
+from bids_xai.bids.images import Volume
+from bids_xai.errors import NoInputError
+from bids_xai.group.cohort import step as cohort
+from bids_xai.group.context import GroupContext
+from bids_xai.group.explain import step
+from bids_xai.group.explain.heatmaps import Heatmap, HeatmapOptions, TrainedNetwork
+from bids_xai.group.outcomes import prediction
+from bids_xai.group.scans import Scan
+from bids_xai.studies.tables import Attribution
+
+
+@pytest.fixture
+def explained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Networks that are right; which of them explained anything."""
+    seen: list[tuple[str, int]] = []
+
+    def load(folder: Path) -> Any:
+        card = SimpleNamespace(study="quick", configuration="A", split=0, space="T1w")
+        card.classes = ("NC", "AD")
+        return None, card
+
+    def heatmaps(
+        network: TrainedNetwork, scans: Sequence[Scan], options: HeatmapOptions
+    ) -> Iterator[Heatmap]:
+        seen.append((network.configuration, network.split))
+        volume = Volume(np.ones((2, 2, 2), np.float32), np.eye(4))
+        for scan in scans:
+            sick = 0.9 if scan.class_name == "AD" else 0.1
+            row = prediction(
+                options.target,
+                network.configuration,
+                network.split,
+                scan,
+                np.array([1 - sick, sick]),
+            )
+            for request in options.requests:
+                row = dataclasses.replace(row, method=request.name, relevance_class="AD")
+                yield Heatmap(scan, request, row, volume, None)
+
+    monkeypatch.setattr(step, "load_model", load)
+    monkeypatch.setattr(step.InputRule, "of_model", lambda *_: None)
+    monkeypatch.setattr(step, "heatmaps", heatmaps)
+    return seen
+
+
+@pytest.fixture
+def context(derivatives: Any) -> GroupContext:
+    """Two methods, a model of configuration A in both splits and of C in one."""
+    derivatives.people(
+        "participant_id\tdiagnosis\n"
+        + "".join(f"sub-{i:02d}\t{('NC', 'AD')[i % 2]}\n" for i in range(16))
+    )
+    for i in range(16):
+        derivatives.scan(f"{i:02d}")
+    made: GroupContext = derivatives.context(device="cpu")
+    study = dataclasses.replace(
+        made.study, attribution=Attribution(methods=("saliency", "lrp-zplus"))
+    )
+    made = dataclasses.replace(made, study=study, template="")
+    cohort.run(dataclasses.replace(made, template="MNI152NLin2009aSym"))
+    return made
+
+
+def train(context: GroupContext, configuration: str, split: int) -> None:
+    folder = context.model_folder(configuration, split)
+    write_json(folder / "model.json", {"metrics": {"epochs": 10 + split, "seconds": 2.0}})
+    (folder / "model.safetensors").write_text(f"{configuration} {split}")
+
+
+def test_without_a_model_there_is_nothing_to_explain(context: GroupContext) -> None:
+    with pytest.raises(NoInputError, match="--steps train first"):
+        step.run(context)
+
+
+def test_tables_are_of_all_models_that_are_there(
+    context: GroupContext, explained: list[tuple[str, int]]
+) -> None:
+    for name, split in (("A", 0), ("A", 1), ("C", 1)):
+        train(context, name, split)
+    written = step.run(context)
+    assert explained == [("A", 0), ("A", 1), ("C", 1)]
+    assert [file.name for file in written if file.suffix == ".tsv"] == [
+        "predictions.tsv",
+        "performance.tsv",
+        "performance_summary.tsv",
+        "comparisons.tsv",
+        "roc.tsv",
+        "calibration.tsv",
+        "confusion.tsv",
+    ]
+    tested = [sum(s == "test" for s in members.values()) for members in context.splits()]
+    rows = context.predictions()
+    assert len(rows) == 2 * (2 * tested[0] + 2 * tested[1]) - 2 * tested[0]
+    assert {row.method for row in rows} == {"saliency", "lrp-zplus"}
+    assert all((context.folder / row.heatmap).is_file() for row in rows if row.heatmap)
+    performance = text_rows(context.folder / "performance.tsv")
+    assert [(r["configuration"], r["split"], r["n_test"], r["epochs"]) for r in performance] == [
+        ("A", "0", str(tested[0]), "10"),  # of the first method alone
+        ("A", "1", str(tested[1]), "11"),
+        ("C", "1", str(tested[1]), "11"),
+    ]
+    assert {r["accuracy"] for r in performance} == {"1"}
+
+
+def test_a_test_set_is_explained_again_where_its_network_or_a_scan_changed(
+    context: GroupContext, explained: list[tuple[str, int]]
+) -> None:
+    train(context, "A", 0)
+    train(context, "A", 1)
+    step.run(context)
+    table = (context.folder / "predictions.tsv").read_bytes()
+    explained.clear()
+    step.run(context)
+    assert explained == []
+    assert (context.folder / "predictions.tsv").read_bytes() == table
+    (context.model_folder("A", 1) / "model.safetensors").write_text("trained again")
+    step.run(context)
+    assert explained == [("A", 1)]
+    explained.clear()
+    settings = dataclasses.replace(context.settings, renormalise=True)
+    step.run(dataclasses.replace(context, settings=settings))
+    assert explained == [("A", 0), ("A", 1)]

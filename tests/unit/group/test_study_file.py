@@ -1,0 +1,46 @@
+"""``study.json``: the first step begins it, others add to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import bids_xai
+from bids_xai.group.study_file import add_to_study, write_study
+from bids_xai.studies.schema import load_study
+
+OPTIONS: dict[str, Any] = {"template": "T", "seed": 7, "sloppy": True}
+
+
+def content(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
+def test_the_study_and_its_cohort_are_described(tmp_path: Path) -> None:
+    study = load_study("tinauer2025")
+    written = content(write_study(tmp_path, study, sloppy_scans=3, **OPTIONS))
+    assert written["study"] == "tinauer2025"
+    assert (written["template"], written["seed"], written["sloppy"]) == ("T", 7, True)
+    assert written["classes"] == list(study.target.names)
+    assert written["positive"] == study.target.positive_name
+    assert written["sloppy_scans"] == 3
+    assert [entry["id"] for entry in written["configurations"]] == [
+        configuration.id for configuration in study.configurations
+    ]
+    assert written["versions"] == {"bids_xai": bids_xai.__version__}
+
+
+def test_what_later_steps_add_stays(tmp_path: Path) -> None:
+    study = load_study("tinauer2025")
+    write_study(tmp_path, study, **OPTIONS)
+    add_to_study(tmp_path, atlas="Nuclei", versions={"torch": "2"})
+    written = content(write_study(tmp_path, study, **OPTIONS | {"seed": 8}))
+    assert written["atlas"] == "Nuclei"
+    assert written["seed"] == 8
+    assert written["versions"] == {"torch": "2", "bids_xai": bids_xai.__version__}
+
+
+def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("{")
+    assert content(add_to_study(tmp_path, atlas="Nuclei")) == {"atlas": "Nuclei"}

@@ -1,0 +1,122 @@
+"""Which trainings a run does, which it leaves, and what a search keeps of its draws."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bids_xai.bids.stamps import write_stamp
+from bids_xai.errors import BadDataError
+from bids_xai.group.cohort import step as cohort
+from bids_xai.group.train import step
+from bids_xai.group.units import Unit, Units
+from bids_xai.runtime.progress import Progress
+from bids_xai.studies.tables import Search
+from bids_xai.training.records import TrainingResult
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "bids_xai")
+    return caplog
+
+
+def test_a_training_that_is_up_to_date_is_skipped_and_any_other_says_why(
+    tmp_path: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = Unit("training A, split 0", tmp_path / "stamp.json", (), {}, root=tmp_path)
+    training = cast("Any", SimpleNamespace(scans=[], unit=lambda: unit))
+    write_stamp(unit.stamp, unit.digest, tmp_path, [])
+    progress = Progress("trainings", 2, live=False)
+    units = Units(tmp_path, progress)
+    resources = cast("Any", None)
+    assert not step.train_split(training, resources, units, progress)
+    assert progress.done == 1
+    assert progress.time_left == ""  # nothing was worked on
+    assert log.messages == ["training A, split 0: up to date"]
+
+    def stop(*arguments: object) -> None:
+        raise InterruptedError
+
+    log.set_level(logging.DEBUG, "bids_xai")
+    write_stamp(unit.stamp, "another", tmp_path, [])
+    monkeypatch.setattr(step, "check_no_leakage", stop)
+    with pytest.raises(InterruptedError):
+        step.train_split(training, resources, units, progress)
+    assert "its inputs, its options or the version differ" in log.messages[-1]
+
+
+def people(derivatives: Any, n: int = 12) -> Any:
+    derivatives.people(
+        "participant_id\tdiagnosis\n"
+        + "".join(f"sub-{i:02d}\t{('NC', 'AD')[i % 2]}\n" for i in range(n))
+    )
+    for i in range(n):
+        derivatives.scan(f"{i:02d}")
+    return derivatives
+
+
+def test_trainings_are_those_of_the_run_split_by_split(
+    derivatives: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "common_shape", lambda *_: (40, 48, 40))
+    context = people(derivatives).context(seed=3, repeats=2)
+    cohort.run(context)
+    ids = [configuration.id for configuration in context.study.configurations]
+    trainings = step.read(context)
+    assert [(t.configuration.id, t.split) for t in trainings] == [
+        (name, split) for name in ids for split in (0, 1)
+    ]
+    assert [t.weight_seed for t in trainings[:2]] == [3000, 3001]
+    assert trainings[1].folder == context.model_folder(ids[0], 1)
+    assert trainings[1].members == context.splits()[1]
+    selected = derivatives.context(configuration=(ids[-1],), split=(1,))
+    assert [t.title for t in step.read(selected)] == [f"{ids[-1]}, split 1"]
+    with pytest.raises(BadDataError, match="no split 2"):
+        step.read(derivatives.context(split=(2,)))
+
+
+def test_a_search_keeps_the_files_of_the_best_draw_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter((0.5, 0.2, 0.4))
+
+    def fit(training: Any, study: Any, folder: Path, *of: Any, **options: Any) -> Any:
+        folder.mkdir(parents=True)
+        history = (SimpleNamespace(validation_balanced_accuracy=0.5, seconds=1.0),)
+        loss = next(losses)
+        result = TrainingResult(
+            history=cast("Any", history),
+            best_epoch=1,
+            best_validation_loss=loss,
+            resumed_after=0,
+            stopped_early=False,
+            constant=False,
+        )
+        return SimpleNamespace(result=result, loss=loss)
+
+    def save(folder: Path, network: Any) -> list[Path]:
+        (folder / "model.json").write_text(str(network.loss))
+        return [folder / "model.json"]
+
+    study = SimpleNamespace(
+        search=Search(draws=3),
+        training=SimpleNamespace(early_stopping=SimpleNamespace(metric="validation_loss")),
+        as_plain=dict,
+    )
+    monkeypatch.setattr(step, "fit_network", fit)
+    monkeypatch.setattr(step, "save_network", save)
+    monkeypatch.setattr(step, "draws_of", lambda *_: [study] * 3)
+    training = cast("Any", SimpleNamespace(study=study, folder=tmp_path, title="A", weight_seed=0))
+    files = step._search(training, cast("Any", None), Progress("trainings", 1))
+    assert {file.name for file in files} == {"model.json", "search.tsv", "search.json"}
+    assert (tmp_path / "model.json").read_text() == "0.2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.json",
+        "search.json",
+        "search.tsv",
+    ]
