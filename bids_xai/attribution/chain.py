@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from bids_xai.attribution.checks import check_choice
 from bids_xai.attribution.layers import (
     AVERAGES,
     Norm,
@@ -46,8 +47,8 @@ def build_steps(
     max_pool : relevance to the ``winner``, or as in ``average`` pooling
     Raises ``UsageError`` for a layer or a sequence of layers without a rule.
     """
-    _check_choice("batch norm policy", batch_norm, BATCH_NORM)
-    _check_choice("max-pooling policy", max_pool, MAX_POOL)
+    check_choice("batch norm policy", batch_norm, BATCH_NORM)
+    check_choice("max-pooling policy", max_pool, MAX_POOL)
     leaves = known_chain(model, method)
     steps: list[Step] = []
     position = 0
@@ -120,8 +121,3 @@ def _average_windows(layer: nn.MaxPool3d) -> nn.AvgPool3d:
     return nn.AvgPool3d(
         layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, count_include_pad=True
     )
-
-
-def _check_choice(what: str, chosen: str, allowed: tuple[str, ...]) -> None:
-    if chosen not in allowed:
-        raise UsageError(f"Unknown {what} '{chosen}'", fix=f"use {' or '.join(allowed)}")

@@ -41,7 +41,7 @@ def weighted_layers(model: nn.Module) -> list[Layer]:
 
     Raises ``UsageError`` for a network that has none in its chain.
     """
-    found: list[Layer] = []
+    layers: list[Layer] = []
     leaves = unroll(model)
     for position, leaf in enumerate(leaves):
         after = leaves[position + 1 : position + 2]
@@ -49,13 +49,13 @@ def weighted_layers(model: nn.Module) -> list[Layer]:
             parts = (
                 (position, position + 1) if after and isinstance(after[0], Norm) else (position,)
             )
-            found.append(Layer(f"{position} {type(leaf).__name__}", parts))
-    if not found:
+            layers.append(Layer(f"{position} {type(leaf).__name__}", parts))
+    if not layers:
         raise UsageError(
             f"The network {type(model).__name__} has no layer with weights that we know",
             fix="use a network of bids_xai.models",
         )
-    return found[::-1]
+    return layers[::-1]
 
 
 def stages(model: nn.Module, mode: str) -> list[tuple[Layer, list[Layer]]]:
@@ -86,20 +86,20 @@ def randomised(model: nn.Module, untrained: nn.Module, layers: Sequence[Layer]) 
             fix="build it with the same options",
         )
     before = [
-        {name: t.detach().clone() for name, t in own.state_dict().items()} for own, _ in pairs
+        {name: t.detach().clone() for name, t in layer.state_dict().items()} for layer, _ in pairs
     ]
     try:
-        for own, other in pairs:
-            _fill(own, other.state_dict())
+        for layer, other in pairs:
+            _fill(layer, other.state_dict())
         yield
     finally:
-        for (own, _), tensors in zip(pairs, before, strict=True):
-            _fill(own, tensors)
+        for (layer, _), tensors in zip(pairs, before, strict=True):
+            _fill(layer, tensors)
 
 
-def _alike(own: nn.Module, other: nn.Module) -> bool:
-    shapes = [{k: t.shape for k, t in one.state_dict().items()} for one in (own, other)]
-    return type(own) is type(other) and shapes[0] == shapes[1]
+def _alike(trained: nn.Module, other: nn.Module) -> bool:
+    shapes = [{k: t.shape for k, t in network.state_dict().items()} for network in (trained, other)]
+    return type(trained) is type(other) and shapes[0] == shapes[1]
 
 
 @torch.no_grad()

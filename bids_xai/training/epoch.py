@@ -53,7 +53,7 @@ def run_epoch(
     if train_pass(run, train_data, epoch, part) and part.done < len(train_data):
         return None
     start = time.perf_counter()
-    found = validate(
+    validation = validate(
         run.learner.model,
         validation_data,
         run.recipe,
@@ -62,7 +62,7 @@ def run_epoch(
         run.processes,
         run.stop,
     )
-    if found is None:
+    if validation is None:
         return None
     loss, ce = (run.processes.total(part.sums) / len(train_data)).tolist()
     record = EpochRecord(
@@ -70,15 +70,15 @@ def run_epoch(
         lr=state.lr,
         train_loss=loss,
         train_ce=ce,
-        validation_loss=found.validation_loss,
-        validation_ce=found.validation_ce,
-        validation_balanced_accuracy=found.validation_balanced_accuracy,
-        inner_mask_share=found.inner_mask_share,
-        relevance_sum=found.relevance_sum,
+        validation_loss=validation.validation_loss,
+        validation_ce=validation.validation_ce,
+        validation_balanced_accuracy=validation.validation_balanced_accuracy,
+        inner_mask_share=validation.inner_mask_share,
+        relevance_sum=validation.relevance_sum,
         seconds=round(part.seconds + time.perf_counter() - start, 3),
         scans_per_second=round(len(train_data) / max(part.seconds, 1e-9), 3),
     )
-    return record, found
+    return record, validation
 
 
 def train_pass(run: Run, data: Scans, epoch: int, part: Part) -> bool:
@@ -126,7 +126,7 @@ def take_step(
         channels_last=recipe.channels_last,
         change=change,
     ):
-        found = losses(
+        batch_losses = losses(
             learner.model,
             volumes,
             masks,
@@ -135,10 +135,12 @@ def take_step(
             training=True,
             class_weights=run.class_weights,
         )
-        share = found.objective * (len(volumes) / len(scans))
+        share = batch_losses.objective * (len(volumes) / len(scans))
         with full_precision(volumes) if recipe.relevance_guided else nullcontext():
             learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-        values = torch.stack([found.objective, found.ce]).tolist()  # the one wait for the device
+        values = torch.stack(
+            [batch_losses.objective, batch_losses.ce]
+        ).tolist()  # the one wait for the device
         check_finite(values[0], f"training loss of epoch {epoch}")
         sums += len(volumes) * np.array(values)
     model = learner.model

@@ -88,16 +88,16 @@ def train(
         state = load_progress(folder, identity, run.learner, recipe, processes)
         resumed_after = len(state.history)
         while not finished(state, recipe):
-            found = run_epoch(run, train_data, validation_data, state)
-            if found is not None:
-                record, measured = found
+            epoch = run_epoch(run, train_data, validation_data, state)
+            if epoch is not None:
+                record, measured = epoch
                 state.history.append(record)
                 state.part = Part()
                 after_epoch(state, measured.constant, model, run.learner.optimizer, recipe)
             save_progress(folder, identity, run.learner, state, processes)
-            if found is not None and progress is not None and processes.leads:
-                progress(found[0])
-            if found is None or processes.anywhere(bool(stop)):
+            if epoch is not None and progress is not None and processes.leads:
+                progress(epoch[0])
+            if epoch is None or processes.anywhere(bool(stop)):
                 raise stop.error(folder / CHECKPOINT)
         _end(model, run.learner, state, recipe)
         processes.anywhere(False)  # nobody removes what another may still have to read

@@ -63,7 +63,7 @@ def test_rules_against_plain_loops(
     average: bool,
 ) -> None:
     net, volumes = conv_net(), maps()
-    start = recipe_of(method, **options).start
+    start = recipe_of(method, **options).options.start
     policy = "average" if average else "winner"
     found = explain(method, net, volumes, max_pool=policy, **options)
     begin = _start(net, volumes, start)
