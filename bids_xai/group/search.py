@@ -71,7 +71,7 @@ def _score(draw: Draw) -> float:
     if draw.study.training.early_stopping.metric == "validation_loss":
         return -result.best_validation_loss
     accuracy = result.history[result.best_epoch - 1].validation_balanced_accuracy
-    return accuracy if accuracy == accuracy else -math.inf
+    return -math.inf if accuracy is None else accuracy
 
 
 def _row(number: int, draw: Draw, *, kept: bool) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def _train_one(job: Job, watch: Progress) -> Path:
     processes = current_processes()
     if processes.leads:
         _forget_other_run(job.folder, digest)
-    processes.anywhere(False)  # nobody looks for a checkpoint before that
+    processes.wait()  # nobody looks for a checkpoint before that
     if job.study.search.draws:
         files = _search(job, watch)
     else:
@@ -160,7 +160,7 @@ def _train_one(job: Job, watch: Progress) -> Path:
     if processes.leads:
         write_stamp(stamp, digest, job.folder, files)
         (job.folder / _RUN).unlink(missing_ok=True)
-    processes.anywhere(False)
+    processes.wait()
     return job.folder / "model.json"
 
 
@@ -308,7 +308,7 @@ class _Epochs:
             self.begun = True
             self.watch.skip(share * (record.epoch - 1))
         inner = record.inner_mask_share
-        inside = "" if inner != inner else f", inside the mask {100 * inner:.0f} %"
+        inside = "" if inner is None else f", inside the mask {100 * inner:.0f} %"
         note = (
             f"{self.title}: epoch {record.epoch} of {self.epochs}, loss {record.train_loss:.3f}, "
             f"validation {record.validation_loss:.3f}{inside}"
@@ -383,7 +383,7 @@ def _metrics(result: TrainingResult) -> dict[str, Any]:
     if not result.best_epoch:
         return {"best_epoch": 0}
     best = result.history[result.best_epoch - 1]
-    found: dict[str, float] = {
+    found: dict[str, float | None] = {
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         "seconds": round(sum(record.seconds for record in result.history), 3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 TABLES: dict[str, tuple[str, ...]] = {
     "bids_xai.tables.participant": ("CLASS_PROBABILITIES",),
     "bids_xai.tables.cohort": ("COHORT", "SPLITS", "BALANCE"),
-    "bids_xai.tables.training": ("SEARCH",),
+    "bids_xai.tables.training": ("TRAINING", "SEARCH"),
     "bids_xai.tables.predictions": (
         *("PREDICTIONS", "BASELINES", "PERFORMANCE", "PERFORMANCE_SUMMARY"),
         *("COMPARISONS", "ROC", "CALIBRATION", "CONFUSION"),

@@ -6,6 +6,7 @@ between two steps therefore goes on as if nothing had happened.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,15 +18,15 @@ from torch import Tensor
 
 from bids_xai.arrays import Floats64
 from bids_xai.attribution.modes import full_precision
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.augmentation import augmentation
 from bids_xai.training.batches import Change, Scans, batches
 from bids_xai.training.losses import check_finite, losses
 from bids_xai.training.parameters import Penalty, add_penalty_gradients, set_training_mode
 from bids_xai.training.processes import Processes
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.records import EpochRecord
 from bids_xai.training.resume import Learner
-from bids_xai.training.schedule import Part, Progress, warming_up
+from bids_xai.training.schedule import EpochPart, TrainingState, warming_up
 from bids_xai.training.signals import StopRequest
 from bids_xai.training.validation import Validation, validate
 
@@ -43,7 +44,7 @@ class Run:
 
 
 def run_epoch(
-    run: Run, train_data: Scans, validation_data: Scans, state: Progress
+    run: Run, train_data: Scans, validation_data: Scans, state: TrainingState
 ) -> tuple[EpochRecord, Validation] | None:
     """The next epoch; None where a signal stopped it, with what is done in ``state.part``."""
     epoch = len(state.history) + 1
@@ -72,16 +73,16 @@ def run_epoch(
         train_ce=ce,
         validation_loss=validation.validation_loss,
         validation_ce=validation.validation_ce,
-        validation_balanced_accuracy=validation.validation_balanced_accuracy,
-        inner_mask_share=validation.inner_mask_share,
-        relevance_sum=validation.relevance_sum,
+        validation_balanced_accuracy=_defined(validation.validation_balanced_accuracy),
+        inner_mask_share=_defined(validation.inner_mask_share),
+        relevance_sum=_defined(validation.relevance_sum),
         seconds=round(part.seconds + time.perf_counter() - start, 3),
         scans_per_second=round(len(train_data) / max(part.seconds, 1e-9), 3),
     )
     return record, validation
 
 
-def train_pass(run: Run, data: Scans, epoch: int, part: Part) -> bool:
+def train_pass(run: Run, data: Scans, epoch: int, part: EpochPart) -> bool:
     """Take the steps that are left of an epoch, or those up to a signal; whether one came."""
     recipe = run.recipe
     if warming_up(recipe, epoch):
@@ -153,6 +154,11 @@ def take_step(
     if project is not None:
         project()
     return sums, stopped
+
+
+def _defined(value: float) -> float | None:
+    """The value as a table has it."""
+    return None if math.isnan(value) else value
 
 
 def _dropout_seed(seed: int, epoch: int, first: int, rank: int) -> int:

@@ -21,6 +21,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from bids_xai.runtime.device import saying_memory_is_short
 from bids_xai.runtime.memory import keep_memory
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.batches import Scans
 from bids_xai.training.checkpoint import CHECKPOINT, restore
 from bids_xai.training.checks import check_training, n_classes
@@ -30,9 +31,15 @@ from bids_xai.training.parameters import build_optimizer, frozen, penalties
 from bids_xai.training.predict import predict
 from bids_xai.training.processes import Processes, current_processes
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.records import LOG, EpochRecord, TrainingResult, write_log
+from bids_xai.training.records import LOG, TrainingResult, write_log
 from bids_xai.training.resume import Learner, load_progress, run_id, save_progress
-from bids_xai.training.schedule import Part, Progress, after_epoch, finished, stopped_early
+from bids_xai.training.schedule import (
+    EpochPart,
+    TrainingState,
+    after_epoch,
+    finished,
+    stopped_early,
+)
 from bids_xai.training.signals import StopRequest, TrainingInterrupted, stop_requests
 
 __all__ = [
@@ -92,7 +99,7 @@ def train(
             if epoch is not None:
                 record, measured = epoch
                 state.history.append(record)
-                state.part = Part()
+                state.part = EpochPart()
                 after_epoch(state, measured.constant, model, run.learner.optimizer, recipe)
             save_progress(folder, identity, run.learner, state, processes)
             if epoch is not None and progress is not None and processes.leads:
@@ -100,7 +107,7 @@ def train(
             if epoch is None or processes.anywhere(bool(stop)):
                 raise stop.error(folder / CHECKPOINT)
         _end(model, run.learner, state, recipe)
-        processes.anywhere(False)  # nobody removes what another may still have to read
+        processes.wait()  # nobody removes what another may still have to read
         if processes.leads:
             write_log(folder, state.history)
             (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -146,7 +153,7 @@ def _prepare(
     )
 
 
-def _end(model: nn.Module, learner: Learner, state: Progress, recipe: Recipe) -> None:
+def _end(model: nn.Module, learner: Learner, state: TrainingState, recipe: Recipe) -> None:
     """Leave the weights that the recipe asks for, in the usual layout and evaluation mode."""
     best = state.best(recipe)
     if recipe.end_with == "best" and best.epoch:

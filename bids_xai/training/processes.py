@@ -107,6 +107,10 @@ class Processes:
         """Whether the flag is up in one process at least."""
         return any(self.gathered(flag))
 
+    def wait(self) -> None:
+        """Return once all processes have come here."""
+        self.gathered(None)
+
     def from_leader(self, value: T) -> T:
         """The value of the first process, in every process."""
         if self.size == 1:

@@ -20,7 +20,8 @@ from bids_xai.models.size import network_size
 from bids_xai.stages.network_grid import InputRule, load_network_input
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Input, Search, Study, merged
-from bids_xai.training.records import EpochRecord, TrainingResult
+from bids_xai.tables.training import EpochRecord
+from bids_xai.training.records import TrainingResult
 
 SHAPE = (12, 14, 10)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from bids_xai.errors import UsageError
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.board import board
-from bids_xai.training.records import EpochRecord
 
 RECORD = EpochRecord(
     epoch=3,
@@ -20,7 +20,7 @@ RECORD = EpochRecord(
     train_ce=0.6,
     validation_loss=0.7,
     validation_ce=0.8,
-    validation_balanced_accuracy=float("nan"),
+    validation_balanced_accuracy=None,
     inner_mask_share=0.9,
     relevance_sum=1.0,
     seconds=2.0,

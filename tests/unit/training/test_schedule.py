@@ -11,9 +11,9 @@ import torch
 from torch import nn, optim
 from training_cases import make_recipe
 
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.records import EpochRecord
-from bids_xai.training.schedule import Progress, after_epoch, finished, stopped_early
+from bids_xai.training.schedule import TrainingState, after_epoch, finished, stopped_early
 
 
 def _record(epoch: int, loss: float, accuracy: float) -> EpochRecord:
@@ -25,21 +25,23 @@ def _record(epoch: int, loss: float, accuracy: float) -> EpochRecord:
         validation_loss=loss,
         validation_ce=loss,
         validation_balanced_accuracy=accuracy,
-        inner_mask_share=math.nan,
-        relevance_sum=math.nan,
+        inner_mask_share=None,
+        relevance_sum=None,
         seconds=0.0,
         scans_per_second=0.0,
     )
 
 
-def _played(recipe: Recipe, told: list[tuple[float, float]]) -> tuple[Progress, list[Any], Any]:
+def _played(
+    recipe: Recipe, told: list[tuple[float, float]]
+) -> tuple[TrainingState, list[Any], Any]:
     """State, (weight, learning rate) after each epoch, and the weight of the best.
 
     A model of one weight, the number of its last epoch.
     """
     model = nn.Linear(1, 1, bias=False)
     optimizer = optim.SGD(model.parameters(), lr=1.0)
-    state, seen = Progress(lr=recipe.learning_rate), []
+    state, seen = TrainingState(lr=recipe.learning_rate), []
     for epoch, (loss, accuracy) in enumerate(told, start=1):
         if finished(state, recipe):
             break
