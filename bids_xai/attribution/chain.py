@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bids_xai.attribution.checks import check_choice
 from bids_xai.attribution.layers import (
     AVERAGES,
     Norm,
@@ -19,6 +18,7 @@ from bids_xai.attribution.layers import (
     known_chain,
     zero_padding,
 )
+from bids_xai.attribution.lrp_options import BATCH_NORM, MAX_POOL, check_choice
 from bids_xai.attribution.steps import (
     Averaging,
     Convolution,
@@ -32,9 +32,6 @@ from bids_xai.attribution.steps import (
     _fast,
 )
 from bids_xai.errors import UsageError
-
-BATCH_NORM = ("fold", "identity")
-MAX_POOL = ("winner", "average")
 
 
 def build_steps(

@@ -1,15 +1,19 @@
-"""The options that all methods of layer-wise relevance propagation share, in one record."""
+"""The options that all methods of layer-wise relevance propagation share, in one record.
+
+Beside it what each may be, and the checks that rules, steps and starts share with it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bids_xai.attribution.chain import BATCH_NORM, MAX_POOL
-from bids_xai.attribution.checks import check_bounds, check_choice
-from bids_xai.attribution.rules import BIAS
-from bids_xai.attribution.start import check_start
 from bids_xai.errors import UsageError
 
+STARTS = ("softmax", "probability", "logit")
+BIAS = ("ignore", "absorb")
+BATCH_NORM = ("fold", "identity")
+MAX_POOL = ("winner", "average")
 FIRST = ("rule", "flat", "box")
 ENGINES = ("own", "zennit")
 
@@ -52,3 +56,30 @@ class LrpOptions:
                 "Bounds of the input have no effect here",
                 fix="leave low and high out, or first='box'",
             )
+
+
+def check_start(start: str) -> None:
+    """Raise ``UsageError`` for an unknown start of relevance."""
+    if start not in STARTS:
+        raise UsageError(f"Unknown start '{start}'", fix=f"use {', '.join(STARTS)}")
+
+
+def check_choice(what: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ``UsageError`` for a text that is none of ``allowed``; ``what`` names the option."""
+    if value not in allowed:
+        raise UsageError(f"Unknown {what} '{value}'", fix=f"use {' or '.join(allowed)}")
+
+
+def check_not_negative(name: str, value: float) -> None:
+    """Raise ``UsageError`` for a number that is negative, infinite or undefined."""
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{name} {value} makes no sense", fix="give a number of 0 or more")
+
+
+def check_bounds(low: float | None, high: float | None) -> None:
+    """Raise ``UsageError`` for bounds that hold nothing between them."""
+    if low is not None and high is not None and low >= high:
+        raise UsageError(
+            f"The bounds {low} and {high} hold nothing between them",
+            fix="give the lowest and the highest value that an input can have",
+        )

@@ -26,7 +26,7 @@ LIMIT = 0.5
 
 
 @dataclass(frozen=True)
-class Layer:
+class WeightedLayer:
     """A layer with weights, and the batch norm that follows it.
 
     name : its position in the chain and its kind; positions : of all its parts in the chain
@@ -36,12 +36,12 @@ class Layer:
     positions: tuple[int, ...]
 
 
-def weighted_layers(model: nn.Module) -> list[Layer]:
+def weighted_layers(model: nn.Module) -> list[WeightedLayer]:
     """The layers with weights from the output to the input.
 
     Raises ``UsageError`` for a network that has none in its chain.
     """
-    layers: list[Layer] = []
+    layers: list[WeightedLayer] = []
     leaves = unroll(model)
     for position, leaf in enumerate(leaves):
         after = leaves[position + 1 : position + 2]
@@ -49,7 +49,7 @@ def weighted_layers(model: nn.Module) -> list[Layer]:
             parts = (
                 (position, position + 1) if after and isinstance(after[0], Norm) else (position,)
             )
-            layers.append(Layer(f"{position} {type(leaf).__name__}", parts))
+            layers.append(WeightedLayer(f"{position} {type(leaf).__name__}", parts))
     if not layers:
         raise UsageError(
             f"The network {type(model).__name__} has no layer with weights that we know",
@@ -58,7 +58,7 @@ def weighted_layers(model: nn.Module) -> list[Layer]:
     return layers[::-1]
 
 
-def stages(model: nn.Module, mode: str) -> list[tuple[Layer, list[Layer]]]:
+def stages(model: nn.Module, mode: str) -> list[tuple[WeightedLayer, list[WeightedLayer]]]:
     """What to make random, stage by stage: the layer that the stage is named after, and all layers.
 
     mode : ``cascading`` (all layers from the output down to it) or ``independent`` (it alone)
@@ -72,7 +72,9 @@ def stages(model: nn.Module, mode: str) -> list[tuple[Layer, list[Layer]]]:
 
 
 @contextmanager
-def randomised(model: nn.Module, untrained: nn.Module, layers: Sequence[Layer]) -> Iterator[None]:
+def randomised(
+    model: nn.Module, untrained: nn.Module, layers: Sequence[WeightedLayer]
+) -> Iterator[None]:
     """Within it, ``layers`` of ``model`` have the weights of ``untrained``, a network of its kind.
 
     Afterwards, also after an error, every tensor of the model is as it was, bit for bit. Raises

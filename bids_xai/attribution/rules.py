@@ -17,11 +17,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bids_xai.attribution.checks import check_bounds, check_choice, check_not_negative
 from bids_xai.attribution.layers import Change
+from bids_xai.attribution.lrp_options import BIAS, check_bounds, check_choice, check_not_negative
 from bids_xai.attribution.steps import Affine
 
-BIAS = ("ignore", "absorb")
 ZERO_DIVISION = ("clamp", "zero")
 ONE_SIDED = ("keep", "textbook")
 

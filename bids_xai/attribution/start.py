@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bids_xai.attribution.lrp_options import check_start
 from bids_xai.errors import UsageError
-
-STARTS = ("softmax", "probability", "logit")
 
 
 def start_relevance(logits: Tensor, start: str, target: int | None) -> Tensor:
@@ -48,12 +47,6 @@ def class_score(logits: Tensor, start: str, target: int) -> Tensor:
     _check_target(logits, target)
     values = logits if start == "logit" else logits.softmax(dim=1)
     return values[:, target]
-
-
-def check_start(start: str) -> None:
-    """Raise ``UsageError`` for an unknown start."""
-    if start not in STARTS:
-        raise UsageError(f"Unknown start '{start}'", fix=f"use {', '.join(STARTS)}")
 
 
 def _check_target(logits: Tensor, target: int) -> None:

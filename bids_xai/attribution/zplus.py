@@ -21,10 +21,9 @@ from torch import Tensor, nn
 
 from bids_xai.attribution.layers import AVERAGES, Norm, is_affine, known_chain
 from bids_xai.attribution.lrp import lrp_method
-from bids_xai.attribution.lrp_options import LrpOptions
+from bids_xai.attribution.lrp_options import STARTS, LrpOptions
 from bids_xai.attribution.propagate import LrpRecipe, propagate, uniform
 from bids_xai.attribution.rules import FLOOR, ZERO_DIVISION, ZPlus
-from bids_xai.attribution.start import STARTS
 from bids_xai.errors import BadDataError, UsageError
 
 __all__ = [
