@@ -41,6 +41,7 @@ from bids_xai.training.schedule import (
     stopped_early,
 )
 from bids_xai.training.signals import StopRequest, TrainingInterrupted, stop_requests
+from bids_xai.training.validation import Validation
 
 __all__ = [
     "LOG",
@@ -95,22 +96,31 @@ def train(
         state = load_progress(folder, identity, run.learner, recipe, processes)
         resumed_after = len(state.history)
         while not finished(state, recipe):
-            epoch = run_epoch(run, train_data, validation_data, state)
-            if epoch is not None:
-                record, measured = epoch
-                state.history.append(record)
-                state.part = EpochPart()
-                after_epoch(state, measured.constant, model, run.learner.optimizer, recipe)
+            measured = run_epoch(run, train_data, validation_data, state)
+            if measured is not None:
+                _take_in(run, state, *measured)
             save_progress(folder, identity, run.learner, state, processes)
-            if epoch is not None and progress is not None and processes.leads:
-                progress(epoch[0])
-            if epoch is None or processes.anywhere(bool(stop)):
+            if measured is not None and progress is not None and processes.leads:
+                progress(state.history[-1])
+            if measured is None or processes.anywhere(bool(stop)):
                 raise stop.error(folder / CHECKPOINT)
         _end(model, run.learner, state, recipe)
         processes.wait()  # nobody removes what another may still have to read
         if processes.leads:
             write_log(folder, state.history)
             (folder / CHECKPOINT).unlink(missing_ok=True)
+    return _result(state, recipe, resumed_after)
+
+
+def _take_in(run: Run, state: TrainingState, record: EpochRecord, validation: Validation) -> None:
+    """Add an epoch that is over to the state, and let it decide what follows."""
+    state.history.append(record)
+    state.part = EpochPart()
+    learner = run.learner
+    after_epoch(state, validation.constant, learner.model, learner.optimizer, run.recipe)
+
+
+def _result(state: TrainingState, recipe: Recipe, resumed_after: int) -> TrainingResult:
     best = state.best(recipe).epoch
     return TrainingResult(
         history=tuple(state.history),
