@@ -36,6 +36,10 @@ class WeightedLayer:
     positions: tuple[int, ...]
 
 
+Layer = WeightedLayer
+"""Former name of :class:`WeightedLayer`."""
+
+
 def weighted_layers(model: nn.Module) -> list[WeightedLayer]:
     """The layers with weights from the output to the input.
 
