@@ -32,13 +32,13 @@ class Writer:
     """Remembers what it was told."""
 
     def __init__(self, folder: str) -> None:
-        self.folder, self.said, self.closed = folder, [], False
+        self.folder, self.scalars, self.closed = folder, [], False
         Writer.last = self
 
     last: Writer
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
-        self.said.append((name, value, step))
+        self.scalars.append((name, value, step))
 
     def flush(self) -> None:
         pass
@@ -56,7 +56,7 @@ def test_every_defined_column_is_a_curve(tmp_path: Path, monkeypatch: pytest.Mon
     writer = Writer.last
     assert writer.folder == str(tmp_path / "tensorboard")
     assert writer.closed
-    names = {name for name, _, _ in writer.said}
+    names = {name for name, _, _ in writer.scalars}
     assert names == {
         "lr",
         "train_loss",
@@ -68,7 +68,7 @@ def test_every_defined_column_is_a_curve(tmp_path: Path, monkeypatch: pytest.Mon
         "seconds",
         "scans_per_second",
     }
-    assert ("train_ce", 0.6, 3) in writer.said
+    assert ("train_ce", 0.6, 3) in writer.scalars
 
 
 def test_a_missing_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
