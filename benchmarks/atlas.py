@@ -80,7 +80,7 @@ def speed(n_maps: int, repeats: int) -> None:
     def ours() -> list[np.ndarray]:
         index = RegionIndex([(a.volume.data, [value for value, _ in a.labels]) for a in drawn])
         sums = [index.sums(data) for data in single]
-        return [np.array([row[index].density for row in sums]) for index in range(len(drawn))]
+        return [np.array([row[k].density for row in sums]) for k in range(len(drawn))]
 
     def theirs() -> list[np.ndarray]:
         return [

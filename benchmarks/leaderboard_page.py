@@ -54,7 +54,7 @@ def results(
 ) -> str:
     """All that the tables say (Markdown)."""
     parts = [_made_of(size, board), _networks(board)]
-    parts += [_rank(kind, board, summary) for kind in _unique(summary, "kind")]
+    parts += [_ranking(kind, board, summary) for kind in _unique(summary, "kind")]
     parts += [_fooled(board, summary)]
     parts += [_shortcut(guidance)] if guidance else []
     return "\n\n".join(parts)
@@ -94,7 +94,7 @@ def _networks(board: Sequence[Row]) -> str:
     )
 
 
-def _rank(kind: str, board: Sequence[Row], summary: Sequence[Row]) -> str:
+def _ranking(kind: str, board: Sequence[Row], summary: Sequence[Row]) -> str:
     """Which methods find one region."""
     of_kind = [row for row in summary if row["kind"] == kind]
     effects = sorted(

@@ -94,11 +94,11 @@ def compare_priors() -> None:
     ants, space = ants_tools.ants_module(0), OutputSpace("MNI152NLin6Asym", 2)
     template, whole = load_template(space), load_head(space)
     for name in ("uih", "lia"):
-        brain = extract_brain(
+        extracted = extract_brain(
             read_volume(SHARED / f"real-bids/sub-{name}/anat/sub-{name}_T1w.nii.gz"), template
         )
-        work = ants_tools.coarsen(ants, brain.corrected)
-        mask = Volume(brain.mask.astype(np.float32), brain.corrected.affine)
+        work = ants_tools.coarsen(ants, extracted.corrected)
+        mask = Volume(extracted.mask.astype(np.float32), extracted.corrected.affine)
         final = ants_tools.resample(ants, mask, work, []) > 0.5
         for kind in ("brain", "head"):
             start = time.process_time()
@@ -156,15 +156,15 @@ def real_spaces() -> list[tuple[OutputSpace, Volume]]:
 def prepared(name: str, file: Path, truth: str | None = None) -> Head:
     """Find the brain with our own extraction."""
     start = time.process_time()
-    brain = extract_brain(read_volume(file), load_template(OutputSpace(EMBEDDED_TEMPLATE, 2)))
+    extracted = extract_brain(read_volume(file), load_template(OutputSpace(EMBEDDED_TEMPLATE, 2)))
     took = time.process_time() - start
-    mask = Volume(brain.mask.astype(np.float32), brain.corrected.affine)
+    mask = Volume(extracted.mask.astype(np.float32), extracted.corrected.affine)
     note = ""
     if truth:
         true = read_volume(Path(f"{truth}_desc-brain_mask.nii.gz")).data
-        note = f", Dice with the true mask {dice(brain.mask, true):.3f}"
+        note = f", Dice with the true mask {dice(extracted.mask, true):.3f}"
     print(f"{name}: brain mask in {took:.0f} CPU s{note}", flush=True)
-    return Head(name, brain.corrected, mask, truth)
+    return Head(name, extracted.corrected, mask, truth)
 
 
 def simulated(folder: Path, n_heads: int) -> list[Head]:

@@ -48,9 +48,9 @@ def _start(net: nn.Module, volumes: Tensor, start: str, target: int = 1) -> np.n
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     if start == "softmax":
         return p
-    start = np.zeros_like(p)
-    start[:, target] = (p if start == "probability" else logits)[:, target]
-    return start
+    of_target = np.zeros_like(p)
+    of_target[:, target] = (p if start == "probability" else logits)[:, target]
+    return of_target
 
 
 @pytest.mark.parametrize("average", [False, True])

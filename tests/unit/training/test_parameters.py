@@ -123,8 +123,8 @@ def test_the_penalty_gradient_is_that_of_the_written_out_penalty() -> None:
     )
     gradients(0.0)
     add_penalty_gradients(penalties(model))
-    gradients = [p.grad for p in model.parameters()]
-    torch.testing.assert_close(gradients, written_out)
+    added = [p.grad for p in model.parameters()]
+    torch.testing.assert_close(added, written_out)
 
 
 def test_penalties_of_the_networks() -> None:
