@@ -1,4 +1,5 @@
 # make demo   environment, simulated cohort, participant and group level; ends with the report
+# make quick  what decides most, in under a minute on two cores: linters, types, layers, fast tests
 # make test   environment, linters, types, layers, docs, tests
 # make experiments  what guidance does with a shortcut: some trainings on simulated cohorts
 # make accessibility  the pages under axe-core, from the npm registry, in Chromium
@@ -11,7 +12,16 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 NPROCS ?= 2
 
-.PHONY: demo test lint docs presets experiments accessibility container-test slurm-test clean
+# what `make quick` runs: the numbers, the tables, the rules of the house, and one test of each kind of
+# calculation on torch. What belongs to SpRAy takes longer than all of these.
+QUICK := tests/unit/test_house.py tests/unit/test_errors.py tests/unit/test_settings.py \
+  tests/unit/core tests/unit/tables tests/unit/studies tests/unit/cli \
+  tests/unit/bids/test_files.py tests/unit/bids/test_names.py tests/unit/bids/test_stamps.py \
+  tests/unit/attribution/test_lrp.py tests/unit/attribution/test_zplus.py \
+  tests/unit/training/test_losses.py tests/unit/training/test_schedule.py
+QUICK_WITHOUT := --ignore-glob='*spray*' --ignore-glob='*audit*'
+
+.PHONY: demo quick quick-tests test lint docs presets experiments accessibility container-test slurm-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +49,13 @@ lint: | $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+quick: | $(VENV)/.ready
+	@start=$$(date +%s); $(MAKE) --no-print-directory -j2 lint quick-tests; status=$$?; \
+	  echo "quick: $$(($$(date +%s) - start)) s"; exit $$status
+
+quick-tests: | $(VENV)/.ready
+	$(BIN)/python -m pytest $(QUICK) $(QUICK_WITHOUT) -n $(NPROCS) -q
 
 docs: | $(VENV)/.ready
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

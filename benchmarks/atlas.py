@@ -60,35 +60,35 @@ def atlases() -> list[Atlas]:
     """The embedded atlas, and two that part the brain into regions around random places."""
     template, rng = load_template(SPACE), np.random.default_rng(0)
     brain = np.argwhere(template.mask.data > 0)
-    found = [load_atlas(SPACE)]
+    loaded = [load_atlas(SPACE)]
     for n in SIZES:
         seeds = brain[rng.choice(len(brain), n, replace=False)]
         labels = np.zeros(template.mask.data.shape, np.int32)
         labels[tuple(brain.T)] = 1000 + cKDTree(seeds).query(brain)[1]
         names = tuple((1000 + k, f"{'Left' if k % 2 else 'Right'} {k // 2}") for k in range(n))
-        found.append(Atlas(f"Parts{n}", Volume(labels, template.mask.affine), names))
-    return found
+        loaded.append(Atlas(f"Parts{n}", Volume(labels, template.mask.affine), names))
+    return loaded
 
 
 def speed(n_maps: int, repeats: int) -> None:
     """Time of all maps, indexing and fitting included."""
-    chosen, rng = atlases(), np.random.default_rng(1)
-    affine, shape = chosen[0].volume.affine, chosen[0].volume.data.shape
+    drawn, rng = atlases(), np.random.default_rng(1)
+    affine, shape = drawn[0].volume.affine, drawn[0].volume.data.shape
     maps = rng.normal(size=(*shape, n_maps)).astype(np.float32)
     image = nib.Nifti1Image(maps, affine)
     single = [np.ascontiguousarray(maps[..., k]) for k in range(n_maps)]
 
     def ours() -> list[np.ndarray]:
-        index = RegionIndex([(a.volume.data, [value for value, _ in a.labels]) for a in chosen])
-        found = [index.sums(data) for data in single]
-        return [np.array([one[place].density for one in found]) for place in range(len(chosen))]
+        index = RegionIndex([(a.volume.data, [value for value, _ in a.labels]) for a in drawn])
+        sums = [index.sums(data) for data in single]
+        return [np.array([row[k].density for row in sums]) for k in range(len(drawn))]
 
     def theirs() -> list[np.ndarray]:
         return [
             NiftiLabelsMasker(
                 nib.Nifti1Image(a.volume.data, affine), standardize=None, resampling_target=None
             ).fit_transform(image)
-            for a in chosen
+            for a in drawn
         ]
 
     took, results = {}, {}
@@ -103,7 +103,7 @@ def speed(n_maps: int, repeats: int) -> None:
         np.abs(a - b).max() for a, b in zip(results["bids_xai"], results["nilearn"], strict=True)
     )
     times = took["nilearn"] / took["bids_xai"]
-    print(f"{n_maps} maps of {shape}, atlases of {[len(a.labels) for a in chosen]} regions")
+    print(f"{n_maps} maps of {shape}, atlases of {[len(a.labels) for a in drawn]} regions")
     print(f"bids_xai {took['bids_xai']:.2f} s, nilearn {took['nilearn']:.2f} s")
     print(
         f"nilearn / bids_xai {times:.1f} (bound {BOUND_TIMES:g}: {verdict(times >= BOUND_TIMES)})"
@@ -115,13 +115,13 @@ def memory(n_lines: int) -> None:
     """Peak memory of the step, from the start of Python."""
     with tempfile.TemporaryDirectory() as folder:
         context = study(Path(folder), n_lines)
-        chosen = atlases()
-        step.find_atlases = lambda _: chosen
+        drawn = atlases()
+        step.find_atlases = lambda _: drawn
         before = peak_gb()
         started = time.perf_counter()
         step.run(context)
         took = time.perf_counter() - started
-    print(f"{n_lines} maps, atlases of {[len(a.labels) for a in chosen]} regions: {took:.0f} s")
+    print(f"{n_lines} maps, atlases of {[len(a.labels) for a in drawn]} regions: {took:.0f} s")
     print(
         f"peak {peak_gb():.2f} GB, {before:.2f} GB before the step "
         f"(bound {BOUND_GB:g} GB: {verdict(peak_gb() < BOUND_GB)})"
@@ -130,12 +130,12 @@ def memory(n_lines: int) -> None:
 
 def study(folder: Path, n_lines: int) -> GroupContext:
     """Write maps, predictions and a cohort of three configurations, two methods, ten splits."""
-    made = load_study("quick")
-    made = dataclasses.replace(
-        made, attribution=dataclasses.replace(made.attribution, methods=METHODS)
+    study = load_study("quick")
+    study = dataclasses.replace(
+        study, attribution=dataclasses.replace(study.attribution, methods=METHODS)
     )
     context = GroupContext(
-        RunSettings(folder / "raw", folder / "out", "group"), made, EMBEDDED_TEMPLATE
+        RunSettings(folder / "raw", folder / "out", "group"), study, EMBEDDED_TEMPLATE
     )
     template, rng = load_template(SPACE), np.random.default_rng(2)
     files = []
@@ -143,12 +143,12 @@ def study(folder: Path, n_lines: int) -> GroupContext:
         data = rng.exponential(size=template.mask.data.shape) * (template.mask.data > 0)
         files.append(f"relevance/sub-{number}_relmap.nii.gz")
         write_nifti(context.folder / files[-1], data.astype(np.float32), template.mask.affine)
-    pairs = list(product([c.id for c in made.configurations], METHODS, range(SPLITS)))
+    pairs = list(product([c.id for c in study.configurations], METHODS, range(SPLITS)))
     rows = []
     for line in range(n_lines):
         configuration, method, split = pairs[line % len(pairs)]
         ill = rng.random() < 0.5
-        said = ill if rng.random() < 0.8 else not ill
+        predicted_ill = ill if rng.random() < 0.8 else not ill
         name = files[line % FILES]
         rows.append(
             {
@@ -159,8 +159,8 @@ def study(folder: Path, n_lines: int) -> GroupContext:
                 "method": method,
                 "set": "test",
                 "true_class": "AD" if ill else "NC",
-                "probability": 0.95 if said else 0.05,
-                "outcome": ("T" if ill == said else "F") + ("P" if said else "N"),
+                "probability": 0.95 if predicted_ill else 0.05,
+                "outcome": ("T" if ill == predicted_ill else "F") + ("P" if predicted_ill else "N"),
                 "relevance": name,
                 "warped": name,
             }

@@ -177,18 +177,18 @@ def peak_mib(run: Callable[[], object], volumes: Tensor) -> float:
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         run()
     now = peak = 0
-    for event in sorted(memory_events(found), key=lambda pair: pair[0]):
+    for event in sorted(memory_events(profiled), key=lambda pair: pair[0]):
         now += event[1]
         peak = max(peak, now)
     return peak / 2**20
 
 
-def memory_events(found: object) -> list[tuple[int, int]]:
+def memory_events(profiled: object) -> list[tuple[int, int]]:
     """(time, bytes taken or given back) of every allocation that the profiler saw."""
-    events = found.profiler.kineto_results.events()  # type: ignore[attr-defined]
+    events = profiled.profiler.kineto_results.events()  # type: ignore[attr-defined]
     return [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
 
 

@@ -254,9 +254,9 @@ def explained(
     model: torch.nn.Module, volumes: list[np.ndarray]
 ) -> tuple[list[float], list[np.ndarray]]:
     """Probability of the patients' class and relevance of each volume."""
-    found = [relevance_zplus(model, torch.from_numpy(v)[None, None]) for v in volumes]
-    p = [float(logits.softmax(1)[0, 1].detach()) for logits, _ in found]
-    return p, [relevance[0, 0].detach().numpy() for _, relevance in found]
+    relevances = [relevance_zplus(model, torch.from_numpy(v)[None, None]) for v in volumes]
+    p = [float(logits.softmax(1)[0, 1].detach()) for logits, _ in relevances]
+    return p, [relevance[0, 0].detach().numpy() for _, relevance in relevances]
 
 
 def read(file: Path) -> Row:
@@ -284,15 +284,17 @@ def draw(rows: list[Row], file: Path) -> None:
         2, len(effects), figsize=(4 * len(effects), 5.5), sharex=True, sharey="row", squeeze=False
     )
     for column, effect in enumerate(effects):
-        mine = [row for row in rows if float(row["effect"]) == effect]
-        weights = sorted({float(row["weight"]) for row in mine})
+        of_effect = [row for row in rows if float(row["effect"]) == effect]
+        weights = sorted({float(row["weight"]) for row in of_effect})
         for row_of_panels, keys in (
             (0, ("with_marker", "without_marker")),
             (1, ("outside", "on_marker")),
         ):
             axes = panels[row_of_panels, column]
             for key in keys:
-                values = [[float(r[key]) for r in mine if float(r["weight"]) == w] for w in weights]
+                values = [
+                    [float(r[key]) for r in of_effect if float(r["weight"]) == w] for w in weights
+                ]
                 means = [float(np.mean(v)) for v in values]
                 (line,) = axes.plot(
                     range(len(weights)), means, marker="o", label=key.replace("_", " ")

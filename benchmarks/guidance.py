@@ -39,15 +39,18 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=4)
     args = parser.parse_args()
     print("weight:epochs\tbalanced accuracy\tinside the brain\tnuclei / rest of the brain")
-    for one in args.guidance:
-        weight, after = one.split(":")
+    for guidance in args.guidance:
+        weight, after = guidance.split(":")
         name = f"guidance-{weight.replace('.', '-')}-{after}"
         study = args.demo / f"{name}.toml"
         write_text(study, variant(name, weight, after, args.splits))
         run(args.demo, study)
         columns = results(args.demo / "out" / "group" / name)
         print(
-            one, *(" ".join(f"{x:.2f}" for x in column) for column in columns), sep="\t", flush=True
+            guidance,
+            *(" ".join(f"{x:.2f}" for x in column) for column in columns),
+            sep="\t",
+            flush=True,
         )
 
 
@@ -104,7 +107,7 @@ def results(folder: Path) -> tuple[list[float], list[float], list[float]]:
         sums[row["split"]][first] += float(row["sum"])
         sums[row["split"]][first + 1] += float(row["n_voxels"])
     ratios = [(nuclei / n) / (rest / m) for nuclei, n, rest, m in sums.values()]
-    return accuracy, [sum(found) / len(found) for found in shares.values()], ratios
+    return accuracy, [sum(values) / len(values) for values in shares.values()], ratios
 
 
 def rows(table: Path) -> list[dict[str, str]]:

@@ -59,8 +59,12 @@ class Task:
     def title(self) -> str:
         """``train megre-30 C 1``."""
         name = f"{self.what} {self.network.cohort.name}"
-        one = self.network
-        return name if self.what == "cohort" else f"{name} {one.configuration} {one.repetition}"
+        network = self.network
+        return (
+            name
+            if self.what == "cohort"
+            else f"{name} {network.configuration} {network.repetition}"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(work: Path, plan: Plan, names: Sequence[str] = (), workers: int = 2) -> None:
     """Everything that is not up to date; then the tables."""
     os.environ.update(dict.fromkeys(THREADS, "1"))  # of the processes to come
-    stages = tasks(work, plan, chosen(plan, names))
+    stages = tasks(work, plan, cohorts_by_name(plan, names))
     watch = Watch(sum(task.planned_s for stage in stages for task in stage))
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for stage in stages:
@@ -96,22 +100,22 @@ def run(work: Path, plan: Plan, names: Sequence[str] = (), workers: int = 2) -> 
     write_tables(work, [task.network for task in stages[-1]])
 
 
-def chosen(plan: Plan, names: Sequence[str]) -> list[Cohort]:
+def cohorts_by_name(plan: Plan, names: Sequence[str]) -> list[Cohort]:
     """The cohorts by name, each with its twin without markers; all where none is named."""
-    known = {cohort.name: cohort for cohort in plan.cohorts}
-    unknown = [name for name in names if name not in known]
+    by_name = {cohort.name: cohort for cohort in plan.cohorts}
+    unknown = [name for name in names if name not in by_name]
     if unknown:
-        raise UsageError(f"no cohort '{unknown[0]}'", fix=f"choose from {', '.join(known)}")
-    wanted = [known[name] for name in names] or plan.cohorts
-    return list(dict.fromkeys([*(one.clean for one in wanted), *wanted]))
+        raise UsageError(f"no cohort '{unknown[0]}'", fix=f"choose from {', '.join(by_name)}")
+    cohorts = [by_name[name] for name in names] or plan.cohorts
+    return list(dict.fromkeys([*(cohort.clean for cohort in cohorts), *cohorts]))
 
 
 def tasks(work: Path, plan: Plan, cohorts: Sequence[Cohort]) -> list[list[Task]]:
     """Three stages: cohorts, trainings, scores."""
     networks = [
-        Network(work, cohort, one, repetition)
+        Network(work, cohort, configuration, repetition)
         for cohort in cohorts
-        for one in CONFIGURATIONS
+        for configuration in CONFIGURATIONS
         for repetition in range(plan.repetitions)
     ]
     epochs = EPOCH_S * plan.n_training * plan.epochs
@@ -122,12 +126,12 @@ def tasks(work: Path, plan: Plan, cohorts: Sequence[Cohort]) -> list[list[Task]]
             return 1.0
         return epochs * (GUIDED if network.configuration == "C" else 1.0)
 
-    made = [
+    simulations = [
         Task("cohort", Network(work, cohort, "A", 0), plan, COHORT_S * plan.n_participants)
         for cohort in cohorts
     ]
     return [
-        made,
+        simulations,
         [Task("train", network, plan, training(network)) for network in networks],
         [Task("score", network, plan, score) for network in networks],
     ]
@@ -217,8 +221,10 @@ def write_tables(work: Path, networks: Sequence[Network]) -> None:
         name: [row for network in networks for row in read_rows(network.table(name))]
         for name in ("heatmaps", "predictions")
     }
-    made = tables(rows["heatmaps"], rows["predictions"])
-    for name, content in zip(TABLES, (made.leaderboard, made.summary, made.guidance), strict=True):
+    results = tables(rows["heatmaps"], rows["predictions"])
+    for name, content in zip(
+        TABLES, (results.leaderboard, results.summary, results.guidance), strict=True
+    ):
         print(write_tsv(work / f"{name}.tsv", content, TABLES[name]))
 
 

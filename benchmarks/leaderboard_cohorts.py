@@ -171,9 +171,9 @@ def make_maps(folder: Path, kind: str, label: str) -> list[Path]:
 
 def map_and_mask(folder: Path, kind: str, label: str) -> tuple[Path, Path]:
     """What :func:`make_maps` wrote."""
-    place = folder / "maps" / label / "anat"
-    (found,) = place.glob(f"*_{_INPUTS[kind]['suffix']}.nii.gz")
-    return found, place / f"{label}_desc-brain_mask.nii.gz"
+    folder_of_maps = folder / "maps" / label / "anat"
+    (map_file,) = folder_of_maps.glob(f"*_{_INPUTS[kind]['suffix']}.nii.gz")
+    return map_file, folder_of_maps / f"{label}_desc-brain_mask.nii.gz"
 
 
 def _r2star(raw: Path, truth: Path, label: str, like: Volume) -> np.ndarray:
@@ -182,8 +182,8 @@ def _r2star(raw: Path, truth: Path, label: str, like: Volume) -> np.ndarray:
         for number in range(1, len(ECHO_TIMES_S) + 1)
     ]
     signal = np.stack([echo.data.ravel() for echo in echoes])
-    found = fit_r2star(signal, np.array(ECHO_TIMES_S)).r2star.reshape(echoes[0].data.shape)
-    return _on_t1w_grid(Volume(found, echoes[0].affine), truth, label, "MEGRE", like)
+    r2star = fit_r2star(signal, np.array(ECHO_TIMES_S)).r2star.reshape(echoes[0].data.shape)
+    return _on_t1w_grid(Volume(r2star, echoes[0].affine), truth, label, "MEGRE", like)
 
 
 def _on_t1w_grid(volume: Volume, truth: Path, label: str, image: str, like: Volume) -> np.ndarray:

@@ -54,7 +54,7 @@ def results(
 ) -> str:
     """All that the tables say (Markdown)."""
     parts = [_made_of(size, board), _networks(board)]
-    parts += [_place(kind, board, summary) for kind in _unique(summary, "kind")]
+    parts += [_ranking(kind, board, summary) for kind in _unique(summary, "kind")]
     parts += [_fooled(board, summary)]
     parts += [_shortcut(guidance)] if guidance else []
     return "\n\n".join(parts)
@@ -77,13 +77,15 @@ def _networks(board: Sequence[Row]) -> str:
     lines = []
     for cohort in _unique(board, "cohort"):
         rows = {row["configuration"]: row for row in board if row["cohort"] == cohort}
-        about = Cohort.parse(cohort)
+        parsed = Cohort.parse(cohort)
         cells = [
-            _two(rows[one]["accuracy"])
-            + (f" / {_two(rows[one]['accuracy_without'])}" if about.marker else "")
-            for one in TRAINED
+            _two(rows[configuration]["accuracy"])
+            + (f" / {_two(rows[configuration]['accuracy_without'])}" if parsed.marker else "")
+            for configuration in TRAINED
         ]
-        lines.append([about.kind, f"{about.effect:g} %", "yes" if about.marker else "no", *cells])
+        lines.append(
+            [parsed.kind, f"{parsed.effect:g} %", "yes" if parsed.marker else "no", *cells]
+        )
     return (
         "### How well the networks classify\n\n"
         "Accuracy on the test scans; with markers / of the same scans without them. 0.5 is chance. "
@@ -92,62 +94,67 @@ def _networks(board: Sequence[Row]) -> str:
     )
 
 
-def _place(kind: str, board: Sequence[Row], summary: Sequence[Row]) -> str:
+def _ranking(kind: str, board: Sequence[Row], summary: Sequence[Row]) -> str:
     """Which methods find one region."""
-    mine = [row for row in summary if row["kind"] == kind]
+    of_kind = [row for row in summary if row["kind"] == kind]
     effects = sorted(
         {number(row["effect"]) for row in board if row["kind"] == kind and row["marker"] == "false"}
     )
     by_method = {
-        name: {row["configuration"]: row for row in mine if row["method"] == name}
-        for name in _unique(mine, "method")
+        name: {row["configuration"]: row for row in of_kind if row["method"] == name}
+        for name in _unique(of_kind, "method")
     }
     order = sorted(by_method, key=lambda name: _rank(by_method[name]["A"]))
     lines = [
         [
             f"`{name}`",
-            *(_from(by_method[name][one]["found_from"]) for one in TRAINED),
-            *(_signed(by_method[name][one]["rank_gain"]) for one in TRAINED),
+            *(_from(by_method[name][configuration]["found_from"]) for configuration in TRAINED),
+            *(_signed(by_method[name][configuration]["rank_gain"]) for configuration in TRAINED),
         ]
         for name in order
     ]
-    header = ["Method", *(f"{one}: from" for one in TRAINED), *(f"{one}: gain" for one in TRAINED)]
+    header = [
+        "Method",
+        *(f"{configuration}: from" for configuration in TRAINED),
+        *(f"{configuration}: gain" for configuration in TRAINED),
+    ]
     tested = ", ".join(f"{effect:g}" for effect in effects)
     return (
         f"### {kind}: {PLACES[kind]}\n\n"
         f"Effects tested: {tested} %, without markers. *From*: the smallest effect from which on "
         "the method finds the region. *Gain*: rank accuracy above that of the untrained network, "
-        "mean over the effects above 0.\n\n" + _table(header, lines) + "\n\n" + _found(kind, mine)
+        "mean over the effects above 0.\n\n"
+        + _table(header, lines)
+        + "\n\n"
+        + _finding(kind, of_kind)
     )
 
 
 def _rank(row: Row) -> tuple[float, float]:
-    found = number(row["found_from"])
+    effect = number(row["found_from"])
     gain = number(row["rank_gain"])
-    return (float("inf") if found != found else found, 0.0 if gain != gain else -gain)
+    return (float("inf") if effect != effect else effect, 0.0 if gain != gain else -gain)
 
 
-def _found(kind: str, rows: Sequence[Row]) -> str:
+def _finding(kind: str, rows: Sequence[Row]) -> str:
     sentences = []
-    for one in TRAINED:
-        mine = [row for row in rows if row["configuration"] == one]
+    for configuration in TRAINED:
+        title = f"Configuration {configuration} ({CONFIGURATIONS[configuration]})"
+        of_configuration = [row for row in rows if row["configuration"] == configuration]
         by_effect: dict[float, list[str]] = {}
-        for row in mine:
+        for row in of_configuration:
             if row["found_from"] != _FLAT:
                 by_effect.setdefault(number(row["found_from"]), []).append(row["method"])
         if by_effect:
             earliest = min(by_effect)
             n = sum(map(len, by_effect.values()))
             sentences.append(
-                f"Configuration {one} ({CONFIGURATIONS[one]}): {n} of {len(mine)} methods find the "
-                f"region at the largest effect; from {earliest:g} % on: "
+                f"{title}: {n} of {len(of_configuration)} methods find the region at the "
+                f"largest effect; from {earliest:g} % on: "
                 f"{_names(by_effect[earliest])}."
             )
         else:
-            sentences.append(
-                f"Configuration {one} ({CONFIGURATIONS[one]}): no method finds the region at the "
-                "largest effect."
-            )
+            sentences.append(f"{title}: no method finds the region at the largest effect.")
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
@@ -178,13 +185,13 @@ def _fooled(board: Sequence[Row], summary: Sequence[Row]) -> str:
 
 def _cases(rows: Iterable[Row]) -> str:
     """``lrp-0 (megre: A, C; t1w: A)``."""
-    found: dict[str, dict[str, list[str]]] = {}
+    methods_of: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        kinds = found.setdefault(row["method"], {})
+        kinds = methods_of.setdefault(row["method"], {})
         kinds.setdefault(row["kind"], []).append(row["configuration"])
     return ", ".join(
         f"`{name}` ({'; '.join(f'{kind}: ' + ', '.join(c) for kind, c in kinds.items())})"
-        for name, kinds in found.items()
+        for name, kinds in methods_of.items()
     )
 
 
@@ -234,7 +241,9 @@ def _shortcut(guidance: Sequence[Row]) -> str:
 def _plain(guidance: Sequence[Row], row: Row) -> Row:
     """Configuration A of the same cohort."""
     return next(
-        one for one in guidance if one["cohort"] == row["cohort"] and one["configuration"] == "A"
+        other
+        for other in guidance
+        if other["cohort"] == row["cohort"] and other["configuration"] == "A"
     )
 
 

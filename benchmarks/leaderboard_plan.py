@@ -97,7 +97,7 @@ class Plan:
             for kind, effects in self.marked.items()
             for effect in effects
         ]
-        return list(dict.fromkeys([*clean, *(one.clean for one in marked), *marked]))
+        return list(dict.fromkeys([*clean, *(cohort.clean for cohort in marked), *marked]))
 
     @property
     def n_training(self) -> int:
@@ -136,9 +136,9 @@ SIZES = {
 def aliases() -> dict[str, str]:
     """Methods that are another name of one before them."""
     first: dict[str, str] = {}
-    found = {}
+    same: dict[str, str] = {}
     for name, method in METHODS.items():
-        known = first.setdefault(method.function, name)
-        if known != name:
-            found[name] = known
-    return found
+        first_name = first.setdefault(method.function, name)
+        if first_name != name:
+            same[name] = first_name
+    return same

@@ -97,7 +97,10 @@ def score_network(network: Network, plan: Plan) -> None:
     stamp = network.table("stamp").with_suffix(".json")
     files = [
         network.model / WEIGHTS,
-        *(network.work / one.name / "stamp.json" for one in {network.cohort, network.cohort.clean}),
+        *(
+            network.work / cohort.name / "stamp.json"
+            for cohort in {network.cohort, network.cohort.clean}
+        ),
     ]
     made_of = {
         "explained": plan.explained,
@@ -132,12 +135,12 @@ def tested_people(network: Network) -> list[Row]:
     """The participants of the test set, by label; the same for all networks of a kind."""
     rows = read_rows(network.folder / "maps" / "group" / "leaderboard" / "splits.tsv")
     everybody = people(network.folder)
-    mine = [
+    rows_of_cell = [
         row["participant_id"]
         for row in rows
         if row["set"] == "test" and int(row["split"]) == network.repetition
     ]
-    return [everybody[label] for label in sorted(mine)]
+    return [everybody[label] for label in sorted(rows_of_cell)]
 
 
 def prediction_rows(
@@ -146,7 +149,7 @@ def prediction_rows(
     """What the network says of every test scan, with and without marker."""
     positive = card.classes.index(card.positive)
 
-    def said(cohort: Cohort, label: str) -> float:
+    def probability(cohort: Cohort, label: str) -> float:
         files = map_and_mask(network.work / cohort.name, cohort.kind, label)
         opened = explaining.open_scan(model, card, rule, *files, "cpu")
         return float(opened.probabilities[positive])
@@ -154,13 +157,13 @@ def prediction_rows(
     rows = []
     for person in tested:
         label = person["participant_id"]
-        without = said(network.cohort.clean, label) if network.cohort.marker else None
+        without = probability(network.cohort.clean, label) if network.cohort.marker else None
         rows.append(
             {
                 **network.row,
                 "participant_id": label,
                 "true_class": int(person["diagnosis"] == card.positive),
-                "probability": said(network.cohort, label),
+                "probability": probability(network.cohort, label),
                 "probability_without": without,
             }
         )
@@ -220,17 +223,19 @@ def one_heatmap(
 
     A map without positive relevance shows nothing, and so finds nothing: its scores are 0.
     """
-    way = Request(name, name, OPTIONS.get(name, {}))
+    request = Request(name, name, OPTIONS.get(name, {}))
     started = time.perf_counter()
-    relevance = explaining.explain_scan(model, card, opened, way).relevance
+    relevance = explaining.explain_scan(model, card, opened, request).relevance
     seconds = time.perf_counter() - started
-    found = localize(relevance.data, region, tolerance_mm=TOLERANCE_MM, voxel_mm=relevance.voxel_mm)
+    localized = localize(
+        relevance.data, region, tolerance_mm=TOLERANCE_MM, voxel_mm=relevance.voxel_mm
+    )
     on_marker = None if marker is None else scored(localize(relevance.data, marker).mass_accuracy)
     return {
-        "mass_accuracy": scored(found.mass_accuracy),
-        "rank_accuracy": scored(found.rank_accuracy),
-        "pointing_game": scored(found.pointing_game),
-        "chance": found.chance,
+        "mass_accuracy": scored(localized.mass_accuracy),
+        "rank_accuracy": scored(localized.rank_accuracy),
+        "pointing_game": scored(localized.pointing_game),
+        "chance": localized.chance,
         "density_ratio": density_ratio(relevance.data, region, opened.mask.data > 0),
         "on_marker": on_marker,
         "seconds": round(seconds, 4),
@@ -257,7 +262,7 @@ def fitting(architecture: str) -> tuple[str, ...]:
     shape = (12, 12, 12)
     model = build(architecture, shape)
     probe = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
-    found = []
+    names = []
     for name in METHODS:
         if name in aliases():
             continue
@@ -265,8 +270,8 @@ def fitting(architecture: str) -> tuple[str, ...]:
             explain(name, model, probe)
         except UsageError:
             continue
-        found.append(name)
-    return tuple(found)
+        names.append(name)
+    return tuple(names)
 
 
 def read_rows(path: Path) -> list[Row]:

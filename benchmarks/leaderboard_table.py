@@ -107,13 +107,13 @@ class Tables:
 
 def tables(heatmaps: Sequence[Row], predictions: Sequence[Row]) -> Tables:
     """All tables from the rows of all networks."""
-    scores, said = Scores(heatmaps), Accuracies(predictions)
+    scores, accuracies = Scores(heatmaps), Accuracies(predictions)
     board = [
-        _board_row(scores, said, cohort, configuration, method)
+        _board_row(scores, accuracies, cohort, configuration, method)
         for cohort, configuration, method in scores.keys
         if configuration in TRAINED
     ]
-    return Tables(board, _summary(board, said), _guidance(board, scores, said))
+    return Tables(board, _summary(board, accuracies), _guidance(board, scores, accuracies))
 
 
 class Scores:
@@ -169,38 +169,38 @@ def mean(values: Mapping[str, float]) -> float:
 
 
 def _board_row(
-    scores: Scores, said: Accuracies, cohort: str, configuration: str, method: str
+    scores: Scores, accuracies: Accuracies, cohort: str, configuration: str, method: str
 ) -> Cells:
-    about, base = Cohort.parse(cohort), UNTRAINED[configuration]
-    mine = {name: scores.means(cohort, configuration, method, name) for name in MEASURES}
+    parsed, base = Cohort.parse(cohort), UNTRAINED[configuration]
+    measured = {name: scores.means(cohort, configuration, method, name) for name in MEASURES}
     other = {name: scores.means(cohort, base, method, name) for name in MEASURES}
-    gain = paired(mine["rank_accuracy"], other["rank_accuracy"])
-    shown = paired(mine["on_marker"], other["on_marker"])
+    gain = paired(measured["rank_accuracy"], other["rank_accuracy"])
+    shown = paired(measured["on_marker"], other["on_marker"])
     rows = scores.rows(cohort, configuration, method)
     row: Cells = {
         "cohort": cohort,
-        "kind": about.kind,
-        "effect": about.effect,
-        "marker": about.marker,
+        "kind": parsed.kind,
+        "effect": parsed.effect,
+        "marker": parsed.marker,
         "configuration": configuration,
         "method": method,
         "n_networks": len({row["repetition"] for row in rows}),
         "n_participants": len({row["participant_id"] for row in rows}),
-        "accuracy": mean(said.right(cohort, configuration)),
-        "accuracy_without": mean(said.right(cohort, configuration, "probability_without")),
+        "accuracy": mean(accuracies.right(cohort, configuration)),
+        "accuracy_without": mean(accuracies.right(cohort, configuration, "probability_without")),
         "rank_gain_low": gain.low,
         "rank_gain_high": gain.high,
         "on_marker_gain_low": shown.low,
         "on_marker_gain_high": shown.high,
         "density_ratio": _median(rows, "density_ratio"),
         "density_ratio_untrained": _median(scores.rows(cohort, base, method), "density_ratio"),
-        "finds": finds(gain, mean(mine["pointing_game"])),
-        "shows_marker": shown.above_zero if about.marker else None,
+        "finds": finds(gain, mean(measured["pointing_game"])),
+        "shows_marker": shown.above_zero if parsed.marker else None,
         "chance": _mean_of(rows, "chance"),
         "seconds": _mean_of(rows, "seconds"),
     }
     for name in MEASURES:
-        row |= {name: mean(mine[name]), f"{name}_untrained": mean(other[name])}
+        row |= {name: mean(measured[name]), f"{name}_untrained": mean(other[name])}
     return row
 
 
@@ -213,11 +213,11 @@ def _mean_of(rows: Sequence[Row], column: str) -> float:
     return sum(number(row[column]) for row in rows) / len(rows)
 
 
-def _summary(board: Sequence[Cells], said: Accuracies) -> list[Cells]:
+def _summary(board: Sequence[Cells], accuracies: Accuracies) -> list[Cells]:
     groups: dict[tuple[str, str, str], list[Cells]] = defaultdict(list)
     for row in board:
         groups[row["kind"], row["configuration"], row["method"]].append(row)
-    found = []
+    summary_rows = []
     for (kind, configuration, method), rows in groups.items():
         clean = [row for row in rows if not row["marker"]]
         marked = [row for row in rows if row["marker"]]
@@ -229,9 +229,9 @@ def _summary(board: Sequence[Cells], said: Accuracies) -> list[Cells]:
         used = [
             r
             for r in marked
-            if interval([*said.loss(r["cohort"], configuration).values()]).above_zero
+            if interval([*accuracies.loss(r["cohort"], configuration).values()]).above_zero
         ]
-        found.append(
+        summary_rows.append(
             {
                 "kind": kind,
                 "configuration": configuration,
@@ -245,40 +245,46 @@ def _summary(board: Sequence[Cells], said: Accuracies) -> list[Cells]:
                 "marker_shown": sum(row["shows_marker"] for row in used) if marked else None,
             }
         )
-    return found
+    return summary_rows
 
 
-def _guidance(board: Sequence[Cells], scores: Scores, said: Accuracies) -> list[Cells]:
+def _guidance(board: Sequence[Cells], scores: Scores, accuracies: Accuracies) -> list[Cells]:
     cohorts = dict.fromkeys(row["cohort"] for row in board if row["marker"])
     return [
-        _guidance_row([row for row in board if row["cohort"] == cohort], scores, said, cohort, one)
+        _guidance_row(
+            [row for row in board if row["cohort"] == cohort],
+            scores,
+            accuracies,
+            cohort,
+            configuration,
+        )
         for cohort in cohorts
-        for one in TRAINED
+        for configuration in TRAINED
     ]
 
 
 def _guidance_row(
-    board: Sequence[Cells], scores: Scores, said: Accuracies, cohort: str, configuration: str
+    board: Sequence[Cells], scores: Scores, accuracies: Accuracies, cohort: str, configuration: str
 ) -> Cells:
-    def shown(one: str) -> Means:
-        return scores.means(cohort, one, GUIDED_BY, "on_marker")
+    def shown(network: str) -> Means:
+        return scores.means(cohort, network, GUIDED_BY, "on_marker")
 
-    mine = [row for row in board if row["configuration"] == configuration]
-    losses, plain_losses = said.loss(cohort, configuration), said.loss(cohort, "A")
+    of_configuration = [row for row in board if row["configuration"] == configuration]
+    losses, plain_losses = accuracies.loss(cohort, configuration), accuracies.loss(cohort, "A")
     loss, plain = _interval(losses), _interval(plain_losses)
     row: Cells = {
         "cohort": cohort,
         "configuration": configuration,
         "n_participants": loss.n,
-        "accuracy": mean(said.right(cohort, configuration)),
-        "accuracy_without": mean(said.right(cohort, configuration, "probability_without")),
+        "accuracy": mean(accuracies.right(cohort, configuration)),
+        "accuracy_without": mean(accuracies.right(cohort, configuration, "probability_without")),
         "loss": loss.mean,
         "loss_low": loss.low,
         "loss_high": loss.high,
         "on_marker": mean(shown(configuration)),
         "on_marker_untrained": mean(shown(UNTRAINED[configuration])),
-        "methods_showing": sum(row["shows_marker"] for row in mine),
-        "methods": len(mine),
+        "methods_showing": sum(row["shows_marker"] for row in of_configuration),
+        "methods": len(of_configuration),
     }
     if configuration == "A":
         return row

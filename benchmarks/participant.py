@@ -30,8 +30,8 @@ class Timed:
         self._module, self._seconds, self._depth = module, seconds, depth
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._module, name)
-        return self._timed(name, found) if callable(found) else found
+        attribute = getattr(self._module, name)
+        return self._timed(name, attribute) if callable(attribute) else attribute
 
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--participants", type=int, default=4)
     parser.add_argument("--voxel-mm", type=float, default=2.0)
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     seconds: Counter[str] = Counter()
     depth = [0]
     module = ants_tools.ants_module
@@ -64,11 +64,11 @@ def main() -> None:
             [
                 str(raw),
                 "--n-participants",
-                str(chosen.participants),
+                str(arguments.participants),
                 "--sessions",
                 "1",
                 "--voxel-mm",
-                str(chosen.voxel_mm),
+                str(arguments.voxel_mm),
             ]
         )
         settings = RunSettings(
@@ -81,11 +81,11 @@ def main() -> None:
         start = time.perf_counter()
         run = run_participants(settings)
         wall = time.perf_counter() - start
-    assert len(run.done) == chosen.participants, run.failed
+    assert len(run.done) == arguments.participants, run.failed
     total = sum(seconds.values())
     for call, spent in seconds.most_common(8):
-        print(f"{call:28s} {spent / chosen.participants:7.2f} s a session")
-    print(f"{'everything else':28s} {(wall - total) / chosen.participants:7.2f} s a session")
+        print(f"{call:28s} {spent / arguments.participants:7.2f} s a session")
+    print(f"{'everything else':28s} {(wall - total) / arguments.participants:7.2f} s a session")
     print(f"wall {wall:.1f} s / ANTs {total:.1f} s = {wall / total:.3f}")
 
 

@@ -125,16 +125,16 @@ def _our_speed(name: str, call: Callable[[], object]) -> float:
     return cpu
 
 
-def _against_peers(few: np.ndarray, ours: float, two_threads: float) -> None:
-    rates = fit_r2star(few, ECHO_TIMES_S).r2star
+def _against_peers(voxels: np.ndarray, ours: float, two_threads: float) -> None:
+    rates = fit_r2star(voxels, ECHO_TIMES_S).r2star
     for name, fit in PEERS.items():
         try:
-            found = fit(few)
+            fitted = fit(voxels)
         except ImportError as error:
             print(f"  {name}: not here ({error})")
             continue
-        _, cpu = seconds(lambda f=fit: f(few), repeats=2)
-        away = np.median(np.abs(rates / found - 1))
+        _, cpu = seconds(lambda f=fit: f(voxels), repeats=2)
+        away = np.median(np.abs(rates / fitted - 1))
         print(
             f"  {name}: {N_SLOW / cpu:.0f} voxels/s, we are {cpu / N_SLOW / ours:.0f} times as "
             f"fast; median relative difference {away:.1e}"
@@ -176,8 +176,8 @@ def _bias_cell(rate: float, sigma: float, options: dict[str, Any]) -> str:
 
 def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")  # tedana shows a bar
-    wanted = sys.argv[1:] or ["speed", "bias"]
-    for name in wanted:
+    parts = sys.argv[1:] or ["speed", "bias"]
+    for name in parts:
         {"speed": speed, "bias": bias}[name]()
 
 

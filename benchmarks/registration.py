@@ -94,11 +94,11 @@ def compare_priors() -> None:
     ants, space = ants_tools.ants_module(0), OutputSpace("MNI152NLin6Asym", 2)
     template, whole = load_template(space), load_head(space)
     for name in ("uih", "lia"):
-        found = extract_brain(
+        extracted = extract_brain(
             read_volume(SHARED / f"real-bids/sub-{name}/anat/sub-{name}_T1w.nii.gz"), template
         )
-        work = ants_tools.coarsen(ants, found.corrected)
-        mask = Volume(found.mask.astype(np.float32), found.corrected.affine)
+        work = ants_tools.coarsen(ants, extracted.corrected)
+        mask = Volume(extracted.mask.astype(np.float32), extracted.corrected.affine)
         final = ants_tools.resample(ants, mask, work, []) > 0.5
         for kind in ("brain", "head"):
             start = time.process_time()
@@ -142,10 +142,10 @@ def real_spaces() -> list[tuple[OutputSpace, Volume]]:
     """Template spaces at 2 and 1 mm, each with labels of subcortical structures at 1 mm."""
     six = "tpl-MNI152NLin6Asym/tpl-MNI152NLin6Asym"
     names = pd.read_csv(SHARED / "templateflow" / f"{six}_atlas-HOSPA_dseg.tsv", sep="\t")
-    wanted = names["name"].str.contains("caud|puta|pall|thal|hippo|amyg", case=False)
+    nuclei = names["name"].str.contains("caud|puta|pall|thal|hippo|amyg", case=False)
     hospa = SHARED / "templateflow" / f"{six}_res-01_atlas-HOSPA_desc-th25_dseg.nii.gz"
     labels = read_volume(hospa, np.int32)
-    deep = np.where(np.isin(labels.data, names["index"][wanted]), labels.data, 0)
+    deep = np.where(np.isin(labels.data, names["index"][nuclei]), labels.data, 0)
     cit = SHARED / "atlases" / "tpl-MNI152NLin2009cAsym_atlas-CIT168_res-1_dseg.nii.gz"
     return [
         (OutputSpace("MNI152NLin6Asym", 2), Volume(deep, labels.affine)),
@@ -156,15 +156,15 @@ def real_spaces() -> list[tuple[OutputSpace, Volume]]:
 def prepared(name: str, file: Path, truth: str | None = None) -> Head:
     """Find the brain with our own extraction."""
     start = time.process_time()
-    found = extract_brain(read_volume(file), load_template(OutputSpace(EMBEDDED_TEMPLATE, 2)))
+    extracted = extract_brain(read_volume(file), load_template(OutputSpace(EMBEDDED_TEMPLATE, 2)))
     took = time.process_time() - start
-    mask = Volume(found.mask.astype(np.float32), found.corrected.affine)
+    mask = Volume(extracted.mask.astype(np.float32), extracted.corrected.affine)
     note = ""
     if truth:
         true = read_volume(Path(f"{truth}_desc-brain_mask.nii.gz")).data
-        note = f", Dice with the true mask {dice(found.mask, true):.3f}"
+        note = f", Dice with the true mask {dice(extracted.mask, true):.3f}"
     print(f"{name}: brain mask in {took:.0f} CPU s{note}", flush=True)
-    return Head(name, found.corrected, mask, truth)
+    return Head(name, extracted.corrected, mask, truth)
 
 
 def simulated(folder: Path, n_heads: int) -> list[Head]:
@@ -200,16 +200,16 @@ def measure(
         forward, inverse = Path(name) / "forward.h5", Path(name) / "inverse.h5"
         start = time.process_time()
         register(ants, head, template, recipe, forward, inverse)
-        found = {"CPU s": time.process_time() - start}
-        found |= fit(ants, head, template, forward)
+        row = {"CPU s": time.process_time() - start}
+        row |= fit(ants, head, template, forward)
         field = displacement(ants, template.brain, forward)
         smooth = smoothness(jacobian(field, template.brain.affine), template.mask.data > 0)
-        found |= {"folded": smooth.folded, "sd log J": smooth.sd_log}
+        row |= {"folded": smooth.folded, "sd log J": smooth.sd_log}
         if head.truth:
-            found |= against_truth(ants, head, template, space, forward, field)
+            row |= against_truth(ants, head, template, space, forward, field)
         if labels is not None:
-            found |= {"round trip": round_trip(ants, head, labels, forward, inverse)}
-    return found
+            row |= {"round trip": round_trip(ants, head, labels, forward, inverse)}
+    return row
 
 
 def register(
@@ -234,11 +234,11 @@ def fit(ants: object, head: Head, template: Template, forward: Path) -> dict[str
     there = template.mask.data > 0
     image = ants_tools.resample(ants, head.image, template.brain, [forward])
     mask = ants_tools.resample(ants, head.mask, template.brain, [forward]) > 0.5
-    tissues, wanted = three_classes(image, there), three_classes(template.brain.data, there)
+    tissues, truth_tissues = three_classes(image, there), three_classes(template.brain.data, there)
     return {
         "mask Dice": dice(mask, there),
         "r": correlation(image, template.brain.data, there),
-        "tissue Dice": float(np.mean([dice(tissues == k, wanted == k) for k in (1, 2, 3)])),
+        "tissue Dice": float(np.mean([dice(tissues == k, truth_tissues == k) for k in (1, 2, 3)])),
     }
 
 
@@ -298,10 +298,10 @@ def against_truth(
     }
 
 
-def carried(ants: object, labels: Volume, index: int, grid: Volume, way: Path) -> np.ndarray:
+def carried(ants: object, labels: Volume, index: int, grid: Volume, transform: Path) -> np.ndarray:
     """One label on another grid: where linear interpolation fills more than half a voxel."""
-    one = Volume((labels.data == index).astype(np.float32), labels.affine)
-    return ants_tools.resample(ants, one, grid, [way]) > 0.5
+    label = Volume((labels.data == index).astype(np.float32), labels.affine)
+    return ants_tools.resample(ants, label, grid, [transform]) > 0.5
 
 
 def true_way(head: Head) -> Callable[[np.ndarray], np.ndarray]:
@@ -310,7 +310,7 @@ def true_way(head: Head) -> Callable[[np.ndarray], np.ndarray]:
     moves = np.asarray(image.dataobj, dtype=float)[:, :, :, 0, :] * LPS
     to_index = np.linalg.inv(image.affine)
 
-    def way(where: np.ndarray) -> np.ndarray:
+    def carry(where: np.ndarray) -> np.ndarray:
         index = (where @ to_index[:3, :3].T + to_index[:3, 3]).T
         return where + np.stack(
             [
@@ -320,22 +320,22 @@ def true_way(head: Head) -> Callable[[np.ndarray], np.ndarray]:
             1,
         )
 
-    return way
+    return carry
 
 
-def ceiling(labels: Volume, atlas: np.ndarray, start: np.ndarray, way: Callable) -> float:
+def ceiling(labels: Volume, atlas: np.ndarray, start: np.ndarray, carry: Callable) -> float:
     """Mean Dice of the labels resampled through the inverse of the true field."""
     near = ndimage.binary_dilation((atlas >= 1) & (atlas <= 6), iterations=4).ravel()
-    wanted = start[near]
-    where = wanted.copy()
+    targets = start[near]
+    where = targets.copy()
     for _ in range(100):  # a contraction: the displacement is smooth
-        where -= 0.7 * (way(where) - wanted)
+        where -= 0.7 * (carry(where) - targets)
     to_index = np.linalg.inv(labels.affine)
     index = (where @ to_index[:3, :3].T + to_index[:3, 3]).T
-    found = np.zeros(atlas.size)
-    found[near] = ndimage.map_coordinates(labels.data, index, order=0)
-    found = found.reshape(atlas.shape)
-    return float(np.mean([dice(found == k, atlas == k) for k in NUCLEI]))
+    densities = np.zeros(atlas.size)
+    densities[near] = ndimage.map_coordinates(labels.data, index, order=0)
+    densities = densities.reshape(atlas.shape)
+    return float(np.mean([dice(densities == k, atlas == k) for k in NUCLEI]))
 
 
 def round_trip(ants: object, head: Head, labels: Volume, forward: Path, inverse: Path) -> float:

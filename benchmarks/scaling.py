@@ -101,7 +101,7 @@ def resident_kib(pid: int) -> float:
     """Return the resident memory of a process and all below it; pages they share count for each."""
     folder = Path(f"/proc/{pid}")
     try:
-        own = sum(
+        package_lines = sum(
             float(line.split()[1])
             for line in (folder / "status").read_text().splitlines()
             if line.startswith("VmRSS:")
@@ -113,7 +113,7 @@ def resident_kib(pid: int) -> float:
         ]
     except OSError:  # it has just ended
         return 0.0
-    return own + sum(map(resident_kib, below))
+    return package_lines + sum(map(resident_kib, below))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def _timed(call: Callable[..., object], *arguments: object) -> tuple[float, floa
 def peak_mib() -> float:
     """Peak memory of this process; ru_maxrss would hold that of the process that started it."""
     status = Path("/proc/self/status").read_text().splitlines()
-    (line,) = [one for one in status if one.startswith("VmHWM:")]
+    (line,) = [line for line in status if line.startswith("VmHWM:")]
     return float(line.split()[1]) / 1024
 
 
@@ -89,8 +89,8 @@ def ours(file: Path, memory_mb: float) -> int:
 
 
 def ours_with_stability(file: Path, memory_mb: float) -> int:
-    found = spray(np.load(file, mmap_mode="r"), memory_mb=memory_mb)
-    return stability(found).clusters.size
+    result = spray(np.load(file, mmap_mode="r"), memory_mb=memory_mb)
+    return stability(result).clusters.size
 
 
 def scikit_learn(file: Path) -> int:

@@ -157,18 +157,21 @@ def make(name: str, seed: int, options: argparse.Namespace) -> Path:
 def hide_markers(folder: Path) -> None:
     """Move the column ``marker`` out of participants.tsv, where the audit would read it."""
     file = folder / "raw" / "participants.tsv"
-    found = rows(file)
-    marked = [row["participant_id"] for row in found if row.pop("marker", "no") == "yes"]
+    lines = rows(file)
+    marked = [row["participant_id"] for row in lines if row.pop("marker", "no") == "yes"]
     (folder / "marked.json").write_text(json.dumps(marked))
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(found[0]), delimiter="\t", lineterminator="\n")
+        writer = csv.DictWriter(stream, list(lines[0]), delimiter="\t", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(lines)
 
 
 def run_group(name: str, folder: Path, seed: int, options: argparse.Namespace) -> None:
     names = "ABC" if name == "iron" else "A"
-    parts = [f'\n[[configurations]]\nid = "{one}"\n{CONFIGURATIONS[one]}' for one in names]
+    parts = [
+        f'\n[[configurations]]\nid = "{identifier}"\n{CONFIGURATIONS[identifier]}'
+        for identifier in names
+    ]
     spaces = '"T1w", "template"' if name == "iron" else '"T1w"'
     (folder / "study.toml").write_text(
         STUDY.format(
@@ -212,8 +215,10 @@ def tell_cheat(folder: Path) -> None:
     print(f"== {folder.name}: {len(clusters)} heatmaps, {sum(marked)} with a marker")
     print(f"   balanced accuracy {accuracy(folder, 'A'):.2f}")
     for cluster in sorted({row["cluster"] for row in clusters}):
-        mine = [m for m, row in zip(marked, clusters, strict=True) if row["cluster"] == cluster]
-        print(f"   cluster {cluster}: {len(mine)} heatmaps, {sum(mine)} with a marker")
+        in_cluster = [
+            m for m, row in zip(marked, clusters, strict=True) if row["cluster"] == cluster
+        ]
+        print(f"   cluster {cluster}: {len(in_cluster)} heatmaps, {sum(in_cluster)} with a marker")
     print(
         f"   adjusted Rand index of marker and suspicion {adjusted_rand_score(marked, named):.2f}"
     )
@@ -261,10 +266,10 @@ def draw_iron(folder: Path, file: Path) -> None:
     panels = {}
     for space, words in (("T1w", "T1w space"), ("template", "template space")):
         for configuration in "ABC":
-            found = rows(spray_folder(folder) / f"{configuration}_{space}" / "embedding.tsv")
-            points = np.array([[float(row["x"]), float(row["y"])] for row in found])
+            lines = rows(spray_folder(folder) / f"{configuration}_{space}" / "embedding.tsv")
+            points = np.array([[float(row["x"]), float(row["y"])] for row in lines])
             panels[configuration, words] = Embedding(
-                points, [row["outcome"] for row in found], [row["cluster"] for row in found]
+                points, [row["outcome"] for row in lines], [row["cluster"] for row in lines]
             )
     write_text(file, embedding_panels(panels, ("NC", "AD")).decode())
 

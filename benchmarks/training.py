@@ -59,7 +59,7 @@ def main() -> None:
             start = time.perf_counter()
             call()
             times[name][i] = time.perf_counter() - start
-    best = {name: min(found) for name, found in times.items()}
+    best = {name: min(durations) for name, durations in times.items()}
     shape = " x ".join(map(str, options.shape))
     print(
         f"{options.architecture}, {options.batch_size} volumes of {shape} on {options.device}, "

@@ -12,7 +12,14 @@ author = "The bids_xai developers"
 copyright = "The bids_xai developers, Apache-2.0"
 version = release = bids_xai.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "from_code", "plain_docstrings", "mathml"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "from_code",
+    "walls",
+    "plain_docstrings",
+    "mathml",
+]
 exclude_patterns = ["_build", "_ext"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

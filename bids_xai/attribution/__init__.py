@@ -243,13 +243,13 @@ def method_label(name: str, **options: object) -> str:
     """
     check_options(name, options)
     defaults = method_options(name)
-    own = METHODS[name].label
+    labelled = METHODS[name].label
     label = _letters(name)
-    if own:
-        label += _hundredths(float({**defaults, **options}[own]))
+    if labelled:
+        label += _hundredths(float({**defaults, **options}[labelled]))
     for option, value in options.items():
         plain = _plain(value)
-        if option != own and plain != _plain(defaults[option]):
+        if option != labelled and plain != _plain(defaults[option]):
             label += "".join(word.capitalize() for word in option.split("_")) + _shown(plain)
     return label
 

@@ -18,6 +18,7 @@ from bids_xai.attribution.layers import (
     known_chain,
     zero_padding,
 )
+from bids_xai.attribution.lrp_options import BATCH_NORM, MAX_POOL, check_choice
 from bids_xai.attribution.steps import (
     Averaging,
     Convolution,
@@ -32,9 +33,6 @@ from bids_xai.attribution.steps import (
 )
 from bids_xai.errors import UsageError
 
-BATCH_NORM = ("fold", "identity")
-MAX_POOL = ("winner", "average")
-
 
 def build_steps(
     model: nn.Module, method: str, *, batch_norm: str = "fold", max_pool: str = "winner"
@@ -46,8 +44,8 @@ def build_steps(
     max_pool : relevance to the ``winner``, or as in ``average`` pooling
     Raises ``UsageError`` for a layer or a sequence of layers without a rule.
     """
-    _check_choice("batch norm policy", batch_norm, BATCH_NORM)
-    _check_choice("max-pooling policy", max_pool, MAX_POOL)
+    check_choice("batch norm policy", batch_norm, BATCH_NORM)
+    check_choice("max-pooling policy", max_pool, MAX_POOL)
     leaves = known_chain(model, method)
     steps: list[Step] = []
     position = 0
@@ -120,8 +118,3 @@ def _average_windows(layer: nn.MaxPool3d) -> nn.AvgPool3d:
     return nn.AvgPool3d(
         layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, count_include_pad=True
     )
-
-
-def _check_choice(what: str, chosen: str, allowed: tuple[str, ...]) -> None:
-    if chosen not in allowed:
-        raise UsageError(f"Unknown {what} '{chosen}'", fix=f"use {' or '.join(allowed)}")

@@ -79,11 +79,11 @@ def integrated_gradients(
     to the error of the midpoint rule. steps : passes; baseline : the same for every voxel
     """
     _check_count("steps", steps)
-    way = volumes - baseline
+    difference = volumes - baseline
     total = torch.zeros_like(volumes)
     for step in range(steps):
-        total += gradient(model, baseline + (step + 0.5) / steps * way, start, target)
-    return way * total / steps
+        total += gradient(model, baseline + (step + 0.5) / steps * difference, start, target)
+    return difference * total / steps
 
 
 def smoothgrad(
@@ -154,8 +154,8 @@ class _PositiveGradient(torch.autograd.Function):
 
 def _positive_gradient(x: Tensor) -> Tensor:
     """``x``; gradients below 0 become 0 on the way back."""
-    kept: Tensor = _PositiveGradient.apply(x)  # type: ignore[no-untyped-call]
-    return kept
+    y: Tensor = _PositiveGradient.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 def _check_form(form: str) -> None:

@@ -98,9 +98,9 @@ def layer_position(model: nn.Module, layer: int | str) -> int:
         if -len(leaves) <= layer < len(leaves):
             return layer % len(leaves)
     else:
-        found = dict(model.named_modules()).get(layer)
+        module = dict(model.named_modules()).get(layer)
         for position, leaf in enumerate(leaves):
-            if leaf is found:
+            if leaf is module:
                 return position
     raise UsageError(
         f"The network has no layer {layer}",

@@ -62,25 +62,25 @@ class LocalForward:
 
     def _features_with(self, box: Box, patch: Tensor) -> Tensor:
         """All of the last local feature maps."""
-        for block, known in zip(self.blocks, self.inputs, strict=True):
-            outputs = block.reach(box, known.shape[2:])
+        for block, before in zip(self.blocks, self.inputs, strict=True):
+            outputs = block.reach(box, before.shape[2:])
             if any(end <= first for first, end in outputs):
                 return self.features  # pooling cut the change off
-            patch = block(self._pasted(block, known, box, patch, outputs), padded=True)
+            patch = block(self._pasted(block, before, box, patch, outputs), padded=True)
             box = outputs
         features = self.features.clone()
         features[box_slices(box)] = patch
         return features
 
     @staticmethod
-    def _pasted(block: _Block, known: Tensor, box: Box, patch: Tensor, outputs: Box) -> Tensor:
+    def _pasted(block: _Block, before: Tensor, box: Box, patch: Tensor, outputs: Box) -> Tensor:
         """What the block must see to give ``outputs``: the patch, its surroundings, padding."""
         needed = block.sees(outputs)
         inside = tuple(
             (max(first, 0), min(end, n))
-            for (first, end), n in zip(needed, known.shape[2:], strict=True)
+            for (first, end), n in zip(needed, before.shape[2:], strict=True)
         )
-        seen = known[box_slices(inside)].clone()
+        seen = before[box_slices(inside)].clone()
         ends = [
             (max(first, low), min(end, high))
             for (first, end), (low, high) in zip(box, inside, strict=True)
@@ -181,8 +181,8 @@ def _split(model: nn.Module) -> tuple[list[_Block], list[nn.Module]]:
 def _block(layer: nn.Module, after: list[nn.Module]) -> _Block | None:
     """The block of a layer with a window whose reach we know; None for any other layer."""
     if isinstance(layer, nn.Conv3d) and layer.padding_mode == "zeros":
-        known = after and isinstance(after[0], Norm) and after[0].running_mean is not None
-        norm = after.pop(0) if known else None
+        folds = after and isinstance(after[0], Norm) and after[0].running_mean is not None
+        norm = after.pop(0) if folds else None
         weight, bias = folded(layer, norm if isinstance(norm, Norm) else None)
         return _Block(
             layer,

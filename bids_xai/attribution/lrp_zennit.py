@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bids_xai.attribution import rules as own
+from bids_xai.attribution import rules as package_rules
 from bids_xai.attribution.steps import (
     Affine,
     Averaging,
@@ -33,7 +33,7 @@ def propagate(
     model: nn.Module,
     volumes: Tensor,
     steps: Sequence[Step],
-    rules: Sequence[own.Rule | None],
+    rules: Sequence[package_rules.Rule | None],
     start: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Logits (n, classes) and relevance (n, channels, x, y, z).
@@ -49,7 +49,7 @@ def propagate(
         if isinstance(step, Reweighted | MaxAsAverage):
             raise UsageError(f"zennit has no rule for {step.name}", fix="use the engine own")
         if isinstance(step, Averaging):
-            hooks[step.layer] = translate(own.Epsilon(bias="absorb"))
+            hooks[step.layer] = translate(package_rules.Epsilon(bias="absorb"))
         elif isinstance(step, Affine) and rule is not None:
             hooks[step.layer] = translate(rule)
         elif isinstance(step, Pass):
@@ -70,7 +70,7 @@ def propagate(
     return logits.detach(), relevance
 
 
-def translate(rule: own.Rule) -> Any:
+def translate(rule: package_rules.Rule) -> Any:
     """zennit's rule for one of ours."""
     from zennit import core, rules
 
@@ -78,20 +78,20 @@ def translate(rule: own.Rule) -> Any:
         return ["bias"] if bias == "ignore" else []
 
     match rule:
-        case own.ZPlus():
+        case package_rules.ZPlus():
             return rules.AlphaBeta(1, 0, STABILIZER, dropped(rule.bias))
-        case own.AlphaBeta():
+        case package_rules.AlphaBeta():
             stabilizer = rule.stabilizer or STABILIZER
             return rules.AlphaBeta(1 + rule.beta, rule.beta, stabilizer, dropped(rule.bias))
-        case own.Epsilon():
+        case package_rules.Epsilon():
             epsilon = rule.epsilon or STABILIZER
             stabilize = core.Stabilizer(epsilon, norm_scale=rule.relative and rule.epsilon > 0)
             return rules.Epsilon(stabilize, dropped(rule.bias))
-        case own.Gamma():
+        case package_rules.Gamma():
             return rules.Gamma(rule.gamma, rule.stabilizer or STABILIZER, dropped(rule.bias))
-        case own.Flat():
+        case package_rules.Flat():
             return rules.Flat(STABILIZER)
-        case own.Box(low=float() | int(), high=float() | int()):
+        case package_rules.Box(low=float() | int(), high=float() | int()):
             return rules.ZBox(rule.low, rule.high, rule.stabilizer or STABILIZER)
     raise UsageError(
         f"zennit has no rule for {rule}", fix="use the engine own, or state the bounds of the input"

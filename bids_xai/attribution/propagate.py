@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bids_xai.attribution import lrp_zennit
 from bids_xai.attribution.chain import build_steps
+from bids_xai.attribution.lrp_options import LrpOptions
 from bids_xai.attribution.rules import Box, Epsilon, Flat, Rule
 from bids_xai.attribution.start import start_relevance
 from bids_xai.attribution.steps import (
@@ -30,75 +31,63 @@ from bids_xai.attribution.steps import (
 )
 from bids_xai.errors import UsageError
 
-ENGINES = ("own", "zennit")
-FIRST = ("rule", "flat", "box")
-
 OnLayer = Callable[[str, Tensor], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Which rule every layer gets, and where relevance starts.
+class LrpRecipe:
+    """Which rule every layer gets.
 
     name : the method, for messages
-    start : ``softmax``, ``probability`` or ``logit``
+    options : what all methods share, the start among them
     convolutions : rules of the convolutions from the input to the output; with more or fewer
         convolutions than rules, the first, the last and those between keep their relative depth
     dense, pooling : rules of dense layers and of average pooling
     first : rule of the first layer with weights instead of its own
-    batch_norm, max_pool : policies of :func:`~bids_xai.attribution.chain.build_steps`
-    engine : ``own``, or ``zennit`` for the rules that it has
     check : raises ``UsageError`` where the rules do not hold for a network and its input
     """
 
     name: str
-    start: str
+    options: LrpOptions
     convolutions: tuple[Rule, ...]
     dense: Rule
     pooling: Rule
     first: Rule | None = None
-    batch_norm: str = "fold"
-    max_pool: str = "winner"
-    engine: str = "own"
     check: Callable[[nn.Module, Tensor], None] | None = None
+
+    @property
+    def engine(self) -> str:
+        """``own`` or ``zennit``."""
+        return self.options.engine
+
+    def steps(self, model: nn.Module) -> list[Step]:
+        """The steps of a network under the policies of the options."""
+        policies = self.options
+        return build_steps(
+            model, self.name, batch_norm=policies.batch_norm, max_pool=policies.max_pool
+        )
 
 
 def uniform(
-    rule: Rule,
-    *,
     name: str,
-    start: str,
+    rule: Rule,
+    options: LrpOptions,
+    *,
     pooling: Rule | None = None,
-    first: str = "rule",
-    low: float | None = None,
-    high: float | None = None,
-    batch_norm: str = "fold",
-    max_pool: str = "winner",
-    engine: str = "own",
     check: Callable[[nn.Module, Tensor], None] | None = None,
-) -> Recipe:
+) -> LrpRecipe:
     """One rule for every layer with weights, but possibly the first.
 
     pooling : rule of average pooling; in proportion to its inputs unless told otherwise
-    first : ``rule`` as the others, ``flat``, or ``box`` (z^B between ``low`` and ``high``)
     """
-    if first not in FIRST:
-        raise UsageError(f"Unknown rule of the first layer '{first}'", fix=f"use {_or(FIRST)}")
-    if first != "box" and (low is not None or high is not None):
-        raise UsageError(
-            "Bounds of the input have no effect here", fix="leave low and high out, or first='box'"
-        )
-    firsts: dict[str, Rule | None] = {"rule": None, "flat": Flat(), "box": Box(low, high)}
-    return Recipe(
+    firsts = {"rule": None, "flat": Flat(), "box": Box(options.low, options.high)}
+    return LrpRecipe(
         name=name,
-        start=start,
+        options=options,
         convolutions=(rule,),
         dense=rule,
-        first=firsts[first],
+        first=firsts[options.first],
         pooling=Epsilon(bias="ignore") if pooling is None else pooling,
-        batch_norm=batch_norm,
-        max_pool=max_pool,
-        engine=engine,
         check=check,
     )
 
@@ -107,7 +96,7 @@ def propagate(
     model: nn.Module,
     volumes: Tensor,
     target: int | None,
-    recipe: Recipe,
+    recipe: LrpRecipe,
     *,
     create_graph: bool = False,
     on_layer: OnLayer | None = None,
@@ -119,22 +108,21 @@ def propagate(
     on_layer : called with a name and the relevance at the output and at the input of every step
     Raises ``UsageError`` for a network or an option that the rules do not cover.
     """
-    if recipe.engine not in ENGINES:
-        raise UsageError(f"Unknown engine '{recipe.engine}'", fix=f"use {_or(ENGINES)}")
-    steps = build_steps(model, recipe.name, batch_norm=recipe.batch_norm, max_pool=recipe.max_pool)
+    steps = recipe.steps(model)
     if recipe.check is not None:
         recipe.check(model, volumes)
-    chosen = None if recipe.start == "softmax" else target
+    start_name = recipe.options.start
+    start_class = None if start_name == "softmax" else target
     rules = assign(steps, recipe)
     if recipe.engine == "zennit":
         if create_graph or on_layer is not None:
             raise UsageError("The engine zennit only gives relevance", fix="use the engine own")
-        start = partial(start_relevance, start=recipe.start, target=chosen)
+        start = partial(start_relevance, start=start_name, target=start_class)
         return lrp_zennit.propagate(model, volumes, steps, rules, start)
     with torch.set_grad_enabled(create_graph):
-        logits, kept = run_forward(steps, volumes)
-        relevance = start_relevance(logits, recipe.start, chosen)
-        return logits, take_back(steps, rules, kept, relevance, on_layer)
+        logits, caches = run_forward(steps, volumes)
+        relevance = start_relevance(logits, start_name, start_class)
+        return logits, take_back(steps, rules, caches, relevance, on_layer)
 
 
 def run_forward(steps: Sequence[Step], volumes: Tensor) -> tuple[Tensor, list[Any]]:
@@ -143,38 +131,38 @@ def run_forward(steps: Sequence[Step], volumes: Tensor) -> tuple[Tensor, list[An
     Without a graph, memory is used again where it can be: fresh memory costs more time than the
     arithmetic. ``volumes`` themselves are never written to.
     """
-    kept: list[Any] = []
+    caches: list[Any] = []
     x = volumes if torch.is_grad_enabled() else volumes.clone()
     for step in steps:
-        x, keep = step.forward(x)
-        kept.append(keep)
-    return x, kept
+        x, cache = step.forward(x)
+        caches.append(cache)
+    return x, caches
 
 
 def take_back(
     steps: Sequence[Step],
     rules: Sequence[Rule | None],
-    kept: list[Any],
+    caches: list[Any],
     relevance: Tensor,
     on_layer: OnLayer | None = None,
 ) -> Tensor:
-    """Relevance of the input of the first step; ``kept`` is emptied and overwritten on the way."""
+    """Relevance of the input of the first step; ``caches`` is emptied and overwritten."""
     if on_layer is not None:
         on_layer("output", relevance)
     for step, rule in zip(reversed(steps), reversed(rules), strict=True):
-        keep = kept.pop()
+        cache = caches.pop()
         if isinstance(step, Affine) and rule is not None:
-            relevance = rule(step, keep, relevance)
+            relevance = rule(step, cache, relevance)
         elif isinstance(step, MaxPool):
-            relevance = step.to_winner(keep, relevance)
+            relevance = step.to_winner(cache, relevance)
         elif isinstance(step, Reshape):
-            relevance = relevance.reshape(keep)
+            relevance = relevance.reshape(cache)
         if on_layer is not None:
             on_layer(f"input of {step.name}", relevance)
     return relevance
 
 
-def assign(steps: Sequence[Step], recipe: Recipe) -> list[Rule | None]:
+def assign(steps: Sequence[Step], recipe: LrpRecipe) -> list[Rule | None]:
     """The rule of every step; none for those without weights."""
     n_convolutions = sum(isinstance(step, Convolution | Reweighted) for step in steps)
     rules: list[Rule | None] = []
@@ -195,13 +183,9 @@ def assign(steps: Sequence[Step], recipe: Recipe) -> list[Rule | None]:
     return rules
 
 
-def _depth(position: int, n_convolutions: int, recipe: Recipe) -> int:
+def _depth(position: int, n_convolutions: int, recipe: LrpRecipe) -> int:
     """Which rule of the list convolution ``position`` gets; only the first gets the first."""
     last = len(recipe.convolutions) - 1
     if position == 0 or last == 0:
         return 0
     return max(1, position * last // (n_convolutions - 1))
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(names)

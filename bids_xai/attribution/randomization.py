@@ -26,7 +26,7 @@ LIMIT = 0.5
 
 
 @dataclass(frozen=True)
-class Layer:
+class WeightedLayer:
     """A layer with weights, and the batch norm that follows it.
 
     name : its position in the chain and its kind; positions : of all its parts in the chain
@@ -36,12 +36,16 @@ class Layer:
     positions: tuple[int, ...]
 
 
-def weighted_layers(model: nn.Module) -> list[Layer]:
+Layer = WeightedLayer
+"""Former name of :class:`WeightedLayer`."""
+
+
+def weighted_layers(model: nn.Module) -> list[WeightedLayer]:
     """The layers with weights from the output to the input.
 
     Raises ``UsageError`` for a network that has none in its chain.
     """
-    found: list[Layer] = []
+    layers: list[WeightedLayer] = []
     leaves = unroll(model)
     for position, leaf in enumerate(leaves):
         after = leaves[position + 1 : position + 2]
@@ -49,16 +53,16 @@ def weighted_layers(model: nn.Module) -> list[Layer]:
             parts = (
                 (position, position + 1) if after and isinstance(after[0], Norm) else (position,)
             )
-            found.append(Layer(f"{position} {type(leaf).__name__}", parts))
-    if not found:
+            layers.append(WeightedLayer(f"{position} {type(leaf).__name__}", parts))
+    if not layers:
         raise UsageError(
             f"The network {type(model).__name__} has no layer with weights that we know",
             fix="use a network of bids_xai.models",
         )
-    return found[::-1]
+    return layers[::-1]
 
 
-def stages(model: nn.Module, mode: str) -> list[tuple[Layer, list[Layer]]]:
+def stages(model: nn.Module, mode: str) -> list[tuple[WeightedLayer, list[WeightedLayer]]]:
     """What to make random, stage by stage: the layer that the stage is named after, and all layers.
 
     mode : ``cascading`` (all layers from the output down to it) or ``independent`` (it alone)
@@ -72,7 +76,9 @@ def stages(model: nn.Module, mode: str) -> list[tuple[Layer, list[Layer]]]:
 
 
 @contextmanager
-def randomised(model: nn.Module, untrained: nn.Module, layers: Sequence[Layer]) -> Iterator[None]:
+def randomised(
+    model: nn.Module, untrained: nn.Module, layers: Sequence[WeightedLayer]
+) -> Iterator[None]:
     """Within it, ``layers`` of ``model`` have the weights of ``untrained``, a network of its kind.
 
     Afterwards, also after an error, every tensor of the model is as it was, bit for bit. Raises
@@ -86,20 +92,20 @@ def randomised(model: nn.Module, untrained: nn.Module, layers: Sequence[Layer]) 
             fix="build it with the same options",
         )
     before = [
-        {name: t.detach().clone() for name, t in own.state_dict().items()} for own, _ in pairs
+        {name: t.detach().clone() for name, t in layer.state_dict().items()} for layer, _ in pairs
     ]
     try:
-        for own, other in pairs:
-            _fill(own, other.state_dict())
+        for layer, other in pairs:
+            _fill(layer, other.state_dict())
         yield
     finally:
-        for (own, _), tensors in zip(pairs, before, strict=True):
-            _fill(own, tensors)
+        for (layer, _), tensors in zip(pairs, before, strict=True):
+            _fill(layer, tensors)
 
 
-def _alike(own: nn.Module, other: nn.Module) -> bool:
-    shapes = [{k: t.shape for k, t in one.state_dict().items()} for one in (own, other)]
-    return type(own) is type(other) and shapes[0] == shapes[1]
+def _alike(trained: nn.Module, other: nn.Module) -> bool:
+    shapes = [{k: t.shape for k, t in network.state_dict().items()} for network in (trained, other)]
+    return type(trained) is type(other) and shapes[0] == shapes[1]
 
 
 @torch.no_grad()

@@ -64,8 +64,10 @@ def requests_of(
 
     options : name -> options; with ``method`` among them the name is that of a variant
     """
-    found = []
+    requests = []
     for name in names:
-        own = dict(options.get(name, {}))
-        found.append(Request(name, str(own.pop("method", name)), own, target))
-    return found
+        changed_options = dict(options.get(name, {}))
+        requests.append(
+            Request(name, str(changed_options.pop("method", name)), changed_options, target)
+        )
+    return requests

@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from bids_xai.attribution.layers import Change
+from bids_xai.attribution.lrp_options import BIAS, check_bounds, check_choice, check_not_negative
 from bids_xai.attribution.steps import Affine
-from bids_xai.errors import UsageError
 
-BIAS = ("ignore", "absorb")
 ZERO_DIVISION = ("clamp", "zero")
 ONE_SIDED = ("keep", "textbook")
 
@@ -50,8 +49,8 @@ class ZPlus:
     bias: str = "ignore"
 
     def __post_init__(self) -> None:
-        _check("zero division", self.zero_division, ZERO_DIVISION)
-        _check("bias policy", self.bias, BIAS)
+        check_choice("zero division", self.zero_division, ZERO_DIVISION)
+        check_choice("bias policy", self.bias, BIAS)
 
     def __call__(self, op: Affine, x: Tensor, relevance: Tensor) -> Tensor:
         floor = FLOOR if self.zero_division == "clamp" else 0.0
@@ -89,10 +88,10 @@ class AlphaBeta:
     stabilizer: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("bias policy", self.bias, BIAS)
-        _check("policy for one-sided units", self.one_sided, ONE_SIDED)
-        _check_not_negative("beta", self.beta)
-        _check_not_negative("stabilizer", self.stabilizer)
+        check_choice("bias policy", self.bias, BIAS)
+        check_choice("policy for one-sided units", self.one_sided, ONE_SIDED)
+        check_not_negative("beta", self.beta)
+        check_not_negative("stabilizer", self.stabilizer)
 
     def __call__(self, op: Affine, x: Tensor, relevance: Tensor) -> Tensor:
         up = _Signed(op, x, positive, negative, self.bias)
@@ -131,8 +130,8 @@ class Epsilon:
     bias: str = "absorb"
 
     def __post_init__(self) -> None:
-        _check("bias policy", self.bias, BIAS)
-        _check_not_negative("epsilon", self.epsilon)
+        check_choice("bias policy", self.bias, BIAS)
+        check_not_negative("epsilon", self.epsilon)
 
     def __call__(self, op: Affine, x: Tensor, relevance: Tensor) -> Tensor:
         z = op.apply(x)
@@ -160,9 +159,9 @@ class Gamma:
     stabilizer: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("bias policy", self.bias, BIAS)
-        _check_not_negative("gamma", self.gamma)
-        _check_not_negative("stabilizer", self.stabilizer)
+        check_choice("bias policy", self.bias, BIAS)
+        check_not_negative("gamma", self.gamma)
+        check_not_negative("stabilizer", self.stabilizer)
 
     def __call__(self, op: Affine, x: Tensor, relevance: Tensor) -> Tensor:
         z = _plus(op.apply(x), op.bias(x))
@@ -172,10 +171,10 @@ class Gamma:
             (z < 0, self._favour(negative), self._favour(positive)),
         )
         for side, change, opposite in sides:
-            chosen = torch.where(side, relevance, 0.0)
-            if bool((chosen != 0).any()):
+            share = torch.where(side, relevance, 0.0)
+            if bool((share != 0).any()):
                 signed = _Signed(op, x, change, opposite, self.bias)
-                result = result + signed.back(_ratio(chosen, signed.z, self.stabilizer))
+                result = result + signed.back(_ratio(share, signed.z, self.stabilizer))
         return result
 
     def _favour(self, part: Change) -> Change:
@@ -196,12 +195,8 @@ class Box:
     stabilizer: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_not_negative("stabilizer", self.stabilizer)
-        if self.low is not None and self.high is not None and self.low >= self.high:
-            raise UsageError(
-                f"The bounds {self.low} and {self.high} hold nothing between them",
-                fix="give the lowest and the highest value that an input can have",
-            )
+        check_not_negative("stabilizer", self.stabilizer)
+        check_bounds(self.low, self.high)
 
     def __call__(self, op: Affine, x: Tensor, relevance: Tensor) -> Tensor:
         axes = tuple(range(1, x.ndim))
@@ -272,13 +267,3 @@ def _plus(z: Tensor, bias: Tensor | None, change: Change | None = None) -> Tenso
     if bias is None:
         return z
     return z + (bias if change is None else change(bias))
-
-
-def _check(what: str, chosen: str, allowed: tuple[str, ...]) -> None:
-    if chosen not in allowed:
-        raise UsageError(f"Unknown {what} '{chosen}'", fix=f"use {' or '.join(allowed)}")
-
-
-def _check_not_negative(name: str, value: float) -> None:
-    if not 0 <= value < float("inf"):
-        raise UsageError(f"{name} {value} makes no sense", fix="give a number of 0 or more")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bids_xai.attribution.lrp_options import check_start
 from bids_xai.errors import UsageError
-
-STARTS = ("softmax", "probability", "logit")
 
 
 def start_relevance(logits: Tensor, start: str, target: int | None) -> Tensor:
@@ -18,7 +17,7 @@ def start_relevance(logits: Tensor, start: str, target: int | None) -> Tensor:
     target : a class; none for ``softmax``
     Raises ``UsageError`` for an unknown start or class, and where start and target disagree.
     """
-    _check_start(start)
+    check_start(start)
     if (start == "softmax") != (target is None):
         raise UsageError(
             f"Start '{start}' and target {target} do not go together",
@@ -28,9 +27,9 @@ def start_relevance(logits: Tensor, start: str, target: int | None) -> Tensor:
     if target is None:
         return values
     _check_target(logits, target)
-    chosen = torch.zeros_like(logits)
-    chosen[:, target] = 1
-    return values * chosen
+    selection = torch.zeros_like(logits)
+    selection[:, target] = 1
+    return values * selection
 
 
 def class_score(logits: Tensor, start: str, target: int) -> Tensor:
@@ -39,7 +38,7 @@ def class_score(logits: Tensor, start: str, target: int) -> Tensor:
     Raises ``UsageError`` for an unknown start or class, and for ``softmax``: the vector sums to 1
     whatever the input, so that nothing can be said to change it.
     """
-    _check_start(start)
+    check_start(start)
     if start == "softmax":
         raise UsageError(
             "This method explains one class; the softmax vector always sums to 1",
@@ -48,11 +47,6 @@ def class_score(logits: Tensor, start: str, target: int) -> Tensor:
     _check_target(logits, target)
     values = logits if start == "logit" else logits.softmax(dim=1)
     return values[:, target]
-
-
-def _check_start(start: str) -> None:
-    if start not in STARTS:
-        raise UsageError(f"Unknown start '{start}'", fix=f"use {', '.join(STARTS)}")
 
 
 def _check_target(logits: Tensor, target: int) -> None:

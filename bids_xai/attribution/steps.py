@@ -74,9 +74,9 @@ class MaxPool(Step):
         )
         return y, (winners, x.shape)
 
-    def to_winner(self, kept: tuple[Tensor, torch.Size], relevance: Tensor) -> Tensor:
+    def to_winner(self, cache: tuple[Tensor, torch.Size], relevance: Tensor) -> Tensor:
         """Relevance (n, c, x, y, z) of the input; memory in the order of the winners'."""
-        winners, shape = kept
+        winners, shape = cache
         n, channels, *axes = shape
         last = not winners.is_contiguous() and winners.is_contiguous(memory_format=LAST)
         order = (0, 2, 3, 4, 1) if last else (0, 1, 2, 3, 4)

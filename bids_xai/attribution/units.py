@@ -7,7 +7,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from bids_xai.attribution.chain import build_steps
 from bids_xai.attribution.layers import ACTIVATIONS, DROPOUTS, layer_position, unroll
 from bids_xai.attribution.lrp import recipe_of
 from bids_xai.attribution.modes import explaining
@@ -55,12 +54,10 @@ def unit_relevance(
     with explaining(model, volumes), torch.no_grad():
         if recipe.check is not None:
             recipe.check(part, volumes)
-        steps = build_steps(
-            part, recipe.name, batch_norm=recipe.batch_norm, max_pool=recipe.max_pool
-        )
-        output, kept = run_forward(steps, volumes)
-        chosen = output * _selection(output, leaves, channel, voxel, patch)
-        return take_back(steps, assign(steps, recipe), kept, chosen).detach()
+        steps = recipe.steps(part)
+        output, caches = run_forward(steps, volumes)
+        start = output * _selection(output, leaves, channel, voxel, patch)
+        return take_back(steps, assign(steps, recipe), caches, start).detach()
 
 
 def _selection(
@@ -79,9 +76,11 @@ def _selection(
         )
     where: list[slice] = [slice(None)] * output.ndim
     if channel is not None:
-        where[1] = _one(channel, output.shape[1], "channel")
+        where[1] = _single_index(channel, output.shape[1], "channel")
     if voxel is not None:
-        where[2:] = [_one(i, n, "voxel") for i, n in zip(voxel, output.shape[2:], strict=True)]
+        where[2:] = [
+            _single_index(i, n, "voxel") for i, n in zip(voxel, output.shape[2:], strict=True)
+        ]
     if patch is not None:
         where[2:] = _patch(leaves, patch)
     selection = torch.zeros_like(output[:1])
@@ -94,14 +93,14 @@ def _patch(leaves: list[nn.Module], patch: int) -> tuple[slice, slice, slice]:
     for leaf in reversed(leaves):
         if isinstance(leaf, Patched):
             slices = leaf.patch_slices()
-            x, y, z = slices[_one(patch, len(slices), "patch").start]
+            x, y, z = slices[_single_index(patch, len(slices), "patch").start]
             return x, y, z
         if not isinstance(leaf, (*ACTIVATIONS, *DROPOUTS, nn.Identity)):
             break
     raise UsageError(f"{leaves[-1]} has no patches", fix="choose a layer with patch filters")
 
 
-def _one(index: int, n: int, name: str) -> slice:
+def _single_index(index: int, n: int, name: str) -> slice:
     if not 0 <= index < n:
         raise UsageError(f"There is no {name} {index}", fix=f"give one from 0 to {n - 1}")
     return slice(index, index + 1)

@@ -17,15 +17,13 @@ beta 0 (Bach et al. 2015); guidance as in Tinauer et al. 2022, 2025.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from bids_xai.attribution.layers import AVERAGES, Norm, is_affine, known_chain
 from bids_xai.attribution.lrp import lrp_method
-from bids_xai.attribution.propagate import Recipe, propagate, uniform
+from bids_xai.attribution.lrp_options import STARTS, LrpOptions
+from bids_xai.attribution.propagate import LrpRecipe, propagate, uniform
 from bids_xai.attribution.rules import FLOOR, ZERO_DIVISION, ZPlus
-from bids_xai.attribution.start import STARTS
 from bids_xai.errors import BadDataError, UsageError
 
 __all__ = [
@@ -44,39 +42,19 @@ class NegativeInputError(BadDataError, UsageError):
     """Maps with negative values meet a rule for inputs >= 0: mend the maps, or the choice."""
 
 
-@lrp_method
-def lrp_zplus(
-    *,
-    start: str = "softmax",
-    zero_division: str = "clamp",
-    bias: str = "ignore",
-    batch_norm: str = "fold",
-    max_pool: str = "winner",
-    first: str = "rule",
-    low: float | None = None,
-    high: float | None = None,
-    engine: str = "own",
-) -> Recipe:
+@lrp_method(LrpOptions(start="softmax", bias="ignore"))
+def lrp_zplus(options: LrpOptions, *, zero_division: str = "clamp") -> LrpRecipe:
     """z+ relevance, >= 0 unless ``start`` is a negative logit. Deep Taylor decomposition is this.
 
     Relevance starts at the full softmax vector and sums to 1 for every volume; with ``start``
     ``probability`` or ``logit`` it starts at, and sums to, that of class ``target``. With ``bias``
     ``absorb`` (positive) biases keep their share and the sum is smaller.
-    Options as in :class:`~bids_xai.attribution.rules.ZPlus` and
-    :func:`~bids_xai.attribution.propagate.uniform`. Raises ``UsageError`` where
-    :func:`zplus_chain` does and for inputs < 0 or undefined.
+    Options of :class:`~bids_xai.attribution.lrp_options.LrpOptions`, and ``zero_division`` as in
+    :class:`~bids_xai.attribution.rules.ZPlus`. Raises ``UsageError`` where :func:`zplus_chain`
+    does and for inputs < 0 or undefined.
     """
-    return _recipe(
-        start,
-        zero_division,
-        bias=bias,
-        batch_norm=batch_norm,
-        max_pool=max_pool,
-        first=first,
-        low=low,
-        high=high,
-        engine=engine,
-    )
+    rule = ZPlus(zero_division, options.bias)
+    return uniform("z+", rule, options, pooling=rule, check=_check)
 
 
 def relevance(
@@ -141,7 +119,8 @@ def relevance_zplus(
             f"Start '{start}' and target {target} do not go together",
             fix="give a target class for a probability or logit, none for the softmax vector",
         )
-    recipe = _recipe(start, zero_division, batch_norm=batch_norm, max_pool=max_pool)
+    options = LrpOptions(start=start, bias="ignore", batch_norm=batch_norm, max_pool=max_pool)
+    recipe = lrp_zplus.recipe(options, zero_division=zero_division)
     return propagate(layers, volumes, target, recipe, create_graph=create_graph)
 
 
@@ -172,11 +151,6 @@ def zplus_chain(model: nn.Module) -> list[nn.Module]:
             )
         before = layer
     return chain
-
-
-def _recipe(start: str, zero_division: str, *, bias: str = "ignore", **policies: Any) -> Recipe:
-    rule = ZPlus(zero_division, bias)
-    return uniform(rule, name="z+", start=start, pooling=rule, check=_check, **policies)
 
 
 def _check(model: nn.Module, volumes: Tensor) -> None:

@@ -169,10 +169,10 @@ def _check_weights(file: Path, card: ModelCard) -> None:
     """The file of weights must be there, and be the one its card was written for."""
     if not file.is_file():
         raise NoInputError("The weights of the model are missing", file=file, fix=_RETRAIN)
-    found = _sha256(file)
-    if found != card.weights_sha256:
+    digest = _sha256(file)
+    if digest != card.weights_sha256:
         raise BadDataError(
-            f"The weights are not those of the model card: their SHA-256 is {found[:12]}..., the "
+            f"The weights are not those of the model card: their SHA-256 is {digest[:12]}..., the "
             f"card says {card.weights_sha256[:12]}...",
             file=file,
             fix=_RETRAIN,
@@ -203,12 +203,12 @@ def _load_weights(model: nn.Module, file: Path) -> None:
             f"The weights of the model cannot be read ({error})", file=file, fix=_RETRAIN
         ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | shapes.keys()):
+        if expected.get(name) != shapes.get(name):
             raise BadDataError(
                 f"The weights do not fit the model card: '{name}' has shape "
-                f"{found.get(name, 'none')}, the card asks for {expected.get(name, 'none')}",
+                f"{shapes.get(name, 'none')}, the card asks for {expected.get(name, 'none')}",
                 file=file,
                 fix=_RETRAIN,
             )

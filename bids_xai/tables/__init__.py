@@ -6,7 +6,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "bids_xai.tables.qc": ("SESSION_QC", "GROUP_QC"),
     "bids_xai.tables.participant": ("CLASS_PROBABILITIES",),
     "bids_xai.tables.cohort": ("COHORT", "SPLITS", "BALANCE"),
-    "bids_xai.tables.training": ("SEARCH",),
+    "bids_xai.tables.training": ("TRAINING", "SEARCH"),
     "bids_xai.tables.predictions": (
         *("PREDICTIONS", "BASELINES", "PERFORMANCE", "PERFORMANCE_SUMMARY"),
         *("COMPARISONS", "ROC", "CALIBRATION", "CONFUSION"),

@@ -27,9 +27,9 @@ class Scans(Protocol):
 
 def labels_of(data: Scans) -> list[int]:
     """Class numbers of all scans, in their order."""
-    known = getattr(data, "labels", None)
-    if known is not None:
-        return [int(label) for label in known]
+    labels = getattr(data, "labels", None)
+    if labels is not None:
+        return [int(label) for label in labels]
     return [int(data[index][2]) for index in range(len(data))]
 
 
@@ -51,13 +51,13 @@ def batches(
     """
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
     for first in range(0, len(scans), size):
-        chosen = scans[first : first + size]
-        items = [data[index] for index in chosen]
+        indices = scans[first : first + size]
+        items = [data[index] for index in indices]
         _check_shapes(items)
         labels = torch.tensor([label for _, _, label in items], device=device)
         pairs = [(volume, mask) for volume, mask, _ in items]
         if change is not None:
-            pairs = [change(*pair, index) for pair, index in zip(pairs, chosen, strict=True)]
+            pairs = [change(*pair, index) for pair, index in zip(pairs, indices, strict=True)]
         volumes = torch.stack([volume for volume, _ in pairs]).to(device, memory_format=layout)
         masks = torch.stack([mask for _, mask in pairs]).to(device)
         yield volumes, masks, labels

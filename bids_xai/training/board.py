@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.errors import UsageError
-from bids_xai.training.records import EpochRecord
+from bids_xai.tables.training import EpochRecord
 
 FOLDER = "tensorboard"
 
@@ -25,9 +25,9 @@ class Board:
     def __call__(self, record: EpochRecord) -> None:
         """Write one epoch; what is not defined is left out."""
         for field in fields(record):
-            value = float(getattr(record, field.name))
-            if field.name != "epoch" and math.isfinite(value):
-                self._writer.add_scalar(field.name, value, record.epoch)
+            value = getattr(record, field.name)
+            if field.name != "epoch" and value is not None and math.isfinite(value):
+                self._writer.add_scalar(field.name, float(value), record.epoch)
         self._writer.flush()
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,32 @@ from bids_xai.errors import BadDataError
 
 CHECKPOINT = "checkpoint.safetensors"
 
+_HEADER = "scalars"
+
 Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    states : name -> snapshot; one that stands under two names is written once
+    scalars : everything else, as JSON can hold it
+    """
+
+    states: Mapping[str, Tensors]
+    scalars: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Header:
+    """The JSON text in the header of the file.
+
+    places : name of a snapshot -> the name under which its tensors are written
+    """
+
+    places: Mapping[str, str]
+    scalars: Mapping[str, Any]
 
 
 def snapshot(model: nn.Module, optimizer: optim.Optimizer) -> Tensors:
@@ -65,43 +91,43 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(folder: Path, states: Mapping[str, Tensors], scalars: dict[str, Any]) -> None:
-    """Replace the checkpoint of ``folder`` in one step.
-
-    states : name -> snapshot; one that stands under two names is written once
-    """
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint of ``folder`` in one step."""
+    states = checkpoint.states
     first = {id(state): name for name, state in reversed(list(states.items()))}
-    places = {name: first[id(state)] for name, state in states.items()}
+    header = Header({name: first[id(state)] for name, state in states.items()}, checkpoint.scalars)
     tensors = {
         f"{name}/{key}": tensor
-        for name in dict.fromkeys(places.values())
+        for name in dict.fromkeys(header.places.values())
         for key, tensor in states[name].items()
     }
     temporary = folder / f".{CHECKPOINT}.tmp"
-    text = json.dumps({"places": places, "scalars": scalars})
-    save_file(tensors, temporary, metadata={"scalars": text})
+    save_file(tensors, temporary, metadata={_HEADER: json.dumps(vars(header))})
     os.replace(temporary, folder / CHECKPOINT)
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]] | None:
-    """States and scalars as they were saved, or None where there is no checkpoint."""
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """States and numbers as they were saved, or None where there is no checkpoint.
+
+    Raises ``BadDataError`` for a file that is no checkpoint.
+    """
     file = folder / CHECKPOINT
     if not file.is_file():
         return None
     try:
         with safe_open(file, framework="pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            text = json.loads(stored.metadata()["scalars"])
-            places, scalars = dict(text["places"]), dict(text["scalars"])
+            header = Header(**json.loads(stored.metadata()[_HEADER]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadDataError(
             f"The checkpoint cannot be read ({error})", file=file, fix="delete it to start anew"
         ) from error
-    states: dict[str, Tensors] = {place: {} for place in places.values()}
+    written: dict[str, Tensors] = {entry: {} for entry in header.places.values()}
     for key, tensor in tensors.items():
-        place, _, name = key.partition("/")
-        states[place][name] = tensor
-    return {name: states[place] for name, place in places.items()}, scalars
+        entry, _, name = key.partition("/")
+        written[entry][name] = tensor
+    states = {name: written[entry] for name, entry in header.places.items()}
+    return Checkpoint(states, header.scalars)
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -36,9 +36,9 @@ def check_training(
 
 def n_classes(model: nn.Module, labels: list[int]) -> int:
     """Outputs of the network: its ``n_classes``, else those of its last dense layer."""
-    known = getattr(model, "n_classes", None)
-    if known is not None:
-        return int(known)
+    outputs = getattr(model, "n_classes", None)
+    if outputs is not None:
+        return int(outputs)
     dense = [module for module in model.modules() if isinstance(module, nn.Linear)]
     return dense[-1].out_features if dense else max(labels) + 1
 

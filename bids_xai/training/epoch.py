@@ -6,6 +6,7 @@ between two steps therefore goes on as if nothing had happened.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,15 +18,15 @@ from torch import Tensor
 
 from bids_xai.arrays import Floats64
 from bids_xai.attribution.modes import full_precision
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.augmentation import augmentation
 from bids_xai.training.batches import Change, Scans, batches
 from bids_xai.training.losses import check_finite, losses
 from bids_xai.training.parameters import Penalty, add_penalty_gradients, set_training_mode
 from bids_xai.training.processes import Processes
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.records import EpochRecord
 from bids_xai.training.resume import Learner
-from bids_xai.training.schedule import Part, Progress, warming_up
+from bids_xai.training.schedule import EpochPart, TrainingState, warming_up
 from bids_xai.training.signals import StopRequest
 from bids_xai.training.validation import Validation, validate
 
@@ -43,7 +44,7 @@ class Run:
 
 
 def run_epoch(
-    run: Run, train_data: Scans, validation_data: Scans, state: Progress
+    run: Run, train_data: Scans, validation_data: Scans, state: TrainingState
 ) -> tuple[EpochRecord, Validation] | None:
     """The next epoch; None where a signal stopped it, with what is done in ``state.part``."""
     epoch = len(state.history) + 1
@@ -53,7 +54,7 @@ def run_epoch(
     if train_pass(run, train_data, epoch, part) and part.done < len(train_data):
         return None
     start = time.perf_counter()
-    found = validate(
+    validation = validate(
         run.learner.model,
         validation_data,
         run.recipe,
@@ -62,7 +63,7 @@ def run_epoch(
         run.processes,
         run.stop,
     )
-    if found is None:
+    if validation is None:
         return None
     loss, ce = (run.processes.total(part.sums) / len(train_data)).tolist()
     record = EpochRecord(
@@ -70,18 +71,18 @@ def run_epoch(
         lr=state.lr,
         train_loss=loss,
         train_ce=ce,
-        validation_loss=found.validation_loss,
-        validation_ce=found.validation_ce,
-        validation_balanced_accuracy=found.validation_balanced_accuracy,
-        inner_mask_share=found.inner_mask_share,
-        relevance_sum=found.relevance_sum,
+        validation_loss=validation.validation_loss,
+        validation_ce=validation.validation_ce,
+        validation_balanced_accuracy=_defined(validation.validation_balanced_accuracy),
+        inner_mask_share=_defined(validation.inner_mask_share),
+        relevance_sum=_defined(validation.relevance_sum),
         seconds=round(part.seconds + time.perf_counter() - start, 3),
         scans_per_second=round(len(train_data) / max(part.seconds, 1e-9), 3),
     )
-    return record, found
+    return record, validation
 
 
-def train_pass(run: Run, data: Scans, epoch: int, part: Part) -> bool:
+def train_pass(run: Run, data: Scans, epoch: int, part: EpochPart) -> bool:
     """Take the steps that are left of an epoch, or those up to a signal; whether one came."""
     recipe = run.recipe
     if warming_up(recipe, epoch):
@@ -126,7 +127,7 @@ def take_step(
         channels_last=recipe.channels_last,
         change=change,
     ):
-        found = losses(
+        batch_losses = losses(
             learner.model,
             volumes,
             masks,
@@ -135,10 +136,12 @@ def take_step(
             training=True,
             class_weights=run.class_weights,
         )
-        share = found.objective * (len(volumes) / len(scans))
+        share = batch_losses.objective * (len(volumes) / len(scans))
         with full_precision(volumes) if recipe.relevance_guided else nullcontext():
             learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-        values = torch.stack([found.objective, found.ce]).tolist()  # the one wait for the device
+        values = torch.stack(
+            [batch_losses.objective, batch_losses.ce]
+        ).tolist()  # the one wait for the device
         check_finite(values[0], f"training loss of epoch {epoch}")
         sums += len(volumes) * np.array(values)
     model = learner.model
@@ -151,6 +154,11 @@ def take_step(
     if project is not None:
         project()
     return sums, stopped
+
+
+def _defined(value: float) -> float | None:
+    """The value as a table has it."""
+    return None if math.isnan(value) else value
 
 
 def _dropout_seed(seed: int, epoch: int, first: int, rank: int) -> int:

@@ -21,6 +21,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from bids_xai.runtime.device import saying_memory_is_short
 from bids_xai.runtime.memory import keep_memory
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.batches import Scans
 from bids_xai.training.checkpoint import CHECKPOINT, restore
 from bids_xai.training.checks import check_training, n_classes
@@ -30,10 +31,17 @@ from bids_xai.training.parameters import build_optimizer, frozen, penalties
 from bids_xai.training.predict import predict
 from bids_xai.training.processes import Processes, current_processes
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.records import LOG, EpochRecord, TrainingResult, write_log
+from bids_xai.training.records import LOG, TrainingResult, write_log
 from bids_xai.training.resume import Learner, load_progress, run_id, save_progress
-from bids_xai.training.schedule import Part, Progress, after_epoch, finished, stopped_early
+from bids_xai.training.schedule import (
+    EpochPart,
+    TrainingState,
+    after_epoch,
+    finished,
+    stopped_early,
+)
 from bids_xai.training.signals import StopRequest, TrainingInterrupted, stop_requests
+from bids_xai.training.validation import Validation
 
 __all__ = [
     "LOG",
@@ -88,22 +96,31 @@ def train(
         state = load_progress(folder, identity, run.learner, recipe, processes)
         resumed_after = len(state.history)
         while not finished(state, recipe):
-            found = run_epoch(run, train_data, validation_data, state)
-            if found is not None:
-                record, measured = found
-                state.history.append(record)
-                state.part = Part()
-                after_epoch(state, measured.constant, model, run.learner.optimizer, recipe)
+            measured = run_epoch(run, train_data, validation_data, state)
+            if measured is not None:
+                _take_in(run, state, *measured)
             save_progress(folder, identity, run.learner, state, processes)
-            if found is not None and progress is not None and processes.leads:
-                progress(found[0])
-            if found is None or processes.anywhere(bool(stop)):
+            if measured is not None and progress is not None and processes.leads:
+                progress(state.history[-1])
+            if measured is None or processes.anywhere(bool(stop)):
                 raise stop.error(folder / CHECKPOINT)
         _end(model, run.learner, state, recipe)
-        processes.anywhere(False)  # nobody removes what another may still have to read
+        processes.wait()  # nobody removes what another may still have to read
         if processes.leads:
             write_log(folder, state.history)
             (folder / CHECKPOINT).unlink(missing_ok=True)
+    return _result(state, recipe, resumed_after)
+
+
+def _take_in(run: Run, state: TrainingState, record: EpochRecord, validation: Validation) -> None:
+    """Add an epoch that is over to the state, and let it decide what follows."""
+    state.history.append(record)
+    state.part = EpochPart()
+    learner = run.learner
+    after_epoch(state, validation.constant, learner.model, learner.optimizer, run.recipe)
+
+
+def _result(state: TrainingState, recipe: Recipe, resumed_after: int) -> TrainingResult:
     best = state.best(recipe).epoch
     return TrainingResult(
         history=tuple(state.history),
@@ -146,7 +163,7 @@ def _prepare(
     )
 
 
-def _end(model: nn.Module, learner: Learner, state: Progress, recipe: Recipe) -> None:
+def _end(model: nn.Module, learner: Learner, state: TrainingState, recipe: Recipe) -> None:
     """Leave the weights that the recipe asks for, in the usual layout and evaluation mode."""
     best = state.best(recipe)
     if recipe.end_with == "best" and best.epoch:

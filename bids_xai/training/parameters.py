@@ -38,7 +38,7 @@ def below(names: Iterable[str], layers: Sequence[str]) -> list[str]:
     layer without a name.
     """
     names = list(names)
-    found: set[str] = set()
+    selected: set[str] = set()
     for layer in layers:
         inside = [name for name in names if name == layer or name.startswith(f"{layer}.")]
         if not inside:
@@ -46,16 +46,16 @@ def below(names: Iterable[str], layers: Sequence[str]) -> list[str]:
             raise UsageError(
                 f"The network has no layer '{layer}' with weights", fix=f"use {', '.join(top)}"
             )
-        found.update(inside)
-    return [name for name in names if name in found]
+        selected.update(inside)
+    return [name for name in names if name in selected]
 
 
 @contextmanager
 def frozen(model: nn.Module, layers: Sequence[str]) -> Iterator[None]:
     """Within it, the weights of ``layers`` take no gradients."""
     parameters = dict(model.named_parameters())
-    chosen = [parameters[name] for name in below(parameters, layers)]
-    trained = [parameter for parameter in chosen if parameter.requires_grad]
+    parameters_of_layers = [parameters[name] for name in below(parameters, layers)]
+    trained = [parameter for parameter in parameters_of_layers if parameter.requires_grad]
     try:
         for parameter in trained:
             parameter.requires_grad_(False)
@@ -82,7 +82,7 @@ def penalties(model: nn.Module) -> list[Penalty]:
     factors. Biases are not penalised. Raises ``UsageError`` for a name that is no layer.
     """
     modules = dict(model.named_modules())
-    found = []
+    penalised = []
     for name, factor in getattr(model, "l2", {}).items():
         layer = modules.get(name, modules.get(f"layers.{name}"))
         weight = getattr(layer, "weight", None)
@@ -91,8 +91,8 @@ def penalties(model: nn.Module) -> list[Penalty]:
                 f"The network asks for a penalty of '{name}', which is no layer with weights",
                 fix="correct the names in its attribute l2",
             )
-        found.append((weight, float(factor)))
-    return found
+        penalised.append((weight, float(factor)))
+    return penalised
 
 
 @torch.no_grad()

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-LOG = "training.tsv"
+from bids_xai.bids.files import write_text
+from bids_xai.tables.training import TRAINING, EpochRecord
 
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """One line of ``training.tsv``; NaN (``n/a`` in the file) where a number is not defined.
-
-    epoch : from 1
-    lr : learning rate of this epoch
-    train_loss, train_ce : objective and cross-entropy, mean over scans while training
-    validation_loss, validation_ce, validation_balanced_accuracy : after the epoch
-    inner_mask_share : mean over validation scans of sum(M * R), for every configuration
-    relevance_sum : mean over validation scans of sum(R), 1 by construction
-    seconds : duration of the epoch, validation included
-    scans_per_second : training scans by the duration of the pass over them
-    """
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_ce: float
-    validation_loss: float
-    validation_ce: float
-    validation_balanced_accuracy: float
-    inner_mask_share: float
-    relevance_sum: float
-    seconds: float
-    scans_per_second: float
+LOG = TRAINING.file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +35,4 @@ class TrainingResult:
 
 def write_log(folder: Path, history: Sequence[EpochRecord]) -> None:
     """Replace ``training.tsv`` of ``folder`` at once."""
-    text = io.StringIO()
-    names = [field.name for field in fields(EpochRecord)]
-    writer = csv.DictWriter(text, names, delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    for record in history:
-        row = asdict(record)
-        writer.writerow({k: "n/a" if math.isnan(v) else v for k, v in row.items()})
-    temporary = folder / f".{LOG}.tmp"
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(temporary, folder / LOG)
+    write_text(folder / LOG, TRAINING.text(history))

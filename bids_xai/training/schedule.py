@@ -17,13 +17,13 @@ import numpy as np
 from torch import nn, optim
 
 from bids_xai.arrays import Floats64
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.checkpoint import Tensors, restore, snapshot
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.records import EpochRecord
 
 
 @dataclass
-class Part:
+class EpochPart:
     """An epoch under way: how many scans of its order are done, and what they summed to.
 
     sums : objective and cross-entropy, each summed over the scans done
@@ -51,7 +51,7 @@ class Watch:
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Everything that changes in a run besides model and optimizer.
 
     low, stopping : the two watches
@@ -64,7 +64,7 @@ class Progress:
     low: Watch = field(default_factory=Watch)
     stopping: Watch = field(default_factory=Watch)
     constant: bool = False
-    part: Part = field(default_factory=Part)
+    part: EpochPart = field(default_factory=EpochPart)
 
     def best(self, recipe: Recipe) -> Watch:
         """The watch that knows the best epoch."""
@@ -76,19 +76,23 @@ def warming_up(recipe: Recipe, epoch: int) -> bool:
     return recipe.relevance_guided and epoch <= recipe.guidance_after
 
 
-def finished(state: Progress, recipe: Recipe) -> bool:
+def finished(state: TrainingState, recipe: Recipe) -> bool:
     """Whether no epoch is to follow."""
     return len(state.history) >= recipe.epochs or stopped_early(state, recipe)
 
 
-def stopped_early(state: Progress, recipe: Recipe) -> bool:
+def stopped_early(state: TrainingState, recipe: Recipe) -> bool:
     """Whether early stopping ended the run."""
     enough = 0 < recipe.stop_patience <= state.stopping.waited
     return enough and len(state.history) < recipe.epochs
 
 
 def after_epoch(
-    state: Progress, constant: bool, model: nn.Module, optimizer: optim.Optimizer, recipe: Recipe
+    state: TrainingState,
+    constant: bool,
+    model: nn.Module,
+    optimizer: optim.Optimizer,
+    recipe: Recipe,
 ) -> None:
     """Look at the last epoch of ``state``; on a plateau lower the learning rate and go back.
 
@@ -109,21 +113,20 @@ def after_epoch(
             restore(low.state, model, optimizer)
 
 
-def _look(state: Progress, model: nn.Module, optimizer: optim.Optimizer, recipe: Recipe) -> None:
+def _look(
+    state: TrainingState, model: nn.Module, optimizer: optim.Optimizer, recipe: Recipe
+) -> None:
     """Show the last epoch to the watches that the recipe needs.
 
     Before guidance sets in, every epoch replaces the one before: there is no plateau of a loss
     that is not yet trained on.
     """
     record = state.history[-1]
-    metric = record.validation_loss
-    if recipe.stop_metric == "validation_balanced_accuracy":
-        metric = -record.validation_balanced_accuracy
     watches = []
     if recipe.has_plateau or not recipe.stop_patience:
         watches.append((state.low, record.validation_loss, recipe.min_delta))
     if recipe.stop_patience:
-        watches.append((state.stopping, metric, recipe.stop_min_delta))
+        watches.append((state.stopping, _stop_score(record, recipe), recipe.stop_min_delta))
     now: Tensors = {}
     for watch, score, min_delta in watches:
         if warming_up(recipe, record.epoch) or score < watch.score - min_delta:
@@ -131,3 +134,11 @@ def _look(state: Progress, model: nn.Module, optimizer: optim.Optimizer, recipe:
             watch.score, watch.epoch, watch.waited, watch.state = score, record.epoch, 0, now
         else:
             watch.waited += 1
+
+
+def _stop_score(record: EpochRecord, recipe: Recipe) -> float:
+    """What early stopping looks at, lower is better; NaN, which is never better, if undefined."""
+    if recipe.stop_metric == "validation_loss":
+        return record.validation_loss
+    accuracy = record.validation_balanced_accuracy
+    return math.nan if accuracy is None else -accuracy

@@ -43,24 +43,24 @@ def load_pretrained(
     and what :func:`~bids_xai.models.card.load_model` raises.
     """
     source, card = load_model(card_folder)
-    given, wanted = source.state_dict(), model.state_dict()
-    everything = layers == "all" or not layers
-    names = list(wanted | given) if everything else below(wanted, _as_list(layers))
+    given, needed = source.state_dict(), model.state_dict()
+    take_all = layers == "all" or not layers
+    names = list(needed | given) if take_all else below(needed, _as_list(layers))
     last = _output_layer(model)
     copied = []
     for name in names:
-        if _same_shape(wanted.get(name), given.get(name)):
+        if _same_shape(needed.get(name), given.get(name)):
             copied.append(name)
-        elif not (name.startswith(f"{last}.") and _other_classes(wanted, given, name)):
+        elif not (name.startswith(f"{last}.") and _other_classes(needed, given, name)):
             raise BadDataError(
                 f"The pretrained '{name}' has shape {_shape(given, name)}, the network asks for "
-                f"{_shape(wanted, name)}",
+                f"{_shape(needed, name)}",
                 file=card_folder,
                 fix="train on the same grid with the same network, or name the layers to take over",
             )
     for name in copied:
-        wanted[name].copy_(given[name])
-    left = tuple(name for name in wanted if name not in copied)
+        needed[name].copy_(given[name])
+    left = tuple(name for name in needed if name not in copied)
     return Pretrained(card=card, copied=tuple(copied), left=left)
 
 
@@ -80,13 +80,13 @@ def _as_list(layers: str | Sequence[str]) -> list[str]:
     return [layers] if isinstance(layers, str) else list(layers)
 
 
-def _same_shape(one: Tensor | None, other: Tensor | None) -> bool:
-    return one is not None and other is not None and one.shape == other.shape
+def _same_shape(tensor: Tensor | None, other: Tensor | None) -> bool:
+    return tensor is not None and other is not None and tensor.shape == other.shape
 
 
-def _other_classes(wanted: Tensors, given: Tensors, name: str) -> bool:
+def _other_classes(needed: Tensors, given: Tensors, name: str) -> bool:
     """Whether both have the tensor, and differ in its first axis, the classes, alone."""
-    return name in wanted and name in given and wanted[name].shape[1:] == given[name].shape[1:]
+    return name in needed and name in given and needed[name].shape[1:] == given[name].shape[1:]
 
 
 def _shape(tensors: Tensors, name: str) -> tuple[int, ...] | str:

@@ -49,21 +49,23 @@ def validate(
     sums = np.zeros(4)
     device = next(model.parameters()).device
     model.eval()
-    mine = processes.share(range(len(data)))
+    share = processes.share(range(len(data)))
     layout = recipe.channels_last
     for volumes, masks, labels in batches(
-        data, mine, recipe.batch_size, device, channels_last=layout
+        data, share, recipe.batch_size, device, channels_last=layout
     ):
         if stop and processes.size == 1:
             return None
-        found = losses(
+        batch_losses = losses(
             model, volumes, masks, labels, recipe, training=False, class_weights=class_weights
         )
-        values = torch.stack([found.objective, found.ce, found.inner, found.total]).tolist()
+        values = torch.stack(
+            [batch_losses.objective, batch_losses.ce, batch_losses.inner, batch_losses.total]
+        ).tolist()
         check_finite(values[0], f"validation loss of epoch {epoch}")
         sums += len(volumes) * np.array(values)
         truth += labels.tolist()
-        rows += found.logits.softmax(dim=1).tolist()
+        rows += batch_losses.logits.softmax(dim=1).tolist()
     loss, ce, inner, total = (processes.total(sums) / len(data)).tolist()
     truth = processes.merged(processes.gathered(truth))
     probabilities = np.array(processes.merged(processes.gathered(rows)))
@@ -85,8 +87,8 @@ def balanced_accuracy(truth: Sequence[int], probabilities: npt.ArrayLike) -> flo
     classes = [str(label) for label in range(np.shape(probabilities)[1])]
     positive = classes[1] if len(classes) == 2 else None
     named = [classes[label] for label in truth]
-    found = multiclass_scores(named, probabilities, classes, positive=positive).balanced_accuracy
-    return math.nan if found is None else found
+    accuracy = multiclass_scores(named, probabilities, classes, positive=positive).balanced_accuracy
+    return math.nan if accuracy is None else accuracy
 
 
 def is_constant(probabilities: npt.ArrayLike) -> bool:

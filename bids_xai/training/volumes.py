@@ -40,7 +40,7 @@ class VolumeFiles:
         self.files = list(files)
         sizes = (f.stat().st_size for entry in self.files for f in (entry.volume, entry.mask))
         self.in_memory = sum(sizes) <= memory_bytes
-        self._kept: dict[Path, NDArray[Any]] = {}
+        self._arrays: dict[Path, NDArray[Any]] = {}
 
     @property
     def labels(self) -> list[int]:
@@ -61,9 +61,9 @@ class VolumeFiles:
             # copy on write: torch warns of arrays that it may not write to, and writes nothing
             mapped: NDArray[Any] = np.load(file, mmap_mode="c")
             return mapped
-        if file not in self._kept:
-            self._kept[file] = np.load(file)
-        return self._kept[file]
+        if file not in self._arrays:
+            self._arrays[file] = np.load(file)
+        return self._arrays[file]
 
 
 def save_array(path: Path, array: NDArray[Any]) -> Path:

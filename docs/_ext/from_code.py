@@ -34,10 +34,10 @@ _TOML_TYPES = {
 def resolve(path: str) -> Any:
     """Return ``package.module:attribute`` (or a module)."""
     module, _, attribute = path.partition(":")
-    found = import_module(module)
+    value = import_module(module)
     for part in filter(None, attribute.split(".")):
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 class _FromCode(SphinxDirective):
@@ -254,7 +254,7 @@ def _toml(value: Any) -> str:
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the directives."""
-    found = {
+    directives_by_name = {
         "code-columns": Columns,
         "code-fields": Fields,
         "code-registry": Registry,
@@ -264,6 +264,6 @@ def setup(app: Any) -> dict[str, Any]:
         "code-help": Help,
         "code-text": Template,
     }
-    for name, directive in found.items():
+    for name, directive in directives_by_name.items():
         app.add_directive(name, directive)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

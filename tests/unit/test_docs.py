@@ -1,14 +1,16 @@
-"""What README and docs show works: commands, examples in Python, TOML and JSON, and links.
+"""What README, CONTRIBUTING and docs show works: commands, Python, TOML, JSON, and links.
 
 Commands are parsed here. Those without a mark of ``MARKS`` are run by
-``tests/e2e/test_docs_examples.py``, on a small cohort.
+``tests/e2e/test_docs_examples.py``, on a small cohort; those of CONTRIBUTING here.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
+import subprocess
 import sys
 import textwrap
 import tomllib
@@ -23,11 +25,14 @@ import pytest
 from bids_xai.attribution import METHODS
 from bids_xai.cli.parser import parse_settings
 from bids_xai.cli.simulate import parser as simulate_parser
+from bids_xai.group import STEPS
 from bids_xai.models import MODELS
 from bids_xai.studies.schema import load_study, preset_names
+from bids_xai.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [ROOT / "README.md", CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^( *)```([^`\n]*)\n(.*?)^\1```$", re.M | re.S)
 ENDS = {";", "&&", "||", "|", "#", "&"}
 WRAPPERS = ("docker run", "apptainer run")
@@ -58,8 +63,8 @@ class Block:
     @property
     def mark(self) -> str:
         """Why no test runs the block: the comment that says so, else empty."""
-        found = MARK.search(self.text)
-        return found[1] if found else ""
+        match = MARK.search(self.text)
+        return match[1] if match else ""
 
 
 def blocks(*languages: str) -> Iterator[Block]:
@@ -139,16 +144,25 @@ def test_a_shown_command_works(shown: Shown) -> None:
     elif program == "make":
         targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
         assert set(words[1:]) <= targets
+    elif words[1:3] == ("-m", "pytest"):
+        assert all((ROOT / word).exists() for word in words[3:] if "/" in word)
     elif program.endswith("python"):
         assert script(words).is_file()
+    elif program.startswith(".venv/bin/"):
+        assert tool(program).is_file()
     elif words[:2] == ("apptainer", "build"):
         assert (ROOT / words[3]).is_file()
     elif words[:2] == ("docker", "build"):
-        known = set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.M))
+        declared = set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.M))
         given = [words[i + 1].partition("=")[0] for i, w in enumerate(words) if w == "--build-arg"]
-        assert set(given) <= known
+        assert set(given) <= declared
     else:
         assert program in SHELL, words
+
+
+def tool(program: str) -> Path:
+    """A program of the environment that the tests run in."""
+    return Path(sys.executable).with_name(program.rpartition("/")[2])
 
 
 def script(words: tuple[str, ...]) -> Path:
@@ -159,17 +173,65 @@ def script(words: tuple[str, ...]) -> Path:
     return module / "__main__.py" if module.is_dir() else module.with_suffix(".py")
 
 
-@pytest.mark.parametrize("shown", [one for one in SHOWN if not one.mark], ids=str)
+@pytest.mark.parametrize("shown", [shown for shown in SHOWN if not shown.mark], ids=str)
 def test_a_command_without_a_mark_is_one_that_a_test_runs(shown: Shown) -> None:
     """The end-to-end test runs these programs, and takes every unmarked command from ``SHOWN``."""
-    run = shown.words[0] in ("bids_xai", "bids_xai_simulate")
+    run = shown.words[0] in ("bids_xai", "bids_xai_simulate") or shown.page == CONTRIBUTING
     assert run or shown.words == (".", ".venv/bin/activate"), f"mark the block by one of {MARKS}"
+
+
+@pytest.mark.parametrize(
+    "shown", [shown for shown in SHOWN if shown.page == CONTRIBUTING and not shown.mark], ids=str
+)
+def test_a_command_of_contributing_runs(shown: Shown) -> None:
+    program, *arguments = shown.words
+    line = [str(tool(program)), *arguments]
+    if arguments[:2] == ["-m", "pytest"]:
+        line += ["-n", "0", "-p", "no:cacheprovider"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_contributing_shows_every_target_of_the_makefile() -> None:
+    """Each with the time it takes, in the comment behind it."""
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    timed = set(re.findall(r"^make ([\w-]+) +# \S", text, re.M))
+    declared = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert declared is not None
+    assert timed == set(declared[1].split())
+
+
+def test_quick_runs_tests_that_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    (paths,) = re.findall(r"^QUICK := (.*)$", makefile, re.M)
+    assert [path for path in paths.split() if not (ROOT / path).exists()] == []
+
+
+def defined_names(file: Path) -> set[str]:
+    """Functions, classes and constants at the top of a module."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    assigned = {name.id for node in body for name in ast.walk(node) if isinstance(name, ast.Name)}
+    return assigned | {getattr(node, "name", "") for node in body}
+
+
+def test_the_trail_of_a_number_is_there() -> None:
+    """Every file that CONTRIBUTING names exists and defines the name in the next cell."""
+    rows = re.findall(r"\| `(bids_xai/[\w/]+\.py)` \| `(\w+)` \|", CONTRIBUTING.read_text("utf-8"))
+    assert len(rows) >= 5
+    for file, name in rows:
+        assert (ROOT / file).is_file(), file
+        assert name in defined_names(ROOT / file), (file, name)
 
 
 def test_commands_are_found() -> None:
     assert len(SHOWN) > 30
-    assert {one.page.stem for one in SHOWN} >= {"README", "getting-started", "hpc", "containers"}
-    assert len([one for one in SHOWN if not one.mark]) > 15
+    assert {shown.page.stem for shown in SHOWN} >= {
+        "README",
+        "getting-started",
+        "hpc",
+        "containers",
+    }
+    assert len([shown for shown in SHOWN if not shown.mark]) > 15
 
 
 def test_every_preset_has_a_section_with_a_command() -> None:
@@ -177,9 +239,9 @@ def test_every_preset_has_a_section_with_a_command() -> None:
     headings = re.findall(r"^### (\S+)$", page.read_text(encoding="utf-8"), re.M)
     assert sorted(set(headings) & set(preset_names())) == preset_names()
     studied = {
-        one.words[one.words.index("--study") + 1]
-        for one in SHOWN
-        if one.page == page and "--study" in one.words
+        shown.words[shown.words.index("--study") + 1]
+        for shown in SHOWN
+        if shown.page == page and "--study" in shown.words
     }
     assert studied == set(preset_names()) - {"quick"}  # shown in Getting started
 
@@ -201,6 +263,7 @@ save_model("models/pre/A/split-0", build("graz", (12, 14, 12), seed=3), ModelCar
     relevance_guided=False, metrics={}, versions={}))
 """,
 }
+REGISTRIES: tuple[dict[str, Any], ...] = (METHODS, MODELS, TABLES, STEPS)
 PYTHON = {page: [b.text for b in blocks("python") if b.page == page] for page in PAGES}
 
 
@@ -212,20 +275,16 @@ def test_examples_in_python_run(
 ) -> None:
     """The blocks of a page run one after the other; one that names a file is that module."""
     monkeypatch.chdir(tmp_path)
-    for table in (METHODS, MODELS):  # recipes add rows
-        for key, row in list(table.items()):
-            monkeypatch.setitem(table, key, row)  # type: ignore[arg-type]
-    known = {"methods": set(METHODS), "models": set(MODELS)}
+    before = [(table, dict(table)) for table in REGISTRIES]  # recipes add rows
     names: dict[str, Any] = {"__name__": "example"}
     exec(BEFORE.get(page.stem, ""), {})
     try:
         for text in PYTHON[page]:
             run_example(text, page, names, monkeypatch)
     finally:
-        for key in set(METHODS) - known["methods"]:
-            del METHODS[key]
-        for key in set(MODELS) - known["models"]:
-            del MODELS[key]
+        for table, rows in before:
+            table.clear()
+            table.update(rows)
     check = CHECKS.get(page.stem)
     if check:
         check(names)
@@ -277,6 +336,18 @@ def _extending(names: dict[str, Any]) -> None:
     sums = names["relevance_of_small"].flatten(1).sum(1)
     assert sums.tolist() == pytest.approx([1, 1], abs=1e-4)
     assert names["halves"].labels == ((1, "Left Half"), (2, "Right Half"))
+    assert names["strong"].shape == names["volumes"].shape
+    (visits,) = names["visits"]
+    assert (visits.participant_id, visits.n_scans, visits.class_name) == ("sub-01", 2, "AD")
+
+
+def _architecture(names: dict[str, Any]) -> None:
+    assert [file.name for file in names["files"]] == ["splits.tsv", "splits.json"]
+    assert [member.participant_id for member in names["members"]] == ["sub-01"]
+
+
+def _contributing(names: dict[str, Any]) -> None:
+    assert names["score"].balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
 CHECKS = {
@@ -285,6 +356,8 @@ CHECKS = {
     "spray": _spray,
     "training": _training,
     "extending": _extending,
+    "architecture": _architecture,
+    "CONTRIBUTING": _contributing,
 }
 
 
@@ -303,8 +376,8 @@ def test_examples_of_studies_are_studies(block: Block, tmp_path: Path) -> None:
     if "configurations" not in tomllib.loads(text):
         quick = (ROOT / "bids_xai" / "studies" / "quick.toml").read_text(encoding="utf-8")
         tables = set(re.findall(r"^\[+[\w.]+\]+$", text, re.M))
-        kept = re.split(r"^(?=\[)", quick, flags=re.M)
-        text = "".join(part for part in kept if part.partition("\n")[0] not in tables) + text
+        parts = re.split(r"^(?=\[)", quick, flags=re.M)
+        text = "".join(part for part in parts if part.partition("\n")[0] not in tables) + text
     file = tmp_path / f"{name}.toml"
     file.write_text(text, encoding="utf-8")
     assert load_study(str(file)).configurations

@@ -65,7 +65,7 @@ def training_metrics(result: TrainingResult) -> dict[str, float | None]:
     if not result.best_epoch:
         return {"best_epoch": 0}
     best = result.history[result.best_epoch - 1]
-    metrics: dict[str, float] = {
+    metrics: dict[str, float | None] = {
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         "seconds": round(sum(record.seconds for record in result.history), 3),

@@ -34,7 +34,7 @@ class EpochsOfTraining:
             self.begun = True
             self.progress.skip(share * (record.epoch - 1))
         inner = record.inner_mask_share
-        inside = "" if inner != inner else f", inside the mask {100 * inner:.0f} %"
+        inside = "" if inner is None else f", inside the mask {100 * inner:.0f} %"
         note = (
             f"{self.title}: epoch {record.epoch} of {self.epochs}, loss {record.train_loss:.3f}, "
             f"validation {record.validation_loss:.3f}{inside}"

@@ -37,6 +37,8 @@ class Draw:
         if self.study.training.early_stopping.metric == "validation_loss":
             return -result.best_validation_loss
         accuracy = result.history[result.best_epoch - 1].validation_balanced_accuracy
+        if accuracy is None:
+            return -math.inf
         return accuracy if accuracy == accuracy else -math.inf
 
 

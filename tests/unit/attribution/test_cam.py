@@ -30,8 +30,8 @@ def test_cam_of_the_probability_is_weighted_by_its_gradient() -> None:
     net, volumes = six_convolutions(), maps()
     logits = [explain("cam", net, volumes, target) for target in (0, 1)]
     p = net(volumes).softmax(1)[:, 1].detach().reshape(-1, 1, 1, 1, 1)
-    found = explain("cam", net, volumes, start="probability")
-    torch.testing.assert_close(found, p * (1 - p) * (logits[1] - logits[0]))
+    heatmaps = explain("cam", net, volumes, start="probability")
+    torch.testing.assert_close(heatmaps, p * (1 - p) * (logits[1] - logits[0]))
 
 
 @pytest.mark.parametrize("layer", [None, "6", 6, -6])
@@ -45,18 +45,18 @@ def test_grad_cam_by_hand(layer: int | str | None) -> None:
             voxels = slope[i, channel].flatten().tolist()
             expected[i, 0] += sum(voxels) / len(voxels) * features[i, channel].detach()
     expected = functional.interpolate(expected.clamp(min=0), size=(4, 5, 6), mode="trilinear")
-    found = explain("grad-cam", net, volumes, layer=layer)
-    torch.testing.assert_close(found, expected)
+    heatmaps = explain("grad-cam", net, volumes, layer=layer)
+    torch.testing.assert_close(heatmaps, expected)
     guided = explain("guided-backprop", net, volumes, start="logit", form="signed")
     torch.testing.assert_close(
-        explain("guided-grad-cam", net, volumes, layer=layer), found * guided
+        explain("guided-grad-cam", net, volumes, layer=layer), heatmaps * guided
     )
 
 
 def test_the_default_layer_is_the_last_activation_of_feature_maps() -> None:
     for net, position in ((six_convolutions(), -4), (patch_net(), 3), (conv_net(norm=False), 4)):
-        found = explain("grad-cam", net, maps())
-        assert torch.equal(found, explain("grad-cam", net, maps(), layer=position))
+        heatmaps = explain("grad-cam", net, maps())
+        assert torch.equal(heatmaps, explain("grad-cam", net, maps(), layer=position))
 
 
 def test_grad_cam_averages_over_all_three_axes() -> None:
@@ -68,9 +68,9 @@ def test_grad_cam_averages_over_all_three_axes() -> None:
     nn.init.constant_(net[-1].weight, 0.5)
     turned[-1].load_state_dict(net[-1].state_dict())
     turned[0].weight.data = net[0].weight.data.permute(0, 1, 4, 2, 3)
-    found = explain("grad-cam", turned, volumes.permute(0, 1, 4, 2, 3))
-    assert found.abs().max() > 0
-    torch.testing.assert_close(found, explain("grad-cam", net, volumes).permute(0, 1, 4, 2, 3))
+    heatmaps = explain("grad-cam", turned, volumes.permute(0, 1, 4, 2, 3))
+    assert heatmaps.abs().max() > 0
+    torch.testing.assert_close(heatmaps, explain("grad-cam", net, volumes).permute(0, 1, 4, 2, 3))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -79,13 +79,13 @@ def test_captum_agrees() -> None:
     net, volumes = conv_net(), maps()
     coarse = attr.LayerGradCam(net, net[6]).attribute(volumes, target=1, relu_attributions=True)
     expected = functional.interpolate(coarse.detach(), size=(4, 5, 6), mode="trilinear")
-    found = explain("grad-cam", net, volumes)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
+    heatmaps = explain("grad-cam", net, volumes)
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-5, atol=1e-8)
     guided = attr.GuidedGradCam(net, net[6]).attribute(
         volumes.clone(), target=1, interpolate_mode="trilinear"
     )
-    found = explain("guided-grad-cam", net, volumes)
-    torch.testing.assert_close(found, guided.detach(), rtol=1e-5, atol=1e-8)
+    heatmaps = explain("guided-grad-cam", net, volumes)
+    torch.testing.assert_close(heatmaps, guided.detach(), rtol=1e-5, atol=1e-8)
 
 
 def test_every_channel_gets_the_same_map() -> None:
@@ -93,9 +93,9 @@ def test_every_channel_gets_the_same_map() -> None:
     net[0] = nn.Conv3d(2, 2, (3, 1, 2), padding=(1, 0, 0)).double()
     volumes = torch.cat([maps(), maps(seed=1)], dim=1)
     for method in ("cam", "grad-cam", "occlusion"):
-        found = explain(method, net, volumes)
-        assert found.shape == volumes.shape
-        assert torch.equal(found[:, 0], found[:, 1])
+        heatmaps = explain(method, net, volumes)
+        assert heatmaps.shape == volumes.shape
+        assert torch.equal(heatmaps[:, 0], heatmaps[:, 1])
 
 
 def test_networks_and_layers_that_do_not_fit() -> None:

@@ -76,11 +76,11 @@ def test_rules_against_zennit(
 ) -> None:
     volumes = maps()
     options = {"start": "logit", **_textbook(method), **options}
-    found = explain(method, net, volumes, **options)
+    heatmaps = explain(method, net, volumes, **options)
     expected = _zennit(net, volumes, rule)
     scale = float(expected.abs().max())
     assert scale > 1e-6
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * scale)
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-5, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU])
@@ -92,10 +92,10 @@ def test_rules_against_zennit_for_negative_inputs(
 ) -> None:
     net, volumes = conv_net(activation), maps() - 0.4
     options = {"start": "logit", **_textbook(method), **options}
-    found = explain(method, net, volumes, **options)
+    heatmaps = explain(method, net, volumes, **options)
     expected = _zennit(net, volumes, rule)
     scale = float(expected.abs().max())
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * scale)
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-5, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_rules_against_zennit_for_negative_inputs(
 )
 def test_first_layers_against_zennit(options: dict[str, object], rule: object) -> None:
     net, volumes = conv_net(), maps()
-    found = explain("lrp-epsilon", net, volumes, epsilon=0.01, **options)
+    heatmaps = explain("lrp-epsilon", net, volumes, epsilon=0.01, **options)
     expected = _zennit(net, volumes, Epsilon(0.01), rule)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_the_engine_zennit_gives_the_same(
 ) -> None:
     volumes = maps()
     state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    found = explain(method, net, volumes, engine="zennit", **options)
+    heatmaps = explain(method, net, volumes, engine="zennit", **options)
     torch.testing.assert_close(
-        found, explain(method, net, volumes, **options), rtol=1e-6, atol=1e-9
+        heatmaps, explain(method, net, volumes, **options), rtol=1e-6, atol=1e-9
     )
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, state[name])
@@ -182,5 +182,5 @@ def test_z_plus_of_networks_of_the_table(name: str, shape: tuple[int, int, int])
     volumes = maps(shape)
     options = {"start": "logit", "zero_division": "zero"}
     expected = _zennit(model, volumes, AlphaBeta(1, 0, 1e-15, NO_BIAS))
-    found = explain("lrp-zplus", model, volumes, **options)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-15)
+    heatmaps = explain("lrp-zplus", model, volumes, **options)
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-5, atol=1e-15)

@@ -172,14 +172,14 @@ def test_networks_of_all_kinds_give_a_map_or_a_reason(name: str) -> None:
         (conv_net(nn.ELU), volumes),
         (conv_net(), volumes - 0.5),
     ):
-        found = None
+        heatmap = None
         with suppress(UsageError):
-            found = explain(name, net, x, **options)
-        if found is None:
+            heatmap = explain(name, net, x, **options)
+        if heatmap is None:
             assert METHODS[name].needs
         else:
-            assert found.shape == x.shape
-            assert found.isfinite().all()
+            assert heatmap.shape == x.shape
+            assert heatmap.isfinite().all()
 
 
 GRIDS = {
@@ -240,10 +240,10 @@ def test_methods_for_every_network_of_the_table(name: str, network: str) -> None
         assert error.value.fix
         assert METHODS[name].needs
     else:
-        found = explain(name, model, volumes, **options)
-        assert found.shape == volumes.shape
-        assert found.isfinite().all()
-        assert found.abs().sum() > 0 or "grad-cam" in name  # nothing speaks for the class
+        heatmaps = explain(name, model, volumes, **options)
+        assert heatmaps.shape == volumes.shape
+        assert heatmaps.isfinite().all()
+        assert heatmaps.abs().sum() > 0 or "grad-cam" in name  # nothing speaks for the class
     assert all(module.training for module in model.modules())
     _has_no_hooks(model)
 
@@ -282,12 +282,12 @@ def test_records_say_what_was_asked_for() -> None:
     record = options_record("lrp-zplus", start="logit")
     assert (record["start"], record["target"], record["zero_division"]) == ("logit", 1, "clamp")
     atlas = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
-    found = options_record("area-occlusion", atlas=atlas)["atlas"]
-    assert found["shape"] == [2, 3, 4]
-    assert found["dtype"] == "uint16"
+    atlas_record = options_record("area-occlusion", atlas=atlas)["atlas"]
+    assert atlas_record["shape"] == [2, 3, 4]
+    assert atlas_record["dtype"] == "uint16"
     as_tensor = options_record("area-occlusion", atlas=torch.from_numpy(atlas.astype(int)))
-    assert as_tensor["atlas"]["sha256"] != found["sha256"]
-    assert len(found["sha256"]) == 64
+    assert as_tensor["atlas"]["sha256"] != atlas_record["sha256"]
+    assert len(atlas_record["sha256"]) == 64
     with pytest.raises(UsageError, match="no option beta"):
         options_record("saliency", beta=1)
 
@@ -327,12 +327,12 @@ def test_all_labels_differ() -> None:
 def test_the_page_has_a_row_for_every_method() -> None:
     text = (Path(__file__).parents[3] / "docs" / "attribution.md").read_text()
     rows = [line.split(" | ") for line in text.splitlines() if re.match(r"\| `[a-z]", line)]
-    found = {row[0].strip("| `"): row for row in rows}
-    assert list(found) == list(METHODS)
+    rows_of_methods = {row[0].strip("| `"): row for row in rows}
+    assert list(rows_of_methods) == list(METHODS)
     for name, method in METHODS.items():
-        assert found[name][2] == method.start
-        assert found[name][4].startswith("±") == method.signed
-        assert (found[name][6] == "all") == (not method.needs)
+        assert rows_of_methods[name][2] == method.start
+        assert rows_of_methods[name][4].startswith("±") == method.signed
+        assert (rows_of_methods[name][6] == "all") == (not method.needs)
 
 
 @pytest.mark.gpu
@@ -342,8 +342,8 @@ def test_the_graphics_card_gives_the_same(name: str) -> None:
     volumes = _volumes()
     expected = explain(name, _network(name), volumes, **_options(name))
     before = torch.backends.cudnn.allow_tf32
-    found = explain(name, _network(name).cuda(), volumes.cuda(), **_options(name))
-    assert found.is_cuda
+    heatmaps = explain(name, _network(name).cuda(), volumes.cuda(), **_options(name))
+    assert heatmaps.is_cuda
     assert torch.backends.cudnn.allow_tf32 == before
     scale = float(expected.abs().max())
-    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-4 * scale)
+    torch.testing.assert_close(heatmaps.cpu(), expected, rtol=1e-3, atol=1e-4 * scale)

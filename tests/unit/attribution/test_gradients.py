@@ -48,8 +48,8 @@ def test_integrated_gradients_are_complete() -> None:
     change = (net(volumes).softmax(1) - net(torch.zeros_like(volumes)).softmax(1))[:, 1].detach()
     errors = []
     for steps in (10, 320):
-        found = explain("integrated-gradients", net, volumes, steps=steps).flatten(1).sum(1)
-        errors.append(float((found - change).abs().max()))
+        heatmaps = explain("integrated-gradients", net, volumes, steps=steps).flatten(1).sum(1)
+        errors.append(float((heatmaps - change).abs().max()))
     assert errors[1] < 1e-2 * float(change.abs().min())
     assert errors[1] < errors[0] / 4
 
@@ -78,12 +78,12 @@ def test_guided_backpropagation_by_hand(activation: type[nn.Module]) -> None:
         if isinstance(layer, activation):
             back = back.clamp(min=0)
         (back,) = torch.autograd.grad(layer(seen), seen, back)
-    found = explain("guided-backprop", net, volumes, 0, start="logit", form="signed")
-    torch.testing.assert_close(found, back)
+    heatmaps = explain("guided-backprop", net, volumes, 0, start="logit", form="signed")
+    torch.testing.assert_close(heatmaps, back)
     torch.testing.assert_close(
         explain("guided-backprop", net, volumes, 0, start="logit"), back.abs()
     )
-    assert (found != explain("saliency", net, volumes, 0, start="logit", form="signed")).any()
+    assert (heatmaps != explain("saliency", net, volumes, 0, start="logit", form="signed")).any()
 
 
 def test_smoothgrad_is_the_mean_over_noise_scaled_to_each_volume() -> None:
@@ -97,15 +97,15 @@ def test_smoothgrad_is_the_mean_over_noise_scaled_to_each_volume() -> None:
             x = (volumes[i : i + 1] + spread * noise).requires_grad_()
             expected[i] += torch.autograd.grad(net(x)[:, 1].sum(), x)[0][0] / 5
     options = {"noise": 0.2, "samples": 5, "seed": 7}
-    found = explain("smoothgrad", net, volumes, form="signed", **options)
-    torch.testing.assert_close(found, expected)
+    heatmaps = explain("smoothgrad", net, volumes, form="signed", **options)
+    torch.testing.assert_close(heatmaps, expected)
     torch.testing.assert_close(explain("smoothgrad", net, volumes, **options), expected.abs())
 
 
 def test_smoothgrad_without_noise_is_the_gradient() -> None:
     net, volumes = conv_net(), maps()
-    found = explain("smoothgrad", net, volumes, noise=0, samples=3)
-    torch.testing.assert_close(found, explain("saliency", net, volumes, start="logit"))
+    heatmaps = explain("smoothgrad", net, volumes, noise=0, samples=3)
+    torch.testing.assert_close(heatmaps, explain("saliency", net, volumes, start="logit"))
 
 
 def test_the_global_generator_is_left_alone() -> None:
@@ -127,11 +127,11 @@ def test_captum_agrees() -> None:
         ),
     }
     for name, expected in pairs.items():
-        found = explain(name, net, volumes, start="logit")
-        torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-8)
+        heatmaps = explain(name, net, volumes, start="logit")
+        torch.testing.assert_close(heatmaps, expected.detach(), rtol=1e-5, atol=1e-8)
     expected = attr.GuidedBackprop(net).attribute(volumes.clone(), target=1).detach()
-    found = explain("guided-backprop", net, volumes, start="logit", form="signed")
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
+    heatmaps = explain("guided-backprop", net, volumes, start="logit", form="signed")
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("method", ["saliency", "guided-backprop", "smoothgrad"])

@@ -48,9 +48,9 @@ def _start(net: nn.Module, volumes: Tensor, start: str, target: int = 1) -> np.n
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     if start == "softmax":
         return p
-    chosen = np.zeros_like(p)
-    chosen[:, target] = (p if start == "probability" else logits)[:, target]
-    return chosen
+    of_target = np.zeros_like(p)
+    of_target[:, target] = (p if start == "probability" else logits)[:, target]
+    return of_target
 
 
 @pytest.mark.parametrize("average", [False, True])
@@ -63,11 +63,11 @@ def test_rules_against_plain_loops(
     average: bool,
 ) -> None:
     net, volumes = conv_net(), maps()
-    start = recipe_of(method, **options).start
+    start = recipe_of(method, **options).options.start
     policy = "average" if average else "winner"
-    found = explain(method, net, volumes, max_pool=policy, **options)
+    heatmaps = explain(method, net, volumes, max_pool=policy, **options)
     begin = _start(net, volumes, start)
-    for volume, relevance, at in zip(volumes, found, begin, strict=True):
+    for volume, relevance, at in zip(volumes, heatmaps, begin, strict=True):
         expected = slow.slow_lrp(net, volume, at, [first or rule, rule, rule, rule], average)
         # z+ raises activations in a pool, too, where the slow version takes them as they are
         atol = 1e-7 if average and method == "lrp-zplus" else 1e-9
@@ -87,9 +87,9 @@ def test_rules_against_plain_loops(
 def test_negative_inputs_and_elu_against_plain_loops(method: str, rule: slow.Share) -> None:
     net, volumes = conv_net(nn.ELU), maps() - 0.4
     options = {"beta": 0.5} if method == "lrp-alphabeta" else {}
-    found = explain(method, net, volumes, 0, start="logit", **options)
+    heatmaps = explain(method, net, volumes, 0, start="logit", **options)
     begin = _start(net, volumes, "logit", 0)
-    for volume, relevance, at in zip(volumes, found, begin, strict=True):
+    for volume, relevance, at in zip(volumes, heatmaps, begin, strict=True):
         expected = slow.slow_lrp(net, volume, at, [rule] * 4, average=False)
         np.testing.assert_allclose(relevance, expected, rtol=1e-6, atol=1e-9)
 
@@ -106,11 +106,11 @@ def test_composites_against_plain_loops(
     number: int, lower: list[slow.Share], average: bool
 ) -> None:
     net, volumes = six_convolutions(), maps()
-    found = explain(f"lrp-composite-{number}", net, volumes, low=0, high=1)
+    heatmaps = explain(f"lrp-composite-{number}", net, volumes, low=0, high=1)
     upper, pooling = slow.epsilon(0), slow.epsilon(0, False)
     rules = [slow.box(0, 1), *lower, upper, upper, pooling, upper]
     begin = _start(net, volumes, "logit")
-    for volume, relevance, at in zip(volumes, found, begin, strict=True):
+    for volume, relevance, at in zip(volumes, heatmaps, begin, strict=True):
         expected = slow.slow_lrp(net, volume, at, list(rules), average)
         np.testing.assert_allclose(relevance, expected, rtol=1e-6, atol=1e-9)
         assert np.abs(expected).max() > 1e-4
@@ -118,11 +118,11 @@ def test_composites_against_plain_loops(
 
 def test_bounds_of_the_box_rule_are_each_volume_s_own_unless_given() -> None:
     net, volumes = conv_net(), maps() * torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1, 1)
-    found = explain("lrp-composite-1", net, volumes)
+    heatmaps = explain("lrp-composite-1", net, volumes)
     for i in range(2):
         bounds = {"low": float(volumes[i].min()), "high": float(volumes[i].max())}
         alone = explain("lrp-composite-1", net, volumes[i : i + 1], **bounds)
-        torch.testing.assert_close(found[i : i + 1], alone)
+        torch.testing.assert_close(heatmaps[i : i + 1], alone)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,11 @@ def test_composites_keep_the_relative_depth(n: int, expected: str) -> None:
     net = nn.Sequential(*[nn.Conv3d(1, 1, 1) for _ in range(n)], nn.Flatten(), nn.Linear(1, 2))
     rules = assign(build_steps(net, "LRP"), recipe_of("lrp-composite-1"))
     letters = {Box: "b", Gamma: "l", Epsilon: "m"}
-    found = [
+    assigned = [
         "0" if isinstance(rule, Epsilon) and rule.epsilon == 0 else letters[type(rule)]
         for rule in rules[:n]
     ]
-    assert "".join(found) == expected
+    assert "".join(assigned) == expected
     assert rules[n:] == [None, Epsilon()]
 
 
@@ -165,10 +165,10 @@ def test_batch_norm_is_folded(method: str) -> None:
         by_hand.append(new)
     folded[0], folded[3] = by_hand
     torch.testing.assert_close(folded(volumes), net(volumes), rtol=1e-12, atol=0)
-    found = explain(method, net, volumes)
-    torch.testing.assert_close(found, explain(method, folded, volumes), rtol=1e-10, atol=1e-14)
+    heatmaps = explain(method, net, volumes)
+    torch.testing.assert_close(heatmaps, explain(method, folded, volumes), rtol=1e-10, atol=1e-14)
     as_identity = explain(method, net, volumes, batch_norm="identity")
-    assert (as_identity - found).abs().max() > 1e-4
+    assert (as_identity - heatmaps).abs().max() > 1e-4
 
 
 def test_batch_norm_as_the_identity_passes_relevance_on() -> None:
@@ -189,11 +189,11 @@ def test_the_beta_sweep_conserves(beta: float, start: str) -> None:
 
 def test_higher_beta_is_more_of_a_difference() -> None:
     net, volumes = conv_net(), maps()
-    found = [explain("lrp-alphabeta", net, volumes, beta=b) for b in (0, 0.25, 0.5, 0.75, 1, 4)]
-    assert (found[0] >= 0).all()
-    spread = [float(relevance.abs().sum()) for relevance in found]
+    heatmaps = [explain("lrp-alphabeta", net, volumes, beta=b) for b in (0, 0.25, 0.5, 0.75, 1, 4)]
+    assert (heatmaps[0] >= 0).all()
+    spread = [float(relevance.abs().sum()) for relevance in heatmaps]
     assert spread == sorted(spread)
-    assert (found[-1] < 0).any()
+    assert (heatmaps[-1] < 0).any()
 
 
 def test_conservation_names_every_layer_and_shows_the_leak() -> None:
@@ -212,21 +212,21 @@ def test_conservation_names_every_layer_and_shows_the_leak() -> None:
 
 def test_lrp_0_is_input_times_gradient() -> None:
     net, volumes = conv_net(), maps()
-    found = explain("lrp-0", net, volumes)
-    torch.testing.assert_close(found, explain("input-x-gradient", net, volumes))
+    heatmaps = explain("lrp-0", net, volumes)
+    torch.testing.assert_close(heatmaps, explain("input-x-gradient", net, volumes))
 
 
 def test_gamma_0_is_lrp_0() -> None:
     net, volumes = conv_net(), maps()
     for options in ({}, {"start": "probability", "bias": "ignore"}):
-        found = explain("lrp-gamma", net, volumes, gamma=0, **options)
-        torch.testing.assert_close(found, explain("lrp-0", net, volumes, **options))
+        heatmaps = explain("lrp-gamma", net, volumes, gamma=0, **options)
+        torch.testing.assert_close(heatmaps, explain("lrp-0", net, volumes, **options))
 
 
 def test_a_layer_of_another_kind_by_its_own_weights() -> None:
     """Patch individual filters equal two convolutions on two halves."""
     net, volumes = patch_net(), maps()
-    found = explain("lrp-alphabeta", net, volumes, beta=1)
+    heatmaps = explain("lrp-alphabeta", net, volumes, beta=1)
     steps = build_steps(net, "LRP")
     x = torch.rand(2, 2, *SHAPE, dtype=torch.float64) - 0.5
     s = torch.rand(2, 2, *SHAPE, dtype=torch.float64)
@@ -235,9 +235,9 @@ def test_a_layer_of_another_kind_by_its_own_weights() -> None:
         y = op.apply(x, change)
         torch.testing.assert_close((y * s).sum(), (x * op.transpose(s, x, change)).sum())
     torch.testing.assert_close(op.apply(x) + op.bias(x), net[2](x))
-    assert found.isfinite().all()
+    assert heatmaps.isfinite().all()
     expected = net(volumes).softmax(1)[:, 1].detach()
-    torch.testing.assert_close(found.flatten(1).sum(1), expected)
+    torch.testing.assert_close(heatmaps.flatten(1).sum(1), expected)
 
 
 @pytest.mark.parametrize(
@@ -297,22 +297,22 @@ def test_winners_of_either_order_of_memory() -> None:
     x = torch.rand(2, 3, *SHAPE)
     for pool in (nn.MaxPool3d((2, 1, 2)), nn.MaxPool3d(2, stride=1)):
         (step,) = build_steps(nn.Sequential(pool), "LRP")
-        found = []
+        results = []
         for memory in (torch.contiguous_format, torch.channels_last_3d):
-            y, kept = step.forward(x.contiguous(memory_format=memory))
-            found.append(step.to_winner(kept, 2 * y))
-        assert torch.equal(found[0], found[1])
+            y, cache = step.forward(x.contiguous(memory_format=memory))
+            results.append(step.to_winner(cache, 2 * y))
+        assert torch.equal(results[0], results[1])
         x_again = x.clone().requires_grad_()
         (expected,) = torch.autograd.grad(pool(x_again), x_again, 2 * y)
-        torch.testing.assert_close(found[0], expected)
+        torch.testing.assert_close(results[0], expected)
 
 
 def test_overlapping_max_pooling_adds_up_at_the_winner() -> None:
     net = nn.Sequential(nn.MaxPool3d((1, 1, 2), stride=(1, 1, 1)), nn.Flatten(), nn.Linear(2, 2))
     net[2].weight.data = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
     nn.init.zeros_(net[2].bias)
-    found = explain("lrp-0", net, torch.tensor([1.0, 5.0, 2.0]).reshape(1, 1, 1, 1, 3))
-    assert found.flatten().tolist() == [0.0, 15.0, 0.0]
+    heatmaps = explain("lrp-0", net, torch.tensor([1.0, 5.0, 2.0]).reshape(1, 1, 1, 1, 3))
+    assert heatmaps.flatten().tolist() == [0.0, 15.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -367,9 +367,9 @@ def test_single_precision_gives_the_same(method: str) -> None:
     expected = explain(method, net, volumes, start="logit")
     net.float()
     weight = net[0].weight
-    found = explain(method, net, volumes.float(), start="logit")
+    heatmaps = explain(method, net, volumes.float(), start="logit")
     scale = float(expected.abs().max())
-    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5 * scale)
+    torch.testing.assert_close(heatmaps.double(), expected, rtol=1e-4, atol=1e-5 * scale)
     assert weight.is_contiguous()
     logits, relevance = propagate(net, volumes.float(), 1, recipe_of(method), create_graph=True)
     torch.testing.assert_close(logits, net(volumes.float()))
@@ -380,8 +380,8 @@ def test_single_precision_gives_the_same(method: str) -> None:
 
 def test_only_what_the_way_back_needs_is_kept() -> None:
     steps = build_steps(conv_net(), "LRP")
-    _, kept = run_forward(steps, maps())
-    shapes = [None if keep is None else getattr(keep, "shape", type(keep)) for keep in kept]
+    _, caches = run_forward(steps, maps())
+    shapes = [None if keep is None else getattr(keep, "shape", type(keep)) for keep in caches]
     assert shapes == [
         (2, 1, 4, 5, 6),
         None,

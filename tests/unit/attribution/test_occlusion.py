@@ -71,9 +71,9 @@ def test_against_a_plain_loop(
     size: tuple[int, int, int], stride: tuple[int, int, int], value: float
 ) -> None:
     net, volumes = _deep(), maps(LARGE)
-    found = explain("occlusion", net, volumes, size=size, stride=stride, value=value)
+    heatmaps = explain("occlusion", net, volumes, size=size, stride=stride, value=value)
     expected = _naive(net, volumes, size, stride, value)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-9, atol=1e-13)
     assert expected.abs().max() > 1e-4
 
 
@@ -89,9 +89,9 @@ def test_against_a_plain_loop(
 )
 def test_other_poolings(net: nn.Module) -> None:
     volumes = maps(LARGE)
-    found = explain("occlusion", net, volumes, size=4, stride=3)
+    heatmaps = explain("occlusion", net, volumes, size=4, stride=3)
     expected = _naive(net, volumes, (4, 4, 4), (3, 3, 3))
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("net", [six_convolutions(), patch_net(), conv_net(nn.ELU)])
@@ -106,8 +106,8 @@ def test_other_networks(net: nn.Module) -> None:
     volumes = maps()
     expected = _naive(net, volumes, (2, 3, 2), (1, 2, 2))
     for model in (net, Whole()):
-        found = explain("occlusion", model, volumes, size=(2, 3, 2), stride=(1, 2, 2), batch=3)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-13)
+        heatmaps = explain("occlusion", model, volumes, size=(2, 3, 2), stride=(1, 2, 2), batch=3)
+        torch.testing.assert_close(heatmaps, expected, rtol=1e-9, atol=1e-13)
 
 
 def test_a_change_in_a_box_runs_as_if_the_whole_were_run() -> None:
@@ -125,17 +125,17 @@ def test_a_change_in_a_box_runs_as_if_the_whole_were_run() -> None:
             )
             patch = torch.rand(volumes[box_slices(box)].shape, generator=generator).double()
             patches.append((box, patch))
-        for (box, patch), found in zip(patches, local.logits_with(patches), strict=True):
+        for (box, patch), logits in zip(patches, local.logits_with(patches), strict=True):
             changed = volumes.clone()
             changed[box_slices(box)] = patch
-            torch.testing.assert_close(found, net(changed), rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(logits, net(changed), rtol=1e-10, atol=1e-12)
 
 
 def test_what_pooling_cuts_off_changes_nothing() -> None:
     net = nn.Sequential(nn.MaxPool3d((1, 1, 4)), nn.Flatten(), nn.Linear(20, 2)).double()
-    found = explain("occlusion", net, maps(), size=(4, 5, 1), stride=1)
-    assert found[..., 4:].abs().max() < 1e-12  # matrix products of other sizes round otherwise
-    assert (found[..., 1].abs() > 1e-6).any()
+    heatmaps = explain("occlusion", net, maps(), size=(4, 5, 1), stride=1)
+    assert heatmaps[..., 4:].abs().max() < 1e-12  # matrix products of other sizes round otherwise
+    assert (heatmaps[..., 1].abs() > 1e-6).any()
 
 
 def test_cubes_without_anything_to_cover_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +149,10 @@ def test_cubes_without_anything_to_cover_are_not_run(monkeypatch: pytest.MonkeyP
         return real(self, patches)
 
     monkeypatch.setattr(LocalForward, "logits_with", counted)
-    found = explain("occlusion", net, volumes, size=(1, 5, 6), stride=1, batch=2)
+    heatmaps = explain("occlusion", net, volumes, size=(1, 5, 6), stride=1, batch=2)
     assert runs == [1]
-    torch.testing.assert_close(found, _naive(net, volumes, (1, 5, 6), (1, 1, 1)))
-    assert (found[:, :, [0, 2, 3]] == 0).all()
+    torch.testing.assert_close(heatmaps, _naive(net, volumes, (1, 5, 6), (1, 1, 1)))
+    assert (heatmaps[:, :, [0, 2, 3]] == 0).all()
     volumes[1] = 0  # nothing to cover in the second volume only
     assert (explain("occlusion", net, volumes, size=2, stride=1)[1] == 0).all()
 
@@ -165,10 +165,10 @@ def test_a_mask_leaves_cubes_out(kind: str) -> None:
     mask = {"torch": mask, "numpy": mask.numpy(), "numbers": mask.numpy().astype("uint16")}[kind]
     options = {"size": (2, 5, 2), "stride": (2, 5, 2)}
     everywhere = explain("occlusion", net, volumes, **options)
-    found = explain("occlusion", net, volumes, mask=mask, **options)
-    torch.testing.assert_close(found[:, :, :2, :, 2:4], everywhere[:, :, :2, :, 2:4])
-    found[:, :, :2, :, 2:4] = 0
-    assert (found == 0).all()
+    heatmaps = explain("occlusion", net, volumes, mask=mask, **options)
+    torch.testing.assert_close(heatmaps[:, :, :2, :, 2:4], everywhere[:, :, :2, :, 2:4])
+    heatmaps[:, :, :2, :, 2:4] = 0
+    assert (heatmaps == 0).all()
     volumes[:, :, 1, 2:, 3] = 0  # a cube counts if it holds the mask, whatever is in it
     part = explain("occlusion", net, volumes, mask=mask, **options)[:, :, :2, :, 2:4]
     assert torch.equal(part, explain("occlusion", net, volumes, **options)[:, :, :2, :, 2:4])
@@ -189,14 +189,14 @@ def test_captum_agrees() -> None:
     expected = attr.Occlusion(probability).attribute(
         volumes, (1, 3, 4, 5), strides=(1, 2, 2, 3), target=1
     )
-    found = explain("occlusion", net, volumes, size=(3, 4, 5), stride=(2, 2, 3))
-    torch.testing.assert_close(found.float(), expected, rtol=1e-5, atol=1e-7)
+    heatmaps = explain("occlusion", net, volumes, size=(3, 4, 5), stride=(2, 2, 3))
+    torch.testing.assert_close(heatmaps.float(), expected, rtol=1e-5, atol=1e-7)
     atlas = _atlas()
     groups = torch.from_numpy(np.unique(atlas, return_inverse=True)[1].reshape(LARGE))
     expected = attr.FeatureAblation(probability).attribute(volumes, target=1, feature_mask=groups)
-    found = explain("area-occlusion", net, volumes, atlas=atlas)
+    heatmaps = explain("area-occlusion", net, volumes, atlas=atlas)
     expected[:, 0, torch.from_numpy(atlas) == 0] = 0
-    torch.testing.assert_close(found, expected.double(), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(heatmaps, expected.double(), rtol=1e-5, atol=1e-7)
 
 
 def _atlas() -> np.ndarray:
@@ -214,16 +214,16 @@ def _atlas() -> np.ndarray:
 def test_areas_against_a_plain_loop(kind: str) -> None:
     net, volumes, atlas = _deep(), maps(LARGE), _atlas()
     given: Any = torch.from_numpy(atlas.astype(int)) if kind == "torch" else atlas.astype(kind)
-    found = explain("area-occlusion", net, volumes, atlas=given, batch=2)
+    heatmaps = explain("area-occlusion", net, volumes, atlas=given, batch=2)
     expected = torch.zeros_like(volumes)
     with torch.no_grad():
         for label in (1, 256, 300, 512):
             inside = torch.from_numpy(atlas == label)
             change = net(volumes).softmax(1) - net(volumes.where(~inside, 0.0)).softmax(1)
             expected[:, 0, inside] = change[:, 1:]
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-13)
-    assert (found[:, 0, 0, :, 0] == 0).all()
-    assert (found[:, 0, 2, 9, 4] != 0).all()
+    torch.testing.assert_close(heatmaps, expected, rtol=1e-9, atol=1e-13)
+    assert (heatmaps[:, 0, 0, :, 0] == 0).all()
+    assert (heatmaps[:, 0, 2, 9, 4] != 0).all()
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def trained() -> nn.Module:
 def likeness(model: nn.Module, method) -> tuple[list[float], list[float]]:
     """Of five scans, the likeness of maps before and after all layers became random."""
     untrained = build("graz", (16, 16, 16), seed=77)
-    found = []
+    similarities = []
     for seed in range(5):
         scan = np.random.default_rng(100 + seed).random((1, 1, 16, 16, 16)).astype(np.float32)
         scan[:, :, 4:9, 4:9, 4:9] += 0.6
@@ -134,8 +134,10 @@ def likeness(model: nn.Module, method) -> tuple[list[float], list[float]]:
         _, layers = stages(model, "cascading")[-1]
         with randomised(model, untrained, layers):
             after = method(model, volume)
-        found.append(compare(before, after))
-    return [one.ssim for one in found], [one.spearman_abs for one in found]
+        similarities.append(compare(before, after))
+    return [similarity.ssim for similarity in similarities], [
+        similarity.spearman_abs for similarity in similarities
+    ]
 
 
 def test_an_edge_detector_fails_and_saliency_passes(trained) -> None:

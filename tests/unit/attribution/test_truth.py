@@ -46,13 +46,13 @@ def _one_voxel() -> nn.Sequential:
 def test_one_voxel_in_closed_form(name: str) -> None:
     """All relevance of class 1 lies in the voxel, and it is 3 x (but for the stabilisers)."""
     net, volumes = _one_voxel(), maps(SHAPE) + 0.1
-    found = explain(name, net, volumes, start="logit", **_options(name))
+    heatmaps = explain(name, net, volumes, start="logit", **_options(name))
     expected = torch.zeros_like(volumes)
     expected[:, 0, 4, 6, 2] = 3 * volumes[:, 0, 4, 6, 2]
     # epsilon 0.001 of 3 x >= 0.3; weights of at least 1e-7 in z+
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=1e-6)
+    torch.testing.assert_close(heatmaps, expected, rtol=0.02, atol=1e-6)
     if name in ("lrp-0", "lrp-gamma", "lrp-alphabeta", "input-x-gradient"):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+        torch.testing.assert_close(heatmaps, expected, rtol=1e-12, atol=0)
 
 
 def test_one_voxel_of_the_methods_with_other_units() -> None:
@@ -69,9 +69,9 @@ def test_one_voxel_of_the_methods_with_other_units() -> None:
     same(explain("area-occlusion", net, volumes, **_options("area-occlusion"))[at], p - 0.5)
     for name in ("saliency", "guided-backprop", "integrated-gradients", "occlusion"):
         options = {"size": 1, "stride": 1} if name == "occlusion" else {}
-        found = explain(name, net, volumes, **options)
-        found[at] = 0
-        assert (found == 0).all()
+        heatmaps = explain(name, net, volumes, **options)
+        heatmaps[at] = 0
+        assert (heatmaps == 0).all()
 
 
 def _one_region() -> nn.Sequential:
@@ -101,8 +101,8 @@ def test_every_method_finds_the_only_region(name: str) -> None:
     net = _one_region()
     volumes = 0.05 * maps(SHAPE)
     volumes[(slice(None), 0, *REGION)] = 1.0
-    found = explain(name, net, volumes, **_options(name))
-    for relevance in found[:, 0]:
+    heatmaps = explain(name, net, volumes, **_options(name))
+    for relevance in heatmaps[:, 0]:
         where = np.unravel_index(int(relevance.argmax()), SHAPE)
         inside = [part.start <= at < part.stop for part, at in zip(REGION, where, strict=True)]
         assert all(inside)
@@ -148,11 +148,11 @@ def test_the_mirror_image_has_the_mirrored_map(name: str) -> None:
     net = _symmetric()
     volumes: Tensor = torch.rand(2, 1, *SHAPE, dtype=torch.float64) + 0.01  # no equals in a window
     options = _options(name) | ({"noise": 0} if name == "smoothgrad" else {})
-    found = explain(name, net, volumes, **options)
+    heatmaps = explain(name, net, volumes, **options)
     if name == "area-occlusion":
         options["atlas"] = np.flip(np.asarray(options["atlas"]), 0).copy()
     mirrored = explain(name, _mirrored(net), volumes.flip(2), **options)
-    assert found.abs().max() > 0
+    assert heatmaps.abs().max() > 0
     # z+ at a unit that nothing reached: equals of 1e-7, of which a pool takes the first
     atol = 1e-8 if name in ("lrp-zplus", "dtd") else 1e-13
-    torch.testing.assert_close(mirrored.flip(2), found, rtol=1e-9, atol=atol)
+    torch.testing.assert_close(mirrored.flip(2), heatmaps, rtol=1e-9, atol=atol)

@@ -26,22 +26,24 @@ def test_a_filter_sums_to_its_activation(layer: int | str) -> None:
 
 def test_the_last_layer_is_the_method_itself() -> None:
     net, volumes = conv_net(), maps()
-    found = unit_relevance(net, volumes, -1, channel=1, method="lrp-epsilon")
-    torch.testing.assert_close(found, explain("lrp-epsilon", net, volumes))
-    found = unit_relevance(net, volumes, -1, channel=1, beta=4)
-    torch.testing.assert_close(found, explain("lrp-alphabeta", net, volumes, beta=4, start="logit"))
+    heatmaps = unit_relevance(net, volumes, -1, channel=1, method="lrp-epsilon")
+    torch.testing.assert_close(heatmaps, explain("lrp-epsilon", net, volumes))
+    heatmaps = unit_relevance(net, volumes, -1, channel=1, beta=4)
+    torch.testing.assert_close(
+        heatmaps, explain("lrp-alphabeta", net, volumes, beta=4, start="logit")
+    )
 
 
 def test_one_voxel_of_a_filter_stays_in_its_field_of_view() -> None:
     net, volumes = conv_net(norm=False), maps((7, 8, 9))[:, :, 1:]
     net = net[:1]
-    found = unit_relevance(net, volumes, 0, channel=0, voxel=(3, 4, 2))
-    outside = found.clone()
+    heatmaps = unit_relevance(net, volumes, 0, channel=0, voxel=(3, 4, 2))
+    outside = heatmaps.clone()
     outside[:, :, 2:5, 3:6, 1:4] = 0
     assert (outside == 0).all()
     value = net(volumes)[:, 0, 3, 4, 2].detach()
     assert (value != 0).all()
-    torch.testing.assert_close(found.flatten(1).sum(1), value)
+    torch.testing.assert_close(heatmaps.flatten(1).sum(1), value)
 
 
 @pytest.mark.parametrize("layer", [2, 3])
@@ -64,10 +66,10 @@ def test_patches_of_the_networks_own_layer() -> None:
     slices = pif.patch_slices()
     activation = net(volumes).detach()
     for patch in (0, 5, len(slices) - 1):
-        found = unit_relevance(net, volumes, 3, channel=2, patch=patch, beta=4)
+        heatmaps = unit_relevance(net, volumes, 3, channel=2, patch=patch, beta=4)
         where = (slice(None), slice(None), *slices[patch])
         value = activation[where][:, 2].flatten(1).sum(1)
-        torch.testing.assert_close(found.flatten(1).sum(1), value)
+        torch.testing.assert_close(heatmaps.flatten(1).sum(1), value)
     with pytest.raises(UsageError, match=f"no patch {len(slices)}"):
         unit_relevance(net, volumes, 3, patch=len(slices))
 
@@ -114,14 +116,14 @@ def test_the_conditions_of_the_method_hold_inside_too() -> None:
 def test_the_maximum_of_a_linear_filter_is_its_own_shape() -> None:
     """f = w x has its maximum in the box [0, 1] at 1 where w > 0 and at 0 where w < 0."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(120, 3)).double()
-    found = maximize_activation(net, SHAPE, 1, 2, jitter=0, decay=0, steps=300)
+    maximized = maximize_activation(net, SHAPE, 1, 2, jitter=0, decay=0, steps=300)
     weight = net[1].weight[2].detach().reshape(1, 1, *SHAPE)
     strong = weight.abs() > 0.01
-    assert torch.equal(found.volume[strong], (weight > 0).double()[strong])
-    assert found.volume.shape == (1, 1, *SHAPE)
-    assert len(found.activations) == 301
-    assert (found.activations.diff() >= -1e-12).all()
-    torch.testing.assert_close(found.activations[-1], net(found.volume)[0, 2].detach())
+    assert torch.equal(maximized.volume[strong], (weight > 0).double()[strong])
+    assert maximized.volume.shape == (1, 1, *SHAPE)
+    assert len(maximized.activations) == 301
+    assert (maximized.activations.diff() >= -1e-12).all()
+    torch.testing.assert_close(maximized.activations[-1], net(maximized.volume)[0, 2].detach())
 
 
 def test_a_shift_is_taken_back() -> None:
@@ -133,8 +135,8 @@ def test_a_shift_is_taken_back() -> None:
         generator = torch.Generator().manual_seed(seed)
         torch.rand(1, 1, *SHAPE, generator=generator, dtype=torch.float64)
         shift = torch.randint(-1, 2, (3,), generator=generator).tolist()
-        found = maximize_activation(net, SHAPE, 1, 0, steps=1, seed=seed)
-        seen = found.volume.roll(shift, (2, 3, 4))[0, 0]
+        maximized = maximize_activation(net, SHAPE, 1, 0, steps=1, seed=seed)
+        seen = maximized.volume.roll(shift, (2, 3, 4))[0, 0]
         assert seen.argmax() == (1 * 5 + 2) * 6 + 3
 
 
@@ -142,14 +144,14 @@ def test_maximisation_repeats_and_stays_between_its_bounds() -> None:
     net = conv_net()
     state = torch.get_rng_state()
     options = {"steps": 20, "low": -0.5, "high": 2.0, "seed": 3}
-    found = [maximize_activation(net, SHAPE, 4, 2, **options) for _ in range(2)]  # type: ignore[arg-type]
-    assert torch.equal(found[0].volume, found[1].volume)
+    runs = [maximize_activation(net, SHAPE, 4, 2, **options) for _ in range(2)]  # type: ignore[arg-type]
+    assert torch.equal(runs[0].volume, runs[1].volume)
     assert torch.equal(torch.get_rng_state(), state)
-    assert found[0].volume.min() >= -0.5
-    assert found[0].volume.max() <= 2
-    assert found[0].activations[-1] > found[0].activations[0]
+    assert runs[0].volume.min() >= -0.5
+    assert runs[0].volume.max() <= 2
+    assert runs[0].activations[-1] > runs[0].activations[0]
     other = maximize_activation(net, SHAPE, 4, 2, steps=20, seed=4)
-    assert not torch.equal(found[0].volume, other.volume)
+    assert not torch.equal(runs[0].volume, other.volume)
 
 
 @pytest.mark.parametrize(

@@ -176,8 +176,8 @@ def test_zero_division_by_zero_loses_only_dead_units() -> None:
     nn.init.constant_(net[-1].weight[1], 0.1)
     logits, lost = relevance_zplus(net, volumes, zero_division="zero")
     torch.testing.assert_close(lost.flatten(1).sum(1), logits.softmax(1)[:, 1])
-    _, kept = relevance_zplus(net, volumes)
-    torch.testing.assert_close(kept.flatten(1).sum(1), torch.ones(2).double())
+    _, before = relevance_zplus(net, volumes)
+    torch.testing.assert_close(before.flatten(1).sum(1), torch.ones(2).double())
     assert (lost[volumes == 0] == 0).all()
 
 
@@ -310,11 +310,11 @@ def test_relevance_of_random_networks_sums_to_1(name: str, seed: int) -> None:
     net = build(name, GRIDS[name], seed=seed)
     scramble(net, seed)
     volumes = maps(GRIDS[name], 1 if max(GRIDS[name]) > 50 else 3, seed).float()
-    found = relevance(net.float(), volumes)
-    assert found.requires_grad
-    assert found.shape == volumes.shape
-    assert (found >= 0).all()
-    sums = found.detach().double().flatten(1).sum(1)
+    heatmaps = relevance(net.float(), volumes)
+    assert heatmaps.requires_grad
+    assert heatmaps.shape == volumes.shape
+    assert (heatmaps >= 0).all()
+    sums = heatmaps.detach().double().flatten(1).sum(1)
     torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-4, rtol=0)
 
 
@@ -326,19 +326,19 @@ def test_batch_norm_only_gives_its_sign() -> None:
     plain = nn.Conv3d(1, 2, 3, padding=1, bias=False).double()
     plain.weight.data = conv.weight.data * norm.weight.data.sign()[:, None, None, None, None]
     above = torch.rand(2, 2, 4, 5, 6, dtype=torch.float64)
-    found = [
+    heatmaps = [
         ZPlus("zero")(build_steps(nn.Sequential(*layers), "z+")[0], volumes, above)
         for layers in ([conv, norm], [plain])
     ]
-    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(heatmaps[0], heatmaps[1])
 
 
 def test_relevance_in_training_mode_is_free_of_the_batch() -> None:
     """Logits use the batch's statistics there; relevance of fixed activations does not."""
     net, volumes = conv_net(), maps(n=4)
-    logits, found = relevance_zplus(net.train(), volumes)
+    logits, heatmaps = relevance_zplus(net.train(), volumes)
     net.eval()
-    torch.testing.assert_close(found.flatten(1).sum(1), torch.ones(4).double())
+    torch.testing.assert_close(heatmaps.flatten(1).sum(1), torch.ones(4).double())
     assert not torch.allclose(logits, net(volumes))
 
 
@@ -351,11 +351,11 @@ class _Loss(nn.Module):
         self.mask = (maps(volumes.shape[2:], len(volumes), seed=9) > 0.4).double()  # type: ignore[arg-type]
 
     def forward(self) -> Tensor:
-        logits, found = relevance_zplus(
+        logits, heatmaps = relevance_zplus(
             self, self.volumes, create_graph=True, max_pool=self.max_pool
         )
         labels = torch.arange(len(self.volumes)) % 2
-        inside = (self.mask * found).flatten(1).sum(1).mean()
+        inside = (self.mask * heatmaps).flatten(1).sum(1).mean()
         return functional.cross_entropy(logits, labels) - inside
 
 
@@ -390,8 +390,8 @@ def test_the_result_can_be_differentiated_where_no_graph_is_on() -> None:
     net, volumes = conv_net(), maps()
     with torch.no_grad():
         assert relevance(net, volumes).requires_grad
-    one = relevance(net, volumes, "probability", 1).flatten(1).sum(1)
-    torch.testing.assert_close(one.detach(), net(volumes).softmax(1)[:, 1].detach())
+    heatmap = relevance(net, volumes, "probability", 1).flatten(1).sum(1)
+    torch.testing.assert_close(heatmap.detach(), net(volumes).softmax(1)[:, 1].detach())
     (slope,) = torch.autograd.grad(relevance(net, volumes)[:, :, 1].sum(), net[0].weight)
     assert slope.abs().sum() > 0
 
@@ -400,6 +400,6 @@ def test_several_channels() -> None:
     net = nn.Sequential(nn.Conv3d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
     scramble(net)
     volumes = torch.cat([maps(seed=k) for k in range(3)], dim=1)
-    found = relevance(net, volumes)
-    assert found.shape == (2, 3, 4, 5, 6)
-    torch.testing.assert_close(found.detach().flatten(1).sum(1), torch.ones(2).double())
+    heatmaps = relevance(net, volumes)
+    assert heatmaps.shape == (2, 3, 4, 5, 6)
+    torch.testing.assert_close(heatmaps.detach().flatten(1).sum(1), torch.ones(2).double())

@@ -43,9 +43,9 @@ def heatmaps() -> list[dict[str, str]]:
             for repetition in range(2):
                 for k, label in enumerate(SICK):
                     trained = not network.endswith("0")
-                    found = trained and effect >= 30
+                    finds_marker = trained and effect >= 30
                     shown = {"A": 0.5, "B": 0.0, "C": 0.1}.get(network, 0.02) + 0.01 * k
-                    about = {
+                    labels = {
                         "cohort": cohort,
                         "configuration": network,
                         "participant_id": label,
@@ -54,19 +54,19 @@ def heatmaps() -> list[dict[str, str]]:
                         "seconds": "1",
                         "mass_accuracy": "0.2",
                     }
-                    rank = (0.6 if found else 0.1) + 0.02 * k + 0.1 * repetition
+                    rank = (0.6 if finds_marker else 0.1) + 0.02 * k + 0.1 * repetition
                     rows.append(
-                        about
+                        labels
                         | {
                             "method": "saliency",
                             "rank_accuracy": str(rank),
-                            "pointing_game": str(float(found)),
+                            "pointing_game": str(float(finds_marker)),
                             "density_ratio": "4",
                             "on_marker": str(shown) if marked else "n/a",
                         }
                     )
                     rows.append(
-                        about
+                        labels
                         | {
                             "method": "lrp-zplus",
                             "rank_accuracy": str(0.5 + 0.02 * k),
@@ -102,18 +102,20 @@ def predictions() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def made(parts):
+def leaderboard(parts):
     return parts.table.tables(heatmaps(), predictions())
 
 
-def row_of(rows, **wanted):
-    (found,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-    return found
+def row_of(rows, **cells):
+    (matching_row,) = [
+        row for row in rows if all(row[key] == value for key, value in cells.items())
+    ]
+    return matching_row
 
 
-def test_a_row_a_cohort_configuration_and_method(made) -> None:
-    assert len(made.leaderboard) == len(COHORTS) * 3 * 2
-    row = row_of(made.leaderboard, cohort="megre-30", configuration="C", method="saliency")
+def test_a_row_a_cohort_configuration_and_method(leaderboard) -> None:
+    assert len(leaderboard.leaderboard) == len(COHORTS) * 3 * 2
+    row = row_of(leaderboard.leaderboard, cohort="megre-30", configuration="C", method="saliency")
     assert row["rank_accuracy"] == pytest.approx(0.6 + 0.02 * 2.5 + 0.05)
     assert row["rank_accuracy_untrained"] == pytest.approx(0.1 + 0.02 * 2.5 + 0.05)
     assert row["rank_gain_low"] == pytest.approx(0.5)  # the same patients: the gain does not vary
@@ -123,8 +125,8 @@ def test_a_row_a_cohort_configuration_and_method(made) -> None:
     assert np.isnan(row["accuracy_without"])
 
 
-def test_what_does_not_depend_on_training_finds_nothing(made) -> None:
-    for row in made.leaderboard:
+def test_what_does_not_depend_on_training_finds_nothing(leaderboard) -> None:
+    for row in leaderboard.leaderboard:
         expected = row["method"] == "saliency" and row["effect"] > 0
         assert row["finds"] == expected
 
@@ -141,34 +143,36 @@ def test_the_untrained_network_sees_the_same_input(parts) -> None:
         )
 
 
-def test_summary(made) -> None:
-    assert len(made.summary) == 3 * 2
-    row = row_of(made.summary, configuration="A", method="saliency")
+def test_summary(leaderboard) -> None:
+    assert len(leaderboard.summary) == 3 * 2
+    row = row_of(leaderboard.summary, configuration="A", method="saliency")
     assert (row["found_from"], row["found_from_marked"], row["found_at_zero"]) == (30, 60, False)
     assert row["rank_gain"] == pytest.approx(0.5)
     assert (row["marker_used"], row["marker_shown"]) == (1, 1)
     assert row["untrained_pointing"] == 0
-    row = row_of(made.summary, configuration="B", method="lrp-zplus")
+    row = row_of(leaderboard.summary, configuration="B", method="lrp-zplus")
     assert (row["found_from"], row["marker_used"], row["marker_shown"]) == (None, 0, 0)
     assert row["untrained_pointing"] == 1
 
 
-def test_guidance(made) -> None:
-    plain = row_of(made.guidance, configuration="A")
+def test_guidance(leaderboard) -> None:
+    plain = row_of(leaderboard.guidance, configuration="A")
     assert (plain["accuracy"], plain["accuracy_without"], plain["loss"]) == (1, 0.5, 0.5)
     assert plain["loss_low"] > 0
     assert plain["methods_showing"] == 2
-    guided = row_of(made.guidance, configuration="C")
+    guided = row_of(leaderboard.guidance, configuration="C")
     assert (guided["loss"], guided["verdict"]) == (0, "removed")
     assert guided["on_marker"] == pytest.approx(0.05)
     assert guided["methods_showing"] == 1  # saliency still does
     assert guided["less_shown_low"] == pytest.approx(0.25)
 
 
-def page(parts, made) -> str:
+def page(parts, leaderboard) -> str:
     read = []
     for rows, columns in zip(
-        (made.leaderboard, made.summary, made.guidance), parts.main.TABLES.values(), strict=True
+        (leaderboard.leaderboard, leaderboard.summary, leaderboard.guidance),
+        parts.main.TABLES.values(),
+        strict=True,
     ):
         header, *lines = [line.split("\t") for line in tsv_text(rows, columns).splitlines()]
         assert len(lines) == len(rows)
@@ -176,14 +180,14 @@ def page(parts, made) -> str:
     return parts.page.results("small", *read)
 
 
-def test_columns_are_all_described_and_filled(parts, made) -> None:
-    tables = (made.leaderboard, made.summary, made.guidance)
+def test_columns_are_all_described_and_filled(parts, leaderboard) -> None:
+    tables = (leaderboard.leaderboard, leaderboard.summary, leaderboard.guidance)
     for rows, columns in zip(tables, parts.main.TABLES.values(), strict=True):
         assert set().union(*rows) == set(columns)
 
 
-def test_the_page_says_what_the_tables_say(parts, made) -> None:
-    text = page(parts, made)
+def test_the_page_says_what_the_tables_say(parts, leaderboard) -> None:
+    text = page(parts, leaderboard)
     assert "| megre | 60 % | yes | 1.00 / 0.50 | 1.00 / 1.00 | 1.00 / 1.00 |" in text
     assert "| `saliency` | 30 % | 30 % | 30 % | +0.50 | +0.50 | +0.50 |" in text
     assert "| `lrp-zplus` | – | – | – | +0.00 | +0.00 | +0.00 |" in text
@@ -227,11 +231,11 @@ def test_every_marked_cohort_has_its_twin_before_it(parts) -> None:
 
 def test_chosen_cohorts_bring_their_twins(parts) -> None:
     plan = parts.plan.SIZES["small"]
-    chosen = parts.main.chosen(plan, ["megre-100-marker"])
-    assert [cohort.name for cohort in chosen] == ["megre-100", "megre-100-marker"]
-    assert parts.main.chosen(plan, []) == plan.cohorts
+    cohorts = parts.main.cohorts_by_name(plan, ["megre-100-marker"])
+    assert [cohort.name for cohort in cohorts] == ["megre-100", "megre-100-marker"]
+    assert parts.main.cohorts_by_name(plan, []) == plan.cohorts
     with pytest.raises(UsageError, match="no cohort 'megre-31'"):
-        parts.main.chosen(plan, ["megre-31"])
+        parts.main.cohorts_by_name(plan, ["megre-31"])
 
 
 def test_tasks_cover_every_network_once(parts, tmp_path) -> None:
@@ -250,8 +254,11 @@ def test_study_files_are_valid(parts, tmp_path, kind) -> None:
     plan = parts.plan.SIZES["small"]
     file.write_text(parts.cohorts.study_text(parts.plan.Cohort(kind, 30), plan))
     study = load_study(str(file))
-    assert {one.id for one in study.configurations} == set(NETWORKS)
-    assert {study.of(one).training.epochs for one in study.configurations} == {0, plan.epochs}
+    assert {configuration.id for configuration in study.configurations} == set(NETWORKS)
+    assert {study.of(configuration).training.epochs for configuration in study.configurations} == {
+        0,
+        plan.epochs,
+    }
     assert study.splits.repetitions == plan.repetitions
 
 
@@ -275,9 +282,9 @@ def test_a_heatmap_is_scored_where_it_lies(parts, monkeypatch) -> None:
         lambda *_: SimpleNamespace(relevance=Volume(relevance, affine)),
     )
     opened = SimpleNamespace(mask=Volume(brain.astype(np.float32), affine))
-    found = parts.scores.one_heatmap(None, None, opened, "saliency", region, marker)
-    assert found["mass_accuracy"] == pytest.approx(2 / 6)
-    assert found["on_marker"] == pytest.approx(3 / 6)
-    assert found["pointing_game"] == 0
-    assert found["density_ratio"] == pytest.approx((2 / 8) / (1 / (6**3 - 8)))
-    assert found["chance"] == pytest.approx(8 / 512)
+    heatmap_scores = parts.scores.one_heatmap(None, None, opened, "saliency", region, marker)
+    assert heatmap_scores["mass_accuracy"] == pytest.approx(2 / 6)
+    assert heatmap_scores["on_marker"] == pytest.approx(3 / 6)
+    assert heatmap_scores["pointing_game"] == 0
+    assert heatmap_scores["density_ratio"] == pytest.approx((2 / 8) / (1 / (6**3 - 8)))
+    assert heatmap_scores["chance"] == pytest.approx(8 / 512)

@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from tsv_rows import read_rows
+from tsv_rows import text_rows as read_rows
 
 from bids_xai.bids import files
 from bids_xai.bids.files import (

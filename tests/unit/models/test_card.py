@@ -73,8 +73,8 @@ def test_options_channels_and_more_than_two_classes_come_back(tmp_path: Path) ->
     )
     shape, options = card.input_shape, card.options
     model = build("vgg-b-pif", shape, 3, channels=2, seed=1, **options).eval()
-    loaded, found = load_model(save_model(tmp_path, model, card))
-    assert replace(found, weights_sha256="") == card
+    loaded, loaded_card = load_model(save_model(tmp_path, model, card))
+    assert replace(loaded_card, weights_sha256="") == card
     volumes = torch.rand(1, 2, *shape)
     with torch.no_grad():
         assert torch.equal(loaded(volumes), model(volumes))

@@ -42,9 +42,9 @@ def test_weights_are_he_uniform_and_biases_zero() -> None:
 def test_the_seed_decides_and_the_global_generator_is_untouched() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, same, other = (build("graz", SHAPE, seed=seed) for seed in (7, 7, 8))
+    first, same, other = (build("graz", SHAPE, seed=seed) for seed in (7, 7, 8))
     assert torch.equal(torch.get_rng_state(), before)
-    weights = [next(model.parameters()) for model in (one, same, other)]
+    weights = [next(model.parameters()) for model in (first, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 

@@ -157,12 +157,12 @@ def n_parameters(model: nn.Module) -> int:
 def grids(model: Chain) -> list[tuple[int, ...]]:
     """(channels, x, y, z) behind every convolution, PIF layer and pool."""
     x = torch.empty(1, model.channels, *model.input_shape, device="meta")
-    found = []
+    shapes = []
     for layer in model.layers:
         x = layer(x)
         if isinstance(layer, nn.Conv3d | PIF3d | nn.MaxPool3d | nn.AdaptiveAvgPool3d):
-            found.append(tuple(x.shape[1:]))
-    return found
+            shapes.append(tuple(x.shape[1:]))
+    return shapes
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -193,14 +193,14 @@ def test_layers_are_those_that_attribution_knows(name: str) -> None:
 def test_the_seed_decides_and_the_global_generator_is_untouched(name: str) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one = fresh(name, seed=7).state_dict()
+    weights = fresh(name, seed=7).state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
     same, other = fresh(name, seed=7).state_dict(), fresh(name, seed=8).state_dict()
-    assert all(torch.equal(one[key], same[key]) for key in one)
-    drawn = [key for key, value in one.items() if value.dim() > 1]
+    assert all(torch.equal(weights[key], same[key]) for key in weights)
+    drawn = [key for key, value in weights.items() if value.dim() > 1]
     assert drawn
-    assert not any(torch.equal(one[key], other[key]) for key in drawn)
+    assert not any(torch.equal(weights[key], other[key]) for key in drawn)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -174,10 +174,10 @@ def test_patch_slices_are_the_voxels_a_patch_writes_to() -> None:
     assert len(boxes) == len(rows)
     for box, (weight, row) in zip(boxes, rows, strict=True):
         with torch.no_grad():
-            kept = weight[row : row + 3].clone()
+            weights_before = weight[row : row + 3].clone()
             weight[row : row + 3] += 1
             changed = (pif(x) != before).any(dim=1)[0]
-            weight[row : row + 3] = kept
+            weight[row : row + 3] = weights_before
         inside = torch.zeros(GRID, dtype=torch.bool)
         inside[box] = True
         assert torch.equal(changed, inside)

@@ -47,13 +47,13 @@ def test_bounds_and_spread_of_every_scheme(scheme: Bounds, numbers: Bounds) -> N
 
 
 def test_batch_norm_stays_and_the_seed_decides() -> None:
-    one, same, other = layers(), layers(), layers()
-    for drawn, seed in ((one, 1), (same, 1), (other, 2)):
+    first, same, other = layers(), layers(), layers()
+    for drawn, seed in ((first, 1), (same, 1), (other, 2)):
         initialise(drawn, seed, fan_in_uniform)
-    norm = one[1]
+    norm = first[1]
     assert isinstance(norm, nn.BatchNorm3d)
     assert (norm.weight == 1).all()
     assert not norm.bias.any()
-    for key, value in one.state_dict().items():
+    for key, value in first.state_dict().items():
         assert torch.equal(value, same.state_dict()[key])
         assert torch.equal(value, other.state_dict()[key]) == key.startswith("1.")

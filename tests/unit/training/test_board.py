@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from bids_xai.errors import UsageError
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.board import board
-from bids_xai.training.records import EpochRecord
 
 RECORD = EpochRecord(
     epoch=3,
@@ -20,7 +20,7 @@ RECORD = EpochRecord(
     train_ce=0.6,
     validation_loss=0.7,
     validation_ce=0.8,
-    validation_balanced_accuracy=float("nan"),
+    validation_balanced_accuracy=None,
     inner_mask_share=0.9,
     relevance_sum=1.0,
     seconds=2.0,
@@ -32,13 +32,13 @@ class Writer:
     """Remembers what it was told."""
 
     def __init__(self, folder: str) -> None:
-        self.folder, self.said, self.closed = folder, [], False
+        self.folder, self.scalars, self.closed = folder, [], False
         Writer.last = self
 
     last: Writer
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
-        self.said.append((name, value, step))
+        self.scalars.append((name, value, step))
 
     def flush(self) -> None:
         pass
@@ -56,7 +56,7 @@ def test_every_defined_column_is_a_curve(tmp_path: Path, monkeypatch: pytest.Mon
     writer = Writer.last
     assert writer.folder == str(tmp_path / "tensorboard")
     assert writer.closed
-    names = {name for name, _, _ in writer.said}
+    names = {name for name, _, _ in writer.scalars}
     assert names == {
         "lr",
         "train_loss",
@@ -68,7 +68,7 @@ def test_every_defined_column_is_a_curve(tmp_path: Path, monkeypatch: pytest.Mon
         "seconds",
         "scans_per_second",
     }
-    assert ("train_ce", 0.6, 3) in writer.said
+    assert ("train_ce", 0.6, 3) in writer.scalars
 
 
 def test_a_missing_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from torch import nn, optim
 
 from bids_xai.training.checkpoint import (
     CHECKPOINT,
+    Checkpoint,
     load_checkpoint,
     restore,
     save_checkpoint,
@@ -17,16 +18,18 @@ from bids_xai.training.checkpoint import (
 
 
 def test_what_is_shared_is_stored_once(tmp_path: Path) -> None:
-    one, two = {"model/w": torch.rand(1000)}, {"model/w": torch.rand(1000)}
-    states = {"now": one, "low": two, "stopping": two, "none": {}}
-    save_checkpoint(tmp_path, states, {"x": [1, "a"]})
-    found = load_checkpoint(tmp_path)
-    assert found is not None
-    assert found[1] == {"x": [1, "a"]}
-    assert found[0].keys() == states.keys()
+    first, second = {"model/w": torch.rand(1000)}, {"model/w": torch.rand(1000)}
+    states = {"now": first, "low": second, "stopping": second, "none": {}}
+    save_checkpoint(tmp_path, Checkpoint(states, {"x": [1, "a"]}))
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.scalars == {"x": [1, "a"]}
+    assert checkpoint.states.keys() == states.keys()
     for name, state in states.items():
-        assert found[0][name].keys() == state.keys()
-        assert all(torch.equal(found[0][name][key], tensor) for key, tensor in state.items())
+        assert checkpoint.states[name].keys() == state.keys()
+        assert all(
+            torch.equal(checkpoint.states[name][key], tensor) for key, tensor in state.items()
+        )
     assert 8000 < (tmp_path / CHECKPOINT).stat().st_size < 9000
     assert load_checkpoint(tmp_path / "nowhere") is None
 
@@ -37,9 +40,9 @@ def test_moments_keep_the_memory_layout_of_their_weights() -> None:
     optimizer = optim.Adam(model.parameters())
     model(torch.rand(1, 3, 4, 5, 6)).sum().backward()
     optimizer.step()
-    kept = snapshot(model, optimizer)
-    assert all(tensor.is_contiguous() for tensor in kept.values())  # the file format wants it
-    restore(kept, model, optimizer)
+    moments = snapshot(model, optimizer)
+    assert all(tensor.is_contiguous() for tensor in moments.values())  # the file format wants it
+    restore(moments, model, optimizer)
     moment = optimizer.state[model.weight]["exp_avg"]
     assert moment.stride() == model.weight.stride() != model.weight.contiguous().stride()
-    assert torch.equal(moment, kept["moment/0/exp_avg"])
+    assert torch.equal(moment, moments["moment/0/exp_avg"])

@@ -82,16 +82,16 @@ def test_the_log_has_every_number(tmp_path: Path) -> None:
     assert header == [field.name for field in fields(EpochRecord)]
     assert header[0] == "epoch"
     assert len(header) == 11
-    found = dict(zip(header, map(float, row), strict=True))
+    cells = dict(zip(header, map(float, row), strict=True))
     volumes, masks = (torch.stack([scan[k] for scan in validation]) for k in (0, 1))
     logits, relevance = relevance_zplus(model, volumes)  # one epoch: the best is the last
     labels = torch.tensor([scan[2] for scan in validation])
     ce = nn.functional.cross_entropy(logits, labels).item()
     inner = (masks * relevance).sum().item() / 5
-    assert found["validation_ce"] == pytest.approx(ce, rel=1e-5)
-    assert found["inner_mask_share"] == pytest.approx(inner, rel=1e-5)
-    assert found["validation_loss"] == found["validation_ce"]
-    assert found["train_loss"] == found["train_ce"] == result.history[0].train_ce
+    assert cells["validation_ce"] == pytest.approx(ce, rel=1e-5)
+    assert cells["inner_mask_share"] == pytest.approx(inner, rel=1e-5)
+    assert cells["validation_loss"] == cells["validation_ce"]
+    assert cells["train_loss"] == cells["train_ce"] == result.history[0].train_ce
 
 
 def test_the_guided_objective_is_ce_minus_the_weighted_share(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_accumulated_batches_equal_one_batch(tmp_path: Path, guided: bool) -> No
         train(model, data, data, recipe, folder=tmp_path / str(batch_size), device="cpu")
         weights.append(weights_of(model))
     for other in weights[1:]:
-        for one, two in zip(weights[0], other, strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-9)
+        for tensor, two in zip(weights[0], other, strict=True):
+            torch.testing.assert_close(tensor, two, rtol=1e-6, atol=1e-9)
 
 
 def test_every_scan_is_used_once_an_epoch_in_another_order(tmp_path: Path) -> None:
@@ -161,13 +161,13 @@ def test_a_plateau_lowers_the_rate_and_goes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reset: bool
 ) -> None:
     """With validation losses told in advance, rates and returns follow from the rule by hand."""
-    told = [1.0, 0.5, 0.49995, 0.6, 0.6, 0.6, 0.4, 0.5, 0.5]
+    objectives = [1.0, 0.5, 0.49995, 0.6, 0.6, 0.6, 0.4, 0.5, 0.5]
     rates = [1e-3, 1e-3, 1e-3, 1e-3, 3e-4, 3e-4, 1e-4, 1e-4, 1e-4]
     measure = epochs.validate
 
     def scripted(model: nn.Module, data: list[Scan], how: Recipe, epoch: int, *rest: Any) -> Any:
-        found = measure(model, data, how, epoch, *rest)
-        return replace(found, validation_loss=told[epoch - 1])
+        validation = measure(model, data, how, epoch, *rest)
+        return replace(validation, validation_loss=objectives[epoch - 1])
 
     monkeypatch.setattr(epochs, "validate", scripted)
     model, seen = Graz(SHAPE), []
@@ -199,12 +199,12 @@ def test_a_snapshot_is_a_copy_of_weights_and_moments() -> None:
         optimizer.step()
 
     step()
-    kept = snapshot(model, optimizer)
+    before = snapshot(model, optimizer)
     step()
     expected = snapshot(model, optimizer)
-    assert not torch.equal(kept["model/weight"], expected["model/weight"])
+    assert not torch.equal(before["model/weight"], expected["model/weight"])
     for _ in range(2):  # going back must not hand out the kept tensors themselves
-        restore(kept, model, optimizer)
+        restore(before, model, optimizer)
         step()
         again = snapshot(model, optimizer)
         assert again.keys() == expected.keys()
@@ -250,7 +250,7 @@ def test_undefined_input_stops_with_a_clear_error(tmp_path: Path) -> None:
 def test_inputs_that_z_plus_does_not_cover_train_unguided_only(tmp_path: Path) -> None:
     data = [(volume - 0.2, mask, label) for volume, mask, label in make_scans(4)]
     result = train(Graz(SHAPE), data, data, make_recipe(epochs=1), folder=tmp_path, device="cpu")
-    assert math.isnan(result.history[0].inner_mask_share)
+    assert result.history[0].inner_mask_share is None
     assert (tmp_path / LOG).read_text().count("n/a") == 2
     guided = make_recipe(relevance_guided=True)
     with pytest.raises(BadDataError, match="needs inputs >= 0"):
@@ -259,7 +259,7 @@ def test_inputs_that_z_plus_does_not_cover_train_unguided_only(tmp_path: Path) -
     with pytest.raises(UsageError, match=r"no rule for .*ELU"):
         train(elu, data, data, guided, folder=tmp_path / "e", device="cpu")
     result = train(elu, data, data, make_recipe(epochs=1), folder=tmp_path / "e", device="cpu")
-    assert math.isnan(result.history[0].relevance_sum)
+    assert result.history[0].relevance_sum is None
 
 
 def test_masks_on_another_grid_and_empty_sets_are_refused(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from bids_xai.training.losses import balanced_weights, check_finite, cross_entro
 
 def test_balanced_weights_are_inverse_frequencies() -> None:
     labels = [0, 0, 0, 0, 0, 1, 2, 2]
-    found = balanced_weights(labels, 3)
-    assert found == pytest.approx([8 / 15, 8 / 3, 8 / 6])
+    weights = balanced_weights(labels, 3)
+    assert weights == pytest.approx([8 / 15, 8 / 3, 8 / 6])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=np.array(labels))
-    np.testing.assert_allclose(found, expected)
-    assert np.mean([found[label] for label in labels]) == pytest.approx(1)
+    np.testing.assert_allclose(weights, expected)
+    assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
 
 
 def test_weighted_cross_entropy_equals_a_sum_by_hand() -> None:
@@ -44,20 +44,20 @@ def test_half_precision_is_for_steps_without_guidance(guided: bool) -> None:
     volumes, masks = torch.rand(4, 1, *SHAPE), torch.ones(4, 1, *SHAPE)
     labels = torch.tensor([0, 1, 1, 0])
 
-    def found(mixed_precision: str, training: bool) -> torch.Tensor:
+    def logits_of(mixed_precision: str, training: bool) -> torch.Tensor:
         recipe = make_recipe(mixed_precision=mixed_precision, relevance_guided=guided)
         return losses(model, volumes, masks, labels, recipe, training=training).logits
 
-    full, half = found("off", True), found("bf16", True)
+    full, half = logits_of("off", True), logits_of("bf16", True)
     assert half.dtype == torch.float32
     assert torch.equal(full, half) == guided
     torch.testing.assert_close(full, half, rtol=0.03, atol=0.03)
-    assert torch.equal(found("off", False), found("bf16", False))
+    assert torch.equal(logits_of("off", False), logits_of("bf16", False))
 
 
 def test_validation_is_in_full_precision_without_relevance_too() -> None:
     model, volumes = Tiny().eval(), torch.rand(4, 1, *SHAPE)
-    found = [
+    heads = [
         losses(
             model,
             volumes,
@@ -68,8 +68,8 @@ def test_validation_is_in_full_precision_without_relevance_too() -> None:
         ).logits
         for precision, training in (("off", False), ("bf16", False), ("bf16", True))
     ]
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
 
 
 def test_masks_cover_every_channel() -> None:
@@ -77,19 +77,19 @@ def test_masks_cover_every_channel() -> None:
     volumes, masks = torch.rand(3, 2, *SHAPE), torch.zeros(3, 1, *SHAPE)
     masks[..., :4] = 1
     recipe = make_recipe(relevance_guided=True)
-    found = losses(model, volumes, masks, torch.tensor([0, 1, 0]), recipe, training=True)
+    batch_losses = losses(model, volumes, masks, torch.tensor([0, 1, 0]), recipe, training=True)
     empty = losses(model, volumes, 1 - masks, torch.tensor([0, 1, 0]), recipe, training=True)
-    assert found.total.item() == pytest.approx(1, abs=1e-4)
-    assert (found.inner + empty.inner).item() == pytest.approx(1, abs=1e-4)
+    assert batch_losses.total.item() == pytest.approx(1, abs=1e-4)
+    assert (batch_losses.inner + empty.inner).item() == pytest.approx(1, abs=1e-4)
 
 
 def test_three_classes_have_a_loss() -> None:
     volumes, labels = torch.rand(3, 1, *SHAPE), torch.tensor([0, 1, 2])
     recipe = make_recipe()
-    found = losses(Tiny(3).eval(), volumes, volumes, labels, recipe, training=False)
-    expected = -found.logits.log_softmax(1)[torch.arange(3), labels].mean()
-    assert found.objective.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert math.isnan(found.total.item())
+    batch_losses = losses(Tiny(3).eval(), volumes, volumes, labels, recipe, training=False)
+    expected = -batch_losses.logits.log_softmax(1)[torch.arange(3), labels].mean()
+    assert batch_losses.objective.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert math.isnan(batch_losses.total.item())
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -59,9 +59,9 @@ def _by_hand(kind: str, decay: float, momentum: float = 0.0, n: int = 4) -> list
 @pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("decay", [0.0, 0.2])
 def test_optimizers_follow_their_rules(kind: str, decay: float) -> None:
-    found = _stepped({"optimizer": kind, "weight_decay": decay, "momentum": 0.8})
+    stepped = _stepped({"optimizer": kind, "weight_decay": decay, "momentum": 0.8})
     expected = _by_hand(kind, decay, 0.8 if kind == "sgd" else 0.0)
-    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(torch.tensor(stepped), torch.tensor(expected), rtol=1e-6, atol=1e-8)
 
 
 def test_names_end_at_dots() -> None:
@@ -123,8 +123,8 @@ def test_the_penalty_gradient_is_that_of_the_written_out_penalty() -> None:
     )
     gradients(0.0)
     add_penalty_gradients(penalties(model))
-    found = [p.grad for p in model.parameters()]
-    torch.testing.assert_close(found, written_out)
+    added = [p.grad for p in model.parameters()]
+    torch.testing.assert_close(added, written_out)
 
 
 def test_penalties_of_the_networks() -> None:

@@ -101,17 +101,17 @@ def test_two_processes_equal_one(tmp_path: Path, trained: Path, case: str) -> No
         state = torch.load(trained / f"{case}-{rank}.pt", weights_only=True)
         for name, tensor in model.state_dict().items():
             torch.testing.assert_close(state[name], tensor, rtol=1e-5, atol=1e-8)
-        found = json.loads((trained / f"{case}-{rank}.json").read_text())
-        np.testing.assert_allclose(found["columns"], expected["columns"], rtol=1e-5)
-        assert found["best_epoch"] == expected["best_epoch"]
-        assert found["seen"] == (expected["seen"] if rank == 0 else [])
+        report = json.loads((trained / f"{case}-{rank}.json").read_text())
+        np.testing.assert_allclose(report["columns"], expected["columns"], rtol=1e-5)
+        assert report["best_epoch"] == expected["best_epoch"]
+        assert report["seen"] == (expected["seen"] if rank == 0 else [])
     assert sorted(path.name for path in (trained / case).iterdir()) == [LOG]
 
 
 def test_both_processes_have_the_same_bits(trained: Path) -> None:
     for case in process_worker.CASES:
-        one, two = (torch.load(trained / f"{case}-{r}.pt", weights_only=True) for r in range(N))
-        assert all(torch.equal(one[name], two[name]) for name in one)
+        first, two = (torch.load(trained / f"{case}-{r}.pt", weights_only=True) for r in range(N))
+        assert all(torch.equal(first[name], two[name]) for name in first)
 
 
 def test_a_signal_to_one_stops_both_and_they_go_on(trained: Path) -> None:

@@ -69,30 +69,30 @@ def _network(name: str) -> nn.Module:
     return Graz(SHAPE) if name in ("plateau", "guided") else Tiny()
 
 
-def _same(one: tuple[nn.Module, TrainingResult], two: tuple[nn.Module, TrainingResult]) -> None:
-    for tensor, other in zip(weights_of(one[0]), weights_of(two[0]), strict=True):
+def _same(run: tuple[nn.Module, TrainingResult], two: tuple[nn.Module, TrainingResult]) -> None:
+    for tensor, other in zip(weights_of(run[0]), weights_of(two[0]), strict=True):
         assert torch.equal(tensor, other)
     timeless = [
         [replace(record, seconds=0.0, scans_per_second=0.0) for record in result.history]
-        for _, result in (one, two)
+        for _, result in (run, two)
     ]
     assert repr(timeless[0]) == repr(timeless[1])  # NaN is not equal to itself
     for name in ("best_epoch", "best_validation_loss", "stopped_early", "constant"):
-        assert getattr(one[1], name) == getattr(two[1], name)
+        assert getattr(run[1], name) == getattr(two[1], name)
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple]:  # type: ignore[type-arg]
     """Uninterrupted runs, each made once."""
-    made: dict[str, tuple[nn.Module, TrainingResult]] = {}
+    runs: dict[str, tuple[nn.Module, TrainingResult]] = {}
 
     def run(name: str) -> tuple[nn.Module, TrainingResult]:
-        if name not in made:
+        if name not in runs:
             model, folder = _network(name), tmp_path_factory.mktemp("straight")
             recipe = make_recipe(epochs=EPOCHS, **RECIPES[name])
             data, validation = make_scans(8), make_scans(4, seed=1)
-            made[name] = model, train(model, data, validation, recipe, folder=folder, device="cpu")
-        return made[name]
+            runs[name] = model, train(model, data, validation, recipe, folder=folder, device="cpu")
+        return runs[name]
 
     return run
 
@@ -122,9 +122,9 @@ def test_stopped_between_epochs(
     assert (tmp_path / CHECKPOINT).is_file()
     torch.manual_seed(123)  # the global generator must not matter
     model = _network(name)
-    found = train(model, data, validation, recipe, folder=tmp_path, device="cpu")
-    assert found.resumed_after == after
-    _same((model, found), expected)
+    result = train(model, data, validation, recipe, folder=tmp_path, device="cpu")
+    assert result.resumed_after == after
+    _same((model, result), expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == [LOG]
 
 
@@ -139,9 +139,9 @@ def test_stopped_within_an_epoch(
 ) -> None:
     recipe = make_recipe(epochs=EPOCHS, **RECIPES[name])
     data, validation = make_scans(8), make_scans(4, seed=1)
-    found = train_in_pieces(_network(name), data, validation, recipe, tmp_path, at=at)
-    assert found[1].resumed_after == (at - 1) // 8
-    _same(found, straight(name))
+    run = train_in_pieces(_network(name), data, validation, recipe, tmp_path, at=at)
+    assert run[1].resumed_after == (at - 1) // 8
+    _same(run, straight(name))
 
 
 @pytest.mark.parametrize("at", [2, 4 + 4])  # within the first validation, at the end of the second
@@ -152,10 +152,10 @@ def test_stopped_in_validation(
 ) -> None:
     recipe = make_recipe(epochs=EPOCHS, **RECIPES["sgd"])
     data, validation = make_scans(8), make_scans(4, seed=1)
-    found = train_in_pieces(
+    run = train_in_pieces(
         _network("sgd"), data, validation, recipe, tmp_path, at=at, in_validation=True
     )
-    _same(found, straight("sgd"))
+    _same(run, straight("sgd"))
 
 
 def test_the_recipes_do_what_their_names_say(straight: Callable[..., tuple]) -> None:  # type: ignore[type-arg]
@@ -165,5 +165,5 @@ def test_the_recipes_do_what_their_names_say(straight: Callable[..., tuple]) -> 
     assert straight("stopping")[1].stopped_early
     assert not straight("augmented")[1].stopped_early
     ends = [weights_of(straight(name)[0]) for name in ("augmented", "sgd", "adamw", "layout")]
-    for i, one in enumerate(ends):
-        assert not any(torch.equal(one[0], other[0]) for other in ends[:i])
+    for i, run in enumerate(ends):
+        assert not any(torch.equal(run[0], other[0]) for other in ends[:i])

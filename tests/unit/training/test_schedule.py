@@ -11,9 +11,9 @@ import torch
 from torch import nn, optim
 from training_cases import make_recipe
 
+from bids_xai.tables.training import EpochRecord
 from bids_xai.training.recipe import Recipe
-from bids_xai.training.records import EpochRecord
-from bids_xai.training.schedule import Progress, after_epoch, finished, stopped_early
+from bids_xai.training.schedule import TrainingState, after_epoch, finished, stopped_early
 
 
 def _record(epoch: int, loss: float, accuracy: float) -> EpochRecord:
@@ -25,22 +25,24 @@ def _record(epoch: int, loss: float, accuracy: float) -> EpochRecord:
         validation_loss=loss,
         validation_ce=loss,
         validation_balanced_accuracy=accuracy,
-        inner_mask_share=math.nan,
-        relevance_sum=math.nan,
+        inner_mask_share=None,
+        relevance_sum=None,
         seconds=0.0,
         scans_per_second=0.0,
     )
 
 
-def _played(recipe: Recipe, told: list[tuple[float, float]]) -> tuple[Progress, list[Any], Any]:
+def _played(
+    recipe: Recipe, figures: list[tuple[float, float]]
+) -> tuple[TrainingState, list[Any], Any]:
     """State, (weight, learning rate) after each epoch, and the weight of the best.
 
     A model of one weight, the number of its last epoch.
     """
     model = nn.Linear(1, 1, bias=False)
     optimizer = optim.SGD(model.parameters(), lr=1.0)
-    state, seen = Progress(lr=recipe.learning_rate), []
-    for epoch, (loss, accuracy) in enumerate(told, start=1):
+    state, seen = TrainingState(lr=recipe.learning_rate), []
+    for epoch, (loss, accuracy) in enumerate(figures, start=1):
         if finished(state, recipe):
             break
         with torch.no_grad():
@@ -52,25 +54,25 @@ def _played(recipe: Recipe, told: list[tuple[float, float]]) -> tuple[Progress, 
     return state, seen, int(best.state["model/weight"].item()) if best.epoch else 0
 
 
-def _simulated(recipe: Recipe, told: list[tuple[float, float]]) -> tuple[list[Any], int, int]:
+def _simulated(recipe: Recipe, figures: list[tuple[float, float]]) -> tuple[list[Any], int, int]:
     """The rules told once more from the history alone: (weight, rate) by epoch, best, epochs."""
     low = best = since_low = since_best = 0
     lr, seen = recipe.learning_rate, []
     by_accuracy = recipe.stop_metric != "validation_loss"
-    for epoch in range(1, min(len(told), recipe.epochs) + 1):
-        loss, accuracy = told[epoch - 1]
+    for epoch in range(1, min(len(figures), recipe.epochs) + 1):
+        loss, accuracy = figures[epoch - 1]
         weight = epoch
         warm = recipe.relevance_guided and epoch <= recipe.guidance_after
-        if warm or low == 0 or told[low - 1][0] - loss > recipe.min_delta:
+        if warm or low == 0 or figures[low - 1][0] - loss > recipe.min_delta:
             low, since_low = epoch, 0
         else:
             since_low += 1
         gain = (
             math.inf
             if best == 0
-            else accuracy - told[best - 1][1]
+            else accuracy - figures[best - 1][1]
             if by_accuracy
-            else told[best - 1][0] - loss
+            else figures[best - 1][0] - loss
         )
         if warm or gain > recipe.stop_min_delta:
             best, since_best = epoch, 0
@@ -91,7 +93,7 @@ def _simulated(recipe: Recipe, told: list[tuple[float, float]]) -> tuple[list[An
 def test_any_history_follows_the_rules(seed: int) -> None:
     rng = np.random.default_rng(seed)
     steps = rng.choice([-0.2, -0.05, 0.0, 0.1], size=24)
-    told = [
+    figures = [
         (float(loss), float(accuracy))
         for loss, accuracy in zip(2 + steps.cumsum(), rng.integers(4, 10, 24) / 10, strict=True)
     ]
@@ -108,24 +110,24 @@ def test_any_history_follows_the_rules(seed: int) -> None:
         relevance_guided=bool(rng.random() < 0.5),
         guidance_after=int(rng.choice([0, 4])),
     )
-    state, seen, best_weight = _played(recipe, told)
-    expected, best, n = _simulated(recipe, told)
+    state, seen, best_weight = _played(recipe, figures)
+    expected, best, n = _simulated(recipe, figures)
     assert seen == expected
     assert len(state.history) == n
     assert state.best(recipe).epoch == best == best_weight
 
 
 def test_early_stopping_by_hand() -> None:
-    told = [(1.0, 0.6), (0.9, 0.7), (0.8, 0.7), (0.7, 0.65), (0.6, 0.5), (0.5, 0.9)]
+    figures = [(1.0, 0.6), (0.9, 0.7), (0.8, 0.7), (0.7, 0.65), (0.6, 0.5), (0.5, 0.9)]
     recipe = make_recipe(
         epochs=6, patience=0, stop_patience=3, stop_metric="validation_balanced_accuracy"
     )
-    state, seen, _ = _played(recipe, told)
+    state, seen, _ = _played(recipe, figures)
     assert len(seen) == 5  # epoch 2 is the best, then three without a better one
     assert state.best(recipe).epoch == 2
     assert stopped_early(state, recipe)
     by_loss = make_recipe(epochs=6, patience=0, stop_patience=3)
-    state, seen, _ = _played(by_loss, told)
+    state, seen, _ = _played(by_loss, figures)
     assert (len(seen), state.best(by_loss).epoch) == (6, 6)
     assert not stopped_early(state, by_loss)
 

@@ -25,10 +25,10 @@ def test_a_signal_ends_the_step_and_is_kept(tmp_path: Path, number: signal.Signa
     assert caught.value.status == 75
     assert caught.value.file == str(tmp_path / CHECKPOINT)
     assert [signal.getsignal(n) for n in SIGNALS] == former
-    found = load_checkpoint(tmp_path)
-    assert found is not None
-    assert found[1]["part"]["done"] == 6  # the step of scans 5 and 6 was finished
-    assert found[1]["history"] == []
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.scalars["part"]["done"] == 6  # the step of scans 5 and 6 was finished
+    assert checkpoint.scalars["history"] == []
     assert (tmp_path / LOG).read_text().startswith("epoch\t")
     assert pickle.loads(pickle.dumps(caught.value)).status == 75
 
@@ -41,8 +41,8 @@ def test_a_signal_after_the_last_epoch_does_not_train_on(tmp_path: Path) -> None
     recipe, data = make_recipe(epochs=2), make_scans(4)
     with pytest.raises(TrainingInterrupted):
         train(Tiny(), data, data, recipe, folder=tmp_path, device="cpu", progress=stop)
-    found = train(Tiny(), data, data, recipe, folder=tmp_path, device="cpu")
-    assert (len(found.history), found.resumed_after) == (2, 2)
+    result = train(Tiny(), data, data, recipe, folder=tmp_path, device="cpu")
+    assert (len(result.history), result.resumed_after) == (2, 2)
 
 
 def test_a_second_interrupt_key_does_not_wait() -> None:

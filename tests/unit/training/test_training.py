@@ -48,21 +48,21 @@ def test_guidance_takes_three_classes(tmp_path: Path) -> None:
 def test_class_weights_are_those_of_the_training_scans(tmp_path: Path) -> None:
     """One epoch at no rate to speak of: the losses are those of the initial weights."""
     model = Tiny(dropout=0.0, norm=False).double()
-    few = [
+    scans = [
         (volume.double(), mask.double(), label)
         for i, (volume, mask, label) in enumerate(make_scans(12))
         if label == 0 or i < 4  # six and two
     ]
     recipe = make_recipe(epochs=1, learning_rate=1e-12, class_weights="balanced")
-    (record,) = train(model, few, few[:4], recipe, folder=tmp_path, device="cpu").history
+    (record,) = train(model, scans, scans[:4], recipe, folder=tmp_path, device="cpu").history
     weight = {0: 8 / (2 * 6), 1: 8 / (2 * 2)}
 
     def loss(scans: list[Scan]) -> float:
         logits = model(torch.stack([volume for volume, _, _ in scans])).log_softmax(dim=1)
         return float(np.mean([-weight[s[2]] * logits[i, s[2]].item() for i, s in enumerate(scans)]))
 
-    assert record.train_loss == pytest.approx(loss(few), rel=1e-6)
-    assert record.validation_ce == pytest.approx(loss(few[:4]), rel=1e-6)
+    assert record.train_loss == pytest.approx(loss(scans), rel=1e-6)
+    assert record.validation_ce == pytest.approx(loss(scans[:4]), rel=1e-6)
 
 
 @pytest.mark.parametrize(("name", "n"), [("training", 0), ("validation", 1)])
@@ -188,8 +188,8 @@ def test_memory_layout_changes_rounding_alone(tmp_path: Path, guided: bool) -> N
         train(model, data, data, recipe, folder=tmp_path / str(channels_last), device="cpu")
         assert all(parameter.is_contiguous() for parameter in model.parameters())
         ends.append(weights_of(model))
-    for one, two in zip(*ends, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-9)
+    for tensor, two in zip(*ends, strict=True):
+        torch.testing.assert_close(tensor, two, rtol=1e-6, atol=1e-9)
 
 
 def test_the_penalty_pulls_at_its_layer_alone(tmp_path: Path) -> None:

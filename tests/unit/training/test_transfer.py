@@ -44,10 +44,10 @@ def _taken(model: nn.Module, source: nn.Module, initial: nn.Module) -> set[str]:
 
 def test_everything_is_copied(saved: Graz, tmp_path: Path) -> None:
     model = Graz(SHAPE)
-    found = load_pretrained(model, tmp_path)
-    assert set(found.copied) == set(model.state_dict())
-    assert found.left == ()
-    assert found.card.study == "other"
+    pretrained = load_pretrained(model, tmp_path)
+    assert set(pretrained.copied) == set(model.state_dict())
+    assert pretrained.left == ()
+    assert pretrained.card.study == "other"
     x = torch.rand(2, 1, *SHAPE)
     assert torch.equal(model(x), saved(x))
     with torch.no_grad():  # copies, not the tensors themselves
@@ -57,10 +57,10 @@ def test_everything_is_copied(saved: Graz, tmp_path: Path) -> None:
 
 def test_some_layers_are_copied(saved: Graz, tmp_path: Path) -> None:
     model = Graz(SHAPE)
-    found = load_pretrained(model, tmp_path, layers=["layers.0", "layers.10"])
+    pretrained = load_pretrained(model, tmp_path, layers=["layers.0", "layers.10"])
     assert _taken(model, saved, Graz(SHAPE)) == {"layers.0.weight", "layers.10.weight"}
-    assert len(found.copied) == 4
-    assert set(found.copied) | set(found.left) == set(model.state_dict())
+    assert len(pretrained.copied) == 4
+    assert set(pretrained.copied) | set(pretrained.left) == set(model.state_dict())
     with pytest.raises(UsageError, match=r"no layer 'layers\.1'"):
         load_pretrained(model, tmp_path, layers=["layers.1"])
     everything = Graz(SHAPE)
@@ -69,8 +69,8 @@ def test_some_layers_are_copied(saved: Graz, tmp_path: Path) -> None:
 
 def test_another_number_of_classes_leaves_the_output_layer(saved: Graz, tmp_path: Path) -> None:
     model = Graz(SHAPE, n_classes=3)
-    found = load_pretrained(model, tmp_path)
-    assert found.left == ("layers.19.weight", "layers.19.bias")
+    pretrained = load_pretrained(model, tmp_path)
+    assert pretrained.left == ("layers.19.weight", "layers.19.bias")
     taken = _taken(model, saved, Graz(SHAPE, n_classes=3))
     assert len(taken) == 9
     assert "layers.19.weight" not in taken

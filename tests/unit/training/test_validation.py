@@ -40,17 +40,21 @@ def test_one_answer_to_everything_is_noticed() -> None:
 
 def test_columns_are_means_over_scans_whatever_the_batch() -> None:
     data, model = make_scans(7, classes=3), Tiny(3).eval()
-    found = [
+    validations = [
         validate(model, data, make_recipe(batch_size=size), 1, None, Processes(), StopRequest())
         for size in (1, 3, 7)
     ]
     logits = model(torch.stack([volume for volume, _, _ in data]))
     truth = torch.tensor([label for _, _, label in data])
     expected = torch.nn.functional.cross_entropy(logits, truth).item()
-    for one in found:
-        assert one is not None
-        assert one.validation_loss == one.validation_ce == pytest.approx(expected, rel=1e-5)
-        assert one.validation_balanced_accuracy == pytest.approx(
+    for validation in validations:
+        assert validation is not None
+        assert (
+            validation.validation_loss
+            == validation.validation_ce
+            == pytest.approx(expected, rel=1e-5)
+        )
+        assert validation.validation_balanced_accuracy == pytest.approx(
             balanced_accuracy_score(truth, logits.argmax(dim=1))
         )
-        assert math.isnan(one.relevance_sum)
+        assert math.isnan(validation.relevance_sum)

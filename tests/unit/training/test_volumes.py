@@ -52,10 +52,10 @@ def test_scans_are_what_was_saved(files: list[VolumeFile], memory_bytes: int) ->
 
 
 def test_what_is_in_memory_is_read_once(files: list[VolumeFile]) -> None:
-    kept, mapped = VolumeFiles(files), VolumeFiles(files, memory_bytes=0)
-    before = kept[1][0].clone(), mapped[1][0].clone()
+    in_memory, mapped = VolumeFiles(files), VolumeFiles(files, memory_bytes=0)
+    before = in_memory[1][0].clone(), mapped[1][0].clone()
     save_array(files[1].volume, np.zeros(SHAPE, dtype=np.float32))
-    assert torch.equal(kept[1][0], before[0])
+    assert torch.equal(in_memory[1][0], before[0])
     assert mapped[1][0].sum() == 0
     assert before[1].sum() > 0
 

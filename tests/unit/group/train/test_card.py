@@ -14,7 +14,8 @@ from bids_xai.core.cohort.splits import split_hash
 from bids_xai.group.train.card import model_card, training_metrics
 from bids_xai.group.volumes import input_rule
 from bids_xai.studies.tables import Input
-from bids_xai.training.records import EpochRecord, TrainingResult
+from bids_xai.tables.training import EpochRecord
+from bids_xai.training.records import TrainingResult
 
 
 def result(*accuracies: float, best: int) -> TrainingResult:

@@ -13,7 +13,7 @@ from bids_xai.group.train import fit
 from bids_xai.group.train.inputs import Resources
 from bids_xai.runtime.progress import Progress
 from bids_xai.studies.schema import load_study
-from bids_xai.training.records import EpochRecord
+from bids_xai.tables.training import EpochRecord
 
 
 def record(epoch: int) -> EpochRecord:

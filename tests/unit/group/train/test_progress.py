@@ -9,7 +9,7 @@ import pytest
 
 from bids_xai.group.train.progress import EpochsOfTraining
 from bids_xai.runtime.progress import Progress
-from bids_xai.training.records import EpochRecord
+from bids_xai.tables.training import EpochRecord
 
 
 def record(epoch: int, **numbers: float) -> EpochRecord:

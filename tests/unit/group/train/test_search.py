@@ -11,7 +11,8 @@ import pytest
 from bids_xai.group.train.search import Draw, draws_of, keep_best
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Search, Study, merged
-from bids_xai.training.records import EpochRecord, TrainingResult
+from bids_xai.tables.training import EpochRecord
+from bids_xai.training.records import TrainingResult
 
 
 def study(**tables: Any) -> Study:
