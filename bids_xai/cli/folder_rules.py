@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bids_xai.settings import RunSettings
-from bids_xai.workflows.rules import Rule
+from bids_xai.workflows.rules import OptionRule
 
 
 def _output_in_input(settings: RunSettings) -> bool:
@@ -18,20 +18,20 @@ def _work_in_input(settings: RunSettings) -> bool:
     return settings.work_dir is not None and (work == source or source in work.parents)
 
 
-FOLDER_RULES: tuple[Rule[RunSettings], ...] = (
-    Rule(
+FOLDER_RULES: tuple[OptionRule[RunSettings], ...] = (
+    OptionRule(
         lambda run: run.bids_dir.resolve() == run.output_dir.resolve(),
         "the output folder is the input folder",
         "choose another output folder",
         lambda run: run.output_dir.resolve(),
     ),
-    Rule(
+    OptionRule(
         _output_in_input,
         "the output folder lies inside the input folder",
         "choose another output folder, or one below derivatives/",
         lambda run: run.output_dir.resolve(),
     ),
-    Rule(
+    OptionRule(
         _work_in_input,
         "the work folder lies inside the input folder",
         "choose another one",

@@ -18,7 +18,7 @@ from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
 from bids_xai.tables.table import Row, Table
-from bids_xai.tables.trust import VERDICTS, Verdict
+from bids_xai.tables.trust import VERDICTS, CheckVerdict
 
 if TYPE_CHECKING:
     from bids_xai.workflows.participant import ParticipantRun
@@ -177,7 +177,7 @@ def _say_written(parts: Sequence[str]) -> None:
         LOG.info("written: %s", "; ".join(texts))
 
 
-def _warn_of(rows: Sequence[ClusterVerdict | Verdict], what: str, table: Path) -> None:
+def _warn_of(rows: Sequence[ClusterVerdict | CheckVerdict], what: str, table: Path) -> None:
     if rows:
         first = rows[0]
         names = ("configuration", "split", "space", "method", "cluster", "check")

@@ -48,7 +48,7 @@ class MapProfile:
 
 
 @dataclass(frozen=True)
-class Similarity:
+class MapSimilarity:
     """Profiles and compares maps on the grid of a mask; SSIM and ranks count its voxels alone.
 
     Outside a brain mask most maps are zero: there two maps are equal whatever they show inside.

@@ -74,7 +74,7 @@ class ContingencyCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StabilityRun:
+class StabilityRow:
     """How the clusters change with a seed, a number of neighbours or the sample."""
 
     varied: str = column(
@@ -154,7 +154,7 @@ EIGENVALUES = Table("eigenvalues.tsv", Eigenvalue, "spray")
 CLUSTERS = Table("clusters.tsv", ClusterMember, "spray")
 EMBEDDING = Table("embedding.tsv", EmbeddedMap, "spray")
 CONTINGENCY = Table("contingency.tsv", ContingencyCell, "spray")
-STABILITY = Table("stability.tsv", StabilityRun, "spray")
+STABILITY = Table("stability.tsv", StabilityRow, "spray")
 CONFOUNDS = Table("confounds.tsv", Confound, "spray")
 CLUSTER_VERDICTS = Table("verdicts.tsv", ClusterVerdict, "spray")
 COVARIATES = Table("covariates.tsv", ScanCovariates, "spray")

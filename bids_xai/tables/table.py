@@ -95,13 +95,13 @@ class Table(Generic[Row]):
     def columns(self) -> tuple[Column, ...]:
         """The columns that the table always has, in their order."""
         hints = get_type_hints(self.row)
-        found = []
+        columns = []
         for field in dataclasses.fields(self.row):  # type: ignore[arg-type]
             if _COLUMN in field.metadata:
                 name, meaning, unit = field.metadata[_COLUMN]
                 kind, optional = _kind_of(hints[field.name])
-                found.append(Column(name or field.name, meaning, unit, kind, optional))
-        return tuple(found)
+                columns.append(Column(name or field.name, meaning, unit, kind, optional))
+        return tuple(columns)
 
     @cached_property
     def more(self) -> MoreColumns | None:
@@ -207,7 +207,7 @@ class Table(Generic[Row]):
                 file=path,
                 fix=self._again("again"),
             )
-        places = [
+        positions = [
             (self._fields[column.name], header.index(column.name), column)
             for column in self.columns
         ]
@@ -221,23 +221,23 @@ class Table(Generic[Row]):
                     fix=self._again("again"),
                 )
             values: dict[str, Any] = {}
-            for field, place, column in places:
-                values[field] = self._cell(path, lines.line_num, column, cells[place])
+            for field, index, column in positions:
+                values[field] = self._cell(path, lines.line_num, column, cells[index])
             if extra:
                 values[self._more_field] = {
-                    key: self._cell(path, lines.line_num, column, cells[place])
-                    for key, place, column in extra
+                    key: self._cell(path, lines.line_num, column, cells[index])
+                    for key, index, column in extra
                 }
             yield self.row(**values)
 
     def _extra(self, header: Sequence[str]) -> list[tuple[str, int, Column]]:
-        """Key, place and kind of the columns that depend on the study."""
+        """Key, index and kind of the columns that depend on the study."""
         if not self.more:
             return []
         start, usual = self.more.prefix, {column.name for column in self.columns}
         return [
-            (name.removeprefix(start), place, Column(name, "", "", self.more.kind, True))
-            for place, name in enumerate(header)
+            (name.removeprefix(start), index, Column(name, "", "", self.more.kind, True))
+            for index, name in enumerate(header)
             if name.startswith(start) and name not in usual
         ]
 

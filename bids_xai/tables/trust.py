@@ -62,7 +62,7 @@ class RandomizedLayer(CheckedMap):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Localization(CheckedMap):
+class LocalizationRow(CheckedMap):
     """Whether the relevance lies in the true region."""
 
     outcome: str = column("TP, FP, TN or FN")
@@ -99,7 +99,7 @@ class LayerSum(CheckedMap):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class CheckVerdict:
     """A check of a configuration, in one word and in a sentence."""
 
     configuration: str = column("Configuration of the study")
@@ -120,6 +120,6 @@ class Verdict:
 
 AOPC = Table("aopc.tsv", PerturbationStep, "trust")
 RANDOMIZATION = Table("randomization.tsv", RandomizedLayer, "trust")
-LOCALIZATION = Table("localization.tsv", Localization, "trust")
+LOCALIZATION = Table("localization.tsv", LocalizationRow, "trust")
 CONSERVATION = Table("conservation.tsv", LayerSum, "trust")
-VERDICTS = Table("summary.tsv", Verdict, "trust")
+VERDICTS = Table("summary.tsv", CheckVerdict, "trust")

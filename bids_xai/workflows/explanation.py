@@ -23,7 +23,7 @@ TORCH_GB = 4.0
 
 
 @dataclass(frozen=True)
-class ScanFiles:
+class ExplanationFiles:
     """What preprocessing left of one map: the file a model reads, and what belongs to it.
 
     entities : of the source images; sources : those images
@@ -60,7 +60,7 @@ def model_space(card: ModelCard, settings: RunSettings) -> OutputSpace | None:
     )
 
 
-def scan_files(session: Session, card: ModelCard, settings: RunSettings) -> list[ScanFiles]:
+def scan_files(session: Session, card: ModelCard, settings: RunSettings) -> list[ExplanationFiles]:
     """Return the published files of every map of a session that a model reads."""
     if session.t1w is None:
         return []
@@ -75,7 +75,7 @@ def scan_files(session: Session, card: ModelCard, settings: RunSettings) -> list
     }
     mask = anat_path({**anatomy, **(grid if space else {}), "desc": "brain"}, "mask", ".nii.gz")
     return [
-        ScanFiles(
+        ExplanationFiles(
             entities=entities,
             sources=sources,
             map_file=root / anat_path({**entities, **added}, card.suffix, ".nii.gz"),
@@ -107,7 +107,7 @@ def _images(
 def explanation_workflow(
     name: str,
     session: Session,
-    scans: Sequence[ScanFiles],
+    scans: Sequence[ExplanationFiles],
     settings: RunSettings,
     *,
     record: StampRecord,
@@ -126,7 +126,7 @@ def _content(settings: RunSettings) -> str:
     return fingerprint([*model, *atlas_files(settings.atlas)], {})
 
 
-def _explain(files: ScanFiles, index: int, settings: RunSettings, device: str) -> pe.Node:
+def _explain(files: ExplanationFiles, index: int, settings: RunSettings, device: str) -> pe.Node:
     interface = ExplainScan(
         entities=files.entities,
         sources=[bids_uri(file, settings.bids_dir) for file in files.sources],

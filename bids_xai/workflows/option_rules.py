@@ -9,7 +9,7 @@ from bids_xai.bids.query import RAW_INPUTS
 from bids_xai.core.relaxometry.fit import NOISE_FLOOR_METHODS
 from bids_xai.settings import RunSettings
 from bids_xai.templates.atlas_spec import parse_atlas
-from bids_xai.workflows.rules import Rule, check_rules
+from bids_xai.workflows.rules import OptionRule, check_rules
 
 if TYPE_CHECKING:
     from bids_xai.models.card import ModelCard
@@ -37,65 +37,65 @@ def _has_two_cohorts(settings: RunSettings) -> bool:
     return len(cohorts) > len(templates)
 
 
-OPTION_RULES: tuple[Rule[RunSettings], ...] = (
-    Rule(
+OPTION_RULES: tuple[OptionRule[RunSettings], ...] = (
+    OptionRule(
         lambda run: bool(_maps(run)) and not run.derivatives,
         lambda run: f"--inputs {','.join(_maps(run))} are maps made elsewhere",
         _SAY_WHERE,
     ),
-    Rule(
+    OptionRule(
         lambda run: run.brain_mask == "derivatives" and not run.derivatives,
         "--brain-mask derivatives needs a dataset",
         _SAY_WHERE,
     ),
-    Rule(
+    OptionRule(
         _lacks_synthstrip,
         "--brain-mask synthstrip needs the weights of SynthStrip",
         "download them from FreeSurfer and give --synthstrip-model FILE",
     ),
-    Rule(
+    OptionRule(
         lambda run: run.synthstrip_model is not None and run.brain_mask != "synthstrip",
         "--synthstrip-model has no effect without --brain-mask synthstrip",
         "add --brain-mask synthstrip, or leave the model out",
     ),
-    Rule(
+    OptionRule(
         lambda run: run.registration_engine == "greedy" and run.registration != "nonlinear",
         lambda run: (
             "--registration-engine greedy has no effect with --registration " + run.registration
         ),
         "leave out the engine: only the nonlinear step can be done by greedy",
     ),
-    Rule(
+    OptionRule(
         lambda run: len({*_derivative_names(run), "raw"}) <= len(run.derivatives),
         "--derivatives names must differ, and 'raw' is the input folder",
         "give each dataset a name of its own",
     ),
-    Rule(
+    OptionRule(
         lambda run: "megre" in run.inputs and "R2starmap" in run.inputs,
         "R2starmap from --derivatives and R2* from megre would have one name",
         "leave out one of the two inputs",
     ),
-    Rule(
+    OptionRule(
         lambda run: run.noise_floor > 0 and run.r2star_method not in NOISE_FLOOR_METHODS,
         lambda run: f"--noise-floor is not for {run.r2star_method}",
         f"use --r2star-method {' or '.join(NOISE_FLOOR_METHODS)}",
     ),
-    Rule(
+    OptionRule(
         lambda run: run.rician and run.r2star_method != "nlls",
         lambda run: f"--rician is not for {run.r2star_method}",
         "use --r2star-method nlls",
     ),
-    Rule(
+    OptionRule(
         _has_two_cohorts,
         "two cohorts of one template",
         "run them one after the other into two output folders",
     ),
-    Rule(
+    OptionRule(
         lambda run: run.model is not None and bool(run.output_spaces[0].cohort),
         "--model does not know the cohorts of templates",
         "name a template without cohorts first in --output-spaces",
     ),
-    Rule(
+    OptionRule(
         lambda run: len({parse_atlas(text).label for text in run.atlas}) < len(run.atlas),
         "two --atlas share a name",
         "give each a NAME of its own: NAME=FILE",
@@ -122,8 +122,8 @@ class ModelChoice:
         return "megre" if self.card.suffix == "R2starmap" else self.card.suffix
 
 
-MODEL_RULES: tuple[Rule[ModelChoice], ...] = (
-    Rule(
+MODEL_RULES: tuple[OptionRule[ModelChoice], ...] = (
+    OptionRule(
         lambda choice: choice.card.suffix not in choice.suffixes,
         lambda choice: f"the model reads {choice.card.suffix}, which this run does not make",
         lambda choice: f"add {choice.missing_input} to --inputs",

@@ -14,7 +14,7 @@ Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True)
-class Rule(Generic[Subject]):
+class OptionRule(Generic[Subject]):
     """Something that must not be asked for.
 
     applies : whether it is; problem, fix : one sentence each without a full stop, or a function
@@ -35,7 +35,7 @@ class Rule(Generic[Subject]):
         return UsageError(problem, file=self.file(subject), fix=fix)
 
 
-def check_rules(rules: Iterable[Rule[Subject]], subject: Subject) -> None:
+def check_rules(rules: Iterable[OptionRule[Subject]], subject: Subject) -> None:
     """Raise the :class:`UsageError` of the first rule that applies."""
     for rule in rules:
         if rule.applies(subject):

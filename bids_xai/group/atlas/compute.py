@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TypeVar
 
 from bids_xai.arrays import Bools, Floats
-from bids_xai.core.map_similarity import Similarity
+from bids_xai.core.map_similarity import MapSimilarity
 from bids_xai.errors import naming
 from bids_xai.group.atlas.biology import Biology, biology_rows
 from bids_xai.group.atlas.fingerprints import fingerprints
@@ -43,7 +43,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Heatmap:
+class PredictedHeatmap:
     """A relevance map (x, y, z) on the grid of the template; ``name`` is for error messages."""
 
     relevance: Floats
@@ -65,7 +65,7 @@ class AtlasInputs:
     """
 
     predictions: Sequence[Prediction]
-    heatmaps: Iterable[Heatmap]
+    heatmaps: Iterable[PredictedHeatmap]
     brain: Bools
     atlases: Sequence[Atlas]
     target: Target
@@ -128,7 +128,7 @@ def _take_in_heatmaps(
     inputs: AtlasInputs, parts: Sequence[Part], values: RegionValues, means: MeanMapStore
 ) -> list[Overlap]:
     """One pass over all maps: region sums, mean maps, and how alike those are."""
-    similarity = Similarity(inputs.brain)
+    similarity = MapSimilarity(inputs.brain)
     groups = compared_groups(inputs.target)
     lines = enumerate(zip(inputs.predictions, inputs.heatmaps, strict=True))
     overlaps: list[Overlap] = []

@@ -13,7 +13,7 @@ from bids_xai.bids.images import read_volume
 from bids_xai.bids.session_times import SessionTimes, session_times
 from bids_xai.errors import BadDataError
 from bids_xai.group.atlas.biology import Biology
-from bids_xai.group.atlas.compute import AtlasInputs, Heatmap
+from bids_xai.group.atlas.compute import AtlasInputs, PredictedHeatmap
 from bids_xai.group.atlas.lesions import lesion_values
 from bids_xai.group.atlas.trajectories import TimesOf
 from bids_xai.group.atlas.volume_table import user_volumes
@@ -105,7 +105,7 @@ class HeatmapFiles:
     files: Sequence[Path]
     shape: tuple[int, ...]
 
-    def __iter__(self) -> Iterator[Heatmap]:
+    def __iter__(self) -> Iterator[PredictedHeatmap]:
         """Raises :class:`BadDataError` for a map that is not on the grid."""
         for file in self.files:
             relevance = read_volume(file).data
@@ -115,7 +115,7 @@ class HeatmapFiles:
                     file=file,
                     fix="run --steps explain again",
                 )
-            yield Heatmap(relevance, str(file))
+            yield PredictedHeatmap(relevance, str(file))
 
 
 def _biology(files: AtlasFiles, atlases: Sequence[Atlas]) -> Biology:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import combinations
 
-from bids_xai.core.map_similarity import MapProfile, Similarity
+from bids_xai.core.map_similarity import MapProfile, MapSimilarity
 from bids_xai.group.atlas.mean_maps import MapsBySplit, MeanMapKey, MeanMapStore
 from bids_xai.group.atlas.parts import Part
 from bids_xai.tables.atlas import Overlap
@@ -17,7 +17,7 @@ OverlapOf = Callable[..., Overlap]
 
 
 def compare_splits(
-    part: Part, by_group: Mapping[str, MapsBySplit], similarity: Similarity
+    part: Part, by_group: Mapping[str, MapsBySplit], similarity: MapSimilarity
 ) -> list[Overlap]:
     """Compare the mean maps of the splits of one configuration and method, group by group.
 
@@ -43,7 +43,10 @@ def compare_splits(
 
 
 def compare_means(
-    keys: Sequence[MeanMapKey], means: MeanMapStore, groups: Sequence[str], similarity: Similarity
+    keys: Sequence[MeanMapKey],
+    means: MeanMapStore,
+    groups: Sequence[str],
+    similarity: MapSimilarity,
 ) -> list[Overlap]:
     """Compare mean maps: of the methods of each configuration, and the other way round.
 

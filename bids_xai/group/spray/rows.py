@@ -17,7 +17,7 @@ from bids_xai.tables.spray import (
     Eigenvalue,
     EmbeddedMap,
     ScanCovariates,
-    StabilityRun,
+    StabilityRow,
 )
 
 _OUTCOMES = ("TN", "FN", "TP", "FP")
@@ -103,10 +103,10 @@ def _counts(
     ]
 
 
-def stability_rows(clustering: Clustering) -> list[StabilityRun]:
+def stability_rows(clustering: Clustering) -> list[StabilityRow]:
     """Return one row a change of seed, neighbours or sample."""
     return [
-        StabilityRun(varied=run.what, value=run.value, n_clusters=run.n_clusters, ari=run.ari)
+        StabilityRow(varied=run.what, value=run.value, n_clusters=run.n_clusters, ari=run.ari)
         for run in clustering.stability.runs
     ]
 

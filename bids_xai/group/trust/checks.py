@@ -27,7 +27,7 @@ from bids_xai.tables.trust import (
     LOCALIZATION,
     RANDOMIZATION,
     LayerSum,
-    Localization,
+    LocalizationRow,
     PerturbationStep,
     RandomizedLayer,
 )
@@ -120,7 +120,7 @@ def sums_check(
 
 def localization_check(
     inputs: TrustInputs, network: CheckedNetwork
-) -> NetworkCheck[Localization] | None:
+) -> NetworkCheck[LocalizationRow] | None:
     """Return how heatmaps find the true regions, ``None`` where no scan has any."""
     truth, split, tolerance_mm = inputs.truth, network.split, inputs.quality.tolerance_mm
     if truth is None:
@@ -139,7 +139,7 @@ def localization_check(
     files += _heatmap_files(inputs, split)
     unit = _unit(inputs, LOCALIZATION, split, files, {"tolerance_mm": tolerance_mm})
 
-    def locations() -> Iterator[Localization]:
+    def locations() -> Iterator[LocalizationRow]:
         maps = located_maps(split, network.scans, truth, inputs.study_folder, network.template)
         return localizations(maps, tolerance_mm)
 

@@ -12,7 +12,7 @@ from bids_xai.core.localization import localize
 from bids_xai.errors import naming
 from bids_xai.group.trust.heatmaps import defined, identity
 from bids_xai.tables.predictions import Prediction
-from bids_xai.tables.trust import Localization
+from bids_xai.tables.trust import LocalizationRow
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LocatedMap:
     regions: Mapping[str, Bools]
 
 
-def localizations(maps: Iterable[LocatedMap], tolerance_mm: float) -> Iterator[Localization]:
+def localizations(maps: Iterable[LocatedMap], tolerance_mm: float) -> Iterator[LocalizationRow]:
     """Yield how well every heatmap finds every true region of its scan.
 
     A region that no voxel of the network's grid has half of is left out.
@@ -47,7 +47,7 @@ def localizations(maps: Iterable[LocatedMap], tolerance_mm: float) -> Iterator[L
                     voxel_mm=located.heatmap.voxel_mm,
                     tolerance_mm=tolerance_mm,
                 )
-            yield Localization(
+            yield LocalizationRow(
                 **identity(located.prediction),
                 outcome=located.prediction.outcome,
                 region=name,

@@ -39,11 +39,11 @@ from bids_xai.tables.trust import (
     LOCALIZATION,
     RANDOMIZATION,
     VERDICTS,
+    CheckVerdict,
     LayerSum,
-    Localization,
+    LocalizationRow,
     PerturbationStep,
     RandomizedLayer,
-    Verdict,
 )
 
 Row = TypeVar("Row")
@@ -55,9 +55,9 @@ class TrustResults:
 
     curves: list[PerturbationStep] = field(default_factory=list)
     random_layers: list[RandomizedLayer] = field(default_factory=list)
-    locations: list[Localization] = field(default_factory=list)
+    locations: list[LocalizationRow] = field(default_factory=list)
     sums: list[LayerSum] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[CheckVerdict] = field(default_factory=list)
 
 
 def run(context: GroupContext) -> list[Path]:
@@ -118,7 +118,7 @@ def _lines(units: Units, check: NetworkCheck[Row] | None) -> list[Row]:
     return check.table.read(file)
 
 
-def _log(verdicts: Sequence[Verdict]) -> None:
+def _log(verdicts: Sequence[CheckVerdict]) -> None:
     """Log which networks are constant, and how many checks passed."""
     for verdict in verdicts:
         if verdict.passed is False and verdict.check == "network":

@@ -14,11 +14,11 @@ from bids_xai.studies.tables import Target
 from bids_xai.tables.predictions import Prediction
 from bids_xai.tables.trust import (
     MAP,
+    CheckVerdict,
     LayerSum,
-    Localization,
+    LocalizationRow,
     PerturbationStep,
     RandomizedLayer,
-    Verdict,
 )
 
 LEAST_RANGE = 0.05
@@ -36,13 +36,13 @@ MeanInterval = tuple[float, float, float]
 """Mean and both ends of its 95 % interval."""
 
 
-def network_verdicts(predictions: Iterable[Prediction], target: Target) -> list[Verdict]:
+def network_verdicts(predictions: Iterable[Prediction], target: Target) -> list[CheckVerdict]:
     """Return of each network whether what it says depends on the scan."""
     networks = grouped(predictions, lambda row: (row.configuration, row.split))
     return [_of_network(rows, target) for rows in networks.values()]
 
 
-def _of_network(rows: Sequence[Prediction], target: Target) -> Verdict:
+def _of_network(rows: Sequence[Prediction], target: Target) -> CheckVerdict:
     several = len(target.names) > 2
     values = np.array(
         [
@@ -65,7 +65,7 @@ def _of_network(rows: Sequence[Prediction], target: Target) -> Verdict:
             f"{spread:.1g}, {LEAST_RANGE:g} to pass). Its heatmaps mean nothing, though those "
             "of lrp-zplus still sum to 1"
         )
-    return Verdict(
+    return CheckVerdict(
         configuration=rows[0].configuration,
         split=rows[0].split,
         check="network",
@@ -76,13 +76,13 @@ def _of_network(rows: Sequence[Prediction], target: Target) -> Verdict:
     )
 
 
-def aopc_verdicts(rows: Iterable[PerturbationStep]) -> list[Verdict]:
+def aopc_verdicts(rows: Iterable[PerturbationStep]) -> list[CheckVerdict]:
     """Return of each method whether its curve lies above the random one, that above ``lerf``."""
     methods = grouped(rows, lambda row: (row.configuration, row.method))
     return [_of_curves(steps) for steps in methods.values()]
 
 
-def _of_curves(rows: Sequence[PerturbationStep]) -> Verdict:
+def _of_curves(rows: Sequence[PerturbationStep]) -> CheckVerdict:
     areas = [final_areas(rows, order) for order in ("morf", "random", "lerf")]
     participants = sorted(areas[0])
     most, chance, least = (np.array([area[p] for p in participants]) for area in areas)
@@ -96,7 +96,7 @@ def _of_curves(rows: Sequence[PerturbationStep]) -> Verdict:
         f"{_interval_words(below)} (mean and 95 % interval over participants; to pass, the first "
         "interval and the second mean must be above 0)"
     )
-    return Verdict(
+    return CheckVerdict(
         configuration=rows[0].configuration,
         method=rows[0].method,
         check="aopc",
@@ -135,13 +135,13 @@ def final_areas(rows: Iterable[PerturbationStep], order: str) -> dict[str, float
     return by_participant((row.participant_id, row.aopc) for row in last)
 
 
-def randomization_verdicts(rows: Iterable[RandomizedLayer]) -> list[Verdict]:
+def randomization_verdicts(rows: Iterable[RandomizedLayer]) -> list[CheckVerdict]:
     """Return of each method whether its maps change when all layers are random."""
     methods = grouped(rows, lambda row: (row.configuration, row.method))
     return [_of_random_layers(layers) for layers in methods.values()]
 
 
-def _of_random_layers(rows: Sequence[RandomizedLayer]) -> Verdict:
+def _of_random_layers(rows: Sequence[RandomizedLayer]) -> CheckVerdict:
     cascade = [row for row in rows if row.mode == "cascading"]
     depth = max(row.layers_random for row in cascade)
     last = [row for row in cascade if row.layers_random == depth]
@@ -149,7 +149,7 @@ def _of_random_layers(rows: Sequence[RandomizedLayer]) -> Verdict:
     ranks = list(by_participant((row.participant_id, row.spearman_abs) for row in last).values())
     passed, words = depends_on_weights(ssim, ranks)
     finite = np.array(ranks)[np.isfinite(ranks)]
-    return Verdict(
+    return CheckVerdict(
         configuration=rows[0].configuration,
         method=rows[0].method,
         check="randomization",
@@ -160,14 +160,14 @@ def _of_random_layers(rows: Sequence[RandomizedLayer]) -> Verdict:
     )
 
 
-def localization_verdicts(rows: Iterable[Localization]) -> list[Verdict]:
+def localization_verdicts(rows: Iterable[LocalizationRow]) -> list[CheckVerdict]:
     """Return of each method and region whether the highest voxel lies in it in half of true
     positives."""
     regions = grouped(rows, lambda row: (row.configuration, row.method, row.region))
     return [_of_region(maps) for maps in regions.values()]
 
 
-def _of_region(rows: Sequence[Localization]) -> Verdict:
+def _of_region(rows: Sequence[LocalizationRow]) -> CheckVerdict:
     hits = [row for row in rows if row.outcome == "TP"]
     mass = _means(hits, lambda row: row.mass_accuracy)
     pointing = _means(hits, lambda row: row.pointing_game)
@@ -181,7 +181,7 @@ def _of_region(rows: Sequence[Localization]) -> Verdict:
             passed = share >= LEAST_HITS
             start = "passes: it points at the region" if passed else "fails: it points elsewhere"
             words = f"{start}; {numbers} ({100 * LEAST_HITS:g} % of true positives to pass)"
-    return Verdict(
+    return CheckVerdict(
         configuration=rows[0].configuration,
         method=rows[0].method,
         check="localization",
@@ -193,7 +193,7 @@ def _of_region(rows: Sequence[Localization]) -> Verdict:
     )
 
 
-def _location_numbers(hits: Sequence[Localization], share: float, mass: Floats64) -> str:
+def _location_numbers(hits: Sequence[LocalizationRow], share: float, mass: Floats64) -> str:
     rank = _means(hits, lambda row: row.rank_accuracy)
     chance = _means(hits, lambda row: row.chance)
     empty = sum(row.mass_accuracy is None for row in hits)
@@ -207,20 +207,20 @@ def _location_numbers(hits: Sequence[Localization], share: float, mass: Floats64
 
 
 def _means(
-    rows: Iterable[Localization], measure: Callable[[Localization], float | None]
+    rows: Iterable[LocalizationRow], measure: Callable[[LocalizationRow], float | None]
 ) -> Floats64:
     """One mean a participant; a map without positive relevance finds nothing and counts as 0."""
     means = by_participant((row.participant_id, measure(row) or 0.0) for row in rows)
     return np.array(list(means.values()))
 
 
-def conservation_verdicts(rows: Iterable[LayerSum]) -> list[Verdict]:
+def conservation_verdicts(rows: Iterable[LayerSum]) -> list[CheckVerdict]:
     """Return of each method whether maps sum to what relevance started from."""
     methods = grouped(rows, lambda row: (row.configuration, row.method))
     return [_of_sums(sums) for sums in methods.values()]
 
 
-def _of_sums(rows: Sequence[LayerSum]) -> Verdict:
+def _of_sums(rows: Sequence[LayerSum]) -> CheckVerdict:
     comparable = [row for row in rows if row.share is not None]
     ends = [row for row in comparable if row.layer == MAP]
     ends = ends or list({(row.scan, row.split): row for row in comparable}.values())  # last layers
@@ -237,7 +237,7 @@ def _of_sums(rows: Sequence[LayerSum]) -> Verdict:
             f"100 ± {100 * TOLERANCE:g} % in every map to pass): biases, a stabiliser or units "
             "without input take the rest, or add it"
         )
-    return Verdict(
+    return CheckVerdict(
         configuration=rows[0].configuration,
         method=rows[0].method,
         check="conservation",

@@ -20,7 +20,7 @@ from bids_xai.cli.summary import GroupSummary, say_participants
 from bids_xai.errors import BadDataError, InterruptedRunError
 from bids_xai.settings import RunSettings
 from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
-from bids_xai.tables.trust import VERDICTS, Verdict
+from bids_xai.tables.trust import VERDICTS, CheckVerdict
 
 Said = Callable[[], list[str]]
 
@@ -147,9 +147,11 @@ def cluster(number: int, finding: str, verdict: str) -> ClusterVerdict:
     )
 
 
-def check(name: str, split: int | None, passed: bool | None, verdict: str, **of: Any) -> Verdict:
+def check(
+    name: str, split: int | None, passed: bool | None, verdict: str, **of: Any
+) -> CheckVerdict:
     about = {"configuration": "A", "method": "lrp-zplus", "region": None, "n": 3, "value": 0.5}
-    return Verdict(**{**about, **of}, split=split, check=name, passed=passed, verdict=verdict)
+    return CheckVerdict(**{**about, **of}, split=split, check=name, passed=passed, verdict=verdict)
 
 
 CLUSTERS = [cluster(2, "suspicious", "it follows the scanner"), cluster(1, "none", "nothing")]

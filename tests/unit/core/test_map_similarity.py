@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from bids_xai.core.map_similarity import TOP_SHARES, Similarity, top_sets
+from bids_xai.core.map_similarity import TOP_SHARES, MapSimilarity, top_sets
 from bids_xai.core.similarity import compare
 
 SHAPE = (12, 11, 13)
@@ -40,7 +40,7 @@ def _slow_top_set(flat: np.ndarray, share: float) -> set[int]:
 def test_every_measure_against_a_slow_version(signed: bool) -> None:
     a, b = _maps(signed=signed)
     mask = _mask()
-    similarity = Similarity(mask)
+    similarity = MapSimilarity(mask)
     found = similarity.compare(similarity.profile(a), similarity.profile(b))
     for share in TOP_SHARES:
         one, other = (_slow_top_set(data.ravel(), share) for data in (a, b))
@@ -55,7 +55,7 @@ def test_every_measure_against_a_slow_version(signed: bool) -> None:
 
 def test_a_map_is_like_itself_and_a_multiple_of_it() -> None:
     a, _ = _maps()
-    similarity = Similarity(_mask())
+    similarity = MapSimilarity(_mask())
     found = similarity.compare(similarity.profile(a), similarity.profile(1e-6 * a))
     assert found["ssim"] == pytest.approx(1, abs=1e-5)
     assert found["spearman"] == pytest.approx(1)
@@ -66,7 +66,7 @@ def test_a_map_is_like_itself_and_a_multiple_of_it() -> None:
 
 def test_measures_inside_the_mask_do_not_see_the_outside() -> None:
     a, b = _maps(1)
-    similarity = Similarity(_mask())
+    similarity = MapSimilarity(_mask())
     before = similarity.compare(similarity.profile(a), similarity.profile(b))
     b[-1, 0, 0] = a[-1, 0, 0] = 1.5  # further away than a cube reaches
     after = similarity.compare(similarity.profile(a), similarity.profile(b))
@@ -77,11 +77,11 @@ def test_measures_inside_the_mask_do_not_see_the_outside() -> None:
 
 def test_an_empty_map_is_like_nothing() -> None:
     a, _ = _maps()
-    similarity = Similarity(_mask())
+    similarity = MapSimilarity(_mask())
     found = similarity.compare(similarity.profile(a), similarity.profile(np.zeros(SHAPE)))
     assert np.isnan([found["iou_0.1"], found["spearman"]]).all()
     assert np.isfinite([found["ssim"], found["euclidean"], found["l2"]]).all()
-    found = Similarity(np.zeros(SHAPE, bool))
+    found = MapSimilarity(np.zeros(SHAPE, bool))
     assert np.isnan(found.ssim(found.profile(a), found.profile(a)))
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from bids_xai.errors import UsageError
-from bids_xai.workflows.rules import Rule, check_rules
+from bids_xai.workflows.rules import OptionRule, check_rules
 
-RULES: tuple[Rule[int], ...] = (
-    Rule(lambda n: n < 0, lambda n: f"{n} is negative", "give a positive number"),
-    Rule(lambda n: n % 2 == 1, "it is odd", lambda n: f"use {n + 1}", lambda n: Path(str(n))),
-    Rule(lambda n: n > 8, "it is too large", "use less"),
+RULES: tuple[OptionRule[int], ...] = (
+    OptionRule(lambda n: n < 0, lambda n: f"{n} is negative", "give a positive number"),
+    OptionRule(lambda n: n % 2 == 1, "it is odd", lambda n: f"use {n + 1}", lambda n: Path(str(n))),
+    OptionRule(lambda n: n > 8, "it is too large", "use less"),
 )
 
 

@@ -10,7 +10,7 @@ from atlas_cases import LABELS, SHAPE, atlases, class_of, prediction
 
 from bids_xai.errors import BadDataError
 from bids_xai.group.atlas.biology import Biology
-from bids_xai.group.atlas.compute import AtlasInputs, Heatmap, compute
+from bids_xai.group.atlas.compute import AtlasInputs, PredictedHeatmap, compute
 from bids_xai.group.atlas.lesions import LesionValues
 from bids_xai.group.atlas.mean_maps import MeanMap, MeanMapKey
 from bids_xai.group.atlas.volumes import RegionVolumes
@@ -43,7 +43,7 @@ def inputs(maps: np.ndarray) -> AtlasInputs:
     ]
     return AtlasInputs(
         predictions=predictions,
-        heatmaps=[Heatmap(data, f"map {number}") for number, data in enumerate(maps)],
+        heatmaps=[PredictedHeatmap(data, f"map {number}") for number, data in enumerate(maps)],
         brain=np.ones(SHAPE, bool),
         atlases=atlases(),
         target=Target("diagnosis", "NC", "AD"),

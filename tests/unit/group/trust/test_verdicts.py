@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bids_xai.group.trust.verdicts import aopc_verdicts, final_areas, localization_verdicts
-from bids_xai.tables.trust import Localization, PerturbationStep, Verdict
+from bids_xai.tables.trust import CheckVerdict, LocalizationRow, PerturbationStep
 
 
-def located(person: int, value: float | None) -> Localization:
-    return Localization(
+def located(person: int, value: float | None) -> LocalizationRow:
+    return LocalizationRow(
         configuration="A",
         split=0,
         method="m",
@@ -63,7 +63,7 @@ def test_runs_of_one_session_are_averaged() -> None:
 
 
 def test_curves_without_a_step_prove_nothing() -> None:
-    def verdict(steps: int) -> Verdict:
+    def verdict(steps: int) -> CheckVerdict:
         rows = [row for i in range(6) for row in curve(i, f"sub-{i}", steps, 0.1 + 0.01 * i)]
         (found,) = aopc_verdicts(rows)
         return found
