@@ -5,7 +5,7 @@ from __future__ import annotations
 TABLES: dict[str, tuple[str, ...]] = {
     "bids_xai.tables.participant": ("CLASS_PROBABILITIES",),
     "bids_xai.tables.cohort": ("COHORT", "SPLITS", "BALANCE"),
-    "bids_xai.tables.training": ("SEARCH",),
+    "bids_xai.tables.training": ("TRAINING", "SEARCH"),
     "bids_xai.tables.predictions": (
         *("PREDICTIONS", "BASELINES", "PERFORMANCE", "PERFORMANCE_SUMMARY"),
         *("COMPARISONS", "ROC", "CALIBRATION", "CONFUSION"),
@@ -17,7 +17,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "bids_xai.tables.trust": ("AOPC", "RANDOMIZATION", "LOCALIZATION", "CONSERVATION", "VERDICTS"),
     "bids_xai.tables.spray": (
         *("EIGENVALUES", "CLUSTERS", "EMBEDDING", "CONTINGENCY", "STABILITY", "CONFOUNDS"),
-        "CLUSTER_VERDICTS",
+        *("CLUSTER_VERDICTS", "COVARIATES"),
     ),
 }
 """Module → names of the :class:`~bids_xai.tables.table.Table` objects in it."""

@@ -1,11 +1,18 @@
-"""Tables of the clusters of heatmaps and of their audit."""
+"""Tables of the clusters of heatmaps and of their audit, and the summary of every analysis."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from bids_xai.bids.layout import read_json
+from bids_xai.core.spray.stability import SURVIVES_FROM
+from bids_xai.errors import BadDataError
 from bids_xai.tables.cohort import ScanRow
-from bids_xai.tables.table import Table, column
+from bids_xai.tables.table import Table, column, more_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +36,8 @@ class ClusterMember(ScanRow):
     space: str = column("T1w (the network's grid) or template")
     cluster: int = column("Cluster, from 1")
     stability: float | None = column(
-        "Mean Jaccard similarity of the cluster over bootstrap samples; below 0.75 it"
-        " does not survive"
+        f"Mean Jaccard similarity of the cluster over bootstrap samples; below {SURVIVES_FROM} it "
+        "does not survive"
     )
     outcome: str = column("TP, FP, TN or FN")
     y_true: int = column("1 for the positive class, 0 for others")
@@ -52,8 +59,8 @@ class EmbeddedMap(ScanRow):
     cluster: int = column("Cluster, from 1")
     true_class: str = column("Class of the participant")
     outcome: str = column("TP, FP, TN or FN")
-    x: float | None = column("First coordinate of the embedding, arbitrary units")
-    y: float | None = column("Second coordinate of the embedding, arbitrary units")
+    x: float = column("First coordinate of the embedding, arbitrary units")
+    y: float = column("Second coordinate of the embedding, arbitrary units")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +139,17 @@ class ClusterVerdict:
     examples: str | None = column("Scans to look at, parted by commas")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScanCovariates:
+    """What tables, sidecars and quality figures say of a scan; their names depend on the study.
+
+    The table's JSON gives the meaning of each covariate by the notes of :meth:`Table.write`.
+    """
+
+    scan: str = column("Scan")
+    covariates: Mapping[str, str | None] = more_columns("", "")
+
+
 EIGENVALUES = Table("eigenvalues.tsv", Eigenvalue, "spray")
 CLUSTERS = Table("clusters.tsv", ClusterMember, "spray")
 EMBEDDING = Table("embedding.tsv", EmbeddedMap, "spray")
@@ -139,3 +157,89 @@ CONTINGENCY = Table("contingency.tsv", ContingencyCell, "spray")
 STABILITY = Table("stability.tsv", StabilityRun, "spray")
 CONFOUNDS = Table("confounds.tsv", Confound, "spray")
 CLUSTER_VERDICTS = Table("verdicts.tsv", ClusterVerdict, "spray")
+COVARIATES = Table("covariates.tsv", ScanCovariates, "spray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileSheet:
+    """The pictures in ``mosaics.png``: height and width of each in pixels, and their number."""
+
+    height: int
+    width: int
+    tiles: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanAri:
+    """Mean adjusted Rand index over the runs of each kind of change; None where there are none."""
+
+    seed: float | None
+    neighbours: float | None
+    bootstrap: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlSummary:
+    """Clusters of the input maps, and their adjusted Rand index with those of the heatmaps."""
+
+    n_clusters: int
+    ari: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisSummary:
+    """What the report says of an analysis besides its tables.
+
+    notes : what a reader must know, in words
+    same_number : share of the samples that give as many clusters; None without samples
+    recall : share of the true neighbours found; None where the search is exact
+    inputs : the control; None where there is none
+    """
+
+    n_clusters: int
+    n_maps: int
+    n_suspicious: int
+    notes: tuple[str, ...]
+    ari: MeanAri
+    same_number: float | None
+    recall: float | None
+    tile: TileSheet
+    inputs: ControlSummary | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return what ``summary.json`` and ``study.json`` hold of the analysis."""
+        plain = dataclasses.asdict(self)
+        if self.inputs is None:
+            del plain["inputs"]
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> AnalysisSummary:
+        """Return the record of what :meth:`as_plain` gave.
+
+        Raises ``KeyError`` or ``TypeError`` where something is missing or unknown.
+        """
+        control = plain.get("inputs")
+        return cls(
+            **{
+                **plain,
+                "notes": tuple(plain["notes"]),
+                "ari": MeanAri(**plain["ari"]),
+                "tile": TileSheet(**plain["tile"]),
+                "inputs": None if control is None else ControlSummary(**control),
+            }
+        )
+
+
+def read_summaries(path: Path) -> dict[str, AnalysisSummary]:
+    """Return ``<configuration>_<space>`` → summary, from ``spray/summary.json``.
+
+    Raises :class:`BadDataError` where the file is not what the step wrote.
+    """
+    content = read_json(path)
+    try:
+        return {name: AnalysisSummary.from_plain(plain) for name, plain in content.items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BadDataError(
+            f"cannot read the summary ({error})", file=path, fix="run --steps spray again"
+        ) from error

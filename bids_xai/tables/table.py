@@ -83,11 +83,13 @@ class Table(Generic[Row]):
     file : name of the file, or how it ends where participants have one each
     row : the record of a line
     step : step of the group level, or level, that writes it
+    exact : whether numbers are written with all their digits, not with nine
     """
 
     file: str
     row: type[Row]
     step: str
+    exact: bool = False
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -133,7 +135,7 @@ class Table(Generic[Row]):
         if self.more:
             extra: Mapping[str, Any] = getattr(row, self._more_field)
             cells |= {f"{self.more.prefix}{key}": value for key, value in extra.items()}
-        return cells
+        return {name: _in_full(cell) for name, cell in cells.items()} if self.exact else cells
 
     def text(self, rows: Iterable[Row], more: Iterable[str] = ()) -> str:
         """Return the text of the file; see :meth:`write`."""
@@ -264,6 +266,10 @@ def _kind_of(hint: Any) -> tuple[type, bool]:
         inner = [part for part in get_args(hint) if part is not type(None)]
         return inner[0], True
     return hint, False
+
+
+def _in_full(cell: Any) -> Any:
+    return repr(cell) if isinstance(cell, float) and math.isfinite(cell) else cell
 
 
 def _truth(cell: str) -> bool:

@@ -1,10 +1,36 @@
-"""Tables of the trainings: a search over parameters."""
+"""Tables of the trainings: the epochs of one, and a search over parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from bids_xai.tables.table import Table, column
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One epoch of a training."""
+
+    epoch: int = column("Number of the epoch, from 1")
+    lr: float = column("Learning rate of the epoch")
+    train_loss: float = column("Objective, mean over scans while training")
+    train_ce: float = column("Cross-entropy, mean over scans while training")
+    validation_loss: float = column("Objective on the validation scans after the epoch")
+    validation_ce: float = column("Cross-entropy on the validation scans after the epoch")
+    validation_balanced_accuracy: float | None = column(
+        "Balanced accuracy on the validation scans, undefined where a class has none"
+    )
+    inner_mask_share: float | None = column(
+        "Mean over validation scans of the relevance inside the mask, for every configuration that "
+        "z+ holds for"
+    )
+    relevance_sum: float | None = column(
+        "Mean over validation scans of the sum of relevance, 1 by construction"
+    )
+    seconds: float = column("Duration of the epoch, validation included", unit="s")
+    scans_per_second: float = column(
+        "Training scans by the duration of the pass over them", unit="1/s"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,4 +48,5 @@ class SearchDraw:
     is_best: bool = column("Whether this is the model that was kept", name="kept")
 
 
+TRAINING = Table("training.tsv", EpochRecord, "train", exact=True)
 SEARCH = Table("search.tsv", SearchDraw, "train")

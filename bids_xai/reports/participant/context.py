@@ -11,8 +11,9 @@ from typing import Any
 
 from bids_xai.bids.names import SCAN_ENTITIES, file_name
 from bids_xai.bids.session_times import sessions_file
+from bids_xai.reports.participant.text_tables import read_table
 from bids_xai.reports.study_files import Study
-from bids_xai.tables.numbers import MISSING, plural, read_object, read_table
+from bids_xai.tables.numbers import MISSING, plural, read_object
 
 FEWEST = 5  # test scans from which their outcomes are told
 _TENTHS = 10
@@ -104,14 +105,14 @@ def true_class(origin: Origin, sources: Sources, session: str) -> tuple[str, str
     """
     person = f"sub-{sources.participant}"
     visit = f"ses-{session}" if session else MISSING
-    cohort = origin.study.table("cohort.tsv") if origin.same else None
+    cohort = read_table(origin.study.folder / "cohort.tsv") if origin.same else None
     if cohort is not None:
         mine = cohort[(cohort["participant_id"] == person) & (cohort["session_id"] == visit)]
         known = [name for name in mine["class"] if name in origin.study.names]
         if known:
             return str(known[0]), f"cohort.tsv of the study {origin.study.name}"
-    target = origin.study.description.get("settings", {}).get("target", {})
-    column, of_sessions = target.get("column"), target.get("table") == "sessions"
+    target = origin.study.settings.target
+    column, of_sessions = target.column, target.table == "sessions"
     if sources.bids_dir is None or not column:
         return None
     path, key, wanted = sources.bids_dir / "participants.tsv", "participant_id", person

@@ -18,7 +18,8 @@ from bids_xai.reports.participant.context import (
     outcome_words,
     true_class,
 )
-from bids_xai.tables.numbers import number, percent, read_table
+from bids_xai.reports.participant.text_tables import read_table
+from bids_xai.tables.numbers import number, percent
 
 _COLUMNS = ("model", "target", "class", "probability", "predicted")
 OPINION = "A prediction is the opinion of a research model about a picture. It is no diagnosis."

@@ -11,7 +11,8 @@ from typing import Any
 from bids_xai.bids.names import parse_name
 from bids_xai.reports.blocks import Block, Folded, Subheading, Table, Text
 from bids_xai.reports.participant.context import Origin, Sources, card_of, cohort_table, origin_of
-from bids_xai.tables.numbers import MISSING, percent, plural, read_table
+from bids_xai.reports.participant.text_tables import read_table
+from bids_xai.tables.numbers import MISSING, percent, plural
 
 SHOWN = 15
 _QUANTILES = ("density_q025", "density_q500", "density_q975")

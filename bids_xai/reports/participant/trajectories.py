@@ -13,7 +13,8 @@ from bids_xai.bids.session_times import AGE, ORDER, SessionTimes, session_times,
 from bids_xai.figures.trajectories import region_courses
 from bids_xai.reports.blocks import Block, Section, Subheading, Table, Text, embedded
 from bids_xai.reports.participant.context import Sources
-from bids_xai.tables.numbers import MISSING, number, read_table
+from bids_xai.reports.participant.text_tables import read_table
+from bids_xai.tables.numbers import MISSING, number
 
 _LEADING = 6
 _KEYS = ("model", "label", "desc", "atlas")  # what all sessions of one course share
