@@ -1,4 +1,4 @@
-"""How large a section of the group page may become, and what is said of the rest."""
+"""How large a section of the group page may become, and the sentence on the rest."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def bounded(blocks: Iterable[Block], where: str) -> list[Block]:
     where : the folder that holds what the figures and tables show
     """
     room = _Room(where)
-    found = room.fitting(blocks)
+    fitting = room.fitting(blocks)
     if not room.without:
-        return found
+        return fitting
     n = len(room.without)
     text = (
         f"{n} {'figure is' if n == 1 else 'figures are'} left out to keep the page small, "
         f"beginning with “{room.without[0]}”. The files they show are in {where}."
     )
-    return [*found, Text(text, "note")]
+    return [*fitting, Text(text, "note")]
 
 
 class _Room:

@@ -71,12 +71,12 @@ REFERENCES: Mapping[str, str] = {
     "Zhou et al. 2016": "Zhou B et al. (2016). Learning deep features for discriminative "
     "localization. arXiv:1512.04150",
 }
-_THESIS = "CAM and LRP thesis"
+_THESIS, _THESIS_KEY = "CAM and LRP thesis", "University of Georgia"
 
 
 def cited(text: str) -> list[str]:
     """Return the references whose keys a text has, in the order of the alphabet."""
-    found = [REFERENCES[key] for key in REFERENCES if re.search(rf"\b{re.escape(key)}\b", text)]
+    keys = [key for key in REFERENCES if re.search(rf"\b{re.escape(key)}\b", text)]
     if _THESIS in text:
-        found.append(REFERENCES["University of Georgia"])
-    return list(dict.fromkeys(found))
+        keys.append(_THESIS_KEY)
+    return list(dict.fromkeys(REFERENCES[key] for key in keys))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ from bids_xai.bids import problems
 from bids_xai.bids.names import label_of
 from bids_xai.reports.blocks import Block, Section, Text
 from bids_xai.reports.bounds import bounded
-from bids_xai.tables.numbers import KINDS, read_object, read_table
+from bids_xai.reports.study_description import ConfigurationDescription, StudyDescription
+from bids_xai.studies import tables
+from bids_xai.tables.predictions import PERFORMANCE_SUMMARY, PREDICTIONS
+from bids_xai.tables.table import Row, Table
+from bids_xai.tables.training import TRAINING, EpochRecord
 
-SETS = ("train", "validation", "test")
-_TRUE = {"true", "1", "yes"}
+_NO_SETTINGS = tables.Study(name="", target=tables.Target(""), configurations=())
+_SCHEMES = {"random": "random splits", "kfold": "folds"}
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,13 @@ class Study:
 
     output_dir: Path
     name: str
-    description: dict[str, Any]
+    description: StudyDescription
 
     @classmethod
     def at(cls, output_dir: Path, name: str) -> Study:
-        """Open the study of an output folder."""
-        return cls(output_dir, name, read_object(output_dir / "group" / name / "study.json"))
+        """Open the study of an output folder. Raises as :meth:`StudyDescription.read`."""
+        file = output_dir / "group" / name / "study.json"
+        return cls(output_dir, name, StudyDescription.read(file))
 
     @property
     def folder(self) -> Path:
@@ -42,75 +47,71 @@ class Study:
         return self.output_dir / "models" / self.name
 
     @property
-    def knows_classes(self) -> bool:
+    def has_classes(self) -> bool:
         """Whether ``study.json`` names the classes."""
-        return len(self.description.get("classes", [])) >= 2
+        return len(self.description.classes) >= 2
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all classes, in the order of the network's outputs."""
-        names = tuple(str(c) for c in self.description.get("classes", []))
-        return names if self.knows_classes else ("negative", "positive")
+        return self.description.classes if self.has_classes else ("negative", "positive")
 
     @property
     def classes(self) -> tuple[str, str]:
         """Names of the negative class (``others`` where there are several) and the positive one."""
-        positive = str(self.description.get("positive") or self.names[-1])
+        positive = self.description.positive or self.names[-1]
         others = [name for name in self.names if name != positive]
         return (others[0] if len(others) == 1 else "others", positive)
 
-    def settings(self, table: str) -> dict[str, Any]:
-        """A table of the study's settings, empty where they are not recorded."""
-        found = self.description.get("settings", {}).get(table)
-        return dict(found) if isinstance(found, dict) else {}
+    @property
+    def settings(self) -> tables.Study:
+        """All settings of the study, their defaults where they are not recorded."""
+        return self.description.settings or _NO_SETTINGS
 
     @property
-    def configurations(self) -> list[dict[str, Any]]:
-        """The configurations with their ``id``, in the order of the study.
+    def configurations(self) -> Sequence[ConfigurationDescription]:
+        """The configurations in the order of the study.
 
         Without a study file: those trained, else those that made predictions.
         """
-        listed = self.description.get("configurations", [])
-        if listed:
-            return [dict(c) for c in listed]
-        found = sorted(p.name for p in self.models.glob("*") if p.is_dir())
-        if not found:
-            table = self.table("predictions.tsv")
-            found = [] if table is None else sorted(table["configuration"].unique())
-        return [{"id": name} for name in found]
+        if self.description.configurations:
+            return self.description.configurations
+        names = sorted(path.name for path in self.models.glob("*") if path.is_dir())
+        if not names:
+            names = sorted({row.configuration for row in self.rows(PREDICTIONS)})
+        return [ConfigurationDescription(id=name) for name in names]
 
     @property
     def identifiers(self) -> list[str]:
         """The ids of the configurations."""
-        return [str(c.get("id", "")) for c in self.configurations]
+        return [configuration.id for configuration in self.configurations]
 
-    def table(self, name: str) -> Any:
-        """Return a table of the study's folder, ``None`` where it is missing or empty."""
-        return read_table(self.folder / name)
+    def rows(self, table: Table[Row], folder: str = "") -> list[Row]:
+        """Return the lines of a table, none where it is missing; folder : of the study's folder.
 
-    def included(self) -> Any:
-        """Return the cohort's scans that were used; ``None`` without a cohort."""
-        cohort = self.table("cohort.tsv")
-        return None if cohort is None else cohort[cohort["included"].str.lower().isin(_TRUE)]
+        Raises as :meth:`Table.read`.
+        """
+        return table.read_if_written(self.folder / folder / table.file)
 
-    def excluded(self) -> Any:
-        """Return the cohort's scans that were not used; ``None`` without a cohort."""
-        cohort = self.table("cohort.tsv")
-        return None if cohort is None else cohort[~cohort["included"].str.lower().isin(_TRUE)]
-
-    def training(self) -> dict[str, list[Any]]:
-        """Return the training tables: configuration → one a split, in the splits' order."""
-        runs: dict[str, list[Any]] = {}
+    def training(self) -> dict[str, list[list[EpochRecord]]]:
+        """Return the trainings: configuration → epochs of each split, in the splits' order."""
+        runs = {}
         for identifier in self.identifiers:
-            files = (self.models / identifier).glob("split-*/training.tsv")
-            tables = [read_table(f) for f in sorted(files, key=lambda f: natural(f.parent.name))]
-            if any(t is not None for t in tables):
-                runs[identifier] = [t for t in tables if t is not None]
-        return runs
+            files = self.training_files(identifier, TRAINING)
+            runs[identifier] = [epochs for file in files if (epochs := TRAINING.read(file))]
+        return {identifier: splits for identifier, splits in runs.items() if splits}
 
-    def missing(self, name: str, step: str | None = None) -> Text:
+    def training_files(self, identifier: str, table: Table[Any]) -> list[Path]:
+        """Return the files of a table that trainings of a configuration wrote, by split."""
+        files = (self.models / identifier).glob(f"split-*/{table.file}")
+        return sorted(files, key=lambda file: natural(file.parent.name))
+
+    def missing(self, table: Table[Any], folder: str = "") -> Text:
+        """Return the remark that a table is not there, and how to get it."""
+        return self.missing_file("/".join(filter(None, (folder, table.file))), table.step)
+
+    def missing_file(self, name: str, step: str) -> Text:
         """Return the remark that a file of the study's folder is not there, and how to get it."""
-        step = step or KINDS[name.rpartition("/")[2]].step
         text = (
             f"Not available: group/{self.name}/{name} does not exist or has no lines. "
             f"The step “{step}” makes it (--steps {step})."
@@ -124,7 +125,7 @@ class Study:
 
 @dataclass(frozen=True)
 class SectionMaker:
-    """A section of the group page: its title is known before, and without, what it shows.
+    """A section of the group page: its title stands before, and without, what it shows.
 
     folder : of the study's folder, where the files lie that it shows
     """
@@ -162,28 +163,21 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(p), "") if p.isdigit() else (-1, p) for p in parts)
 
 
-_SCHEMES = {"random": "random splits", "kfold": "folds"}
+def baselines(study: Study) -> dict[str, tables.Baseline | None]:
+    """Return what is compared with the configurations without being one: id → its settings.
 
-
-def baselines(study: Study) -> dict[str, Mapping[str, Any]]:
-    """Return what is compared with the configurations without being one: id → its description.
-
-    Those of the study file, then those that only the tables know (with an empty description).
+    Those of the study file, then those that only the tables have (None).
     """
-    listed = study.description.get("settings", {}).get("baselines", [])
-    found: dict[str, Mapping[str, Any]] = {str(one["id"]): one for one in listed}
-    table = study.table("performance_summary.tsv")
-    named = [] if table is None else list(table["configuration"].unique())
-    return found | {
-        str(name): {} for name in named if name not in found and name not in study.identifiers
-    }
+    listed = {baseline.id: baseline for baseline in study.settings.baselines}
+    named = dict.fromkeys(row.configuration for row in study.rows(PERFORMANCE_SUMMARY))
+    others = {name: None for name in named if name not in (*listed, *study.identifiers)}
+    return {**listed, **others}
 
 
 def split_words(study: Study, n: int) -> str:
     """``10 random splits``, ``5 folds``, ``50 trainings on random splits, 5 on each``."""
-    splits = study.settings("splits")
-    kind = _SCHEMES.get(str(splits.get("scheme", "random")), "splits")
-    each = int(splits.get("repetitions", 1))
+    splits = study.settings.splits
+    kind, each = _SCHEMES.get(splits.scheme, "splits"), splits.repetitions
     return f"{n} trainings on {kind}, {each} on each" if each > 1 else f"{n} {kind}"
 
 

@@ -1,217 +1,15 @@
-"""Reading the tables of a study, each with its columns and the step that makes it."""
+"""How numbers are written in text, for people."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.layout import read_json
-from bids_xai.errors import BadDataError
 
 MISSING = "n/a"
-_SCAN = ("participant_id", "session_id")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a table must have; other columns are read as text."""
-
-    step: str
-    text: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-    optional_numbers: tuple[str, ...] = ()
-
-
-KINDS: Mapping[str, Kind] = {
-    "cohort.tsv": Kind("cohort", (*_SCAN, "class", "included", "reason"), (), ("age",)),
-    "splits.tsv": Kind("cohort", ("participant_id", "split", "set")),
-    "balance.tsv": Kind(
-        "cohort",
-        ("name",),
-        tuple(
-            f"{measure}_{when}"
-            for when in ("before", "after")
-            for measure in (
-                "mean_treated",
-                "sd_treated",
-                "mean_control",
-                "sd_control",
-                "smd",
-                "variance_ratio",
-            )
-        ),
-    ),
-    "training.tsv": Kind(
-        "train",
-        (),
-        ("epoch", "train_ce", "validation_ce", "validation_balanced_accuracy"),
-        ("inner_mask_share",),
-    ),
-    "predictions.tsv": Kind(
-        "explain",
-        (*_SCAN, "configuration", "split", "true_class", "predicted_class", "outcome"),
-        ("probability",),
-        ("inner_mask_share",),
-    ),
-    "search.tsv": Kind(
-        "train",
-        ("values", "kept"),
-        ("draw", "validation_loss", "validation_balanced_accuracy", "epochs", "seconds"),
-    ),
-    "performance.tsv": Kind("explain", ("configuration", "split"), ("n_test", "accuracy")),
-    "performance_summary.tsv": Kind(
-        "explain",
-        ("configuration", "metric"),
-        ("mean", "sd", "percentile_2_5", "percentile_97_5", "n_splits"),
-    ),
-    "comparisons.tsv": Kind(
-        "explain",
-        ("configuration_a", "configuration_b"),
-        ("n", "only_a_correct", "only_b_correct", "p_value", "p_holm"),
-        ("n_splits", "mean_difference", "p_wilcoxon", "p_wilcoxon_holm"),
-    ),
-    "roc.tsv": Kind(
-        "explain",
-        ("configuration",),
-        ("fpr", "tpr", "percentile_2_5", "percentile_97_5", "n_splits"),
-    ),
-    "calibration.tsv": Kind(
-        "explain",
-        ("configuration",),
-        ("bin", "n", "predicted", "observed", "brier", "expected_error"),
-    ),
-    "confusion.tsv": Kind("explain", ("configuration", "true_class", "predicted_class"), ("n",)),
-    "gain.tsv": Kind(
-        "atlas",
-        ("configuration", "method", "atlas", "index", "name", "group", "merged"),
-        ("n", "n_voxels"),
-        (
-            *("mean_sum", "mean_density", "mean_share", "gain"),
-            *("density_q025", "density_q500", "density_q975"),
-        ),
-    ),
-    "overlap.tsv": Kind(
-        "atlas",
-        ("comparison", "configuration", "method", "group", "a", "b", "atlas", "merged", "metric"),
-        (),
-        ("value",),
-    ),
-    "fingerprints.tsv": Kind(
-        "atlas",
-        (*_SCAN, "configuration", "method", "atlas", "merged", "individual", "index", "name"),
-        ("probability", "cosine_distance", "n_candidates"),
-        ("density",),
-    ),
-    "biology.tsv": Kind(
-        "atlas",
-        ("configuration", "method", "atlas", "name", "group", "measure", "source"),
-        ("n",),
-        ("r", "p_value", "p_holm", "n_permutations", "mean"),
-    ),
-    "summary.tsv": Kind(
-        "trust", ("configuration", "split", "method", "check", "region", "passed", "verdict")
-    ),
-    "aopc.tsv": Kind(
-        "trust", ("configuration", "method", "participant_id", "order", "step", "aopc")
-    ),
-    "randomization.tsv": Kind(
-        "trust",
-        (
-            *("configuration", "method", "participant_id", "mode", "layer"),
-            *("ssim", "spearman", "spearman_abs"),
-        ),
-    ),
-    "localization.tsv": Kind(
-        "trust",
-        (
-            *("configuration", "method", "participant_id", "region", "outcome"),
-            *("mass_accuracy", "rank_accuracy", "pointing_game", "chance"),
-        ),
-    ),
-    "verdicts.tsv": Kind("spray", ("configuration", "space", "finding", "verdict", "examples")),
-    "confounds.tsv": Kind(
-        "spray",
-        (
-            *("cluster", "covariate", "test", "effect_size", "effect_within"),
-            *("p", "q", "q_within", "n", "counts"),
-        ),
-    ),
-    "covariates.tsv": Kind("spray", ("scan",)),
-    "eigenvalues.tsv": Kind("spray", ("index",), ("eigenvalue", "gap")),
-    "clusters.tsv": Kind("spray", (*_SCAN, "split", "cluster", "true_class", "outcome")),
-    "embedding.tsv": Kind("spray", (*_SCAN, "cluster", "outcome"), ("x", "y")),
-    "prediction.tsv": Kind("participant", ("model", "class"), (), ("probability",)),
-    "region.tsv": Kind(
-        "participant", ("method", "atlas", "index", "name"), ("n_voxels",), ("density", "share")
-    ),
-}
-
-
-def read_table(path: Path, kind: str | None = None) -> Any:
-    """Return the table as a pandas data frame, ``None`` where there is no file or no line.
-
-    kind : key of :data:`KINDS`; default the file name. Text stays text (``01`` is not 1);
-        in number columns ``n/a`` becomes NaN.
-    Raises :class:`BadDataError` naming the file and the column that is missing or no number.
-    """
-    wanted = KINDS[kind or path.name]
-    frame = _read_text(path, wanted)
-    if frame is None:
-        return None
-    for column in (*wanted.numbers, *wanted.optional_numbers):
-        if column in frame.columns:
-            frame[column] = _numbers(frame[column], path, column)
-    return frame
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a table as text, none where there is no file.
-
-    Raises :class:`BadDataError` as :func:`read_table`, for columns by the file name.
-    """
-    frame = _read_text(path, KINDS[path.name])
-    return [] if frame is None else frame.to_dict("records")
-
-
-def value_of(text: str) -> float:
-    """Return the number of a cell, NaN for ``n/a``."""
-    return math.nan if text == MISSING else float(text)
-
-
-def _read_text(path: Path, wanted: Kind) -> Any:
-    """The table as text with its columns checked, ``None`` where there is no file or no line."""
-    import pandas as pd
-
-    if not path.is_file():
-        return None
-    try:
-        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise BadDataError(
-            f"cannot read the table ({error})", file=path, fix="make the table again"
-        ) from error
-    absent = [c for c in (*wanted.text, *wanted.numbers) if c not in frame.columns]
-    if absent:
-        raise BadDataError(
-            f"the table lacks the columns {', '.join(absent)}",
-            file=path,
-            fix=f"run the step {wanted.step} again",
-        )
-    return frame if len(frame) else None
-
-
-def _numbers(values: Any, path: Path, column: str) -> list[float]:
-    try:
-        return [math.nan if v in (MISSING, "") else float(v) for v in values]
-    except ValueError as error:
-        raise BadDataError(
-            f"the column {column} holds something that is no number ({error})",
-            file=path,
-            fix="make the table again",
-        ) from error
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -224,9 +22,9 @@ def percent(value: float | None, digits: int = 1) -> str:
     return MISSING if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
-def count(value: float) -> str:
+def count(value: float | None) -> str:
     """Return a whole number; ``n/a`` where there is none."""
-    return MISSING if math.isnan(value) else f"{value:.0f}"
+    return MISSING if value is None or math.isnan(value) else f"{value:.0f}"
 
 
 def plural(n: int, noun: str) -> str:
@@ -247,9 +45,9 @@ def number(value: Any, digits: int = 3) -> str:
     return str(value)
 
 
-def mean_sd(values: Any) -> str:
-    """Mean ± sd (n - 1) of those that are finite; ``n/a`` for none, no sd for one."""
-    finite = [float(v) for v in values if not math.isnan(v)]
+def mean_sd(values: Iterable[float | None]) -> str:
+    """Mean ± sd (n - 1) of what is neither None nor NaN; ``n/a`` for none, no sd for one."""
+    finite = [value for value in values if value is not None and not math.isnan(value)]
     if not finite:
         return MISSING
     mean = sum(finite) / len(finite)

@@ -59,8 +59,8 @@ class EmbeddedMap(ScanRow):
     cluster: int = column("Cluster, from 1")
     true_class: str = column("Class of the participant")
     outcome: str = column("TP, FP, TN or FN")
-    x: float | None = column("First coordinate of the embedding, arbitrary units")
-    y: float | None = column("Second coordinate of the embedding, arbitrary units")
+    x: float = column("First coordinate of the embedding, arbitrary units")
+    y: float = column("Second coordinate of the embedding, arbitrary units")
 
 
 @dataclass(frozen=True, kw_only=True)

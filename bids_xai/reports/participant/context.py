@@ -119,8 +119,8 @@ def true_class(origin: ModelStudy, sources: Sources, session: str) -> TrueClass 
         same = (scan.participant_id, scan.session_id) == (person, visit)
         if same and scan.class_name in study.names:
             return TrueClass(scan.class_name, f"cohort.tsv of the study {study.name}")
-    target = study.settings("target")
-    column, of_sessions = target.get("column"), target.get("table") == "sessions"
+    target = study.settings.target
+    column, of_sessions = target.column, target.table == "sessions"
     if sources.bids_dir is None or not column:
         return None
     path, key, label = sources.bids_dir / "participants.tsv", "participant_id", person

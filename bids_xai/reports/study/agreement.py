@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from bids_xai.arrays import Floats
 from bids_xai.figures.regions import agreement_matrices
 from bids_xai.reports.blocks import Block, Picture, Subheading, Table, Text, embedded
+from bids_xai.reports.study.rows import grouped, means_by, text_of
 from bids_xai.reports.study_files import Study, natural, section
-from bids_xai.tables.numbers import MISSING, number, percent
+from bids_xai.tables.atlas import OVERLAP, Overlap
+from bids_xai.tables.numbers import number, percent
 
 _TOPS = {"top10_sum": "by sum", "top10_density": "by density", "top10_gain": "by gain"}
 _TOP_TITLES = tuple(title.capitalize() for title in _TOPS.values())
 _FEWEST_DRAWN = 3
-_MAPS = {
+_MAPS: Mapping[str, tuple[str, Callable[[float | None], str]]] = {
     "iou_0.1": ("IoU, top 10 %", percent),
     "iou_0.4": ("IoU, top 40 %", percent),
     "iou_0.5": ("IoU, top 50 %", percent),
@@ -24,78 +28,97 @@ _MAPS = {
     "euclidean": ("Distance of maps over their sum", number),
     "l2": ("Distance of maps over their maximum", number),
 }
-_KINDS = {
-    "methods": ("Methods", "configuration", "configuration {}"),
-    "configurations": ("Configurations", "method", "method {}"),
-}
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What is compared, within what, and words for the latter."""
+
+    kind: str
+    title: str
+    within: Callable[[Overlap], str]
+    words: str
+
+
+_COMPARISONS = (
+    _Comparison("methods", "Methods", lambda row: text_of(row.configuration), "configuration {}"),
+    _Comparison("configurations", "Configurations", lambda row: text_of(row.method), "method {}"),
+)
 _GROUPS = ("TP", "TN")
 
 
 @section("Agreement of heatmaps", "atlas")
 def agreement(study: Study) -> list[Block]:
     """Return which regions and voxels methods, configurations and splits have in common."""
-    table = study.table("atlas/overlap.tsv")
-    if table is None:
-        return [study.missing("atlas/overlap.tsv")]
+    rows = study.rows(OVERLAP, "atlas")
+    if not rows:
+        return [study.missing(OVERLAP, "atlas")]
     blocks: list[Block] = []
-    for kind, (title, key, words) in _KINDS.items():
-        mine = table[table["comparison"] == kind]
-        if len(mine):
-            blocks.append(Subheading(title))
-            blocks += _matrices(study, mine, key, words)
-            blocks += _distances(study, mine, key, words)
-    splits = table[table["comparison"] == "splits"]
-    if len(splits):
+    for comparison in _COMPARISONS:
+        compared = [row for row in rows if row.comparison == comparison.kind]
+        if compared:
+            blocks.append(Subheading(comparison.title))
+            blocks += _matrices(study, compared, comparison)
+            blocks += _distances(study, compared, comparison)
+    splits = [row for row in rows if row.comparison == "splits"]
+    if splits:
         blocks += [Subheading("Splits"), *_over_splits(study, splits)]
     return blocks or [Text("There is nothing to compare.", "note")]
 
 
-def _matrices(study: Study, table: Any, key: str, words: str) -> Iterator[Block]:
-    """Share of the ten leading regions in common: a picture for each atlas and ``key``.
+def _matrices(study: Study, rows: Sequence[Overlap], comparison: _Comparison) -> Iterator[Block]:
+    """Share of the ten leading regions in common: a picture for each atlas and what is within.
 
     Of two there is nothing to draw; all such pairs make one table.
     """
     positive = study.classes[1]
-    tops = table[table["metric"].isin(list(_TOPS)) & (table["group"] == positive)]
+    groups = grouped(
+        _tops(rows, positive), lambda row: (comparison.within(row), text_of(row.atlas))
+    )
     pairs: list[tuple[str, ...]] = []
-    for (what, atlas), part in tops.groupby([key, "atlas"], sort=True):
-        part = _merged(part)
-        names = _names(part)
+    for (within, atlas), lines in sorted(groups.items()):
+        part = _joined(lines)
+        names, words = _names(part), comparison.words.format(within)
         if len(names) < _FEWEST_DRAWN:
-            values = dict(zip(part["metric"], part["value"], strict=True))
-            cells = [percent(values.get(metric, np.nan)) for metric in _TOPS]
-            pairs.append((words.format(what).capitalize(), ", ".join(names), str(atlas), *cells))
+            values = {row.metric: row.value for row in part}
+            cells = [percent(values.get(metric)) for metric in _TOPS]
+            pairs.append((words.capitalize(), ", ".join(names), atlas, *cells))
             continue
+        metrics = grouped(part, lambda row: row.metric)
         panels = {
-            title: (names, _matrix(part[part["metric"] == metric], names))
+            title: (names, _matrix(metrics.get(metric, ()), names))
             for metric, title in _TOPS.items()
-            if (part["metric"] == metric).any()
+            if metric in metrics
         }
-        yield _picture(panels, f"{words.format(what)}, atlas {atlas}", positive)
+        yield _picture(panels, f"{words}, atlas {atlas}", positive)
     if pairs:
         caption = f"Part of the ten leading regions that two have in common, scans of {positive}."
         yield Table(caption, ("Within", "Pair", "Atlas", *_TOP_TITLES), tuple(pairs))
 
 
-def _merged(part: Any) -> Any:
+def _tops(rows: Sequence[Overlap], group: str) -> list[Overlap]:
+    return [row for row in rows if row.metric in _TOPS and row.group == group]
+
+
+def _joined(rows: Sequence[Overlap]) -> Sequence[Overlap]:
     """The lines of joined sides where there are any."""
-    joined = part[part["merged"] == "true"]
-    return joined if len(joined) else part
+    return [row for row in rows if row.merged] or rows
 
 
-def _names(part: Any) -> list[str]:
-    return list(dict.fromkeys([*part["a"], *part["b"]]))
+def _names(rows: Sequence[Overlap]) -> list[str]:
+    return list(dict.fromkeys([*(row.a for row in rows), *(row.b for row in rows)]))
 
 
-def _matrix(part: Any, names: list[str]) -> Any:
+def _matrix(rows: Sequence[Overlap], names: list[str]) -> Floats:
     values = np.full((len(names), len(names)), np.nan)
     np.fill_diagonal(values, 1.0)
-    for a, b, value in zip(part["a"], part["b"], part["value"], strict=True):
-        values[names.index(a), names.index(b)] = values[names.index(b), names.index(a)] = value
+    for row in rows:
+        i, j = names.index(row.a), names.index(row.b)
+        values[i, j] = values[j, i] = math.nan if row.value is None else row.value
     return values
 
 
-def _picture(panels: dict[str, Any], what: str, group: str) -> Picture:
+def _picture(panels: Mapping[str, tuple[list[str], Floats]], what: str, group: str) -> Picture:
     caption = (
         f"Share in % of the ten leading regions that two have in common, whatever their order, for "
         f"scans of {group}: {what}."
@@ -103,52 +126,54 @@ def _picture(panels: dict[str, Any], what: str, group: str) -> Picture:
     return embedded(agreement_matrices(panels), f"Leading regions in common: {what}", caption)
 
 
-def _distances(study: Study, table: Any, key: str, words: str) -> Iterator[Block]:
+def _distances(study: Study, rows: Sequence[Overlap], comparison: _Comparison) -> Iterator[Block]:
     """How alike mean maps are, pair by pair, in both classes."""
-    maps = table[table["metric"].isin(list(_MAPS)) & table["group"].isin(study.classes)]
-    for what, part in maps.groupby(key, sort=True):
-        rows = []
-        for (a, b, group), pair in part.groupby(["a", "b", "group"], sort=False):
-            values = dict(zip(pair["metric"], pair["value"], strict=True))
-            cells = [write(values.get(metric, np.nan)) for metric, (_, write) in _MAPS.items()]
-            rows.append((f"{a}, {b}", str(group), *cells))
+    maps = [row for row in rows if row.metric in _MAPS and row.group in study.classes]
+    for within, part in sorted(grouped(maps, comparison.within).items()):
+        lines = []
+        for (a, b, group), pair in grouped(part, lambda row: (row.a, row.b, row.group)).items():
+            values = {row.metric: row.value for row in pair}
+            cells = [write(values.get(metric)) for metric, (_, write) in _MAPS.items()]
+            lines.append((f"{a}, {b}", group, *cells))
         caption = (
-            f"Mean maps of {words.format(what)}, pair by pair. IoU: intersection over union of the "
-            "smallest sets of voxels that hold this part of the positive relevance."
+            f"Mean maps of {comparison.words.format(within)}, pair by pair. IoU: intersection over "
+            "union of the smallest sets of voxels that hold this part of the positive relevance."
         )
-        yield Table(caption, ("Pair", "Class", *(t for t, _ in _MAPS.values())), tuple(rows))
+        yield Table(caption, ("Pair", "Class", *(t for t, _ in _MAPS.values())), tuple(lines))
 
 
-def _over_splits(study: Study, table: Any) -> Iterator[Block]:
+def _over_splits(study: Study, rows: Sequence[Overlap]) -> Iterator[Block]:
     """Means over all pairs of splits: leading regions, then maps."""
     yield Text(
         "Each split trained a network of its own. Low agreement says that a heatmap owes much to "
         "the one training it comes from."
     )
-    tops = table[table["metric"].isin(list(_TOPS)) & (table["group"] == study.classes[1])]
-    rows = []
-    for (name, method, atlas), part in tops.groupby(["configuration", "method", "atlas"]):
-        means = _merged(part).groupby("metric")["value"].mean()
-        cells = [percent(float(means.get(metric, np.nan))) for metric in _TOPS]
-        rows.append((str(name), str(method), str(atlas), *cells))
-    if rows:
+    groups = grouped(
+        _tops(rows, study.classes[1]),
+        lambda row: (text_of(row.configuration), text_of(row.method), text_of(row.atlas)),
+    )
+    lines = []
+    for key, part in sorted(groups.items()):
+        means = means_by(_joined(part), lambda row: row.metric, lambda row: row.value)
+        lines.append((*key, *(percent(means.get(metric)) for metric in _TOPS)))
+    if lines:
         caption = (
             f"Ten leading regions in scans of {study.classes[1]} that two splits have in common, "
             "mean over all pairs of splits."
         )
         header = ("Configuration", "Method", "Atlas", *_TOP_TITLES)
-        yield Table(caption, header, tuple(sorted(rows, key=lambda row: natural(row[0]))))
-    yield _maps_over_splits(study, table)
+        yield Table(caption, header, tuple(sorted(lines, key=lambda line: natural(line[0]))))
+    yield _maps_over_splits(study, rows)
 
 
-def _maps_over_splits(study: Study, table: Any) -> Table:
-    chosen = [group for group in (*study.classes, *_GROUPS) if (table["group"] == group).any()]
-    maps = table[table["metric"].isin(list(_MAPS)) & table["group"].isin(chosen)]
-    rows = []
-    for (name, method, group), part in maps.groupby(["configuration", "method", "group"]):
-        means = part.groupby("metric")["value"].mean()
-        cells = [write(float(means.get(metric, np.nan))) for metric, (_, write) in _MAPS.items()]
-        rows.append((str(name), str(method), str(group) or MISSING, *cells))
+def _maps_over_splits(study: Study, rows: Sequence[Overlap]) -> Table:
+    maps = [row for row in rows if row.metric in _MAPS and row.group in (*study.classes, *_GROUPS)]
+    groups = grouped(maps, lambda row: (text_of(row.configuration), text_of(row.method), row.group))
+    lines = []
+    for key, part in sorted(groups.items()):
+        means = means_by(part, lambda row: row.metric, lambda row: row.value)
+        cells = [write(means.get(metric)) for metric, (_, write) in _MAPS.items()]
+        lines.append((*key, *cells))
     header = ("Configuration", "Method", "Group", *(title for title, _ in _MAPS.values()))
     caption = "Mean maps of two splits, mean over all pairs of splits."
-    return Table(caption, header, tuple(rows))
+    return Table(caption, header, tuple(lines))

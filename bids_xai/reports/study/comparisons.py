@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
 
 from bids_xai.reports.blocks import Block, Items, Table, Text
 from bids_xai.reports.study_files import Study, section, titles_of
 from bids_xai.tables.numbers import MISSING, count, plural
+from bids_xai.tables.predictions import COMPARISONS, Comparison
 
 _FEW_PAIRS = 8  # up to so many splits the smallest possible p of Wilcoxon's test is worth saying
 
@@ -18,30 +17,30 @@ def comparisons(study: Study) -> list[Block]:
     """Return the pairwise tests between configurations, and with the baselines."""
     if len(titles_of(study)) < 2:
         return [Text("Only one configuration: nothing to compare.")]
-    table = study.table("comparisons.tsv")
-    if table is None:
-        return [study.missing("comparisons.tsv")]
-    blocks: list[Block] = [_mcnemar(table)]
+    pairs = study.rows(COMPARISONS)
+    if not pairs:
+        return [study.missing(COMPARISONS)]
+    blocks: list[Block] = [_mcnemar(pairs)]
     notes = ["A large p does not show that two of them are equally good."]
-    if "p_wilcoxon" in table.columns and table["p_wilcoxon"].notna().any():
-        blocks.append(_wilcoxon(table))
-        notes += _wilcoxon_notes(table)
-    elif "p_wilcoxon" in table.columns:
+    if any(pair.p_wilcoxon is not None for pair in pairs):
+        blocks.append(_wilcoxon(pairs))
+        notes += _wilcoxon_notes(max(pair.n_splits for pair in pairs))
+    else:
         notes.append("Wilcoxon's test compares splits: it needs two that both were tested in.")
     return [*blocks, Items(tuple(notes))]
 
 
-def _mcnemar(table: Any) -> Table:
+def _mcnemar(pairs: Sequence[Comparison]) -> Table:
     rows = tuple(
         (
-            _pair(line),
-            count(line.n),
-            count(line.only_a_correct),
-            count(line.only_b_correct),
-            _p(line.p_value),
-            _p(line.p_holm),
+            _pair(pair),
+            count(pair.n),
+            count(pair.only_a_correct),
+            count(pair.only_b_correct),
+            _p(pair.p_value),
+            _p(pair.p_holm),
         )
-        for line in table.itertuples()
+        for pair in pairs
     )
     first, second = "Only first right", "Only second right"
     header = ("Pair", "Participants", first, second, "p", "p (Holm)")
@@ -55,17 +54,17 @@ def _mcnemar(table: Any) -> Table:
     return Table(caption, header, rows)
 
 
-def _wilcoxon(table: Any) -> Table:
-    tested = table[table["p_wilcoxon"].notna()]
+def _wilcoxon(pairs: Sequence[Comparison]) -> Table:
     rows = tuple(
         (
-            _pair(line),
-            count(line.n_splits),
-            _points(line.mean_difference),
-            _p(line.p_wilcoxon),
-            _p(line.p_wilcoxon_holm),
+            _pair(pair),
+            count(pair.n_splits),
+            _points(pair.mean_difference),
+            _p(pair.p_wilcoxon),
+            _p(pair.p_wilcoxon_holm),
         )
-        for line in tested.itertuples()
+        for pair in pairs
+        if pair.p_wilcoxon is not None
     )
     header = ("Pair", "Splits", "Mean difference (points)", "p", "p (Holm)")
     caption = (
@@ -76,28 +75,27 @@ def _wilcoxon(table: Any) -> Table:
     return Table(caption, header, rows)
 
 
-def _wilcoxon_notes(table: Any) -> list[str]:
+def _wilcoxon_notes(splits: int) -> list[str]:
     notes = [
         "Splits share participants, so their differences are not independent and the p of "
         "Wilcoxon's test is too small. It says how steadily one is ahead in this data set, not "
         "how sure that is for new participants."
     ]
-    splits = int(table["n_splits"].max())
     if splits <= _FEW_PAIRS:
         least = 2.0 ** (1 - splits)
         notes.append(f"With {splits} splits, Wilcoxon's p cannot be below {least:.2g}.")
     return notes
 
 
-def _pair(line: Any) -> str:
-    return f"{line.configuration_a} and {line.configuration_b}"
+def _pair(pair: Comparison) -> str:
+    return f"{pair.configuration_a} and {pair.configuration_b}"
 
 
-def _points(share: float) -> str:
-    return MISSING if np.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
+def _points(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _p(value: float) -> str:
-    if np.isnan(value):
+def _p(value: float | None) -> str:
+    if value is None:
         return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -37,7 +37,7 @@ def mean_heatmaps(study: Study) -> list[Block]:
     groups = {name: group_means(study, name) for name in study.identifiers}
     groups = {name: files for name, files in groups.items() if files}
     if not groups:
-        return [study.missing("means/configuration-<C>_group-<G>_mean.nii.gz", "atlas")]
+        return [study.missing_file("means/configuration-<C>_group-<G>_mean.nii.gz", "atlas")]
     page = study_page(study.output_dir, study.name)
     blocks: list[Block] = [*link(page, study.output_dir, "Walk through the mean heatmaps")]
     for name, files in groups.items():
@@ -54,18 +54,18 @@ def mean_heatmaps(study: Study) -> list[Block]:
 def group_means(study: Study, identifier: str) -> dict[str, Path]:
     """Group → file: positive class, negative class, then outcomes, as far as they exist."""
     pattern = re.compile(rf"configuration-{re.escape(identifier)}_group-([^_]+)_mean\.nii\.gz")
-    found = {}
+    files = {}
     for file in sorted((study.folder / "means").glob("*_mean.nii.gz")):
         match = pattern.fullmatch(file.name)
         if match:
-            found[match.group(1)] = file
+            files[match.group(1)] = file
 
     def rank(group: str) -> tuple[int, str]:
         if group in OUTCOMES:
             return 2 + OUTCOMES.index(group), group
         return (0 if study.is_positive(group) else 1), group
 
-    return {group: found[group] for group in sorted(found, key=rank)}
+    return {group: files[group] for group in sorted(files, key=rank)}
 
 
 def _other_methods(study: Study, identifier: str) -> list[Block]:
@@ -74,9 +74,9 @@ def _other_methods(study: Study, identifier: str) -> list[Block]:
     stem = f"configuration-{identifier}_group-{group}_desc-"
     blocks: list[Block] = []
     for path in sorted((study.folder / "means").glob(f"{stem}*_mean.nii.gz")):
-        about = read_object(path.with_name(path.name.removesuffix(".nii.gz") + ".json"))
+        sidecar = read_object(path.with_name(path.name.removesuffix(".nii.gz") + ".json"))
         name = path.name.removeprefix(stem).removesuffix("_mean.nii.gz")
-        method = str(about.get("Method", name))
+        method = str(sidecar.get("Method", name))
         blocks.append(_method_strip(study, identifier, method, load(path)))
     return blocks
 
@@ -146,7 +146,7 @@ def _configuration_maps(study: Study, identifier: str, files: dict[str, Path]) -
 
 
 def window_words(window: tuple[float, float], signed: bool, of: str) -> str:
-    """Say what the colours of a map mean.
+    """Return what the colours of a map mean.
 
     window : the values at their ends; signed : whether they stand for magnitudes of both signs;
     of : the maps whose percentiles they are
@@ -165,15 +165,15 @@ def template_background(study: Study, like: Volume) -> tuple[Floats, str]:
 
     Where the template is not at hand: the first participant's T1w image in its space, else black.
     """
-    name = str(study.description.get("template", ""))
-    resolution = int(study.description.get("resolution") or RELEVANCE_RESOLUTION)
+    name = study.description.template or ""
+    resolution = study.description.resolution or RELEVANCE_RESOLUTION
     template = template_at_hand(OutputSpace(name, resolution)) if name else None
     if template is not None:
         return on_grid(template.brain, like), f"background: T1w template {name}"
     for folder in sorted(study.output_dir.glob("sub-*/**/anat")):
         image = Folder.of(folder).first("T1w", space=name, desc="preproc")
         if image is not None:
-            participant = f"sub-{image.entities['sub']}"
+            participant = f"sub-{image.entities.get('sub')}"
             text = f"background: T1w image of {participant} in {name} (template not at hand)"
             return on_grid(load(image.path), like), text
     return np.zeros(like.data.shape, np.float32), "no background: the template is not at hand"

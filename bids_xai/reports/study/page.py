@@ -13,42 +13,46 @@ from bids_xai.bids.files import write_text
 from bids_xai.bids.problems import read_problems
 from bids_xai.errors import error_text
 from bids_xai.reports.blocks import Items, Section, Text, render
-from bids_xai.reports.study import agreement as group_agreement
-from bids_xai.reports.study import biology as group_biology
-from bids_xai.reports.study import cohort as group_cohort
-from bids_xai.reports.study import comparisons as group_comparisons
-from bids_xai.reports.study import maps as group_maps
-from bids_xai.reports.study import methods as group_methods
-from bids_xai.reports.study import performance as group_performance
-from bids_xai.reports.study import regions as group_regions
-from bids_xai.reports.study import spray as group_spray
-from bids_xai.reports.study import summary as study_summary
-from bids_xai.reports.study import training as group_training
-from bids_xai.reports.study import trust as group_quality
+from bids_xai.reports.study.agreement import agreement
+from bids_xai.reports.study.biology import biology
+from bids_xai.reports.study.cohort import cohort
+from bids_xai.reports.study.comparisons import comparisons
+from bids_xai.reports.study.maps import mean_heatmaps
+from bids_xai.reports.study.methods.section import methods
+from bids_xai.reports.study.methods.settings import settings
+from bids_xai.reports.study.performance import performance
+from bids_xai.reports.study.regions import regions
+from bids_xai.reports.study.roc import roc
+from bids_xai.reports.study.spray.section import spectral
+from bids_xai.reports.study.summary import limits, summary
+from bids_xai.reports.study.training import mask_share, training
+from bids_xai.reports.study.trust import trust
 from bids_xai.reports.study.viewer import write_study_viewer
+from bids_xai.reports.study_description import StudyDescription
 from bids_xai.reports.study_files import SectionMaker, Study, problems_file
+from bids_xai.tables.cohort import COHORT
 from bids_xai.tables.numbers import plural
 
 LOG = logging.getLogger("bids_xai")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 _SECTIONS = (
-    study_summary.summary,
-    group_cohort.cohort,
-    group_performance.performance,
-    group_performance.roc,
-    group_comparisons.comparisons,
-    group_training.training,
-    group_training.mask_share,
-    group_maps.mean_heatmaps,
-    group_regions.regions,
-    group_agreement.agreement,
-    group_biology.biology,
-    group_quality.trust,
-    group_spray.spectral,
-    study_summary.limits,
-    group_methods.methods,
-    group_methods.settings,
+    summary,
+    cohort,
+    performance,
+    roc,
+    comparisons,
+    training,
+    mask_share,
+    mean_heatmaps,
+    regions,
+    agreement,
+    biology,
+    trust,
+    spectral,
+    limits,
+    methods,
+    settings,
 )
 _SLOPPY = (
     "Made with --sloppy: few epochs and splits, coarse voxels. Use nothing of it as a result; give "
@@ -83,18 +87,21 @@ def write_group_page(output_dir: Path, study: str) -> Path:
 def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]]:
     """Write the page as :func:`write_group_page`; return its path and what could not be drawn."""
     drawing = _Drawing()
-    empty = Study(output_dir, study, {})
+    empty = Study(output_dir, study, StudyDescription())
     opened = drawing.attempt("", lambda: Study.at(output_dir, study), lambda _: empty)
-    kept = drawing.attempt("", lambda: read_problems(problems_file(output_dir, study)), _nothing)
+    file = problems_file(output_dir, study)
+    failures = drawing.attempt("", lambda: read_problems(file), _no_failures)
     drawing.attempt("Viewer of the mean heatmaps: ", lambda: write_study_viewer(opened), _no_viewer)
-    refused = "cohort" in kept and not (opened.folder / "cohort.tsv").is_file()
+    refused = "cohort" in failures and not (opened.folder / COHORT.file).is_file()
     sections = [] if refused else [drawing.section(make, opened) for make in _SECTIONS]
-    failed = _sloppy(opened)
-    failed += [
-        f"The step {step} failed, and it has not succeeded since: {message}"
-        for step, message in kept.items()
-    ]
-    problems = (*failed, *drawing.problems)
+    problems = (
+        *_sloppy(opened),
+        *(
+            f"The step {step} failed, and it has not succeeded since: {message}"
+            for step, message in failures.items()
+        ),
+        *drawing.problems,
+    )
     blocks = (Items(problems, "problem"), *((Text(_NOTHING_YET, "note"),) if refused else ()))
     top = [Section("Problems", blocks)] if problems else []
     page = render(f"Study {study}", _LEAD, [*top, *sections])
@@ -103,9 +110,9 @@ def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]
 
 def _sloppy(study: Study) -> list[str]:
     """What not to take for a result."""
-    scans = study.description.get("sloppy_scans")
-    said = [_SLOPPY] if study.description.get("sloppy") else []
-    return said + ([_SLOPPY_SCANS.format(plural(scans, "scan"))] if scans else [])
+    scans = study.description.sloppy_scans
+    remarks = [_SLOPPY] if study.description.sloppy else []
+    return remarks + ([_SLOPPY_SCANS.format(plural(scans, "scan"))] if scans else [])
 
 
 class _Drawing:
@@ -116,8 +123,11 @@ class _Drawing:
         self.problems: list[str] = []
 
     def attempt(
-        self, what: str | Markup, make: Callable[[], Made], otherwise: Callable[[Exception], Made]
-    ) -> Made:
+        self,
+        what: str | Markup,
+        make: Callable[[], Result],
+        otherwise: Callable[[Exception], Result],
+    ) -> Result:
         """What ``make`` returns; where it fails, note it after ``what``, and take the other."""
         try:
             return make()
@@ -136,7 +146,7 @@ class _Drawing:
         return self.attempt(link, lambda: make(study), failed)
 
 
-def _nothing(_: Exception) -> dict[str, str]:
+def _no_failures(_: Exception) -> dict[str, str]:
     return {}
 
 

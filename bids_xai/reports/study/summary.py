@@ -1,26 +1,36 @@
-"""The first lines of a study's page: who is in, what was found, what limits it."""
+"""The first lines of a study's page: who is in, what the scores are, what limits them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from markupsafe import Markup
 
 from bids_xai.errors import BadDataError
 from bids_xai.reports.blocks import Block, Items, Text
-from bids_xai.reports.study.cohort import _left_out, class_names
-from bids_xai.reports.study.spray import SUSPICIOUS, VERDICTS, spectral
-from bids_xai.reports.study.trust import CHECKS, trust
-from bids_xai.reports.study_files import Study, baselines, section, split_words
-from bids_xai.tables.numbers import percent, plural, read_rows
+from bids_xai.reports.study.cohort import class_names, left_out_words, n_participants
+from bids_xai.reports.study.spray import section as spray_section
+from bids_xai.reports.study.spray.verdicts import is_suspicious
+from bids_xai.reports.study.trust import FOLDER as TRUST_FOLDER
+from bids_xai.reports.study.trust import trust
+from bids_xai.reports.study_files import SectionMaker, Study, baselines, section, split_words
+from bids_xai.tables.cohort import COHORT, CohortScan
+from bids_xai.tables.numbers import percent, plural
+from bids_xai.tables.predictions import PERFORMANCE, PERFORMANCE_SUMMARY, PerformanceSummary
+from bids_xai.tables.spray import CLUSTER_VERDICTS
+from bids_xai.tables.table import Table
+from bids_xai.tables.trust import VERDICTS
+
+Row = TypeVar("Row")
 
 _SMALL_TEST = 30
-
-
 _FEW_SPLITS = 5
 
 
 @section("Summary")
 def summary(study: Study) -> list[Block]:
-    """Return what was done and found, in a few sentences."""
+    """Return what was done and what came out, in a few sentences."""
     blocks: list[Block] = [Text(_who(study)), Text(_best(study)), *_warnings(study)]
     note = (
         "A heatmap shows which voxels a model used. It does not show by itself that the model is "
@@ -30,94 +40,106 @@ def summary(study: Study) -> list[Block]:
 
 
 def _who(study: Study) -> str:
-    scans, left_out = study.included(), study.excluded()
+    rows = study.rows(COHORT)
     negative, positive = study.classes
-    if scans is None:
+    if not rows:
         return f"Study {study.name}: the cohort has not been selected yet."
-    counts = scans["class"].value_counts()
+    scans = [row for row in rows if row.included]
     names = sorted(class_names(study, scans), key=lambda name: not study.is_positive(name))
-    sizes = " and ".join(f"{int(counts.get(name, 0))} of {name}" for name in names)
-    tail = _left_out(left_out)
-    people = plural(int(scans["participant_id"].nunique()), "participant")
+    sizes = " and ".join(
+        f"{n} of {name}" for name, n in zip(names, _sizes(scans, names), strict=True)
+    )
+    tail = left_out_words([row for row in rows if not row.included])
+    people = plural(n_participants(scans), "participant")
     aim = (
         f"Study {study.name} separates {positive} (positive class) from {negative}"
         f"{' (negative class)' if len(study.names) == 2 else ''}. It uses "
-        if study.knows_classes
+        if study.has_classes
         else f"Study {study.name} uses "
     )
     return f"{aim}{plural(len(scans), 'scan')} of {people}: {sizes}.{tail}"
 
 
+def _sizes(scans: Sequence[CohortScan], names: Sequence[str]) -> list[int]:
+    """Number of scans of each class."""
+    return [sum(scan.class_name == name for scan in scans) for name in names]
+
+
 def _warnings(study: Study) -> list[Block]:
-    """How many findings speak against the heatmaps, with links to them; nothing before the audit.
+    """How much speaks against the heatmaps, with links to it; nothing before the audit.
 
-    A table that cannot be read is told by the section that shows it.
+    The section that shows a table says so where it cannot be read.
     """
-    found = [
-        (trust, "check failed", "checks failed", _n_lines(study, CHECKS, "passed", "false")),
-        (
-            spectral,
-            "suspicious cluster",
-            "suspicious clusters",
-            _n_lines(study, VERDICTS, "finding", SUSPICIOUS),
-        ),
+    failed = _n_lines(study, VERDICTS, TRUST_FOLDER, lambda row: row.passed is False)
+    suspicious = _n_lines(study, CLUSTER_VERDICTS, "spray", is_suspicious)
+    parts = [
+        *_link(trust, failed, "check failed", "checks failed"),
+        *_link(spray_section.spectral, suspicious, "suspicious cluster", "suspicious clusters"),
     ]
-    said = [
-        Markup('{} <a href="#{}">{}</a>').format(n, made.anchor, one if n == 1 else many)
-        for made, one, many, n in found
-        if n is not None
-    ]
-    if not said:
+    if not parts:
         return []
-    alarm = any(n for *_, n in found)
-    text = Markup("What speaks against the heatmaps: {}.").format(Markup(" and ").join(said))
-    return [Text(text, "problem" if alarm else "plain")]
+    text = Markup("What speaks against the heatmaps: {}.").format(Markup(" and ").join(parts))
+    return [Text(text, "problem" if failed or suspicious else "plain")]
 
 
-def _n_lines(study: Study, table: str, column: str, value: str) -> int | None:
-    """Lines of a table with a value, ``None`` where there is no table."""
+def _link(maker: SectionMaker, n: int | None, singular: str, several: str) -> list[Markup]:
+    if n is None:
+        return []
+    link = Markup('{} <a href="#{}">{}</a>')
+    return [link.format(n, maker.anchor, singular if n == 1 else several)]
+
+
+def _n_lines(
+    study: Study, table: Table[Row], folder: str, counts: Callable[[Row], bool]
+) -> int | None:
+    """Lines of a table that count, ``None`` where there is no table."""
     try:
-        rows = read_rows(study.folder / table)
+        rows = study.rows(table, folder)
     except BadDataError:
         return None
-    return sum(row[column] == value for row in rows) if rows else None
+    return sum(map(counts, rows)) if rows else None
 
 
 def _best(study: Study) -> str:
-    table = study.table("performance_summary.tsv")
-    table = None if table is None else table[table["metric"] == "balanced_accuracy"]
-    table = None if table is None else table[table["mean"].notna()]
-    if table is None or not len(table):
+    tested = [
+        (row.mean, row)
+        for row in study.rows(PERFORMANCE_SUMMARY)
+        if row.metric == "balanced_accuracy" and row.mean is not None
+    ]
+    if not tested:
         return "No configuration has been tested yet."
-    best = table.loc[table["mean"].idxmax()]
-    splits = int(best["n_splits"])
-    spread = f" ± {percent(best['sd'])} (standard deviation)" if splits > 1 else ""
-    many = f"over {split_words(study, splits)}" if splits > 1 else "on a single split"
+    _, best = max(tested, key=lambda pair: pair[0])
     others = baselines(study)
-    kinds = {
-        "configuration": (~table["configuration"].isin(list(others))).sum(),
-        "baseline": table["configuration"].isin(list(others)).sum(),
-    }
-    parts = [plural(int(n), kind) for kind, n in kinds.items() if n]
-    compared = f"Of {' and '.join(parts)}, " if len(table) > 1 else ""
-    kind = "baseline " if best["configuration"] in others else ""
-    chosen = (
+    n_baselines = sum(row.configuration in others for _, row in tested)
+    sizes = {"configuration": len(tested) - n_baselines, "baseline": n_baselines}
+    parts = [plural(n, kind) for kind, n in sizes.items() if n]
+    several = len(tested) > 1
+    compared = f"Of {' and '.join(parts)}, " if several else ""
+    kind = "baseline " if best.configuration in others else ""
+    caution = (
         " The best was chosen by its test scans, so its score is optimistic: new scans are likely "
         "to give less."
-        if len(table) > 1
+        if several
         else ""
     )
     return (
-        f"{compared}{kind}{best['configuration']} has the highest mean balanced accuracy: "
-        f"{percent(best['mean'])}{spread} {many}; {100 / len(study.names):.0f} % would be chance."
-        f"{chosen}"
+        f"{compared}{kind}{best.configuration} has the highest mean balanced accuracy: "
+        f"{_score(study, best)}; {100 / len(study.names):.0f} % would be chance.{caution}"
     )
+
+
+def _score(study: Study, row: PerformanceSummary) -> str:
+    """``64.2 % ± 6.5 % (standard deviation) over 10 random splits``."""
+    if row.n_splits <= 1:
+        return f"{percent(row.mean)} on a single split"
+    spread = f"{percent(row.sd)} (standard deviation)"
+    return f"{percent(row.mean)} ± {spread} over {split_words(study, row.n_splits)}"
 
 
 @section("Limits")
 def limits(study: Study) -> list[Block]:
     """Return what the numbers of this very study do not allow to conclude."""
-    found = [
+    sentences = [
         *_cohort_limits(study),
         *_test_limits(study),
         "Heatmaps of different configurations and splits come from different models. Their "
@@ -125,42 +147,42 @@ def limits(study: Study) -> list[Block]:
         "The 2.5 and 97.5 percentiles describe the spread over splits of one data set. "
         "Splits share participants, so this is no confidence interval for new patients.",
     ]
-    return [Items(tuple(found))]
+    return [Items(tuple(sentences))]
 
 
 def _cohort_limits(study: Study) -> list[str]:
-    scans = study.included()
-    if scans is None:
+    rows = study.rows(COHORT)
+    if not rows:
         return []
-    found = []
-    people, counts = scans["participant_id"].nunique(), scans["class"].value_counts()
+    scans = [row for row in rows if row.included]
+    people, sentences = n_participants(scans), []
     if people < len(scans):
-        found.append(
+        sentences.append(
             f"{len(scans)} scans come from {people} participants: scans of one participant are "
             "not independent, and counts by scan look more certain than they are."
         )
-    sizes = [int(counts.get(name, 0)) for name in class_names(study, scans)]
+    sizes = _sizes(scans, class_names(study, scans))
     if min(sizes) < max(sizes) / 2:
-        found.append(
+        sentences.append(
             f"The classes are unequal ({' and '.join(map(str, sizes))} scans): plain accuracy "
             "favours the larger one; read balanced accuracy."
         )
-    return found
+    return sentences
 
 
 def _test_limits(study: Study) -> list[str]:
-    table = study.table("performance.tsv")
-    if table is None:
+    rows = study.rows(PERFORMANCE)
+    if not rows:
         return []
-    found, splits = [], table["split"].nunique()
+    sentences, splits = [], len({row.split for row in rows})
     if splits == 1:
-        found.append("There is a single split: the spread over splits is unknown.")
+        sentences.append("There is a single split: the spread over splits is unknown.")
     elif splits < _FEW_SPLITS:
-        found.append(f"There are only {splits} splits: spread and percentiles are rough.")
-    smallest = table["n_test"].min()
+        sentences.append(f"There are only {splits} splits: spread and percentiles are rough.")
+    smallest = min(row.n_test for row in rows)
     if smallest < _SMALL_TEST:
-        found.append(
-            f"The smallest test set has {plural(int(smallest), 'scan')}, fewer than "
+        sentences.append(
+            f"The smallest test set has {plural(smallest, 'scan')}, fewer than "
             f"{_SMALL_TEST}: one scan more or less is {percent(1 / max(smallest, 1))} of accuracy."
         )
-    return found
+    return sentences

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bids_xai.arrays import Floats
+from bids_xai.figures.panels import Curve
 from bids_xai.figures.training import TrainingRun, share_curves, training_curves
 from bids_xai.reports.blocks import Block, Table, Text, embedded
-from bids_xai.reports.study_files import Study, natural, section
-from bids_xai.tables.numbers import MISSING, count, mean_sd, percent, read_table
+from bids_xai.reports.study.rows import grouped
+from bids_xai.reports.study_files import Study, section
+from bids_xai.tables.numbers import MISSING, count, mean_sd, percent
+from bids_xai.tables.predictions import PERFORMANCE_SUMMARY, PREDICTIONS, PerformanceSummary
+from bids_xai.tables.training import SEARCH, TRAINING, EpochRecord, SearchDraw
 
 _TOGETHER = "\N{NO-BREAK SPACE}"
-_RUN = ("epoch", "train_ce", "validation_ce", "validation_balanced_accuracy")
 
 
 @section("Training")
@@ -25,11 +29,8 @@ def _training_curves(study: Study) -> Block:
     runs = study.training()
     if not runs:
         return _no_training(study)
-    arrays = {
-        name: [TrainingRun(**{key: t[key].to_numpy() for key in _RUN}) for t in tables]
-        for name, tables in runs.items()
-    }
-    longest = max(int(t["epoch"].max()) for tables in runs.values() for t in tables)
+    curves = {name: [_curves(epochs) for epochs in splits] for name, splits in runs.items()}
+    longest = max(epochs[-1].epoch for splits in runs.values() for epochs in splits)
     described = (
         f"Cross entropy and balanced accuracy over up to {longest} epochs for configurations "
         f"{', '.join(runs)}"
@@ -38,38 +39,55 @@ def _training_curves(study: Study) -> Block:
         "Thin: one split. Thick: mean of the splits still in training at that epoch. Dotted: "
         "chance."
     )
-    return embedded(training_curves(arrays, 1 / len(study.names)), described, caption)
+    return embedded(training_curves(curves, 1 / len(study.names)), described, caption)
+
+
+def _curves(epochs: Sequence[EpochRecord]) -> TrainingRun:
+    return TrainingRun(
+        epoch=_array([epoch.epoch for epoch in epochs]),
+        train_ce=_array([epoch.train_ce for epoch in epochs]),
+        validation_ce=_array([epoch.validation_ce for epoch in epochs]),
+        validation_balanced_accuracy=_array(
+            [epoch.validation_balanced_accuracy for epoch in epochs]
+        ),
+    )
+
+
+def _array(values: Sequence[float | None]) -> Floats:
+    """Values with NaN for none."""
+    return np.array(values, float)
 
 
 def _convergence(study: Study) -> list[Block]:
     """Epochs and duration, mean ± sd over the splits."""
-    table = study.table("performance_summary.tsv")
-    if table is None:
-        return [study.missing("performance_summary.tsv")]
-    rows = []
+    by_name = grouped(study.rows(PERFORMANCE_SUMMARY), lambda row: row.configuration)
+    if not by_name:
+        return [study.missing(PERFORMANCE_SUMMARY)]
+    lines = []
     for name in study.identifiers:
-        mine = table[table["configuration"] == name].set_index("metric")
-        if "epochs" in mine.index:
-            splits = count(float(mine.loc["epochs", "n_splits"]))
-            rows.append((name, splits, _spread(mine, "epochs"), _spread(mine, "seconds")))
-    if not rows:
+        metrics = {row.metric: row for row in by_name.get(name, ())}
+        epochs = metrics.get("epochs")
+        if epochs is not None:
+            spreads = (_spread(metrics, metric) for metric in ("epochs", "seconds"))
+            lines.append((name, count(epochs.n_splits), *spreads))
+    if not lines:
         return [Text("Epochs and duration of the training were not recorded.", "note")]
     caption = (
         "Until training ended: epochs and duration, mean ± standard deviation over splits. After "
         "a random search: of the training that was kept. Durations compare only between "
         "trainings on the same machine."
     )
-    return [Table(caption, ("Configuration", "Splits", "Epochs", "Duration"), tuple(rows))]
+    return [Table(caption, ("Configuration", "Splits", "Epochs", "Duration"), tuple(lines))]
 
 
-def _spread(mine: Any, metric: str) -> str:
+def _spread(metrics: Mapping[str, PerformanceSummary], metric: str) -> str:
     """Mean ± sd; seconds in the unit that suits the mean."""
-    if metric not in mine.index or np.isnan(mine.loc[metric, "mean"]):
+    row = metrics.get(metric)
+    if row is None or row.mean is None:
         return MISSING
-    mean, sd = float(mine.loc[metric, "mean"]), float(mine.loc[metric, "sd"])
-    divisor, unit = _unit(mean) if metric == "seconds" else (1.0, "")
-    spread = "" if np.isnan(sd) else f" ± {sd / divisor:.1f}"
-    return f"{mean / divisor:.1f}{spread}{unit}".replace(" ", _TOGETHER)
+    divisor, unit = _unit(row.mean) if metric == "seconds" else (1.0, "")
+    spread = "" if row.sd is None else f" ± {row.sd / divisor:.1f}"
+    return f"{row.mean / divisor:.1f}{spread}{unit}".replace(" ", _TOGETHER)
 
 
 def _unit(seconds: float) -> tuple[float, str]:
@@ -80,14 +98,13 @@ def _unit(seconds: float) -> tuple[float, str]:
 
 def _searches(study: Study) -> list[Block]:
     """What a random search drew and kept, one line a training."""
-    rows = []
+    lines = []
     for name in study.identifiers:
-        files = (study.models / name).glob("split-*/search.tsv")
-        for file in sorted(files, key=lambda f: natural(f.parent.name)):
-            table = read_table(file)
-            if table is not None:
-                rows.append((f"{name}, {file.parent.name.replace('-', ' ')}", *_search(table)))
-    if not rows:
+        for file in study.training_files(name, SEARCH):
+            draws = SEARCH.read(file)
+            if draws:
+                lines.append((f"{name}, {file.parent.name.replace('-', ' ')}", *_search(draws)))
+    if not lines:
         return []
     header = (
         "Configuration",
@@ -101,20 +118,24 @@ def _searches(study: Study) -> list[Block]:
         "Random search: the values kept, by validation scans alone, and their balanced accuracy "
         "there beside the lowest and highest of all draws"
     )
-    return [Table(caption, header, tuple(rows))]
+    return [Table(caption, header, tuple(lines))]
 
 
-def _search(table: Any) -> tuple[str, ...]:
-    kept = table[table["kept"].str.lower() == "true"]
-    accuracy = table["validation_balanced_accuracy"]
-    among = f"{percent(accuracy.min())} to {percent(accuracy.max())}"
-    seconds = float(table["seconds"].sum())
+def _search(draws: Sequence[SearchDraw]) -> tuple[str, ...]:
+    best = next((draw for draw in draws if draw.is_best), None)
+    accuracies = [
+        draw.validation_balanced_accuracy
+        for draw in draws
+        if draw.validation_balanced_accuracy is not None
+    ]
+    among = f"{percent(min(accuracies))} to {percent(max(accuracies))}" if accuracies else MISSING
+    seconds = sum(draw.seconds for draw in draws if draw.seconds is not None)
     divisor, unit = _unit(seconds)
     return (
-        str(len(table)),
-        str(kept["values"].iloc[0]) if len(kept) else MISSING,
-        percent(float(kept["validation_balanced_accuracy"].iloc[0])) if len(kept) else MISSING,
-        (MISSING if accuracy.isna().all() else among).replace(" ", _TOGETHER),
+        str(len(draws)),
+        MISSING if best is None else best.values,
+        MISSING if best is None else percent(best.validation_balanced_accuracy),
+        among.replace(" ", _TOGETHER),
         f"{seconds / divisor:.1f}{unit}".replace(" ", _TOGETHER),
     )
 
@@ -124,14 +145,7 @@ def mask_share(study: Study) -> list[Block]:
     """Return how much of the relevance lies inside the mask, during training and on test scans."""
     blocks: list[Block] = []
     runs = study.training()
-    curves = {
-        name: [
-            (t["epoch"].to_numpy(), t["inner_mask_share"].to_numpy())
-            for t in tables
-            if "inner_mask_share" in t.columns and t["inner_mask_share"].notna().any()
-        ]
-        for name, tables in runs.items()
-    }
+    curves = {name: _share_curves(splits) for name, splits in runs.items()}
     curves = {name: lines for name, lines in curves.items() if lines}
     if curves:
         described = f"Share of relevance in the mask over epochs, {', '.join(curves)}"
@@ -147,23 +161,39 @@ def mask_share(study: Study) -> list[Block]:
     return [*blocks, _test_share(study)]
 
 
+def _share_curves(splits: Sequence[Sequence[EpochRecord]]) -> list[Curve]:
+    """Epochs and shares of the splits that have any share."""
+    return [
+        (
+            _array([epoch.epoch for epoch in epochs]),
+            _array([epoch.inner_mask_share for epoch in epochs]),
+        )
+        for epochs in splits
+        if any(epoch.inner_mask_share is not None for epoch in epochs)
+    ]
+
+
 def _test_share(study: Study) -> Block:
-    table = study.table("predictions.tsv")
-    if table is None or "inner_mask_share" not in table.columns:
-        return study.missing("predictions.tsv")
-    rows = []
+    by_name = grouped(study.rows(PREDICTIONS), lambda row: row.configuration)
+    if not by_name:
+        return study.missing(PREDICTIONS)
+    lines = []
     for name in study.identifiers:
-        share = 100.0 * table[table["configuration"] == name]["inner_mask_share"].dropna()
-        least = percent(float(share.min()) / 100.0) if len(share) else MISSING
-        rows.append((name, str(len(share)), mean_sd(share), least))
+        shares = [
+            100.0 * row.inner_mask_share
+            for row in by_name.get(name, ())
+            if row.inner_mask_share is not None
+        ]
+        least = percent(min(shares) / 100.0) if shares else MISSING
+        lines.append((name, str(len(shares)), mean_sd(shares), least))
     header = ("Configuration", "Heatmaps", "Mean ± sd (%)", "Lowest")
     caption = "Share of relevance inside the brain mask, heatmaps of the test scans"
-    return Table(caption, header, tuple(rows))
+    return Table(caption, header, tuple(lines))
 
 
 def _no_training(study: Study) -> Text:
     text = (
-        f"Not available: no models/{study.name}/<configuration>/split-<k>/training.tsv. "
+        f"Not available: no models/{study.name}/<configuration>/split-<k>/{TRAINING.file}. "
         "The step “train” makes it (--steps train)."
     )
     return Text(text, "note")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,12 +12,25 @@ from bids_xai.attribution.randomization import LIMIT
 from bids_xai.core.perturbation import mean_interval
 from bids_xai.figures.trust import Band, LayerLikeness, perturbation_curves, randomization_curves
 from bids_xai.reports.blocks import Block, Subheading, Table, Text, embedded
+from bids_xai.reports.study.rows import grouped, mean_of
 from bids_xai.reports.study_files import Study, section
-from bids_xai.tables.numbers import MISSING, number, percent, read_rows, value_of
+from bids_xai.tables.numbers import number, percent
+from bids_xai.tables.trust import (
+    AOPC,
+    LOCALIZATION,
+    RANDOMIZATION,
+    VERDICTS,
+    CheckedMap,
+    CheckVerdict,
+    LocalizationRow,
+    PerturbationStep,
+    RandomizedLayer,
+)
 
-Row = Mapping[str, str]
+AnyMap = TypeVar("AnyMap", bound=CheckedMap)
 
-CHECKS = "quality/summary.tsv"
+FOLDER = "quality"
+"""Of the study's folder, where the step writes."""
 _CHECKS = {
     "network": "Network",
     "aopc": "Perturbation",
@@ -27,8 +39,6 @@ _CHECKS = {
     "conservation": "Conservation",
 }
 _ORDERS = ("morf", "random", "lerf")
-_MEASURES = ("ssim", "spearman", "spearman_abs")
-_MARKS = {"true": "✓", "false": "✗", MISSING: "–"}
 _NO_PROOF = (
     "A method that passes can still be wrong: perturbed scans are unlike any that the network was "
     "trained on, and a map that depends on the weights may lie elsewhere than what they use. Do "
@@ -36,146 +46,152 @@ _NO_PROOF = (
 )
 
 
-@section("Can the heatmaps be trusted?", "quality")
+@section("Can the heatmaps be trusted?", FOLDER)
 def trust(study: Study) -> list[Block]:
     """Return verdicts in words, perturbation curves, the randomisation check, and localisation."""
-    summary = read_rows(study.folder / CHECKS)
-    if not summary:
-        return [study.missing(CHECKS, "trust")]
-    blocks: list[Block] = [*_verdicts(study, summary), Text(_NO_PROOF, "note")]
-    blocks += _perturbation(study, _rows(study, "aopc.tsv"))
-    blocks += _randomization(study, _rows(study, "randomization.tsv"))
-    return [*blocks, *_localization(study, _rows(study, "localization.tsv"))]
+    verdicts = study.rows(VERDICTS, FOLDER)
+    if not verdicts:
+        return [study.missing(VERDICTS, FOLDER)]
+    blocks: list[Block] = [*_verdicts(study, verdicts), Text(_NO_PROOF, "note")]
+    blocks += _perturbation(study, study.rows(AOPC, FOLDER))
+    blocks += _randomization(study, study.rows(RANDOMIZATION, FOLDER))
+    return [*blocks, *_localization(study, study.rows(LOCALIZATION, FOLDER))]
 
 
-def _rows(study: Study, name: str) -> list[dict[str, str]]:
-    return read_rows(study.folder / "quality" / name)
-
-
-def _verdicts(study: Study, summary: Sequence[Row]) -> list[Block]:
+def _verdicts(study: Study, verdicts: Sequence[CheckVerdict]) -> list[Block]:
     """One line a check; networks that are not constant are counted only."""
-    networks = [row for row in summary if row["check"] == "network"]
-    good = [row for row in networks if row["passed"] == "true"]
-    rest = [row for row in summary if row not in good]
-    rows = sorted(rest, key=lambda row: _place(study, row))
+    networks = [row for row in verdicts if row.check == "network"]
+    n_good = sum(row.passed is True for row in networks)
+    rest = [row for row in verdicts if not (row.check == "network" and row.passed)]
     lines = tuple(
         (
-            _whose(row),
-            _CHECKS.get(row["check"], row["check"])
-            + ("" if row["region"] == MISSING else f": {row['region']}"),
-            f"{_MARKS.get(row['passed'], '')} {row['verdict']}",
+            _subject(row),
+            _CHECKS.get(row.check, row.check) + (f": {row.region}" if row.region else ""),
+            f"{_mark(row.passed)} {row.verdict}",
         )
-        for row in rows
+        for row in sorted(rest, key=lambda row: _rank(study, row))
     )
-    said = f"{len(good)} of {len(networks)} networks tell scans apart."
-    header = ("Configuration, method", "Check", "Verdict")
+    summary = f"{n_good} of {len(networks)} networks tell scans apart."
+    header = ("Configuration, method", "Check", "CheckVerdict")
     caption = "Verdicts with their thresholds; ✓ passes, ✗ fails, – cannot be told"
-    return [Text(said), Table(caption, header, lines)]
+    return [Text(summary), Table(caption, header, lines)]
 
 
-def _whose(row: Row) -> str:
-    split = MISSING if row["split"] == MISSING else f"split {row['split']}"
-    parts = (row["configuration"], split, row["method"])
-    return ", ".join(part for part in parts if part != MISSING)
+def _mark(passed: bool | None) -> str:
+    return "–" if passed is None else ("✓" if passed else "✗")
 
 
-def _place(study: Study, row: Row) -> tuple[int, str, int]:
-    known = study.identifiers
-    configuration = row["configuration"]
-    checks = list(_CHECKS)
+def _subject(row: CheckVerdict) -> str:
+    """``A, split 0, lrp-zplus`` as far as the check is of one."""
+    split = None if row.split is None else f"split {row.split}"
+    return ", ".join(filter(None, (row.configuration, split, row.method)))
+
+
+def _rank(study: Study, row: CheckVerdict) -> tuple[int, str, int]:
+    names, checks = study.identifiers, list(_CHECKS)
     return (
-        known.index(configuration) if configuration in known else len(known),
-        "" if row["method"] == MISSING else row["method"],
-        checks.index(row["check"]) if row["check"] in checks else len(checks),
+        names.index(row.configuration) if row.configuration in names else len(names),
+        row.method or "",
+        checks.index(row.check) if row.check in checks else len(checks),
     )
 
 
-def _perturbation(study: Study, rows: Sequence[Row]) -> list[Block]:
+def _perturbation(study: Study, rows: Sequence[PerturbationStep]) -> list[Block]:
     blocks: list[Block] = [Subheading("Perturbation curves")]
     if not rows:
         note = "No curves: no scan is predicted as the class that its heatmap explains, or the "
         return [*blocks, Text(note + "study asks for none (quality.scans).", "note")]
-    settings = study.settings("quality")
-    cubes = f"cubes of {number(settings['cube_mm'])} mm" if "cube_mm" in settings else "cubes"
-    for name, mine in _by(rows, "configuration", study.identifiers).items():
-        panels = {method: _bands(part) for method, part in _by(mine, "method").items()}
-        people = len({row["participant_id"] for row in mine})
+    settings = study.description.settings
+    cubes = "cubes" if settings is None else f"cubes of {number(settings.quality.cube_mm)} mm"
+    for name, part in _by_configuration(study, rows).items():
+        methods = grouped(part, lambda row: row.method)
         caption = (
-            f"Configuration {name}, {people} participants. AOPC: mean fall in probability of the "
-            f"predicted class over the steps so far, while {cubes} become noise. Bands: 95 % "
+            f"Configuration {name}, {_n_participants(part)} participants. AOPC: mean fall in "
+            f"probability of the predicted class over the steps so far, while {cubes} become "
+            "noise. Bands: 95 % "
             "intervals over participants, from five on. A map that shows what the network uses has "
             "its curve (most relevant first) above the random one, and least relevant first below."
         )
         described = f"Perturbation curves of configuration {name}, by method and order"
+        panels = {method: _bands(lines) for method, lines in methods.items()}
         blocks.append(embedded(perturbation_curves(panels), described, caption))
     return blocks
 
 
-def _bands(rows: Sequence[Row]) -> dict[str, Band]:
+def _bands(rows: Sequence[PerturbationStep]) -> dict[str, Band]:
     """Order → mean over participants and its interval at every step that all scans have."""
-    found = {}
+    by_order = grouped(rows, lambda row: row.order)
+    bands = {}
     for order in _ORDERS:
-        scans: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for row in rows:
-            if row["order"] == order:
-                scans[row["participant_id"]][int(row["step"])].append(value_of(row["aopc"]))
-        n_steps = min(map(len, scans.values()))
-        people = np.array(
-            [
-                [np.mean(steps[step]) for step in range(n_steps)]
-                for _, steps in sorted(scans.items())
-            ]
-        )
-        found[order] = Band(*mean_interval(people))
-    return found
+        people = grouped(by_order.get(order, ()), lambda row: row.participant_id)
+        curves = [_curve(lines) for _, lines in sorted(people.items())]
+        n_steps = min(map(len, curves))
+        bands[order] = Band(*mean_interval(np.array([curve[:n_steps] for curve in curves])))
+    return bands
 
 
-def _randomization(study: Study, rows: Sequence[Row]) -> list[Block]:
+def _curve(rows: Sequence[PerturbationStep]) -> list[float]:
+    """The mean over a participant's scans at every step."""
+    steps = grouped(rows, lambda row: row.step)
+    return [
+        float(np.mean(np.array([row.aopc for row in steps[step]], float)))
+        for step in range(len(steps))
+    ]
+
+
+def _randomization(study: Study, rows: Sequence[RandomizedLayer]) -> list[Block]:
     blocks: list[Block] = [Subheading("Random weights")]
     if not rows:
         return [*blocks, Text("Not done (quality.randomization_scans is 0).", "note")]
-    for name, mine in _by(rows, "configuration", study.identifiers).items():
-        panels = {method: _likeness(part) for method, part in _by(mine, "method").items()}
-        people = len({row["participant_id"] for row in mine})
+    for name, part in _by_configuration(study, rows).items():
+        methods = grouped(part, lambda row: row.method)
         caption = (
-            f"Configuration {name}, median over scans of {people} participants. From left to "
+            f"Configuration {name}, median over scans of {_n_participants(part)} participants. "
+            "From left to "
             "right, layers lose what they learnt, beginning at the output. Filled: all layers down "
             "to this one are random; hollow: this one alone. Dotted: a method whose maps stay "
             f"above {LIMIT:g} with all layers random fails."
         )
         described = f"Likeness of heatmaps to the original with random layers, configuration {name}"
+        panels = {method: _likeness(lines) for method, lines in methods.items()}
         blocks.append(embedded(randomization_curves(panels, LIMIT), described, caption))
     return blocks
 
 
-def _likeness(rows: Sequence[Row]) -> LayerLikeness:
-    layers = list(dict.fromkeys(row["layer"] for row in rows))
-    modes: dict[str, dict[str, Floats]] = {}
-    for mode in ("cascading", "independent"):
-        mine = _by([row for row in rows if row["mode"] == mode], "layer")
-        modes[mode] = {
-            measure: np.array(
-                [_median(value_of(row[measure]) for row in mine.get(layer, ())) for layer in layers]
-            )
-            for measure in _MEASURES
-        }
-    return LayerLikeness(layers, modes["cascading"], modes["independent"])
+def _likeness(rows: Sequence[RandomizedLayer]) -> LayerLikeness:
+    layers = list(dict.fromkeys(row.layer for row in rows))
+    modes = grouped(rows, lambda row: row.mode)
+    cascading, independent = (
+        _medians(modes.get(mode, ()), layers) for mode in ("cascading", "independent")
+    )
+    return LayerLikeness(layers, cascading, independent)
 
 
-def _localization(study: Study, rows: Sequence[Row]) -> list[Block]:
+def _medians(rows: Sequence[RandomizedLayer], layers: Sequence[str]) -> Mapping[str, Floats]:
+    """Measure → its median over scans at every layer."""
+    by_layer = grouped(rows, lambda row: row.layer)
+    parts = [by_layer.get(layer, []) for layer in layers]
+    return {
+        "ssim": np.array([_median(row.ssim for row in part) for part in parts]),
+        "spearman": np.array([_median(row.spearman for row in part) for part in parts]),
+        "spearman_abs": np.array([_median(row.spearman_abs for row in part) for part in parts]),
+    }
+
+
+def _localization(study: Study, rows: Sequence[LocalizationRow]) -> list[Block]:
     if not rows:
         return []
     lines = []
-    for name, mine in _by(rows, "configuration", study.identifiers).items():
-        for (method, region), part in _pairs(mine).items():
-            hits = [row for row in part if row["outcome"] == "TP"]
-            values = [
-                _mean(value_of(row[column]) for row in hits)
-                for column in ("mass_accuracy", "rank_accuracy", "pointing_game", "chance")
-            ]
-            people = len({row["participant_id"] for row in hits})
-            cells = [percent(value) for value in values]
-            lines.append((name, method, region, str(people), *cells))
+    for name, part in _by_configuration(study, rows).items():
+        for (method, region), maps in grouped(part, lambda row: (row.method, row.region)).items():
+            hits = [row for row in maps if row.outcome == "TP"]
+            means = (
+                mean_of(row.mass_accuracy for row in hits),
+                mean_of(row.rank_accuracy for row in hits),
+                mean_of(row.pointing_game for row in hits),
+                mean_of(row.chance for row in hits),
+            )
+            lines.append((name, method, region, str(_n_participants(hits)), *map(percent, means)))
     header = (
         "Configuration",
         "Method",
@@ -194,26 +210,14 @@ def _localization(study: Study, rows: Sequence[Row]) -> list[Block]:
     return [Subheading("Localisation"), Table(caption, header, tuple(lines))]
 
 
-def _by(rows: Iterable[Row], column: str, order: Iterable[str] = ()) -> dict[str, list[Row]]:
-    """Rows by a column, those of ``order`` first."""
-    found: dict[str, list[Row]] = {name: [] for name in order}
-    for row in rows:
-        found.setdefault(row[column], []).append(row)
-    return {name: mine for name, mine in found.items() if mine}
+def _by_configuration(study: Study, rows: Iterable[AnyMap]) -> dict[str, list[AnyMap]]:
+    return grouped(rows, lambda row: row.configuration, study.identifiers)
 
 
-def _pairs(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row["method"], row["region"]].append(row)
-    return found
+def _n_participants(rows: Iterable[CheckedMap]) -> int:
+    return len({row.participant_id for row in rows})
 
 
-def _mean(values: Iterable[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
-
-
-def _median(values: Iterable[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return float(np.median(finite)) if finite else math.nan
+def _median(values: Iterable[float | None]) -> float:
+    defined = [value for value in values if value is not None]
+    return float(np.median(defined)) if defined else float("nan")

@@ -49,16 +49,14 @@ def _study_anatomy(study: Study, like: Volume) -> Volume:
     if space is None or template_at_hand(space) is not None:
         return anatomy
     folders = (Folder.of(path) for path in sorted(study.output_dir.glob("sub-*/**/anat")))
-    found = (folder.first("mask", space=space.template, desc="brain") for folder in folders)
-    mask = next((image for image in found if image is not None), None)
+    masks = (folder.first("mask", space=space.template, desc="brain") for folder in folders)
+    mask = next((image for image in masks if image is not None), None)
     return near(anatomy, None if mask is None else load(mask.path))
 
 
 def _space_of(study: Study) -> OutputSpace | None:
-    template = str(study.description.get("template") or "")
-    return (
-        OutputSpace(template, int(study.description.get("resolution") or 2)) if template else None
-    )
+    template = study.description.template
+    return OutputSpace(template, study.description.resolution or 2) if template else None
 
 
 def _template_regions(study: Study) -> tuple[Regions | None, list[str]]:
@@ -66,10 +64,10 @@ def _template_regions(study: Study) -> tuple[Regions | None, list[str]]:
 
     Without it there is a sentence that says so.
     """
-    name, space = study.description.get("atlas"), _space_of(study)
+    name, space = study.description.atlas, _space_of(study)
     if space is None or not is_at_hand(space):
         return None, []
-    atlas = _atlas_called(str(name), space) if name else _default_atlas(space)
+    atlas = _atlas_called(name, space) if name else _default_atlas(space)
     if atlas is not None:
         return Regions(atlas.volume, dict(atlas.labels)), []
     return None, [f"The atlas {name} of the study's tables is not at hand."] if name else []

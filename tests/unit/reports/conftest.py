@@ -9,13 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from study_tables import write_rows
 
 from bids_xai.bids.files import write_json, write_nifti, write_tsv
 from bids_xai.bids.stamps import write_stamp
 from bids_xai.reports.citation import preprocessing_methods
 from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
+from bids_xai.tables.atlas import BIOLOGY, FINGERPRINTS, GAIN, OVERLAP, REGIONS
+from bids_xai.tables.cohort import COHORT, SPLITS
+from bids_xai.tables.predictions import COMPARISONS, PERFORMANCE, PERFORMANCE_SUMMARY, PREDICTIONS
 from bids_xai.tables.qc import SESSION_QC, Measure
+from bids_xai.tables.spray import CLUSTER_VERDICTS, CLUSTERS, EIGENVALUES, EMBEDDING
+from bids_xai.tables.training import TRAINING
 
 STUDY = "tiny"
 CLASSES = ("NC", "AD")
@@ -168,6 +174,7 @@ def _write_cohort(group: Path, rng: np.random.Generator) -> list[dict[str, Any]]
             "reason": None,
             "age": float(60 + rng.integers(20)),
             "sex": "FM"[i % 3 == 0],
+            "map": f"sub-{i:02d}_ses-{s}_R2starmap.nii.gz",
         }
         for i, s in product(range(12), (1, 2))
     ]
@@ -177,13 +184,13 @@ def _write_cohort(group: Path, rng: np.random.Generator) -> list[dict[str, Any]]
         "reason": "no age",
         "age": None,
     }
-    rows_to_tsv(group / "cohort.tsv", [*scans, bad])
+    write_rows(COHORT, group, [*scans, bad])
     sets = ("train", "train", "validation", "test")
     splits = [
         {"participant_id": f"sub-{i:02d}", "split": k, "set": sets[(i // 2 + k) % 4]}
         for i, k in product(range(12), range(2))
     ]
-    rows_to_tsv(group / "splits.tsv", splits)
+    write_rows(SPLITS, group, splits)
     return scans
 
 
@@ -206,12 +213,12 @@ def _write_predictions(group: Path, scans: list[dict[str, Any]], rng: np.random.
                 "inner_mask_share": float(rng.uniform(0.5, 1.0)),
             }
         )
-    rows_to_tsv(group / "predictions.tsv", rows)
+    write_rows(PREDICTIONS, group, rows)
     scores = [
         {"configuration": c, "split": k, "n_test": 24, "accuracy": 0.7}
         for c, k in product(CONFIGURATIONS, range(2))
     ]
-    rows_to_tsv(group / "performance.tsv", scores)
+    write_rows(PERFORMANCE, group, scores)
     metrics = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auc")
     summary = [
         {
@@ -225,7 +232,7 @@ def _write_predictions(group: Path, scans: list[dict[str, Any]], rng: np.random.
         }
         for (i, c), m in product(enumerate(CONFIGURATIONS), metrics)
     ]
-    rows_to_tsv(group / "performance_summary.tsv", summary)
+    write_rows(PERFORMANCE_SUMMARY, group, summary)
     pairs = [
         {
             "configuration_a": a,
@@ -238,7 +245,7 @@ def _write_predictions(group: Path, scans: list[dict[str, Any]], rng: np.random.
         }
         for a, b in (("A", "B"), ("A", "C"), ("B", "C"))
     ]
-    rows_to_tsv(group / "comparisons.tsv", pairs)
+    write_rows(COMPARISONS, group, pairs)
 
 
 def _write_training(models: Path, rng: np.random.Generator) -> None:
@@ -246,7 +253,7 @@ def _write_training(models: Path, rng: np.random.Generator) -> None:
         rows = [
             {
                 "epoch": e,
-                "learning_rate": 1e-3,
+                "lr": 1e-3,
                 "train_loss": 1 / e,
                 "train_ce": 1 / e,
                 "validation_loss": 1.1 / e,
@@ -258,7 +265,7 @@ def _write_training(models: Path, rng: np.random.Generator) -> None:
             }
             for e in range(1, 9)
         ]
-        rows_to_tsv(models / configuration / f"split-{split}" / "training.tsv", rows)
+        write_rows(TRAINING, models / configuration / f"split-{split}", rows)
 
 
 def _write_regions(group: Path, scans: list[dict[str, Any]], rng: np.random.Generator) -> None:
@@ -281,7 +288,7 @@ def _write_regions(group: Path, scans: list[dict[str, Any]], rng: np.random.Gene
         }
         for c, (n, s), (i, name) in product(CONFIGURATIONS, enumerate(scans), labels)
     ]
-    rows_to_tsv(group / "atlas" / "regions.tsv", lines)
+    write_rows(REGIONS, group / "atlas", lines)
     joined = [(i, name.removeprefix("Left ")) for i, name in labels[::2]]
     rows = [
         {
@@ -304,7 +311,7 @@ def _write_regions(group: Path, scans: list[dict[str, Any]], rng: np.random.Gene
         )
         for i, name in known
     ]
-    rows_to_tsv(group / "atlas" / "gain.tsv", rows)
+    write_rows(GAIN, group / "atlas", rows)
     prints = [
         {
             "configuration": c,
@@ -325,7 +332,7 @@ def _write_regions(group: Path, scans: list[dict[str, Any]], rng: np.random.Gene
             CONFIGURATIONS, (("A", "sub-01"), ("B", "sub-03")), joined
         )
     ]
-    rows_to_tsv(group / "atlas" / "fingerprints.tsv", prints)
+    write_rows(FINGERPRINTS, group / "atlas", prints)
     _write_overlap(group, rng)
     _write_biology(group, joined, rng)
 
@@ -350,7 +357,7 @@ def _write_overlap(group: Path, rng: np.random.Generator) -> None:
         }
         for (kind, c, a, b), g, metric in product(pairs, ("NC", "AD", "TP", "TN"), tops + maps)
     ]
-    rows_to_tsv(group / "atlas" / "overlap.tsv", rows)
+    write_rows(OVERLAP, group / "atlas", rows)
 
 
 def _write_biology(group: Path, regions: Any, rng: np.random.Generator) -> None:
@@ -385,7 +392,7 @@ def _write_biology(group: Path, regions: Any, rng: np.random.Generator) -> None:
         }
         for c in CONFIGURATIONS
     ]
-    rows_to_tsv(group / "atlas" / "biology.tsv", rows)
+    write_rows(BIOLOGY, group / "atlas", rows)
 
 
 def _write_means(group: Path, rng: np.random.Generator) -> None:
@@ -408,14 +415,15 @@ def _write_verdicts(folder: Path) -> None:
         }
         for finding in ("suspicious", "diagnosis")
     ]
-    rows_to_tsv(folder / "verdicts.tsv", rows)
+    write_rows(CLUSTER_VERDICTS, folder, rows)
 
 
 def _write_spray(folder: Path, scans: list[dict[str, Any]], rng: np.random.Generator) -> None:
     values = np.sort(rng.random(8))
     gaps = [*np.diff(values), None]
-    rows_to_tsv(
-        folder / "eigenvalues.tsv",
+    write_rows(
+        EIGENVALUES,
+        folder,
         [{"index": i + 1, "eigenvalue": v, "gap": gaps[i]} for i, v in enumerate(values)],
     )
     members = [
@@ -426,12 +434,13 @@ def _write_spray(folder: Path, scans: list[dict[str, Any]], rng: np.random.Gener
             "cluster": i % 3,
             "true_class": s["class"],
             "outcome": ("TN", "FN", "TP", "FP")[i % 4],
+            "scan": f"{s['participant_id']}_{s['session_id']}",
         }
         for i, s in enumerate(scans)
     ]
-    rows_to_tsv(folder / "clusters.tsv", members)
+    write_rows(CLUSTERS, folder, members)
     points = [m | {"x": float(rng.normal()), "y": float(rng.normal())} for m in members]
-    rows_to_tsv(folder / "embedding.tsv", points)
+    write_rows(EMBEDDING, folder, points)
     for k in range(3):
         data = (rng.random(SHAPE) ** 3 * ball()).astype(np.float32)
         write_nifti(folder / f"cluster-{k}_mean.nii.gz", data, affine())

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from study_tables import write_rows
 
-from bids_xai.bids.files import write_json, write_text, write_tsv
+from bids_xai.bids.files import write_json, write_text
 from bids_xai.errors import BadDataError
 from bids_xai.reports.blocks import Picture, Table, Text
-from bids_xai.reports.study import trust as group_quality
+from bids_xai.reports.study import trust as trust_module
+from bids_xai.reports.study.trust import trust
 from bids_xai.reports.study_files import Study
+from bids_xai.tables.trust import AOPC, LOCALIZATION, RANDOMIZATION, VERDICTS, PerturbationStep
 
 PEOPLE = [f"sub-{n:02d}" for n in range(6)]
-
-
-def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    write_tsv(folder / "quality" / name, rows, {key: key for key in rows[0]})
 
 
 @pytest.fixture
@@ -54,11 +52,11 @@ def study(tmp_path: Path) -> Study:
         for c in "AB"
         for check, passed in (("localization", False), ("aopc", True), ("conservation", None))
     ]
-    write(folder, "summary.tsv", summary)
+    write_rows(VERDICTS, folder / "quality", summary)
     heights = {"morf": 0.4, "random": 0.2, "lerf": 0.0}
-    write(
-        folder,
-        "aopc.tsv",
+    write_rows(
+        AOPC,
+        folder / "quality",
         [
             {
                 "configuration": c,
@@ -73,9 +71,9 @@ def study(tmp_path: Path) -> Study:
             for c, p, o, k in product("AB", PEOPLE, heights, range(5))
         ],
     )
-    write(
-        folder,
-        "randomization.tsv",
+    write_rows(
+        RANDOMIZATION,
+        folder / "quality",
         [
             {
                 "configuration": c,
@@ -94,9 +92,9 @@ def study(tmp_path: Path) -> Study:
             )
         ],
     )
-    write(
-        folder,
-        "localization.tsv",
+    write_rows(
+        LOCALIZATION,
+        folder / "quality",
         [
             {
                 "configuration": "A",
@@ -118,7 +116,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_section_shows_verdicts_figures_and_localisation(study: Study) -> None:
-    section = group_quality.trust(study)
+    section = trust(study)
     texts = [block.text for block in section.blocks if isinstance(block, Text)]
     assert texts[0] == "3 of 4 networks tell scans apart."
     verdicts, located = (b for b in section.blocks if isinstance(b, Table))
@@ -142,17 +140,29 @@ def test_section_shows_verdicts_figures_and_localisation(study: Study) -> None:
 
 def test_bands_are_of_participants_and_steps_that_all_have(study: Study) -> None:
     rows = [
-        {"participant_id": p, "session_id": s, "order": o, "step": str(k), "aopc": str(v + k)}
+        PerturbationStep(
+            configuration="A",
+            split=0,
+            method="lrp-zplus",
+            participant_id=p,
+            session_id=s,
+            order=o,
+            step=k,
+            aopc=v + k,
+            sd=None,
+            drop=None,
+            scan=f"{p}_{s}",
+        )
         for p, v in zip("abcde", (1.0, 2.0, 3.0, 4.0, 5.0), strict=True)
         for s in ("1", "2")
         for o in ("morf", "random", "lerf")
         for k in range(3 if p == "a" else 4)
     ]
-    band = group_quality._bands(rows)["morf"]
+    band = trust_module._bands(rows)["morf"]
     assert band.mean.tolist() == [3.0, 4.0, 5.0]
     half = 2.776445 * np.sqrt(2.5 / 5)  # Student's t with 4 degrees of freedom
     np.testing.assert_allclose((band.low[0], band.high[0]), (3 - half, 3 + half), atol=1e-5)
-    few = group_quality._bands([row for row in rows if row["participant_id"] in "abcd"])["morf"]
+    few = trust_module._bands([row for row in rows if row.participant_id in "abcd"])["morf"]
     assert few.mean[0] == 2.5
     assert np.isnan([few.low, few.high]).all()
 
@@ -162,17 +172,17 @@ def test_any_table_may_be_missing_or_empty(study: Study, name: str) -> None:
     path = study.folder / "quality" / f"{name}.tsv"
     header = path.read_text().splitlines()[0]
     write_text(path, header + "\n")
-    empty = group_quality.trust(study)
+    empty = trust(study)
     path.unlink()
-    assert group_quality.trust(study) == empty
+    assert trust(study) == empty
 
 
 def test_without_the_step_the_section_says_how_to_get_it(tmp_path: Path) -> None:
-    (block,) = group_quality.trust(Study.at(tmp_path, "none")).blocks
+    (block,) = trust(Study.at(tmp_path, "none")).blocks
     assert "--steps trust" in block.text
 
 
 def test_a_damaged_table_is_named(study: Study) -> None:
     write_text(study.folder / "quality" / "aopc.tsv", "configuration\tstep\nA\t1\n")
-    with pytest.raises(BadDataError, match="lacks the columns method"):
-        group_quality.trust(study)
+    with pytest.raises(BadDataError, match="lacks the columns split, method"):
+        trust(study)

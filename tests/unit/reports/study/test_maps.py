@@ -1,4 +1,4 @@
-"""Mean maps of the methods after the first: a strip each, with colours of its own."""
+"""Mean maps of classes and outcomes, and of the methods after the first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import pytest
 
 from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.reports.blocks import Details, Picture, Text
-from bids_xai.reports.study import maps as group_maps
+from bids_xai.reports.study import maps
+from bids_xai.reports.study.spray import pictures
+from bids_xai.reports.study.spray.analyses import analyses_of
 from bids_xai.reports.study_files import Study
 
 SHAPE = (6, 7, 8)
+STUDY = "tiny"  # of conftest.py
 
 
 def write_mean(folder: Path, tail: str, data: Any, method: str = "") -> None:
@@ -46,9 +49,9 @@ def test_every_method_has_a_strip_on_its_own_scale(
         drawn.append({"maps": maps, **options})
         return b"<svg/>"
 
-    monkeypatch.setattr(group_maps, "strips", strips)
-    monkeypatch.setattr(group_maps, "mosaic", lambda *_, **__: b"<svg/>")
-    blocks = group_maps.mean_heatmaps(Study.at(tmp_path, "s")).blocks
+    monkeypatch.setattr(maps, "strips", strips)
+    monkeypatch.setattr(maps, "mosaic", lambda *_, **__: b"<svg/>")
+    blocks = maps.mean_heatmaps(Study.at(tmp_path, "s")).blocks
     groups, method = drawn
     assert list(groups["maps"]) == ["AD"]  # the first method alone
     assert not groups["signed"]
@@ -66,3 +69,30 @@ def test_every_method_has_a_strip_on_its_own_scale(
     assert [b.text for b in blocks if isinstance(b, Text)] == [
         "The mean map of A D by saliency holds no relevance above zero."
     ]
+
+
+def test_colours_of_signed_maps_are_told() -> None:
+    plain = maps.window_words((0.1, 2.0), False, "this map")
+    signed = maps.window_words((0.1, 2.0), True, "this map")
+    assert "50 to the 99.5 percentile of the positive values of this map (0.1 to 2)" in plain
+    assert "Red" not in plain
+    assert "percentile of the magnitudes of this map" in signed
+    assert "Red is positive, blue negative, white zero." in signed
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_large_maps_have_such_captions(
+    study_dir: Path, monkeypatch: pytest.MonkeyPatch, signed: bool
+) -> None:
+    for module in (maps, pictures):
+        monkeypatch.setattr(module, "is_signed", lambda _: signed)
+        for name in ("mosaic", "strips", "cluster_maps"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, lambda *_, **__: b"<svg/>")
+    study = Study.at(study_dir, STUDY)
+    files = maps.group_means(study, "A")
+    large, strip = maps._configuration_maps(study, "A", files)
+    (clusters,) = pictures.cluster_pictures(study, analyses_of(study)[0])
+    for picture in (large, strip, clusters):
+        assert ("the magnitudes of" in picture.caption) is signed
+        assert ("white zero" in picture.caption) is signed

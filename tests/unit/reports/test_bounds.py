@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from study_tables import write_rows
 
-from bids_xai.bids.files import write_bytes, write_json, write_nifti, write_tsv
+from bids_xai.bids.files import write_bytes, write_json, write_nifti
 from bids_xai.reports import bounds
 from bids_xai.reports.blocks import Details, Folded, Picture, Subheading, Table, Text
 from bids_xai.reports.bounds import bounded
-from bids_xai.reports.study import maps as group_maps
-from bids_xai.reports.study import spray as group_spray
-from bids_xai.reports.study import spray_explorer
+from bids_xai.reports.study import maps
 from bids_xai.reports.study.page import write_group_page
+from bids_xai.reports.study.spray import explorer, pictures
+from bids_xai.reports.study.spray.analyses import SPACES
+from bids_xai.tables.spray import CLUSTERS, EMBEDDING
 
 NAME = "wide"
-CONFIGURATIONS, METHODS, CLUSTERS = 8, 6, 7
+CONFIGURATIONS, METHODS, N_CLUSTERS = 8, 6, 7
 
 
 def picture(alt: str, size: int) -> Picture:
@@ -57,7 +59,7 @@ def test_the_page_of_a_wide_study_is_bounded(
     group, ids = tmp_path / "group" / NAME, [f"C{i}" for i in range(CONFIGURATIONS)]
     data = np.random.default_rng(0).random((6, 7, 8)).astype(np.float32)
     tile = {"height": 1, "width": 1, "tiles": 4}
-    analyses = [f"{c}_{s}" for c, s in product(ids, group_spray.SPACES)]
+    analyses = [f"{c}_{s}" for c, s in product(ids, SPACES)]
     for c, name in product(ids, ("AD", *(f"AD_desc-m{k}" for k in range(1, METHODS)))):
         write_nifti(
             group / "means" / f"configuration-{c}_group-{name}_mean.nii.gz", data, np.eye(4)
@@ -67,7 +69,7 @@ def test_the_page_of_a_wide_study_is_bounded(
             "participant_id": f"sub-{i}",
             "session_id": "n/a",
             "split": 0,
-            "cluster": 1 + i % CLUSTERS,
+            "cluster": 1 + i % N_CLUSTERS,
             "true_class": "AD",
             "outcome": "TP",
             "x": i,
@@ -77,9 +79,9 @@ def test_the_page_of_a_wide_study_is_bounded(
         for i in range(40)
     ]
     for analysis in analyses:
-        for table in ("clusters.tsv", "embedding.tsv"):
-            write_tsv(group / "spray" / analysis / table, rows, {name: name for name in rows[0]})
-        for k in range(1, CLUSTERS + 1):
+        for table in (CLUSTERS, EMBEDDING):
+            write_rows(table, group / "spray" / analysis, rows)
+        for k in range(1, N_CLUSTERS + 1):
             write_nifti(group / "spray" / analysis / f"cluster-{k}_mean.nii.gz", data, np.eye(4))
         write_bytes(group / "spray" / analysis / "mosaics.png", b"x" * 2_000_000)
     write_json(
@@ -92,8 +94,8 @@ def test_the_page_of_a_wide_study_is_bounded(
     )
     large = lambda *_, **__: b"\x89PNG" + bytes(375_000)  # noqa: E731
     for module, names in (
-        (group_maps, ("mosaic", "strips")),
-        (group_spray, ("cluster_maps", "embedding_panels")),
+        (maps, ("mosaic", "strips")),
+        (pictures, ("cluster_maps", "embedding_panels")),
     ):
         for name in names:
             monkeypatch.setattr(module, name, large)
@@ -102,5 +104,5 @@ def test_the_page_of_a_wide_study_is_bounded(
     assert text.count("left out to keep the page small") == 2
     assert text.count("shows no pictures of these heatmaps") == len(analyses) - 4
     assert "mosaics.png" in text
-    figures = 2 * bounds.MOST_BYTES + 4 / 3 * spray_explorer.MOST_BYTES
+    figures = 2 * bounds.MOST_BYTES + 4 / 3 * explorer.MOST_BYTES
     assert 0.8 * figures < page.stat().st_size < figures + 500_000

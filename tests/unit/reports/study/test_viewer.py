@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_json, write_nifti
+from bids_xai.bids.layout import read_json
 from bids_xai.reports.study import viewer as study_viewer
 from bids_xai.reports.study.viewer import write_study_viewer
 from bids_xai.reports.study_files import Study
 from bids_xai.settings import EMBEDDED_TEMPLATE
 
-STUDY = "tiny"  # of conftest.py
+STUDY = "tiny"
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_viewer_of_a_study_has_the_atlas_of_its_tables(
 ) -> None:
     file = study_dir / "group" / STUDY / "study.json"
     for atlas in ("TissueNuclei", "Elsewhere"):
-        description = Study.at(study_dir, STUDY).description | {"atlas": atlas}
+        description = read_json(file) | {"atlas": atlas}
         write_json(file, description)
         write_study_viewer(Study.at(study_dir, STUDY))
     first, second = written

@@ -16,12 +16,12 @@ from bids_xai.core.relaxometry.fit import R2STAR_METHODS
 from bids_xai.models import MODELS
 from bids_xai.models.card import ModelCard
 from bids_xai.reports.citation import (
-    _MODEL_REFERENCES,
     Methods,
     explanation_methods,
     preprocessing_methods,
     write_citation,
 )
+from bids_xai.reports.session_references import MODEL_REFERENCES
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 
 CARD = ModelCard(
@@ -148,7 +148,7 @@ def test_every_method_and_network_has_its_references() -> None:
     for name, method in METHODS.items():
         works = re.findall(r"[A-Z]\w+ (?:et al\.|and [A-Z]\w+) \d{4}", method.source)
         assert len(works) == len(re.findall(r"\d{4}", method.source)) > 0
-        assert set(works) <= set(_MODEL_REFERENCES)
+        assert set(works) <= set(MODEL_REFERENCES)
         assert len(of_model(attribution=(name,)).references) >= len(set(works))
     for name in MODELS:
         found = of_model(replace(CARD, architecture=name, relevance_guided=False))

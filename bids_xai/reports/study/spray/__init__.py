@@ -1,0 +1,1 @@
+"""The section on clusters of heatmaps (spectral relevance analysis)."""
