@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bids_xai.reports.study_files import natural
-from bids_xai.tables.numbers import mean_sd, number, percent
+from bids_xai.tables.numbers import count, mean_sd, number, percent, plural
 
 
 def test_numbers_are_written_for_people() -> None:
@@ -19,4 +18,7 @@ def test_numbers_are_written_for_people() -> None:
         "1, 2.5",
         "x",
     ]
-    assert sorted(["split-10", "split-2"], key=natural) == ["split-2", "split-10"]
+    assert [count(value) for value in (None, float("nan"), 3, 2.0)] == ["n/a", "n/a", "3", "2"]
+    assert [plural(n, "scan") for n in (0, 1, 2)] == ["0 scans", "1 scan", "2 scans"]
+    assert [percent(value) for value in (None, 1.0)] == ["n/a", "100.0 %"]
+    assert mean_sd([None, 4.0]) == "4.0"
