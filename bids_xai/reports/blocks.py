@@ -35,7 +35,7 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """A table; the first cell of every line is its heading."""
 
     caption: str
@@ -49,7 +49,7 @@ class Folded:
     """A table behind a line that opens it."""
 
     summary: str
-    table: Table
+    table: TableBlock
     kind: str = "folded"
 
 
@@ -98,7 +98,7 @@ class Details:
         return Markup(filled("details.html", summary=self.summary, blocks=self.blocks))
 
 
-Block = Text | Items | Table | Folded | Picture | Subheading | Html | Details
+Block = Text | Items | TableBlock | Folded | Picture | Subheading | Html | Details
 
 
 @dataclass(frozen=True)

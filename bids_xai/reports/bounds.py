@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from bids_xai.reports.blocks import Block, Details, Folded, Picture, Table, Text
+from bids_xai.reports.blocks import Block, Details, Folded, Picture, TableBlock, Text
 
 MOST_BYTES = 5_000_000
 """Of all figures of a section, as text in the page."""
@@ -47,7 +47,7 @@ class _Room:
             return dataclasses.replace(block, blocks=inside) if inside else None
         if isinstance(block, Folded):
             return dataclasses.replace(block, table=self._short(block.table))
-        if isinstance(block, Table):
+        if isinstance(block, TableBlock):
             return self._short(block)
         if isinstance(block, Picture):
             return self._picture(block)
@@ -60,7 +60,7 @@ class _Room:
         self.left -= len(picture.source)
         return picture
 
-    def _short(self, table: Table) -> Table:
+    def _short(self, table: TableBlock) -> TableBlock:
         n = len(table.rows)
         if n <= MOST_LINES:
             return table

@@ -23,7 +23,7 @@ _SCHEMES = {"random": "random splits", "kfold": "folds"}
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyFiles:
     """The files of a study, and what its ``study.json`` says (empty where there is none)."""
 
     output_dir: Path
@@ -31,7 +31,7 @@ class Study:
     description: StudyDescription
 
     @classmethod
-    def at(cls, output_dir: Path, name: str) -> Study:
+    def at(cls, output_dir: Path, name: str) -> StudyFiles:
         """Open the study of an output folder. Raises as :meth:`StudyDescription.read`."""
         file = output_dir / "group" / name / "study.json"
         return cls(output_dir, name, StudyDescription.read(file))
@@ -132,14 +132,14 @@ class SectionMaker:
 
     title: str
     folder: str
-    blocks: Callable[[Study], Iterable[Block]]
+    blocks: Callable[[StudyFiles], Iterable[Block]]
 
     @property
     def anchor(self) -> str:
         """The id that links lead to."""
         return Section(self.title, ()).anchor
 
-    def __call__(self, study: Study) -> Section:
+    def __call__(self, study: StudyFiles) -> Section:
         """Return the section of a study, bounded; raises what the reading of its files raises."""
         where = "/".join(part for part in ("group", study.name, self.folder) if part)
         return Section(self.title, tuple(bounded(self.blocks(study), where)))
@@ -147,7 +147,7 @@ class SectionMaker:
 
 def section(
     title: str, folder: str = ""
-) -> Callable[[Callable[[Study], Iterable[Block]]], SectionMaker]:
+) -> Callable[[Callable[[StudyFiles], Iterable[Block]]], SectionMaker]:
     """Make a function that returns blocks a :class:`SectionMaker`; a decorator."""
     return lambda blocks: SectionMaker(title, folder, blocks)
 
@@ -163,7 +163,7 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(p), "") if p.isdigit() else (-1, p) for p in parts)
 
 
-def baselines(study: Study) -> dict[str, tables.Baseline | None]:
+def baselines(study: StudyFiles) -> dict[str, tables.Baseline | None]:
     """Return what is compared with the configurations without being one: id → its settings.
 
     Those of the study file, then those that only the tables have (None).
@@ -174,14 +174,14 @@ def baselines(study: Study) -> dict[str, tables.Baseline | None]:
     return {**listed, **others}
 
 
-def split_words(study: Study, n: int) -> str:
+def split_words(study: StudyFiles, n: int) -> str:
     """``10 random splits``, ``5 folds``, ``50 trainings on random splits, 5 on each``."""
     splits = study.settings.splits
     kind, each = _SCHEMES.get(splits.scheme, "splits"), splits.repetitions
     return f"{n} trainings on {kind}, {each} on each" if each > 1 else f"{n} {kind}"
 
 
-def titles_of(study: Study) -> dict[str, str]:
+def titles_of(study: StudyFiles) -> dict[str, str]:
     """Id → ``Configuration A`` or ``Baseline svm``, in the order of the page."""
     titles = {name: f"Configuration {name}" for name in study.identifiers}
     return titles | {name: f"Baseline {name}" for name in baselines(study)}

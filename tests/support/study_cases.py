@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bids_xai.group.performance import write_performance
 from markupsafe import Markup
+from prediction_rows import write_performance_of
 from study_tables import write_rows
 
 from bids_xai.bids.files import write_json
-from bids_xai.core.cohort.matching import balance
+from bids_xai.core.cohort import balance
 from bids_xai.group.context import GroupContext
 from bids_xai.group.study_file import add_to_study, write_study
-from bids_xai.reports.blocks import Items, Picture, Section, Subheading, Table, Text
+from bids_xai.reports.blocks import Items, Picture, Section, Subheading, TableBlock, Text
 from bids_xai.reports.study_description import StudyDescription
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Baseline, Target
@@ -53,8 +53,8 @@ class StudyCase:
         )
 
     @property
-    def study(self) -> Study:
-        return Study.at(self.context.output_dir, NAME)
+    def study(self) -> StudyFiles:
+        return StudyFiles.at(self.context.output_dir, NAME)
 
     def scans(self, identifier: str, split: int, n: int = 18) -> list[Row]:
         """Predictions of a test set, better for some configurations than for others."""
@@ -90,7 +90,7 @@ class StudyCase:
         return self.write_performance(rows)
 
     def write_performance(self, rows: Sequence[Row]) -> StudyCase:
-        write_performance(self.context, rows)
+        write_performance_of(self.context, rows)
         return self
 
     def people(self, reasons: Sequence[str | None]) -> None:
@@ -124,15 +124,15 @@ class StudyCase:
         return treated, age, after
 
 
-def described(name: str, out: Path) -> Study:
+def described(name: str, out: Path) -> StudyFiles:
     """A study of the package whose ``study.json`` alone is written."""
     context = GroupContext(RunSettings(out, out, "group"), load_study(name), "T")
-    write_study(context)
-    add_to_study(context, versions={"bids_xai": "1.2", "torch": "2.7"})
-    return Study.at(out, name)
+    write_study(context.folder, context.study, template="T", seed=0, sloppy=False)
+    add_to_study(context.folder, versions={"bids_xai": "1.2", "torch": "2.7"})
+    return StudyFiles.at(out, name)
 
 
-def changed(study: Study, **plain: Any) -> Study:
+def changed(study: StudyFiles, **plain: Any) -> StudyFiles:
     """The study with another description, of plain values as ``study.json`` has them."""
     description = dataclasses.replace(
         study.description,
@@ -163,7 +163,7 @@ def plain(cell: str) -> str:
     return Markup(cell).striptags().replace("\N{NO-BREAK SPACE}", " ")
 
 
-def cells(table: Table) -> dict[str, dict[str, str]]:
+def cells(table: TableBlock) -> dict[str, dict[str, str]]:
     """Line → column → cell."""
     return {
         row[0]: dict(zip(table.header[1:], map(plain, row[1:]), strict=True)) for row in table.rows
@@ -173,5 +173,5 @@ def cells(table: Table) -> dict[str, dict[str, str]]:
 def headings_and_captions(section: Section) -> str:
     """What stands in words around the cells of a section."""
     words = [b.text for b in section.blocks if isinstance(b, (Text, Subheading))]
-    words += [b.caption for b in section.blocks if isinstance(b, (Table, Picture))]
+    words += [b.caption for b in section.blocks if isinstance(b, (TableBlock, Picture))]
     return " ".join(words)

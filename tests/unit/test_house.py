@@ -46,7 +46,7 @@ READERS = frozenset(
 )
 """Modules that read users' own files, whose keys only the file knows."""
 
-DEFINED_TWICE: dict[str, str] = {"_Parser": "the parser of a command, private to its module"}
+DEFINED_TWICE: dict[str, str] = {}
 """Class name -> why it may stand in several modules."""
 
 TESTED = ("group", "core", "reports")

@@ -12,7 +12,16 @@ from markupsafe import Markup
 from bids_xai.core.outliers import LARGEST_Z, LEAST_VALUES
 from bids_xai.figures.quality import Strip, metric_strips
 from bids_xai.group.qc.columns import MetricColumn, worst_first
-from bids_xai.reports.blocks import Block, Items, Section, Subheading, Table, Text, embedded, render
+from bids_xai.reports.blocks import (
+    Block,
+    Items,
+    Section,
+    Subheading,
+    TableBlock,
+    Text,
+    embedded,
+    render,
+)
 from bids_xai.reports.participant.qc import mark, value_text
 from bids_xai.tables.numbers import MISSING, number, plural
 from bids_xai.tables.qc import GROUP_QC, SessionQc, SessionSummary
@@ -101,7 +110,7 @@ def _worst(
     tail = f"; {left_out} more, which are better, are in {GROUP_QC.file}" if left_out else ""
     header = ("Session", "Outside the limits", "Far from the others", "Largest |z|")
     caption = f"Sessions, worst first{tail}"
-    return Section("Sessions", (Table(caption, header, lines),))
+    return Section("Sessions", (TableBlock(caption, header, lines),))
 
 
 def _link(session: SessionQc, pages: Collection[str]) -> str:
@@ -150,9 +159,9 @@ _METRIC_HEADER = (
 )
 
 
-def _metrics(columns: Sequence[MetricColumn]) -> Table:
+def _metrics(columns: Sequence[MetricColumn]) -> TableBlock:
     rows = tuple(_metric_line(column) for column in columns)
-    return Table("Every metric over all sessions", _METRIC_HEADER, rows)
+    return TableBlock("Every metric over all sessions", _METRIC_HEADER, rows)
 
 
 def _metric_line(column: MetricColumn) -> tuple[str, ...]:

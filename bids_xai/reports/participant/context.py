@@ -11,7 +11,7 @@ from pathlib import Path
 from bids_xai.bids.names import SCAN_ENTITIES, file_name
 from bids_xai.bids.session_times import sessions_file
 from bids_xai.reports.participant.model import UsedModel
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.cohort import COHORT
 from bids_xai.tables.numbers import plural, read_object
 from bids_xai.tables.predictions import PREDICTIONS, Prediction
@@ -43,7 +43,7 @@ class ModelStudy:
     trained : labels of those who trained the model or chose its weights
     """
 
-    study: Study
+    study: StudyFiles
     same: bool
     trained: tuple[str, ...]
 
@@ -79,7 +79,7 @@ def study_of(model: UsedModel | None, sources: Sources) -> ModelStudy | None:
         folder = root / "models" / model.study / model.configuration / f"split-{model.split}"
         trained = UsedModel.from_card(read_object(folder / "model.json"))
         if trained and trained.weights_sha256 and trained.weights_sha256 == model.weights_sha256:
-            study = Study.at(root, model.study)
+            study = StudyFiles.at(root, model.study)
             return ModelStudy(study, root == own_root, trained.training_participants)
     return None
 
@@ -93,7 +93,7 @@ def _root_of(model: Path | None) -> list[Path]:
     return [parents[4]] if len(parents) > 4 and parents[3].name == "models" else []
 
 
-def study_rows(study: Study, table: Table[Row], folder: str = "") -> tuple[Row, ...]:
+def study_rows(study: StudyFiles, table: Table[Row], folder: str = "") -> tuple[Row, ...]:
     """Return the lines of a study's table, none where there is no file.
 
     folder : of the study's folder. Read once for all pages while the file stays the same.

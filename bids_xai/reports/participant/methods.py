@@ -10,7 +10,7 @@ from typing import Any
 from bids_xai.bids.images import read_header
 from bids_xai.bids.stamps import read_stamp, session_stamp
 from bids_xai.errors import UserError
-from bids_xai.reports.blocks import Block, Folded, Items, Section, Subheading, Table, Text
+from bids_xai.reports.blocks import Block, Folded, Items, Section, Subheading, TableBlock, Text
 from bids_xai.reports.citation import Methods, software
 from bids_xai.reports.participant.model import UsedModel, model_table
 from bids_xai.reports.participant.session_files import quantitative_maps, sidecar_of
@@ -103,7 +103,7 @@ def _joined(titles: Sequence[str]) -> str:
 def _settings(step: str, values: Mapping[str, Any]) -> Folded:
     rows = tuple((name.replace("_", " "), settings_text(value)) for name, value in values.items())
     summary = f"Settings of the {step}"
-    return Folded(summary, Table(summary, ("Setting", "Value"), rows))
+    return Folded(summary, TableBlock(summary, ("Setting", "Value"), rows))
 
 
 def settings_text(value: Any) -> str:
@@ -119,7 +119,7 @@ def _images(folder: Folder, caption: str) -> list[Block]:
     shown += folder.find("mask", space="T1w", label="lesion")
     rows = tuple(_image_row(image) for image in shown)
     header = ("Image", "Voxels", "Voxel size (mm)", "Echo times (ms)", "Estimation")
-    return [Table(caption, header, rows)] if rows else []
+    return [TableBlock(caption, header, rows)] if rows else []
 
 
 def _image_row(image: ImageFile) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.tables.numbers import number
 
 
@@ -58,7 +58,7 @@ class UsedModel:
 _AS_THEY_ARE = ("study", "configuration", "split", "architecture", "seed", "suffix", "space")
 
 
-def model_table(model: UsedModel) -> Table:
+def model_table(model: UsedModel) -> TableBlock:
     """Return which training this was, and what the network was given."""
     grid = " × ".join(str(n) for n in model.input_shape)
     size = "as the map" if model.voxel_mm is None else f"{number(list(model.voxel_mm))} mm"
@@ -74,4 +74,4 @@ def model_table(model: UsedModel) -> Table:
         "Versions of the training": versions or "n/a",
         "SHA-256 of the weights": model.weights_sha256[:16] or "n/a",
     }
-    return Table("The model", ("What", "Value"), tuple(rows.items()))
+    return TableBlock("The model", ("What", "Value"), tuple(rows.items()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from bids_xai.bids.files import write_text
 from bids_xai.figures.scene import CONVENTION
-from bids_xai.reports.blocks import Block, Items, Section, Subheading, Table, Text, render
+from bids_xai.reports.blocks import Block, Items, Section, Subheading, TableBlock, Text, render
 from bids_xai.reports.participant.context import Sources
 from bids_xai.reports.participant.methods import SessionMethods, how_made, settings_text
 from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, SessionPicture
@@ -177,7 +177,7 @@ def _relevance(folder: Folder, caption: str) -> list[Block]:
         for entities, relevance in maps
     )
     header = ("Method", "Model", "Space", "Starts at", "Options", "In the brain mask")
-    return [Table(caption, header, rows)] if rows else []
+    return [TableBlock(caption, header, rows)] if rows else []
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_xai.bids.names import parse_name
-from bids_xai.reports.blocks import Block, Table, Text
+from bids_xai.reports.blocks import Block, TableBlock, Text
 from bids_xai.reports.participant.context import (
     ModelStudy,
     Sources,
@@ -79,12 +79,12 @@ def _predicted(rows: Sequence[ClassProbability]) -> ClassProbability | None:
     return lines[0] if len(lines) == 1 else None
 
 
-def _table(rows: Sequence[ClassProbability]) -> Table:
+def _table(rows: Sequence[ClassProbability]) -> TableBlock:
     header = ("Model", "Class", "Probability", "Predicted")
     cells = tuple(
         (row.model, row.class_name, percent(row.probability), number(row.predicted)) for row in rows
     )
-    return Table("Probability of each class", header, cells)
+    return TableBlock("Probability of each class", header, cells)
 
 
 def _context(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bids_xai.bids.names import parse_name
-from bids_xai.reports.blocks import Block, Table
+from bids_xai.reports.blocks import Block, TableBlock
 from bids_xai.tables.numbers import MISSING, number, plural
 from bids_xai.tables.qc import Measure
 
@@ -57,7 +57,7 @@ def qc_table(measures: Sequence[Measure], caption_start: str = "") -> list[Block
     out = sum(measure.flagged for measure in measures)
     caption = f"{caption_start}{out} of {plural(len(measures), 'metric')} out of the limits"
     header = ("Metric", "Verdict", "Value", "Limits", "Image")
-    return [Table(caption, header, tuple(_line(measure) for measure in ordered))]
+    return [TableBlock(caption, header, tuple(_line(measure) for measure in ordered))]
 
 
 def _line(measure: Measure) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bids_xai.bids.names import parse_name
-from bids_xai.reports.blocks import Block, Folded, Subheading, Table, Text
+from bids_xai.reports.blocks import Block, Folded, Subheading, TableBlock, Text
 from bids_xai.reports.participant.context import (
     ModelStudy,
     Sources,
@@ -180,9 +180,9 @@ def _tables(regions: Sequence[RegionRow], cohort: CohortRanges | None) -> list[B
         f"{which} relevance a voxel (density). Share: part of the relevance of the whole map. "
         "Where a map has negative relevance, the share says little."
     )
-    blocks: list[Block] = [Table(caption, tuple(header), rows[:SHOWN])]
+    blocks: list[Block] = [TableBlock(caption, tuple(header), rows[:SHOWN])]
     if rest:
-        folded = Table(f"Regions {SHOWN + 1} to {len(rows)}", tuple(header), rest)
+        folded = TableBlock(f"Regions {SHOWN + 1} to {len(rows)}", tuple(header), rest)
         blocks.append(Folded(f"The other {plural(len(rest), 'region')}", folded))
     return [*blocks, *([Text(_cohort_words(regions, cohort))] if cohort else [])]
 

@@ -12,7 +12,7 @@ from bids_xai.arrays import Floats64
 from bids_xai.bids.names import parse_name
 from bids_xai.bids.session_times import AGE, ORDER, SessionTimes, session_times, sessions_file
 from bids_xai.figures.trajectories import region_courses
-from bids_xai.reports.blocks import Block, Section, Subheading, Table, Text, embedded
+from bids_xai.reports.blocks import Block, Section, Subheading, TableBlock, Text, embedded
 from bids_xai.reports.participant.context import Sources
 from bids_xai.tables.atlas import REGIONS_OF_SCAN, RegionRow
 from bids_xai.tables.numbers import MISSING, number
@@ -135,7 +135,7 @@ def _picture(
 
 def _values(
     names: Sequence[str], values: Floats64, leading: Sequence[int], times: SessionTimes
-) -> Table:
+) -> TableBlock:
     header = ("Region", *(f"Session {s.removeprefix('ses-')}" for s in times.sessions), "Change")
     rows = tuple(
         (
@@ -145,4 +145,4 @@ def _values(
         )
         for row in leading
     )
-    return Table("The same in numbers: density; change: last session less first", header, rows)
+    return TableBlock("The same in numbers: density; change: last session less first", header, rows)

@@ -10,9 +10,9 @@ import numpy as np
 
 from bids_xai.arrays import Floats
 from bids_xai.figures.regions import agreement_matrices
-from bids_xai.reports.blocks import Block, Picture, Subheading, Table, Text, embedded
+from bids_xai.reports.blocks import Block, Picture, Subheading, TableBlock, Text, embedded
 from bids_xai.reports.study.rows import grouped, means_by, text_of
-from bids_xai.reports.study_files import Study, natural, section
+from bids_xai.reports.study_files import StudyFiles, natural, section
 from bids_xai.tables.atlas import OVERLAP, Overlap
 from bids_xai.tables.numbers import number, percent
 
@@ -48,7 +48,7 @@ _GROUPS = ("TP", "TN")
 
 
 @section("Agreement of heatmaps", "atlas")
-def agreement(study: Study) -> list[Block]:
+def agreement(study: StudyFiles) -> list[Block]:
     """Return which regions and voxels methods, configurations and splits have in common."""
     rows = study.rows(OVERLAP, "atlas")
     if not rows:
@@ -66,7 +66,9 @@ def agreement(study: Study) -> list[Block]:
     return blocks or [Text("There is nothing to compare.", "note")]
 
 
-def _matrices(study: Study, rows: Sequence[Overlap], comparison: _Comparison) -> Iterator[Block]:
+def _matrices(
+    study: StudyFiles, rows: Sequence[Overlap], comparison: _Comparison
+) -> Iterator[Block]:
     """Share of the ten leading regions in common: a picture for each atlas and what is within.
 
     Of two there is nothing to draw; all such pairs make one table.
@@ -93,7 +95,7 @@ def _matrices(study: Study, rows: Sequence[Overlap], comparison: _Comparison) ->
         yield _picture(panels, f"{words}, atlas {atlas}", positive)
     if pairs:
         caption = f"Part of the ten leading regions that two have in common, scans of {positive}."
-        yield Table(caption, ("Within", "Pair", "Atlas", *_TOP_TITLES), tuple(pairs))
+        yield TableBlock(caption, ("Within", "Pair", "Atlas", *_TOP_TITLES), tuple(pairs))
 
 
 def _tops(rows: Sequence[Overlap], group: str) -> list[Overlap]:
@@ -126,7 +128,9 @@ def _picture(panels: Mapping[str, tuple[list[str], Floats]], what: str, group: s
     return embedded(agreement_matrices(panels), f"Leading regions in common: {what}", caption)
 
 
-def _distances(study: Study, rows: Sequence[Overlap], comparison: _Comparison) -> Iterator[Block]:
+def _distances(
+    study: StudyFiles, rows: Sequence[Overlap], comparison: _Comparison
+) -> Iterator[Block]:
     """How alike mean maps are, pair by pair, in both classes."""
     maps = [row for row in rows if row.metric in _MAPS and row.group in study.classes]
     for within, part in sorted(grouped(maps, comparison.within).items()):
@@ -139,10 +143,10 @@ def _distances(study: Study, rows: Sequence[Overlap], comparison: _Comparison) -
             f"Mean maps of {comparison.words.format(within)}, pair by pair. IoU: intersection over "
             "union of the smallest sets of voxels that hold this part of the positive relevance."
         )
-        yield Table(caption, ("Pair", "Class", *(t for t, _ in _MAPS.values())), tuple(lines))
+        yield TableBlock(caption, ("Pair", "Class", *(t for t, _ in _MAPS.values())), tuple(lines))
 
 
-def _over_splits(study: Study, rows: Sequence[Overlap]) -> Iterator[Block]:
+def _over_splits(study: StudyFiles, rows: Sequence[Overlap]) -> Iterator[Block]:
     """Means over all pairs of splits: leading regions, then maps."""
     yield Text(
         "Each split trained a network of its own. Low agreement says that a heatmap owes much to "
@@ -162,11 +166,11 @@ def _over_splits(study: Study, rows: Sequence[Overlap]) -> Iterator[Block]:
             "mean over all pairs of splits."
         )
         header = ("Configuration", "Method", "Atlas", *_TOP_TITLES)
-        yield Table(caption, header, tuple(sorted(lines, key=lambda line: natural(line[0]))))
+        yield TableBlock(caption, header, tuple(sorted(lines, key=lambda line: natural(line[0]))))
     yield _maps_over_splits(study, rows)
 
 
-def _maps_over_splits(study: Study, rows: Sequence[Overlap]) -> Table:
+def _maps_over_splits(study: StudyFiles, rows: Sequence[Overlap]) -> TableBlock:
     maps = [row for row in rows if row.metric in _MAPS and row.group in (*study.classes, *_GROUPS)]
     groups = grouped(maps, lambda row: (text_of(row.configuration), text_of(row.method), row.group))
     lines = []
@@ -176,4 +180,4 @@ def _maps_over_splits(study: Study, rows: Sequence[Overlap]) -> Table:
         lines.append((*key, *cells))
     header = ("Configuration", "Method", "Group", *(title for title, _ in _MAPS.values()))
     caption = "Mean maps of two splits, mean over all pairs of splits."
-    return Table(caption, header, tuple(lines))
+    return TableBlock(caption, header, tuple(lines))

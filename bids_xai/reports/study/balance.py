@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from bids_xai.figures.balance import balance_dots
-from bids_xai.reports.blocks import Block, Subheading, Table, embedded
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.blocks import Block, Subheading, TableBlock, embedded
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.cohort import BALANCE, Balance
 from bids_xai.tables.numbers import MISSING, number, percent
 
 
-def balance(study: Study) -> list[Block]:
+def balance(study: StudyFiles) -> list[Block]:
     """Return the balance as a table and as dots; nothing where nobody was matched."""
     covariates = study.rows(BALANCE)
     if not covariates:
@@ -42,7 +42,7 @@ def balance(study: Study) -> list[Block]:
         "±0.1, which is often called balanced (Austin 2009)."
     )
     figure = embedded(balance_dots(names, before, after), described, shown)
-    table = Table(caption, header, tuple(map(_line, covariates)))
+    table = TableBlock(caption, header, tuple(map(_line, covariates)))
     return [Subheading("Balance of the classes"), table, figure]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bids_xai.reports.blocks import Block, Subheading, Table, Text
+from bids_xai.reports.blocks import Block, Subheading, TableBlock, Text
 from bids_xai.reports.study.rows import largest_first, text_of
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.tables.atlas import BIOLOGY, BiologyRow
 from bids_xai.tables.numbers import count, number, percent
 
@@ -15,7 +15,7 @@ _MEASURES = {"volume": "volume of the region", "lesion_load": "lesion load"}
 
 
 @section("Relevance and biology", "atlas")
-def biology(study: Study) -> list[Block]:
+def biology(study: StudyFiles) -> list[Block]:
     """Return the strongest correlations of relevance with volumes and lesion load."""
     rows = study.rows(BIOLOGY, "atlas")
     if not rows:
@@ -35,7 +35,7 @@ def biology(study: Study) -> list[Block]:
     return blocks or [Text(f"Too few participants of {study.classes[1]}.", "note")]
 
 
-def _correlations(study: Study, rows: Sequence[BiologyRow], words: str) -> Table:
+def _correlations(study: StudyFiles, rows: Sequence[BiologyRow], words: str) -> TableBlock:
     strongest = largest_first(
         rows, lambda row: None if row.r is None else abs(row.r), lambda row: row.name
     )
@@ -60,13 +60,13 @@ def _correlations(study: Study, rows: Sequence[BiologyRow], words: str) -> Table
         "of an atlas, but not over configurations and methods."
     )
     header = ("Region", "Atlas", "Configuration", "Method", "r", "p", "p, Holm", "Participants")
-    return Table(caption, header, lines)
+    return TableBlock(caption, header, lines)
 
 
-def _lesion_shares(rows: Sequence[BiologyRow]) -> Table:
+def _lesion_shares(rows: Sequence[BiologyRow]) -> TableBlock:
     lines = tuple(
         (row.configuration, row.method, row.group, percent(row.mean), count(row.n)) for row in rows
     )
     caption = "Part of the positive relevance that lies in the lesion masks, mean of participants."
     header = ("Configuration", "Method", "Group", "In lesions", "Participants")
-    return Table(caption, header, lines)
+    return TableBlock(caption, header, lines)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_xai.figures.calibration import Reliability, calibration_curves
-from bids_xai.reports.blocks import Block, Table, embedded
+from bids_xai.reports.blocks import Block, TableBlock, embedded
 from bids_xai.reports.study.rows import grouped
-from bids_xai.reports.study_files import Study, titles_of
+from bids_xai.reports.study_files import StudyFiles, titles_of
 from bids_xai.tables.numbers import count
 from bids_xai.tables.predictions import CALIBRATION, CalibrationBin
 
 
-def calibration(study: Study) -> list[Block]:
+def calibration(study: StudyFiles) -> list[Block]:
     """Return reliability curves, and a table of Brier scores and calibration errors."""
     titles, positive = titles_of(study), study.classes[1]
     by_name = grouped(study.rows(CALIBRATION), lambda row: row.configuration)
@@ -40,7 +40,7 @@ def calibration(study: Study) -> list[Block]:
         "error: mean distance of the marks from the dotted line. A scan tested in several splits "
         "counts in each."
     )
-    return [embedded(image, described, caption), Table(meanings, header, tuple(rows))]
+    return [embedded(image, described, caption), TableBlock(meanings, header, tuple(rows))]
 
 
 def _reliability(bins: Sequence[CalibrationBin]) -> Reliability:

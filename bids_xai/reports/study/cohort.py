@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bids_xai.errors import BadDataError
-from bids_xai.reports.blocks import Block, Table, Text
+from bids_xai.reports.blocks import Block, TableBlock, Text
 from bids_xai.reports.study.balance import balance
 from bids_xai.reports.study.rows import grouped, text_of
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.tables.cohort import COHORT, SPLITS, CohortScan
 from bids_xai.tables.numbers import mean_sd, plural
 
@@ -19,7 +19,7 @@ _STAGES = (".*(does not meet|needed for): ", "quality: ", "undersampled: ", "mat
 _MOST_REASONS = 6
 
 
-def class_names(study: Study, scans: Sequence[CohortScan]) -> tuple[str, ...]:
+def class_names(study: StudyFiles, scans: Sequence[CohortScan]) -> tuple[str, ...]:
     """Return the study's classes; those of its scans where no file says more."""
     if study.has_classes:
         return study.names
@@ -46,7 +46,7 @@ def _n_scans(rows: Sequence[CohortScan]) -> int:
 
 
 @section("Cohort")
-def cohort(study: Study) -> list[Block]:
+def cohort(study: StudyFiles) -> list[Block]:
     """Return who was left out and why, counts, age and sex of the classes, balance and sets."""
     rows = study.rows(COHORT)
     if not rows:
@@ -60,7 +60,7 @@ def cohort(study: Study) -> list[Block]:
     ]
 
 
-def _flow(rows: Sequence[CohortScan]) -> Table:
+def _flow(rows: Sequence[CohortScan]) -> TableBlock:
     """From all considered to those used; reasons in the order in which the rules are applied."""
     remaining = list(rows)
     lines = [("Considered", *_sizes(remaining), *_sizes(remaining))]
@@ -74,7 +74,7 @@ def _flow(rows: Sequence[CohortScan]) -> Table:
         "From all that was considered to what was used. A participant counts where any scan is "
         "concerned, and remains as long as a scan does."
     )
-    return Table(caption, header, tuple(lines))
+    return TableBlock(caption, header, tuple(lines))
 
 
 def _sizes(rows: Sequence[CohortScan]) -> tuple[str, str]:
@@ -102,7 +102,7 @@ def _stage(reason: str) -> int:
     return next((i for i, start in enumerate(_STAGES, 1) if re.match(start, reason)), 0)
 
 
-def _by_class(study: Study, rows: Sequence[CohortScan]) -> Table:
+def _by_class(study: StudyFiles, rows: Sequence[CohortScan]) -> TableBlock:
     scans = [row for row in rows if row.included]
     names = class_names(study, scans)
     groups = [[scan for scan in scans if scan.class_name == name] for name in names]
@@ -116,7 +116,7 @@ def _by_class(study: Study, rows: Sequence[CohortScan]) -> Table:
         lines.append(("Age (years, mean ± sd over scans)", *ages))
     if "sex" in columns:
         lines.append(("Sex (participants)", *map(_sexes, groups)))
-    return Table("Scans that were used, by class", ("", *names), tuple(lines))
+    return TableBlock("Scans that were used, by class", ("", *names), tuple(lines))
 
 
 def _age(scan: CohortScan) -> float | None:
@@ -136,7 +136,7 @@ def _sexes(scans: Sequence[CohortScan]) -> str:
     return ", ".join(f"{n} {sex}" for sex, n in sorted(counts.items()))
 
 
-def _sets(study: Study) -> Block:
+def _sets(study: StudyFiles) -> Block:
     rows = study.rows(SPLITS)
     if not rows:
         return study.missing(SPLITS)
@@ -154,4 +154,4 @@ def _sets(study: Study) -> Block:
         if shared
         else "checked: nobody is in two sets of one split"
     )
-    return Table(f"Participants in each set ({checked})", header, tuple(lines))
+    return TableBlock(f"Participants in each set ({checked})", header, tuple(lines))

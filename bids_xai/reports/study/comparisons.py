@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bids_xai.reports.blocks import Block, Items, Table, Text
-from bids_xai.reports.study_files import Study, section, titles_of
+from bids_xai.reports.blocks import Block, Items, TableBlock, Text
+from bids_xai.reports.study_files import StudyFiles, section, titles_of
 from bids_xai.tables.numbers import MISSING, count, plural
 from bids_xai.tables.predictions import COMPARISONS, Comparison
 
@@ -13,7 +13,7 @@ _FEW_PAIRS = 8  # up to so many splits the smallest possible p of Wilcoxon's tes
 
 
 @section("Comparisons")
-def comparisons(study: Study) -> list[Block]:
+def comparisons(study: StudyFiles) -> list[Block]:
     """Return the pairwise tests between configurations, and with the baselines."""
     if len(titles_of(study)) < 2:
         return [Text("Only one configuration: nothing to compare.")]
@@ -30,7 +30,7 @@ def comparisons(study: Study) -> list[Block]:
     return [*blocks, Items(tuple(notes))]
 
 
-def _mcnemar(pairs: Sequence[Comparison]) -> Table:
+def _mcnemar(pairs: Sequence[Comparison]) -> TableBlock:
     rows = tuple(
         (
             _pair(pair),
@@ -51,10 +51,10 @@ def _mcnemar(pairs: Sequence[Comparison]) -> Table:
         "for the "
         f"{plural(len(rows), 'pair')} of this table."
     )
-    return Table(caption, header, rows)
+    return TableBlock(caption, header, rows)
 
 
-def _wilcoxon(pairs: Sequence[Comparison]) -> Table:
+def _wilcoxon(pairs: Sequence[Comparison]) -> TableBlock:
     rows = tuple(
         (
             _pair(pair),
@@ -72,7 +72,7 @@ def _wilcoxon(pairs: Sequence[Comparison]) -> Table:
         "second, lean to one side over the splits? In percentage points. p (Holm): corrected for "
         f"the {plural(len(rows), 'pair')} of this table."
     )
-    return Table(caption, header, rows)
+    return TableBlock(caption, header, rows)
 
 
 def _wilcoxon_notes(splits: int) -> list[str]:

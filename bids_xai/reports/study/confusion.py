@@ -8,14 +8,14 @@ import numpy as np
 
 from bids_xai.arrays import Floats
 from bids_xai.figures.confusion import confusion_matrices
-from bids_xai.reports.blocks import Block, Table, embedded
+from bids_xai.reports.blocks import Block, TableBlock, embedded
 from bids_xai.reports.study.rows import grouped
-from bids_xai.reports.study_files import Study, titles_of
+from bids_xai.reports.study_files import StudyFiles, titles_of
 from bids_xai.tables.numbers import percent
 from bids_xai.tables.predictions import CONFUSION, ConfusionCell
 
 
-def confusion(study: Study) -> list[Block]:
+def confusion(study: StudyFiles) -> list[Block]:
     """Return the confusion matrices as a figure and as a table of counts."""
     titles, names = titles_of(study), list(study.names)
     by_name = grouped(study.rows(CONFUSION), lambda cell: cell.configuration)
@@ -34,7 +34,7 @@ def confusion(study: Study) -> list[Block]:
     header = ("Id and true class", *(f"Taken for {name}" for name in names))
     return [
         embedded(image, described, caption),
-        Table(f"Test scans by true and predicted class. {once}", header, tuple(rows)),
+        TableBlock(f"Test scans by true and predicted class. {once}", header, tuple(rows)),
     ]
 
 

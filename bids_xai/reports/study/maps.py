@@ -13,7 +13,7 @@ from bids_xai.bids.images import Volume
 from bids_xai.bids.names import label_of
 from bids_xai.figures.mosaic import mosaic, strips
 from bids_xai.reports.blocks import Block, Details, Subheading, Text, embedded
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.reports.viewer import link, study_page
 from bids_xai.reports.volumes import (
     ZERO_NOTE,
@@ -32,7 +32,7 @@ OUTCOMES = ("TP", "FN", "TN", "FP")
 
 
 @section("Mean heatmaps", "means")
-def mean_heatmaps(study: Study) -> list[Block]:
+def mean_heatmaps(study: StudyFiles) -> list[Block]:
     """Return the mean heatmaps of classes and outcomes, by configuration."""
     groups = {name: group_means(study, name) for name in study.identifiers}
     groups = {name: files for name, files in groups.items() if files}
@@ -51,7 +51,7 @@ def mean_heatmaps(study: Study) -> list[Block]:
     return blocks
 
 
-def group_means(study: Study, identifier: str) -> dict[str, Path]:
+def group_means(study: StudyFiles, identifier: str) -> dict[str, Path]:
     """Group → file: positive class, negative class, then outcomes, as far as they exist."""
     pattern = re.compile(rf"configuration-{re.escape(identifier)}_group-([^_]+)_mean\.nii\.gz")
     files = {}
@@ -68,7 +68,7 @@ def group_means(study: Study, identifier: str) -> dict[str, Path]:
     return {group: files[group] for group in sorted(files, key=rank)}
 
 
-def _other_methods(study: Study, identifier: str) -> list[Block]:
+def _other_methods(study: StudyFiles, identifier: str) -> list[Block]:
     """The positive class by every method but the first: a strip each, with colours of its own."""
     group = label_of(study.classes[1])
     stem = f"configuration-{identifier}_group-{group}_desc-"
@@ -81,7 +81,7 @@ def _other_methods(study: Study, identifier: str) -> list[Block]:
     return blocks
 
 
-def _method_strip(study: Study, identifier: str, method: str, mean: Volume) -> Block:
+def _method_strip(study: StudyFiles, identifier: str, method: str, mean: Volume) -> Block:
     positive = study.classes[1]
     signed = is_signed(mean.data)
     window = positive_window(mean.data, MEAN_PERCENTILES, signed=signed)
@@ -107,7 +107,7 @@ def _method_strip(study: Study, identifier: str, method: str, mean: Volume) -> B
     return embedded(image, described, caption)
 
 
-def _configuration_maps(study: Study, identifier: str, files: dict[str, Path]) -> list[Block]:
+def _configuration_maps(study: StudyFiles, identifier: str, files: dict[str, Path]) -> list[Block]:
     volumes = {group: load(path) for group, path in files.items()}
     reference = next((g for g in volumes if study.is_positive(g)), next(iter(volumes)))
     base = volumes[reference]
@@ -160,7 +160,7 @@ def window_words(window: tuple[float, float], signed: bool, of: str) -> str:
     )
 
 
-def template_background(study: Study, like: Volume) -> tuple[Floats, str]:
+def template_background(study: StudyFiles, like: Volume) -> tuple[Floats, str]:
     """Return the template's T1w image on a grid and words for it.
 
     Where the template is not at hand: the first participant's T1w image in its space, else black.

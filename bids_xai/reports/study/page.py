@@ -29,7 +29,7 @@ from bids_xai.reports.study.training import mask_share, training
 from bids_xai.reports.study.trust import trust
 from bids_xai.reports.study.viewer import write_study_viewer
 from bids_xai.reports.study_description import StudyDescription
-from bids_xai.reports.study_files import SectionMaker, Study, problems_file
+from bids_xai.reports.study_files import SectionMaker, StudyFiles, problems_file
 from bids_xai.tables.cohort import COHORT
 from bids_xai.tables.numbers import plural
 
@@ -87,8 +87,8 @@ def write_group_page(output_dir: Path, study: str) -> Path:
 def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]]:
     """Write the page as :func:`write_group_page`; return its path and what could not be drawn."""
     drawing = _Drawing()
-    empty = Study(output_dir, study, StudyDescription())
-    opened = drawing.attempt("", lambda: Study.at(output_dir, study), lambda _: empty)
+    empty = StudyFiles(output_dir, study, StudyDescription())
+    opened = drawing.attempt("", lambda: StudyFiles.at(output_dir, study), lambda _: empty)
     file = problems_file(output_dir, study)
     failures = drawing.attempt("", lambda: read_problems(file), _no_failures)
     drawing.attempt("Viewer of the mean heatmaps: ", lambda: write_study_viewer(opened), _no_viewer)
@@ -104,11 +104,11 @@ def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]
     )
     blocks = (Items(problems, "problem"), *((Text(_NOTHING_YET, "note"),) if refused else ()))
     top = [Section("Problems", blocks)] if problems else []
-    page = render(f"Study {study}", _LEAD, [*top, *sections])
+    page = render(f"StudyFiles {study}", _LEAD, [*top, *sections])
     return write_text(output_dir / f"group_{study}.html", page), drawing.errors
 
 
-def _sloppy(study: Study) -> list[str]:
+def _sloppy(study: StudyFiles) -> list[str]:
     """What not to take for a result."""
     scans = study.description.sloppy_scans
     remarks = [_SLOPPY] if study.description.sloppy else []
@@ -136,7 +136,7 @@ class _Drawing:
             self.problems.append(Markup("{}{}").format(what, error_text(error)))
             return otherwise(error)
 
-    def section(self, make: SectionMaker, study: Study) -> Section:
+    def section(self, make: SectionMaker, study: StudyFiles) -> Section:
         """Return a section, or one of the same title that says why there is no more of it."""
         link = Markup('<a href="#{}">{}</a>: ').format(make.anchor, make.title)
 

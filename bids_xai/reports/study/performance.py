@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from bids_xai.reports.blocks import Block, Items, Subheading, Table
+from bids_xai.reports.blocks import Block, Items, Subheading, TableBlock
 from bids_xai.reports.study.calibration import calibration
 from bids_xai.reports.study.confusion import confusion
 from bids_xai.reports.study.rows import grouped
-from bids_xai.reports.study_files import Study, baselines, section, split_words
+from bids_xai.reports.study_files import StudyFiles, baselines, section, split_words
 from bids_xai.tables.numbers import MISSING, count, number, plural
 from bids_xai.tables.predictions import PERFORMANCE_SUMMARY, PerformanceSummary
 
@@ -31,7 +31,7 @@ _FEATURES = {
 
 
 @section("Performance")
-def performance(study: Study) -> list[Block]:
+def performance(study: StudyFiles) -> list[Block]:
     """Return the table of scores, what is taken for what, and whether probabilities come true."""
     rows = study.rows(PERFORMANCE_SUMMARY)
     if not rows:
@@ -43,8 +43,8 @@ def performance(study: Study) -> list[Block]:
     return [*blocks, Subheading("Calibration"), *calibration(study)]
 
 
-def _scores_table(study: Study, rows: Sequence[PerformanceSummary]) -> Table:
-    """Lines and columns as in Table I of Tinauer et al. 2025, with the balanced accuracy."""
+def _scores_table(study: StudyFiles, rows: Sequence[PerformanceSummary]) -> TableBlock:
+    """Lines and columns as in TableBlock I of Tinauer et al. 2025, with the balanced accuracy."""
     metrics = METRICS | ({"macro_auc": "Macro AUC"} if len(study.names) > 2 else {})
     flags: dict[str, tuple[bool | None, ...]] = {
         configuration.id: (configuration.skull_strip, configuration.relevance_guided)
@@ -67,10 +67,10 @@ def _scores_table(study: Study, rows: Sequence[PerformanceSummary]) -> Table:
         )
     header = ("Id", "Skull-stripping", "Relevance-guided", *(("Splits",) if uneven else ()))
     caption = f"{_caption(study, rows)} {_meanings(study)}"
-    return Table(caption, (*header, *metrics.values()), tuple(lines))
+    return TableBlock(caption, (*header, *metrics.values()), tuple(lines))
 
 
-def _caption(study: Study, rows: Sequence[PerformanceSummary]) -> str:
+def _caption(study: StudyFiles, rows: Sequence[PerformanceSummary]) -> str:
     splits = max(row.n_splits for row in rows)
     if splits == 1:
         return "Test set of a single split."
@@ -85,7 +85,7 @@ def _caption(study: Study, rows: Sequence[PerformanceSummary]) -> str:
     return caption
 
 
-def _meanings(study: Study) -> str:
+def _meanings(study: StudyFiles) -> str:
     negative, positive = study.classes
     if len(study.names) == 2:
         return (
@@ -120,7 +120,7 @@ def _score(scores: Mapping[str, PerformanceSummary], metric: str) -> str:
     return Markup(" <br>").join(text.replace(" ", _TOGETHER) for text in (spread, between))
 
 
-def _baseline_notes(study: Study) -> list[Block]:
+def _baseline_notes(study: StudyFiles) -> list[Block]:
     lines = []
     for name, baseline in baselines(study).items():
         if baseline is None:

@@ -14,7 +14,7 @@ from bids_xai.core.regions.names import joined_regions, single_regions
 from bids_xai.figures.regions import RegionPanel, region_violins
 from bids_xai.reports.blocks import Block, Picture, embedded
 from bids_xai.reports.study.rows import grouped
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.atlas import FINGERPRINTS, REGIONS, Fingerprint
 from bids_xai.tables.columns import columns_of
 from bids_xai.tables.numbers import number, plural
@@ -65,7 +65,7 @@ class ScanDensities:
     density: Floats
 
 
-def first_method(study: Study, methods: Sequence[str]) -> str:
+def first_method(study: StudyFiles, methods: Sequence[str]) -> str:
     """Return the study's first method, for which single scans are shown.
 
     methods : those of a table, of which the first stands in where the study's is not among them
@@ -74,7 +74,7 @@ def first_method(study: Study, methods: Sequence[str]) -> str:
     return named if named in methods else methods[0]
 
 
-def scan_sums(study: Study, method: str) -> ScanSums | None:
+def scan_sums(study: StudyFiles, method: str) -> ScanSums | None:
     """Return the lines of ``regions.tsv`` of a method, ``None`` where there is no such file.
 
     Raises :class:`BadDataError` for a file that is damaged.
@@ -125,7 +125,7 @@ def densities(sums: ScanSums, region_of: dict[int, int]) -> ScanDensities:
 
 
 def spreads(
-    study: Study, atlas: str, labels: Sequence[tuple[int, str]], sums: ScanSums
+    study: StudyFiles, atlas: str, labels: Sequence[tuple[int, str]], sums: ScanSums
 ) -> list[Block]:
     """Return a picture a configuration: single scans of both classes in the leading regions.
 
@@ -146,7 +146,7 @@ def spreads(
 
 
 def _spread(
-    study: Study, identifier: str, atlas: str, names: Sequence[str], scans: ScanDensities
+    study: StudyFiles, identifier: str, atlas: str, names: Sequence[str], scans: ScanDensities
 ) -> Picture:
     leading = leading_regions(scans)
     shown = [names[region] for region in leading]
@@ -181,7 +181,7 @@ def leading_regions(scans: ScanDensities) -> list[int]:
     return [int(i) for i in present[np.argsort(-means, kind="stable")][:_SPREAD]]
 
 
-def _fingerprints(study: Study, identifier: str, atlas: str) -> dict[str, list[Fingerprint]]:
+def _fingerprints(study: StudyFiles, identifier: str, atlas: str) -> dict[str, list[Fingerprint]]:
     """Individual → its densities by region."""
     rows = study.rows(FINGERPRINTS, "atlas")
     if not rows:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_xai.figures.regions import RegionDensity, region_bars
-from bids_xai.reports.blocks import Block, Picture, Subheading, Table, Text, embedded
+from bids_xai.reports.blocks import Block, Picture, Subheading, TableBlock, Text, embedded
 from bids_xai.reports.study.region_spread import first_method, scan_sums, spreads
 from bids_xai.reports.study.rows import grouped, largest_first
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.tables.atlas import GAIN, RegionGain
 from bids_xai.tables.numbers import MISSING, count, number, percent, plural
 
@@ -36,7 +36,7 @@ class _LeadingRegion:
 
 
 @section("Regions", "atlas")
-def regions(study: Study) -> list[Block]:
+def regions(study: StudyFiles) -> list[Block]:
     """Return the regions with most relevance: by density, with their spread, by share."""
     gains = study.rows(GAIN, "atlas")
     if not gains:
@@ -76,7 +76,7 @@ def _no_gain(gains: Sequence[RegionGain]) -> list[Block]:
     return [Text(text, "note")]
 
 
-def _top(study: Study, gains: Sequence[RegionGain]) -> list[_LeadingRegion]:
+def _top(study: StudyFiles, gains: Sequence[RegionGain]) -> list[_LeadingRegion]:
     """The regions of a configuration with most relevance a voxel in the positive class."""
     negative = {(g.index, g.name): g for g in gains if g.group == study.classes[0]}
     positive = [gain for gain in gains if gain.group == study.classes[1]]
@@ -84,7 +84,7 @@ def _top(study: Study, gains: Sequence[RegionGain]) -> list[_LeadingRegion]:
     return [_LeadingRegion(g, negative.get((g.index, g.name))) for g in leading[:_TOP]]
 
 
-def _bars(study: Study, tops: Mapping[str, Sequence[_LeadingRegion]], atlas: str) -> Picture:
+def _bars(study: StudyFiles, tops: Mapping[str, Sequence[_LeadingRegion]], atlas: str) -> Picture:
     panels = {
         name: RegionDensity(
             [region.positive.name for region in top],
@@ -104,7 +104,7 @@ def _bars(study: Study, tops: Mapping[str, Sequence[_LeadingRegion]], atlas: str
     return embedded(image, described, caption)
 
 
-def _region_table(study: Study, identifier: str, top: Sequence[_LeadingRegion]) -> Table:
+def _region_table(study: StudyFiles, identifier: str, top: Sequence[_LeadingRegion]) -> TableBlock:
     negative, positive = study.classes
     header = (
         "Region",
@@ -131,10 +131,10 @@ def _region_table(study: Study, identifier: str, top: Sequence[_LeadingRegion]) 
         f"Configuration {identifier}: the {len(rows)} regions with most relevance a voxel "
         "(density) in scans of the positive class. Share: part of the relevance of the whole map."
     )
-    return Table(caption, header, rows)
+    return TableBlock(caption, header, rows)
 
 
-def _shares(study: Study, gains: Sequence[RegionGain]) -> Table:
+def _shares(study: StudyFiles, gains: Sequence[RegionGain]) -> TableBlock:
     """The leading regions of each configuration by the sum of their relevance."""
     by_name = grouped(gains, lambda gain: gain.configuration)
     rows = []
@@ -148,7 +148,7 @@ def _shares(study: Study, gains: Sequence[RegionGain]) -> Table:
         "where the atlas tells them apart. In brackets: mean share of the relevance of the whole "
         "map; of maps with negative relevance it says little."
     )
-    return Table(caption, ("Configuration", *reversed(study.classes)), tuple(rows))
+    return TableBlock(caption, ("Configuration", *reversed(study.classes)), tuple(rows))
 
 
 def _leading_shares(gains: Sequence[RegionGain]) -> str:

@@ -11,18 +11,18 @@ from bids_xai.figures.panels import Curve
 from bids_xai.figures.roc import RocPanel, roc_bands, roc_curves
 from bids_xai.reports.blocks import Block, embedded
 from bids_xai.reports.study.rows import grouped
-from bids_xai.reports.study_files import Study, section, titles_of
+from bids_xai.reports.study_files import StudyFiles, section, titles_of
 from bids_xai.tables.predictions import PERFORMANCE_SUMMARY, PREDICTIONS, ROC, Prediction, RocPoint
 
 
 @section("ROC curves")
-def roc(study: Study) -> list[Block]:
+def roc(study: StudyFiles) -> list[Block]:
     """Return the ROC curves of all test sets."""
     points = study.rows(ROC)
     return [_roc_with_bands(study, points) if points else _roc_of_splits(study)]
 
 
-def _roc_with_bands(study: Study, points: Sequence[RocPoint]) -> Block:
+def _roc_with_bands(study: StudyFiles, points: Sequence[RocPoint]) -> Block:
     titles = titles_of(study)
     by_name = grouped(points, lambda point: point.configuration)
     bands = {
@@ -59,7 +59,7 @@ def _band(points: Sequence[RocPoint], note: str) -> RocPanel:
     )
 
 
-def _area(study: Study, name: str) -> str:
+def _area(study: StudyFiles, name: str) -> str:
     """``AUC 0.64 ± 0.06``; nothing where the table has none."""
     for row in study.rows(PERFORMANCE_SUMMARY):
         if (row.configuration, row.metric) == (name, "auc") and row.mean is not None:
@@ -68,7 +68,7 @@ def _area(study: Study, name: str) -> str:
     return ""
 
 
-def _roc_of_splits(study: Study) -> Block:
+def _roc_of_splits(study: StudyFiles) -> Block:
     """The curves from the predictions themselves, where there is no table of curves."""
     rows = study.rows(PREDICTIONS)
     if not rows or not study.identifiers:
@@ -85,7 +85,7 @@ def _roc_of_splits(study: Study) -> Block:
     return embedded(roc_curves(curves), described, caption)
 
 
-def _curves(study: Study, rows: Sequence[Prediction]) -> list[Curve]:
+def _curves(study: StudyFiles, rows: Sequence[Prediction]) -> list[Curve]:
     """One curve for each split whose test set has both classes."""
     curves = []
     for _, part in sorted(grouped(rows, lambda row: row.split).items()):

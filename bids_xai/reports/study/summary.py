@@ -14,7 +14,7 @@ from bids_xai.reports.study.spray import section as spray_section
 from bids_xai.reports.study.spray.verdicts import is_suspicious
 from bids_xai.reports.study.trust import FOLDER as TRUST_FOLDER
 from bids_xai.reports.study.trust import trust
-from bids_xai.reports.study_files import SectionMaker, Study, baselines, section, split_words
+from bids_xai.reports.study_files import SectionMaker, StudyFiles, baselines, section, split_words
 from bids_xai.tables.cohort import COHORT, CohortScan
 from bids_xai.tables.numbers import percent, plural
 from bids_xai.tables.predictions import PERFORMANCE, PERFORMANCE_SUMMARY, PerformanceSummary
@@ -29,7 +29,7 @@ _FEW_SPLITS = 5
 
 
 @section("Summary")
-def summary(study: Study) -> list[Block]:
+def summary(study: StudyFiles) -> list[Block]:
     """Return what was done and what came out, in a few sentences."""
     blocks: list[Block] = [Text(_who(study)), Text(_best(study)), *_warnings(study)]
     note = (
@@ -39,11 +39,11 @@ def summary(study: Study) -> list[Block]:
     return [*blocks, Text(note, "note")]
 
 
-def _who(study: Study) -> str:
+def _who(study: StudyFiles) -> str:
     rows = study.rows(COHORT)
     negative, positive = study.classes
     if not rows:
-        return f"Study {study.name}: the cohort has not been selected yet."
+        return f"StudyFiles {study.name}: the cohort has not been selected yet."
     scans = [row for row in rows if row.included]
     names = sorted(class_names(study, scans), key=lambda name: not study.is_positive(name))
     sizes = " and ".join(
@@ -52,10 +52,10 @@ def _who(study: Study) -> str:
     tail = left_out_words([row for row in rows if not row.included])
     people = plural(n_participants(scans), "participant")
     aim = (
-        f"Study {study.name} separates {positive} (positive class) from {negative}"
+        f"StudyFiles {study.name} separates {positive} (positive class) from {negative}"
         f"{' (negative class)' if len(study.names) == 2 else ''}. It uses "
         if study.has_classes
-        else f"Study {study.name} uses "
+        else f"StudyFiles {study.name} uses "
     )
     return f"{aim}{plural(len(scans), 'scan')} of {people}: {sizes}.{tail}"
 
@@ -65,7 +65,7 @@ def _sizes(scans: Sequence[CohortScan], names: Sequence[str]) -> list[int]:
     return [sum(scan.class_name == name for scan in scans) for name in names]
 
 
-def _warnings(study: Study) -> list[Block]:
+def _warnings(study: StudyFiles) -> list[Block]:
     """How much speaks against the heatmaps, with links to it; nothing before the audit.
 
     The section that shows a table says so where it cannot be read.
@@ -90,7 +90,7 @@ def _link(maker: SectionMaker, n: int | None, singular: str, several: str) -> li
 
 
 def _n_lines(
-    study: Study, table: Table[Row], folder: str, counts: Callable[[Row], bool]
+    study: StudyFiles, table: Table[Row], folder: str, counts: Callable[[Row], bool]
 ) -> int | None:
     """Lines of a table that count, ``None`` where there is no table."""
     try:
@@ -100,7 +100,7 @@ def _n_lines(
     return sum(map(counts, rows)) if rows else None
 
 
-def _best(study: Study) -> str:
+def _best(study: StudyFiles) -> str:
     tested = [
         (row.mean, row)
         for row in study.rows(PERFORMANCE_SUMMARY)
@@ -128,7 +128,7 @@ def _best(study: Study) -> str:
     )
 
 
-def _score(study: Study, row: PerformanceSummary) -> str:
+def _score(study: StudyFiles, row: PerformanceSummary) -> str:
     """``64.2 % ± 6.5 % (standard deviation) over 10 random splits``."""
     if row.n_splits <= 1:
         return f"{percent(row.mean)} on a single split"
@@ -137,7 +137,7 @@ def _score(study: Study, row: PerformanceSummary) -> str:
 
 
 @section("Limits")
-def limits(study: Study) -> list[Block]:
+def limits(study: StudyFiles) -> list[Block]:
     """Return what the numbers of this very study do not allow to conclude."""
     sentences = [
         *_cohort_limits(study),
@@ -150,7 +150,7 @@ def limits(study: Study) -> list[Block]:
     return [Items(tuple(sentences))]
 
 
-def _cohort_limits(study: Study) -> list[str]:
+def _cohort_limits(study: StudyFiles) -> list[str]:
     rows = study.rows(COHORT)
     if not rows:
         return []
@@ -170,7 +170,7 @@ def _cohort_limits(study: Study) -> list[str]:
     return sentences
 
 
-def _test_limits(study: Study) -> list[str]:
+def _test_limits(study: StudyFiles) -> list[str]:
     rows = study.rows(PERFORMANCE)
     if not rows:
         return []

@@ -9,9 +9,9 @@ import numpy as np
 from bids_xai.arrays import Floats
 from bids_xai.figures.panels import Curve
 from bids_xai.figures.training import TrainingRun, share_curves, training_curves
-from bids_xai.reports.blocks import Block, Table, Text, embedded
+from bids_xai.reports.blocks import Block, TableBlock, Text, embedded
 from bids_xai.reports.study.rows import grouped
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.tables.numbers import MISSING, count, mean_sd, percent
 from bids_xai.tables.predictions import PERFORMANCE_SUMMARY, PREDICTIONS, PerformanceSummary
 from bids_xai.tables.training import SEARCH, TRAINING, EpochRecord, SearchDraw
@@ -20,12 +20,12 @@ _TOGETHER = "\N{NO-BREAK SPACE}"
 
 
 @section("Training")
-def training(study: Study) -> list[Block]:
+def training(study: StudyFiles) -> list[Block]:
     """Return the training curves of all configurations, how long it took, and random searches."""
     return [_training_curves(study), *_convergence(study), *_searches(study)]
 
 
-def _training_curves(study: Study) -> Block:
+def _training_curves(study: StudyFiles) -> Block:
     runs = study.training()
     if not runs:
         return _no_training(study)
@@ -58,7 +58,7 @@ def _array(values: Sequence[float | None]) -> Floats:
     return np.array(values, float)
 
 
-def _convergence(study: Study) -> list[Block]:
+def _convergence(study: StudyFiles) -> list[Block]:
     """Epochs and duration, mean ± sd over the splits."""
     by_name = grouped(study.rows(PERFORMANCE_SUMMARY), lambda row: row.configuration)
     if not by_name:
@@ -77,7 +77,7 @@ def _convergence(study: Study) -> list[Block]:
         "a random search: of the training that was kept. Durations compare only between "
         "trainings on the same machine."
     )
-    return [Table(caption, ("Configuration", "Splits", "Epochs", "Duration"), tuple(lines))]
+    return [TableBlock(caption, ("Configuration", "Splits", "Epochs", "Duration"), tuple(lines))]
 
 
 def _spread(metrics: Mapping[str, PerformanceSummary], metric: str) -> str:
@@ -96,7 +96,7 @@ def _unit(seconds: float) -> tuple[float, str]:
     return (60.0, " min") if seconds < 7200 else (3600.0, " h")
 
 
-def _searches(study: Study) -> list[Block]:
+def _searches(study: StudyFiles) -> list[Block]:
     """What a random search drew and kept, one line a training."""
     lines = []
     for name in study.identifiers:
@@ -118,7 +118,7 @@ def _searches(study: Study) -> list[Block]:
         "Random search: the values kept, by validation scans alone, and their balanced accuracy "
         "there beside the lowest and highest of all draws"
     )
-    return [Table(caption, header, tuple(lines))]
+    return [TableBlock(caption, header, tuple(lines))]
 
 
 def _search(draws: Sequence[SearchDraw]) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ def _search(draws: Sequence[SearchDraw]) -> tuple[str, ...]:
 
 
 @section("Relevance inside the mask")
-def mask_share(study: Study) -> list[Block]:
+def mask_share(study: StudyFiles) -> list[Block]:
     """Return how much of the relevance lies inside the mask, during training and on test scans."""
     blocks: list[Block] = []
     runs = study.training()
@@ -173,7 +173,7 @@ def _share_curves(splits: Sequence[Sequence[EpochRecord]]) -> list[Curve]:
     ]
 
 
-def _test_share(study: Study) -> Block:
+def _test_share(study: StudyFiles) -> Block:
     by_name = grouped(study.rows(PREDICTIONS), lambda row: row.configuration)
     if not by_name:
         return study.missing(PREDICTIONS)
@@ -188,10 +188,10 @@ def _test_share(study: Study) -> Block:
         lines.append((name, str(len(shares)), mean_sd(shares), least))
     header = ("Configuration", "Heatmaps", "Mean ± sd (%)", "Lowest")
     caption = "Share of relevance inside the brain mask, heatmaps of the test scans"
-    return Table(caption, header, tuple(lines))
+    return TableBlock(caption, header, tuple(lines))
 
 
-def _no_training(study: Study) -> Text:
+def _no_training(study: StudyFiles) -> Text:
     text = (
         f"Not available: no models/{study.name}/<configuration>/split-<k>/{TRAINING.file}. "
         "The step “train” makes it (--steps train)."

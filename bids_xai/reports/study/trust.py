@@ -11,9 +11,9 @@ from bids_xai.arrays import Floats
 from bids_xai.attribution.randomization import LIMIT
 from bids_xai.core.perturbation import mean_interval
 from bids_xai.figures.trust import Band, LayerLikeness, perturbation_curves, randomization_curves
-from bids_xai.reports.blocks import Block, Subheading, Table, Text, embedded
+from bids_xai.reports.blocks import Block, Subheading, TableBlock, Text, embedded
 from bids_xai.reports.study.rows import grouped, mean_of
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.tables.numbers import number, percent
 from bids_xai.tables.trust import (
     AOPC,
@@ -47,7 +47,7 @@ _NO_PROOF = (
 
 
 @section("Can the heatmaps be trusted?", FOLDER)
-def trust(study: Study) -> list[Block]:
+def trust(study: StudyFiles) -> list[Block]:
     """Return verdicts in words, perturbation curves, the randomisation check, and localisation."""
     verdicts = study.rows(VERDICTS, FOLDER)
     if not verdicts:
@@ -58,7 +58,7 @@ def trust(study: Study) -> list[Block]:
     return [*blocks, *_localization(study, study.rows(LOCALIZATION, FOLDER))]
 
 
-def _verdicts(study: Study, verdicts: Sequence[CheckVerdict]) -> list[Block]:
+def _verdicts(study: StudyFiles, verdicts: Sequence[CheckVerdict]) -> list[Block]:
     """One line a check; networks that are not constant are counted only."""
     networks = [row for row in verdicts if row.check == "network"]
     n_good = sum(row.passed is True for row in networks)
@@ -74,7 +74,7 @@ def _verdicts(study: Study, verdicts: Sequence[CheckVerdict]) -> list[Block]:
     summary = f"{n_good} of {len(networks)} networks tell scans apart."
     header = ("Configuration, method", "Check", "CheckVerdict")
     caption = "Verdicts with their thresholds; ✓ passes, ✗ fails, – cannot be told"
-    return [Text(summary), Table(caption, header, lines)]
+    return [Text(summary), TableBlock(caption, header, lines)]
 
 
 def _mark(passed: bool | None) -> str:
@@ -87,7 +87,7 @@ def _subject(row: CheckVerdict) -> str:
     return ", ".join(filter(None, (row.configuration, split, row.method)))
 
 
-def _rank(study: Study, row: CheckVerdict) -> tuple[int, str, int]:
+def _rank(study: StudyFiles, row: CheckVerdict) -> tuple[int, str, int]:
     names, checks = study.identifiers, list(_CHECKS)
     return (
         names.index(row.configuration) if row.configuration in names else len(names),
@@ -96,7 +96,7 @@ def _rank(study: Study, row: CheckVerdict) -> tuple[int, str, int]:
     )
 
 
-def _perturbation(study: Study, rows: Sequence[PerturbationStep]) -> list[Block]:
+def _perturbation(study: StudyFiles, rows: Sequence[PerturbationStep]) -> list[Block]:
     blocks: list[Block] = [Subheading("Perturbation curves")]
     if not rows:
         note = "No curves: no scan is predicted as the class that its heatmap explains, or the "
@@ -139,7 +139,7 @@ def _curve(rows: Sequence[PerturbationStep]) -> list[float]:
     ]
 
 
-def _randomization(study: Study, rows: Sequence[RandomizedLayer]) -> list[Block]:
+def _randomization(study: StudyFiles, rows: Sequence[RandomizedLayer]) -> list[Block]:
     blocks: list[Block] = [Subheading("Random weights")]
     if not rows:
         return [*blocks, Text("Not done (quality.randomization_scans is 0).", "note")]
@@ -178,7 +178,7 @@ def _medians(rows: Sequence[RandomizedLayer], layers: Sequence[str]) -> Mapping[
     }
 
 
-def _localization(study: Study, rows: Sequence[LocalizationRow]) -> list[Block]:
+def _localization(study: StudyFiles, rows: Sequence[LocalizationRow]) -> list[Block]:
     if not rows:
         return []
     lines = []
@@ -207,10 +207,10 @@ def _localization(study: Study, rows: Sequence[LocalizationRow]) -> list[Block]:
         "relevance inside; rank: share of the highest voxels, as many as the region has; pointing "
         "game: how often the highest voxel lies inside; chance: what a flat map would have."
     )
-    return [Subheading("Localisation"), Table(caption, header, tuple(lines))]
+    return [Subheading("Localisation"), TableBlock(caption, header, tuple(lines))]
 
 
-def _by_configuration(study: Study, rows: Iterable[AnyMap]) -> dict[str, list[AnyMap]]:
+def _by_configuration(study: StudyFiles, rows: Iterable[AnyMap]) -> dict[str, list[AnyMap]]:
     return grouped(rows, lambda row: row.configuration, study.identifiers)
 
 

@@ -8,14 +8,14 @@ from bids_xai.bids.images import Volume
 from bids_xai.errors import UserError
 from bids_xai.reports.participant.viewer import MOST_LAYERS, fitting, near
 from bids_xai.reports.study.maps import OUTCOMES, group_means, template_background
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.reports.viewer import MapLayer, Regions, study_page, write_viewer
 from bids_xai.reports.volumes import Folder, is_at_hand, load, template_at_hand
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.lookup import Atlas, load_atlas, parse_atlas
 
 
-def write_study_viewer(study: Study) -> Path | None:
+def write_study_viewer(study: StudyFiles) -> Path | None:
     """Write the viewer of a study's mean heatmaps over the template; ``None`` without any."""
     files = {
         f"configuration {identifier}, mean of {group}": path
@@ -34,7 +34,7 @@ def write_study_viewer(study: Study) -> Path | None:
     return write_viewer(
         page,
         study.output_dir,
-        f"Study {study.name}: mean heatmaps over the template",
+        f"StudyFiles {study.name}: mean heatmaps over the template",
         _study_anatomy(study, base),
         layers,
         regions,
@@ -42,7 +42,7 @@ def write_study_viewer(study: Study) -> Path | None:
     )
 
 
-def _study_anatomy(study: Study, like: Volume) -> Volume:
+def _study_anatomy(study: StudyFiles, like: Volume) -> Volume:
     """The template; where a participant stands in for it, as much as shows no face."""
     background, _ = template_background(study, like)
     anatomy, space = Volume(background, like.affine), _space_of(study)
@@ -54,12 +54,12 @@ def _study_anatomy(study: Study, like: Volume) -> Volume:
     return near(anatomy, None if mask is None else load(mask.path))
 
 
-def _space_of(study: Study) -> OutputSpace | None:
+def _space_of(study: StudyFiles) -> OutputSpace | None:
     template = study.description.template
     return OutputSpace(template, study.description.resolution or 2) if template else None
 
 
-def _template_regions(study: Study) -> tuple[Regions | None, list[str]]:
+def _template_regions(study: StudyFiles) -> tuple[Regions | None, list[str]]:
     """The atlas of the study's tables on its template, where that needs no network.
 
     Without it there is a sentence that says so.

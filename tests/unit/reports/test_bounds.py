@@ -11,7 +11,7 @@ from study_tables import write_rows
 
 from bids_xai.bids.files import write_bytes, write_json, write_nifti
 from bids_xai.reports import bounds
-from bids_xai.reports.blocks import Details, Folded, Picture, Subheading, Table, Text
+from bids_xai.reports.blocks import Details, Folded, Picture, Subheading, TableBlock, Text
 from bids_xai.reports.bounds import bounded
 from bids_xai.reports.study import maps
 from bids_xai.reports.study.page import write_group_page
@@ -44,9 +44,9 @@ def test_first_figures_stay_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch
 
 def test_long_tables_are_cut_and_say_so() -> None:
     rows = tuple((str(n),) for n in range(bounds.MOST_LINES + 1))
-    long = Table("Everything.", ("n",), rows)
+    long = TableBlock("Everything.", ("n",), rows)
     cut, folded = bounded([long, Folded("more", long)], "group/x")
-    assert isinstance(cut, Table)
+    assert isinstance(cut, TableBlock)
     assert len(cut.rows) == bounds.MOST_LINES
     assert cut.caption == "Everything. The first 300 of 301 lines; all of them are in group/x."
     assert folded == Folded("more", cut)

@@ -17,7 +17,7 @@ from bids_xai.reports.study.comparisons import comparisons
 from bids_xai.reports.study.performance import performance
 from bids_xai.reports.study.training import training
 from bids_xai.reports.study_description import StudyDescription
-from bids_xai.reports.study_files import Study, baselines, natural, split_words
+from bids_xai.reports.study_files import StudyFiles, baselines, natural, split_words
 from bids_xai.studies.tables import Splits
 from bids_xai.tables.atlas import GAIN
 from bids_xai.tables.cohort import COHORT
@@ -54,7 +54,7 @@ def test_splits_are_called_what_they_are(tmp_path: Path) -> None:
         "10 splits",
         "10 trainings on random splits, 2 on each",
     ]
-    assert split_words(Study(tmp_path, NAME, StudyDescription()), 4) == "4 random splits"
+    assert split_words(StudyFiles(tmp_path, NAME, StudyDescription()), 4) == "4 random splits"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_splits_are_called_what_they_are(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_table_leaves_a_remark(
-    tmp_path: Path, table: AnyTable[Any], section: Callable[[Study], Section]
+    tmp_path: Path, table: AnyTable[Any], section: Callable[[StudyFiles], Section]
 ) -> None:
     case = StudyCase(tmp_path, THREE).perform(["A", "B"])
     (case.folder / table.file).unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def test_a_missing_table_leaves_a_remark(
 
 
 def test_a_table_without_lines_counts_as_missing(tmp_path: Path) -> None:
-    study = Study(tmp_path, NAME, StudyDescription())
+    study = StudyFiles(tmp_path, NAME, StudyDescription())
     COHORT.write(study.folder / COHORT.file, [])
     assert study.rows(COHORT) == []
     assert study.rows(GAIN, "atlas") == []
@@ -91,7 +91,7 @@ def test_a_table_without_lines_counts_as_missing(tmp_path: Path) -> None:
 def test_configurations_without_a_file_are_those_trained_else_those_that_predict(
     tmp_path: Path,
 ) -> None:
-    study = Study(tmp_path, NAME, StudyDescription())
+    study = StudyFiles(tmp_path, NAME, StudyDescription())
     assert study.identifiers == []
     write_rows(PREDICTIONS, study.folder, [{"configuration": name} for name in "BAB"])
     assert study.identifiers == ["A", "B"]
@@ -100,7 +100,7 @@ def test_configurations_without_a_file_are_those_trained_else_those_that_predict
 
 
 def test_trainings_stand_in_the_order_of_their_splits(tmp_path: Path) -> None:
-    study = Study(tmp_path, NAME, StudyDescription())
+    study = StudyFiles(tmp_path, NAME, StudyDescription())
     for split, n in ((10, 1), (2, 3), (1, 0)):
         epochs = [{"epoch": k + 1} for k in range(n)]
         write_rows(TRAINING, study.models / "A" / f"split-{split}", epochs)

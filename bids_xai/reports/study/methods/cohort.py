@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bids_xai.reports.study.methods.words import listed, value_words
 from bids_xai.reports.study.spray.analyses import SPACES
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.studies.tables import Cohort, Input, Splits
 from bids_xai.tables.numbers import plural
 
@@ -26,7 +26,7 @@ _SCALINGS = {
 }
 
 
-def target_words(study: Study) -> str:
+def target_words(study: StudyFiles) -> str:
     """Return what is predicted, and from which maps."""
     target, maps = study.settings.target, study.settings.input
     paper = _STUDIES.get(study.name)

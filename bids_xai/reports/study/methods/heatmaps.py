@@ -8,7 +8,7 @@ from typing import Any
 from bids_xai.attribution import METHODS
 from bids_xai.reports.study.methods.words import listed, options_words, value_words
 from bids_xai.reports.study.spray.analyses import SPACES, embedding_name
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.studies.tables import Attribution, Quality, Spray
 
 _EMBEDDINGS = {"tsne": "van der Maaten and Hinton 2008", "umap": "McInnes et al. 2018"}
@@ -67,7 +67,7 @@ def quality_words(quality: Quality) -> str:
     return " ".join(sentences)
 
 
-def spray_words(spray: Spray, study: Study) -> str:
+def spray_words(spray: Spray, study: StudyFiles) -> str:
     """Return how heatmaps were clustered and embedded."""
     spaces = listed(SPACES.get(space, space) for space in spray.spaces)
     source = _EMBEDDINGS.get(spray.embedding, "")

@@ -12,11 +12,11 @@ from bids_xai.reports.references import cited
 from bids_xai.reports.study.methods.cohort import cohort_words, splits_words, target_words
 from bids_xai.reports.study.methods.heatmaps import attribution_words, quality_words, spray_words
 from bids_xai.reports.study.methods.training import configurations_words, training_words
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 
 
 @section("Methods")
-def methods(study: Study) -> list[Block]:
+def methods(study: StudyFiles) -> list[Block]:
     """Return the methods in words, ready for a paper, and the papers to cite."""
     if not study.description.is_written:
         return [study.missing_file("study.json", "cohort")]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bids_xai.reports.blocks import Block, Details, Table
+from bids_xai.reports.blocks import Block, Details, TableBlock
 from bids_xai.reports.study.methods.words import flattened, value_words
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.tables.numbers import number
 
 
 @section("Settings and versions")
-def settings(study: Study) -> list[Block]:
+def settings(study: StudyFiles) -> list[Block]:
     """Return the settings and versions that the study file on disk records."""
     description = study.description
     if not description.is_written:
@@ -21,15 +21,15 @@ def settings(study: Study) -> list[Block]:
         ("Atlas", number(description.atlas)),
         ("Seed", number(description.seed)),
     )
-    blocks: list[Block] = [Table("Settings", ("Setting", "Value"), rows)]
+    blocks: list[Block] = [TableBlock("Settings", ("Setting", "Value"), rows)]
     versions = description.versions
     if versions:
         lines = tuple((name, f"v{v}" if v[:1].isdigit() else v) for name, v in versions.items())
-        blocks.append(Table("Versions", ("Software", "Version"), lines))
+        blocks.append(TableBlock("Versions", ("Software", "Version"), lines))
     values = flattened(description.recorded_settings)
     if values:
         caption = "Every key of the study file, with the defaults that it does not name"
         cells = tuple((key, value_words(value)) for key, value in values)
-        table = Table(caption, ("Key", "Value"), cells)
+        table = TableBlock(caption, ("Key", "Value"), cells)
         blocks.append(Details(f"All {len(cells)} settings of the study", (table,)))
     return blocks

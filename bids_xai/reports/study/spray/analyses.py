@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_xai.reports.study_description import AnalysisDescription
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.spray import CLUSTERS
 from bids_xai.tables.table import Row, Table
 
@@ -48,7 +48,7 @@ def analysis_title(configuration: str, space: str) -> str:
     return f"Configuration {configuration}, {SPACES.get(space, space)}"
 
 
-def analyses_of(study: Study) -> list[Analysis]:
+def analyses_of(study: StudyFiles) -> list[Analysis]:
     """Return the analyses that were done, spaces one after the other within a configuration."""
     analyses = []
     for configuration in study.identifiers:
@@ -61,7 +61,7 @@ def analyses_of(study: Study) -> list[Analysis]:
     return analyses
 
 
-def embedding_name(study: Study) -> str:
+def embedding_name(study: StudyFiles) -> str:
     """Return ``t-SNE`` or ``UMAP``, as the study's settings say."""
     name = study.settings.spray.embedding
     return _EMBEDDINGS.get(name, name)

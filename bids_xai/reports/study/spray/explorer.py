@@ -13,7 +13,7 @@ from markupsafe import Markup
 from bids_xai.figures.style import NEGATIVE, PALETTE, POSITIVE
 from bids_xai.reports.blocks import Html, filled
 from bids_xai.reports.study.spray.analyses import FOLDER, Analysis
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.numbers import MISSING, percent
 from bids_xai.tables.spray import CLUSTERS, COVARIATES, EMBEDDING, ClusterMember, EmbeddedMap
 
@@ -62,9 +62,9 @@ class AnalysisEntry:
     sheet: SheetEntry | None
 
 
-def explorer(study: Study, analyses: Sequence[Analysis]) -> list[Html]:
+def explorer(study: StudyFiles, analyses: Sequence[Analysis]) -> list[Html]:
     """Return the embeddings as one drawing that answers to mouse and keyboard."""
-    drawing = _Drawing(study)
+    drawing = _Explorer(study)
     for analysis in analyses:
         drawing.add(analysis)
     if not drawing.analyses:
@@ -85,10 +85,10 @@ def explorer(study: Study, analyses: Sequence[Analysis]) -> list[Html]:
     return [Html(Markup(text))]
 
 
-class _Drawing:
+class _Explorer:
     """The analyses of a drawing, the pictures that fit into it, and words for what does not."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: StudyFiles) -> None:
         self.study, self.left = study, MOST_BYTES
         self.analyses: list[AnalysisEntry] = []
         self.sheets: list[str] = []
@@ -160,7 +160,7 @@ def _facts(point: EmbeddedMap, member: ClusterMember | None) -> list[str]:
     ]
 
 
-def _scans(study: Study) -> tuple[list[str], dict[str, list[str]]]:
+def _scans(study: StudyFiles) -> tuple[list[str], dict[str, list[str]]]:
     """Names of the covariates, and their values for each scan; empty where missing."""
     rows = study.rows(COVARIATES, FOLDER)
     names = list(rows[0].covariates) if rows else []

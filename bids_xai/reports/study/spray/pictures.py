@@ -14,12 +14,12 @@ from bids_xai.figures.clusters import Embedding, cluster_maps, eigenvalue_panels
 from bids_xai.reports.blocks import Block, Text, embedded
 from bids_xai.reports.study.maps import MEAN_PERCENTILES, template_background, window_words
 from bids_xai.reports.study.spray.analyses import SPACES, Analysis, embedding_name
-from bids_xai.reports.study_files import Study, natural
+from bids_xai.reports.study_files import StudyFiles, natural
 from bids_xai.reports.volumes import is_signed, load, on_grid, positive_window
 from bids_xai.tables.spray import CLUSTERS, EIGENVALUES, EMBEDDING
 
 
-def embeddings(study: Study, analyses: Sequence[Analysis]) -> list[Block]:
+def embeddings(study: StudyFiles, analyses: Sequence[Analysis]) -> list[Block]:
     """Return one figure of the embeddings of all analyses."""
     panels = {}
     for space, words in SPACES.items():
@@ -77,7 +77,7 @@ def eigenvalues(space: str, analyses: Sequence[Analysis]) -> list[Block]:
     return [embedded(eigenvalue_panels(panels), described, caption)]
 
 
-def cluster_pictures(study: Study, analysis: Analysis) -> list[Block]:
+def cluster_pictures(study: StudyFiles, analysis: Analysis) -> list[Block]:
     """Return the mean heatmap of each cluster, with the same slices and colours for all."""
     files = sorted(analysis.folder.glob("cluster-*_mean.nii.gz"), key=lambda f: natural(f.name))
     if not files:
@@ -109,7 +109,7 @@ def cluster_pictures(study: Study, analysis: Analysis) -> list[Block]:
     return [embedded(image, described, caption)]
 
 
-def _background(study: Study, space: str, like: Volume) -> tuple[Floats, str]:
+def _background(study: StudyFiles, space: str, like: Volume) -> tuple[Floats, str]:
     if space == "template":
         return template_background(study, like)
     text = "no background, because brains are not aligned in subject space"

@@ -8,12 +8,12 @@ from bids_xai.reports.study.spray.explorer import explorer
 from bids_xai.reports.study.spray.pictures import cluster_pictures, eigenvalues, embeddings
 from bids_xai.reports.study.spray.tables import confounds, contingency
 from bids_xai.reports.study.spray.verdicts import verdicts
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.tables.numbers import MISSING, percent, plural
 
 
 @section("Spectral relevance analysis (SpRAy)", FOLDER)
-def spectral(study: Study) -> list[Block]:
+def spectral(study: StudyFiles) -> list[Block]:
     """Return verdicts, embeddings, eigenvalues, tables and mean maps of all analyses."""
     analyses = analyses_of(study)
     if not analyses:

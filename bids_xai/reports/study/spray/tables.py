@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from bids_xai.core.spray.stability import SURVIVES_FROM
 from bids_xai.figures.clusters import OUTCOMES
-from bids_xai.reports.blocks import Block, Table
+from bids_xai.reports.blocks import Block, TableBlock
 from bids_xai.reports.study.rows import grouped
 from bids_xai.reports.study.spray.analyses import FOLDER, Analysis
-from bids_xai.reports.study_files import Study, natural
+from bids_xai.reports.study_files import StudyFiles, natural
 from bids_xai.tables.numbers import MISSING, number
 from bids_xai.tables.spray import CLUSTERS, CONFOUNDS, ClusterMember, Confound
 
 _MOST_TESTS = 12
 
 
-def contingency(study: Study, analysis: Analysis) -> list[Block]:
+def contingency(study: StudyFiles, analysis: Analysis) -> list[Block]:
     """Return the clusters by class and outcome, one line each."""
     members = analysis.rows(CLUSTERS)
     if not members:
@@ -31,7 +31,7 @@ def contingency(study: Study, analysis: Analysis) -> list[Block]:
         "few splits may follow the model that made its heatmaps rather than the scans. Stability: "
         "mean Jaccard similarity over bootstrap samples."
     )
-    return [Table(caption, header, rows)]
+    return [TableBlock(caption, header, rows)]
 
 
 def _counts(members: Sequence[ClusterMember], classes: Sequence[str]) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def confounds(analysis: Analysis) -> list[Block]:
         "n",
         "Counts",
     )
-    return [Table(caption, header, lines)]
+    return [TableBlock(caption, header, lines)]
 
 
 def _rank(test: Confound) -> tuple[bool, float]:

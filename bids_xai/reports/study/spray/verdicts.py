@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bids_xai.reports.blocks import Block, Items, Text
 from bids_xai.reports.study.rows import grouped
 from bids_xai.reports.study.spray.analyses import FOLDER, Analysis, analysis_title
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.numbers import MISSING, plural
 from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
 
@@ -24,7 +24,7 @@ def is_suspicious(row: ClusterVerdict) -> bool:
     return row.finding == "suspicious"
 
 
-def verdicts(study: Study, analyses: Sequence[Analysis]) -> list[Block]:
+def verdicts(study: StudyFiles, analyses: Sequence[Analysis]) -> list[Block]:
     """Return the verdicts in words, the suspicious ones first."""
     rows = study.rows(CLUSTER_VERDICTS, FOLDER)
     if not rows:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from participant_cases import CARD
 
-from bids_xai.reports.blocks import Subheading, Table, Text
+from bids_xai.reports.blocks import Subheading, TableBlock, Text
 from bids_xai.reports.participant.methods import SessionMethods, how_made, settings_text
 from bids_xai.reports.participant.model import UsedModel
 from bids_xai.reports.volumes import Folder
@@ -37,7 +37,7 @@ def test_sessions_made_alike_are_told_together(participant_dir: Path) -> None:
     section = how_made(sessions, [model, model])
     headings = [str(b.text) for b in section.blocks if isinstance(b, Subheading)]
     assert headings == ["S1 and S3", "S2", "References"]
-    tables = [b for b in section.blocks if isinstance(b, Table)]
+    tables = [b for b in section.blocks if isinstance(b, TableBlock)]
     assert [t.caption for t in tables].count("The model") == 1
 
 

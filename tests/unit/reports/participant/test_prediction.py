@@ -8,7 +8,7 @@ import pytest
 from participant_cases import write_session, write_study
 
 from bids_xai.errors import BadDataError
-from bids_xai.reports.blocks import Table, Text
+from bids_xai.reports.blocks import TableBlock, Text
 from bids_xai.reports.participant.context import Sources
 from bids_xai.reports.participant.prediction import predictions
 from bids_xai.tables.participant import CLASS_PROBABILITIES
@@ -26,7 +26,7 @@ def test_sentence_context_and_table(tmp_path: Path) -> None:
     first, *context = texts(said.blocks)
     assert first == "Predicted: AD, with a probability of 74.0 % (model tinyA0)."
     assert len(context) == 1  # how often such a probability is right; the truth is not at hand
-    (table,) = [block for block in said.blocks if isinstance(block, Table)]
+    (table,) = [block for block in said.blocks if isinstance(block, TableBlock)]
     assert table.rows == (("tinyA0", "NC", "26.0 %", "no"), ("tinyA0", "AD", "74.0 %", "yes"))
     assert [model.study for model in said.models] == ["tiny"]
     (problem,) = said.problems

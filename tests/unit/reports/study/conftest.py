@@ -21,7 +21,7 @@ from bids_xai.reports.study import (
     roc,
     training,
 )
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 CURVES: dict[str, ModuleType] = {
     "training_curves": training,
@@ -35,7 +35,7 @@ CURVES: dict[str, ModuleType] = {
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def two(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
     """Two classes, three configurations, two baselines, three splits; only to be read."""
     case = StudyCase(tmp_path_factory.mktemp("two"), baselines=BASELINES)
     for name, k in product("ABC", range(3)):
@@ -44,7 +44,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def three(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
     """Three classes, two configurations tested of three, a baseline; only to be read."""
     case = StudyCase(tmp_path_factory.mktemp("three"), THREE, baselines=BASELINES[:1])
     return case.perform(["A", "B", "svm"], splits=2).study
@@ -68,9 +68,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
 
 
 @pytest.fixture
-def study(study_dir: Path) -> Study:
+def study(study_dir: Path) -> StudyFiles:
     """The study of ``study_dir``."""
-    return Study.at(study_dir, "tiny")
+    return StudyFiles.at(study_dir, "tiny")
 
 
 @pytest.fixture

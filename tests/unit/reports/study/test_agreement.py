@@ -11,16 +11,16 @@ from study_cases import headings_and_captions, of_kind
 from study_tables import read_texts
 
 from bids_xai.bids.files import write_text
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study.agreement import agreement
 from bids_xai.reports.study.regions import regions
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 STUDY = "tiny"  # of conftest.py
 
 
 def test_agreement_is_a_symmetric_matrix_of_the_table(
-    study: Study, drawn: dict[str, list[Any]]
+    study: StudyFiles, drawn: dict[str, list[Any]]
 ) -> None:
     section = agreement(study)
     panels = drawn["agreement_matrices"][0]
@@ -34,10 +34,10 @@ def test_agreement_is_a_symmetric_matrix_of_the_table(
     }
     assert values[0, 2] == values[2, 0] == known["A", "C"]
     assert np.diag(values).tolist() == [1, 1, 1]
-    pair = of_kind(section, Table)[0]
+    pair = of_kind(section, TableBlock)[0]
     assert pair.rows[0][:2] == ("A, B", "NC")
     assert len(pair.rows) == 6
-    splits = of_kind(section, Table)[1]
+    splits = of_kind(section, TableBlock)[1]
     assert [row[0] for row in splits.rows] == ["A", "B", "C"]
     top = [
         r
@@ -46,15 +46,17 @@ def test_agreement_is_a_symmetric_matrix_of_the_table(
         == ("splits", "B", "top10_sum", "AD")
     ]
     assert splits.rows[1][3] == f"{100 * float(top[0]['value']):.1f} %"
-    assert {row[2] for row in of_kind(section, Table)[2].rows} == {"NC", "AD", "TP", "TN"}
+    assert {row[2] for row in of_kind(section, TableBlock)[2].rows} == {"NC", "AD", "TP", "TN"}
 
 
-def test_a_single_pair_is_a_line_and_no_picture(study: Study, drawn: dict[str, list[Any]]) -> None:
+def test_a_single_pair_is_a_line_and_no_picture(
+    study: StudyFiles, drawn: dict[str, list[Any]]
+) -> None:
     path = study.folder / "atlas" / "overlap.tsv"
     lines = path.read_text().splitlines()
     kept = [line for line in lines[1:] if line.startswith("configurations") and "\tC\t" not in line]
     write_text(path, "\n".join([lines[0], *kept]) + "\n")
-    pairs = of_kind(agreement(study), Table)[0]
+    pairs = of_kind(agreement(study), TableBlock)[0]
     assert "agreement_matrices" not in drawn
     (row,) = pairs.rows
     assert row[:3] == ("Method lrp-zplus", "A, B", "TissueNuclei")
@@ -68,4 +70,4 @@ def test_a_single_pair_is_a_line_and_no_picture(study: Study, drawn: dict[str, l
 
 @pytest.mark.parametrize("section", [regions, agreement])
 def test_a_section_without_its_table_names_the_step(tmp_path: Path, section: Any) -> None:
-    assert "--steps atlas" in headings_and_captions(section(Study.at(tmp_path, STUDY)))
+    assert "--steps atlas" in headings_and_captions(section(StudyFiles.at(tmp_path, STUDY)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from study_cases import StudyCase, cells, of_kind, texts
 
-from bids_xai.reports.blocks import Picture, Table
+from bids_xai.reports.blocks import Picture, TableBlock
 from bids_xai.reports.study.cohort import cohort
 
 
@@ -19,7 +19,7 @@ def test_balance_stands_beside_its_dots(tmp_path: Path, quick: dict[str, Any]) -
     case.people([None, None])
     treated, age, kept = case.matched()
     section = cohort(case.study)
-    (table,) = (t for t in of_kind(section, Table) if t.header[0] == "Covariate")
+    (table,) = (t for t in of_kind(section, TableBlock) if t.header[0] == "Covariate")
     assert table.header[1:] == (
         "AD before",
         "NC before",

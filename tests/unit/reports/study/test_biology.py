@@ -7,16 +7,16 @@ from study_cases import headings_and_captions, of_kind
 from study_tables import read_texts
 
 from bids_xai.bids.files import write_text
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study.biology import biology
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 STUDY = "tiny"  # of conftest.py
 
 
-def test_biology_shows_the_strongest_correlations(study: Study) -> None:
+def test_biology_shows_the_strongest_correlations(study: StudyFiles) -> None:
     section = biology(study)
-    volume = of_kind(section, Table)[0]
+    volume = of_kind(section, TableBlock)[0]
     known = [
         r for r in read_texts(study.folder / "atlas" / "biology.tsv") if r["measure"] == "volume"
     ]
@@ -25,10 +25,10 @@ def test_biology_shows_the_strongest_correlations(study: Study) -> None:
     assert float(volume.rows[0][4]) == pytest.approx(float(strongest["r"]), rel=1e-2)
     assert len(volume.rows) == 10
     assert "at most 720 permutations" in headings_and_captions(section)
-    assert [row[3] for row in of_kind(section, Table)[2].rows] == ["12.3 %"] * 3
+    assert [row[3] for row in of_kind(section, TableBlock)[2].rows] == ["12.3 %"] * 3
 
 
-def test_biology_without_anything_to_compare_says_so(study: Study) -> None:
+def test_biology_without_anything_to_compare_says_so(study: StudyFiles) -> None:
     path = study.folder / "atlas" / "biology.tsv"
     write_text(path, path.read_text().splitlines()[0] + "\n")
     assert "Nothing to compare with" in headings_and_captions(biology(study))

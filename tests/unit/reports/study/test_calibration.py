@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from study_cases import StudyCase, cells, of_kind
 
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study.performance import performance
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 
 def test_calibration_shows_bins_scores_and_the_score_of_a_constant(
-    two: Study, quick: dict[str, tuple[Any, ...]]
+    two: StudyFiles, quick: dict[str, tuple[Any, ...]]
 ) -> None:
     section = performance(two)
     (panels, positive) = quick["calibration_curves"]
     assert (list(panels)[-1], positive) == ("Baseline nuclei", "AD")
-    table = of_kind(section, Table)[-1]
+    table = of_kind(section, TableBlock)[-1]
     case = StudyCase(two.output_dir)
     for name in ("A", "svm"):
         rows = [row for k in range(3) for row in case.scans(name, k)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from study_cases import StudyCase, of_kind, texts
 
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study.cohort import cohort
 from bids_xai.reports.study.summary import summary
 
@@ -28,7 +28,7 @@ def test_the_flow_goes_by_the_order_of_the_rules(tmp_path: Path) -> None:
             None,
         ]
     )
-    table = of_kind(cohort(case.study), Table)[0]
+    table = of_kind(cohort(case.study), TableBlock)[0]
     assert table.header == (
         "Step",
         "Scans",
@@ -55,12 +55,12 @@ def test_the_flow_goes_by_the_order_of_the_rules(tmp_path: Path) -> None:
 def test_rare_reasons_share_a_line(tmp_path: Path) -> None:
     case = StudyCase(tmp_path)
     case.people([*(f"quality: metric{i} low" for i in range(10)), "quality: metric9 low", None])
-    rows = of_kind(cohort(case.study), Table)[0].rows
+    rows = of_kind(cohort(case.study), TableBlock)[0].rows
     assert rows[1] == ("Left out: quality: metric9 low", "2", "2", "11", "10")
     assert rows[-2][:3] == ("Left out: quality, 4 other reasons", "4", "4")
     assert len(rows) == 1 + 6 + 1 + 1
     case.people([*(f"quality: metric{i} low" for i in range(7)), None])
-    rows = of_kind(cohort(case.study), Table)[0].rows
+    rows = of_kind(cohort(case.study), TableBlock)[0].rows
     assert rows[-2][0] == "Left out: quality: metric6 low"
 
 
@@ -69,4 +69,4 @@ def test_a_cohort_without_exclusions_has_no_flow(tmp_path: Path) -> None:
     case.people([None, None])
     section = cohort(case.study)
     assert "No scan was left out." in texts(section)
-    assert of_kind(section, Table)[0].header[0] == ""
+    assert of_kind(section, TableBlock)[0].header[0] == ""

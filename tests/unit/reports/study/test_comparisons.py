@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from study_cases import BASELINES, StudyCase, of_kind, texts
 
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study import comparisons as comparisons_module
 from bids_xai.reports.study.comparisons import comparisons
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.studies.schema import load_study
 from bids_xai.tables.predictions import COMPARISONS, PERFORMANCE
 
 
 @pytest.mark.usefixtures("quick")
-def test_both_tests_are_in_the_comparisons(two: Study) -> None:
-    mcnemar, wilcoxon = of_kind(comparisons(two), Table)
+def test_both_tests_are_in_the_comparisons(two: StudyFiles) -> None:
+    mcnemar, wilcoxon = of_kind(comparisons(two), TableBlock)
     pairs = two.rows(COMPARISONS)
     assert len(pairs) == 10
     assert [row[0] for row in mcnemar.rows][:4] == [
@@ -48,7 +48,7 @@ def test_both_tests_are_in_the_comparisons(two: Study) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_comparisons_say_what_they_do_not_show(two: Study) -> None:
+def test_the_comparisons_say_what_they_do_not_show(two: StudyFiles) -> None:
     said = " ".join(texts(comparisons(two)))
     assert "Splits share participants" in said
     assert "With 3 splits, Wilcoxon's p cannot be below 0.25." in said
@@ -73,7 +73,7 @@ def test_one_configuration_compares_with_a_baseline(tmp_path: Path) -> None:
     one = load_study("quick").configurations[:1]
     case = StudyCase(tmp_path, configurations=one, baselines=BASELINES[:1])
     section = comparisons(case.perform(["A", "svm"]).study)
-    assert of_kind(section, Table)[0].rows[0][0] == "A and svm"
+    assert of_kind(section, TableBlock)[0].rows[0][0] == "A and svm"
     alone = StudyCase(tmp_path / "alone", configurations=one).perform(["A"]).study
     (text,) = texts(comparisons(alone))
     assert text == "Only one configuration: nothing to compare."

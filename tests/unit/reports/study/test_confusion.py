@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 from study_cases import THREE, StudyCase, cells, of_kind
 
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study.performance import performance
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_confusion_table_counts_the_predictions(
-    three: Study, quick: dict[str, tuple[Any, ...]]
+    three: StudyFiles, quick: dict[str, tuple[Any, ...]]
 ) -> None:
     case = StudyCase(three.output_dir, THREE)
     rows = [row for k in range(2) for row in case.scans("B", k)]
-    (table,) = (t for t in of_kind(performance(three), Table) if "Id and true class" in t.header)
+    (table,) = (
+        t for t in of_kind(performance(three), TableBlock) if "Id and true class" in t.header
+    )
     lines = cells(table)
     square = quick["confusion_matrices"][0]["Configuration B"]
     for (i, truth), (j, said) in product(enumerate(THREE), enumerate(THREE)):
@@ -30,6 +32,6 @@ def test_the_confusion_table_counts_the_predictions(
 
 
 @pytest.mark.usefixtures("quick")
-def test_two_classes_need_no_confusion_matrix(two: Study) -> None:
+def test_two_classes_need_no_confusion_matrix(two: StudyFiles) -> None:
     section = performance(two)
-    assert not [t for t in of_kind(section, Table) if "Id and true class" in t.header]
+    assert not [t for t in of_kind(section, TableBlock) if "Id and true class" in t.header]

@@ -13,7 +13,7 @@ from bids_xai.reports.blocks import Details, Picture, Text
 from bids_xai.reports.study import maps
 from bids_xai.reports.study.spray import pictures
 from bids_xai.reports.study.spray.analyses import analyses_of
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 SHAPE = (6, 7, 8)
 STUDY = "tiny"  # of conftest.py
@@ -51,7 +51,7 @@ def test_every_method_has_a_strip_on_its_own_scale(
 
     monkeypatch.setattr(maps, "strips", strips)
     monkeypatch.setattr(maps, "mosaic", lambda *_, **__: b"<svg/>")
-    blocks = maps.mean_heatmaps(Study.at(tmp_path, "s")).blocks
+    blocks = maps.mean_heatmaps(StudyFiles.at(tmp_path, "s")).blocks
     groups, method = drawn
     assert list(groups["maps"]) == ["AD"]  # the first method alone
     assert not groups["signed"]
@@ -89,7 +89,7 @@ def test_large_maps_have_such_captions(
         for name in ("mosaic", "strips", "cluster_maps"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, lambda *_, **__: b"<svg/>")
-    study = Study.at(study_dir, STUDY)
+    study = StudyFiles.at(study_dir, STUDY)
     files = maps.group_means(study, "A")
     large, strip = maps._configuration_maps(study, "A", files)
     (clusters,) = pictures.cluster_pictures(study, analyses_of(study)[0])

@@ -21,7 +21,7 @@ from bids_xai.reports.study.page import draw_group_page, write_group_page
 from bids_xai.reports.study.performance import performance
 from bids_xai.reports.study.spray import pictures
 from bids_xai.reports.study.summary import limits, summary
-from bids_xai.reports.study_files import Study, section
+from bids_xai.reports.study_files import StudyFiles, section
 
 STUDY = "tiny"  # of conftest.py
 FEW = (summary, cohort, performance, limits)
@@ -87,10 +87,10 @@ def test_a_bug_or_a_broken_viewer_leaves_the_rest(
     study_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @section("Odd")
-    def odd(_: Study) -> list[Any]:
+    def odd(_: StudyFiles) -> list[Any]:
         raise KeyError("lost")
 
-    def broken(_: Study) -> None:
+    def broken(_: StudyFiles) -> None:
         raise ValueError("no volume")
 
     monkeypatch.setattr(page_module, "_SECTIONS", (odd, limits))

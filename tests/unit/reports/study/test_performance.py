@@ -10,18 +10,18 @@ import pytest
 from study_cases import BASELINES, THREE, StudyCase, cells, of_kind, texts
 from study_tables import read_texts
 
-from bids_xai.reports.blocks import Block, Picture, Section, Table, render
+from bids_xai.reports.blocks import Block, Picture, Section, TableBlock, render
 from bids_xai.reports.study.cohort import cohort
 from bids_xai.reports.study.comparisons import comparisons
 from bids_xai.reports.study.performance import performance
 from bids_xai.reports.study.roc import roc
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 
 @pytest.mark.usefixtures("quick")
-def test_scores_stand_as_in_the_paper_with_baselines_below(two: Study) -> None:
+def test_scores_stand_as_in_the_paper_with_baselines_below(two: StudyFiles) -> None:
     (table,) = (
-        t for t in of_kind(performance(two), Table) if "Id" in t.header and "AUC" in t.header
+        t for t in of_kind(performance(two), TableBlock) if "Id" in t.header and "AUC" in t.header
     )
     assert table.header == (
         "Id",
@@ -59,8 +59,8 @@ def test_scores_stand_as_in_the_paper_with_baselines_below(two: Study) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_percentiles_stand_on_a_line_of_their_own(two: Study) -> None:
-    table = of_kind(performance(two), Table)[0]
+def test_percentiles_stand_on_a_line_of_their_own(two: StudyFiles) -> None:
+    table = of_kind(performance(two), TableBlock)[0]
     page = render("t", "l", [Section("s", (table,))])
     assert page.count("<br>") == 5 * 5
     assert "&lt;br" not in page
@@ -68,7 +68,7 @@ def test_percentiles_stand_on_a_line_of_their_own(two: Study) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_baselines_are_described(two: Study) -> None:
+def test_baselines_are_described(two: StudyFiles) -> None:
     said = list(texts(performance(two)))
     assert [line.split(";")[0] for line in said] == [
         "Baseline svm: support vector machine (linear kernel) on the network's input, voxel by "
@@ -79,10 +79,10 @@ def test_baselines_are_described(two: Study) -> None:
 
 
 def test_more_classes_have_a_macro_auc_and_other_meanings(
-    three: Study, quick: dict[str, tuple[Any, ...]]
+    three: StudyFiles, quick: dict[str, tuple[Any, ...]]
 ) -> None:
     section = performance(three)
-    table = of_kind(section, Table)[0]
+    table = of_kind(section, TableBlock)[0]
     assert table.header[-1] == "Macro AUC"
     lines = cells(table)
     assert list(lines) == ["A", "B", "C", "svm"]
@@ -102,7 +102,7 @@ def test_uneven_splits_are_shown(tmp_path: Path) -> None:
     rows += [row for k in range(2) for row in case.scans("B", k)]
     rows += case.scans("C", 0) + [row for row in case.scans("C", 1) if row["true_class"] == "NC"]
     case.write_performance(rows)
-    table = of_kind(performance(case.study), Table)[0]
+    table = of_kind(performance(case.study), TableBlock)[0]
     assert {name: line["Splits"] for name, line in cells(table).items()} == {
         "A": "3",
         "B": "2",
@@ -116,11 +116,11 @@ def test_uneven_splits_are_shown(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_single_split_has_no_spread(tmp_path: Path) -> None:
     study = StudyCase(tmp_path).perform(["A", "B"], splits=1).study
-    table = of_kind(performance(study), Table)[0]
+    table = of_kind(performance(study), TableBlock)[0]
     assert table.caption.startswith("Test set of a single split. ")
     assert "±" not in "".join(map("".join, table.rows))
     section = comparisons(study)
-    assert len(of_kind(section, Table)) == 1
+    assert len(of_kind(section, TableBlock)) == 1
     assert any("needs two that both were tested in" in text for text in texts(section))
 
 

@@ -18,14 +18,14 @@ from bids_xai.reports.study.region_spread import (
     scan_sums,
 )
 from bids_xai.reports.study.regions import regions
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.atlas import REGIONS
 
 STUDY = "tiny"  # of conftest.py
 
 
 def test_the_spread_is_that_of_single_scans_with_sides_joined(
-    study: Study, drawn: dict[str, list[Any]]
+    study: StudyFiles, drawn: dict[str, list[Any]]
 ) -> None:
     section = regions(study)
     values = drawn["region_violins"][2]
@@ -100,7 +100,7 @@ def test_pairs_are_numbered_as_they_occur() -> None:
     assert numbered(np.array(["b", "a", "b"], object)).tolist() == [0, 1, 0]
 
 
-def test_lines_of_other_methods_are_left_out(study: Study) -> None:
+def test_lines_of_other_methods_are_left_out(study: StudyFiles) -> None:
     path = study.folder / "atlas" / REGIONS.file
     rows = read_texts(path)
     other = [{**row, "method": "saliency"} for row in rows[:50]]
@@ -113,6 +113,6 @@ def test_lines_of_other_methods_are_left_out(study: Study) -> None:
     assert scan_sums(study, "lrp-zplus") is None
 
 
-def test_the_method_of_the_study_comes_first(study: Study) -> None:
+def test_the_method_of_the_study_comes_first(study: StudyFiles) -> None:
     assert first_method(study, ["saliency", "lrp-zplus"]) == "lrp-zplus"
     assert first_method(study, ["saliency", "gradient"]) == "saliency"

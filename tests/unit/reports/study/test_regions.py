@@ -12,15 +12,15 @@ from study_tables import read_texts
 from bids_xai.bids.files import write_text
 from bids_xai.errors import BadDataError
 from bids_xai.figures import regions as drawing
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study.regions import regions
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 STUDY = "tiny"  # of conftest.py
 
 
 def test_bars_show_the_densest_regions_with_their_gain(
-    study: Study, drawn: dict[str, list[Any]]
+    study: StudyFiles, drawn: dict[str, list[Any]]
 ) -> None:
     section = regions(study)
     gains = [
@@ -35,16 +35,16 @@ def test_bars_show_the_densest_regions_with_their_gain(
     np.testing.assert_allclose(panel.positive, [float(r["mean_density"]) for r in ill[:10]])
     np.testing.assert_allclose(panel.negative, [healthy[r["name"]] for r in ill[:10]])
     assert [np.isnan(g) for g in panel.gain] == [r["gain"] == "n/a" for r in ill[:10]]
-    assert of_kind(section, Table)[1].rows[0][0] == ill[0]["name"]
+    assert of_kind(section, TableBlock)[1].rows[0][0] == ill[0]["name"]
     assert "n/a in 6 of" in headings_and_captions(
         section
     )  # one region in three configurations, apart and joined
 
 
 def test_the_leading_four_by_share_are_of_joined_sides(
-    study: Study, drawn: dict[str, list[Any]]
+    study: StudyFiles, drawn: dict[str, list[Any]]
 ) -> None:
-    table = of_kind(regions(study), Table)[-1]
+    table = of_kind(regions(study), TableBlock)[-1]
     assert table.header == ("Configuration", "AD", "NC")
     known = [
         r
@@ -56,7 +56,7 @@ def test_the_leading_four_by_share_are_of_joined_sides(
     assert table.rows[2] == ("C", table.rows[2][1], expected)
 
 
-def test_a_table_of_an_older_version_is_named(study: Study) -> None:
+def test_a_table_of_an_older_version_is_named(study: StudyFiles) -> None:
     path = study.folder / "atlas" / "gain.tsv"
     write_text(path, path.read_text().replace("\tname\t", "\tregion\t"))
     with pytest.raises(BadDataError, match=r"lacks the columns name.*run --steps atlas again"):

@@ -15,12 +15,12 @@ from bids_xai.bids.files import write_tsv
 from bids_xai.errors import BadDataError
 from bids_xai.reports.blocks import Picture
 from bids_xai.reports.study.roc import roc, roc_points
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.predictions import PERFORMANCE, PREDICTIONS, ROC
 
 
 def test_roc_curves_are_drawn_from_their_table(
-    three: Study, quick: dict[str, tuple[Any, ...]]
+    three: StudyFiles, quick: dict[str, tuple[Any, ...]]
 ) -> None:
     section = roc(three)
     (bands,) = quick["roc_bands"]

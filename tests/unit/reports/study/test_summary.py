@@ -8,11 +8,11 @@ from study_cases import BASELINES, StudyCase, paragraphs, texts
 from study_tables import write_rows
 
 from bids_xai.bids.files import write_text
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study.cohort import cohort
 from bids_xai.reports.study.spray.section import spectral
 from bids_xai.reports.study.summary import summary
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.studies.tables import Splits
 from bids_xai.tables.trust import VERDICTS
 
@@ -30,15 +30,15 @@ def test_the_best_may_be_a_baseline(tmp_path: Path) -> None:
 
 def test_without_study_json_the_counts_are_those_of_the_cohort(study_dir: Path) -> None:
     (study_dir / "group" / STUDY / "study.json").unlink()
-    study = Study.at(study_dir, STUDY)
+    study = StudyFiles.at(study_dir, STUDY)
     assert "24 scans of 12 participants: 12 of AD and 12 of NC." in paragraphs(summary(study))
-    tables = [b for b in cohort(study).blocks if isinstance(b, Table)]
+    tables = [b for b in cohort(study).blocks if isinstance(b, TableBlock)]
     (table,) = (b for b in tables if b.caption.startswith("Scans that were used"))
     assert table.header == ("", "AD", "NC")
 
 
 def test_the_summary_counts_what_speaks_against_the_heatmaps(study_dir: Path) -> None:
-    study = Study.at(study_dir, STUDY)
+    study = StudyFiles.at(study_dir, STUDY)
     said = paragraphs(summary(study))
     anchor = spectral.anchor
     assert f'heatmaps: 1 <a href="#{anchor}">suspicious cluster</a>.' in said

@@ -8,16 +8,16 @@ import pytest
 from study_cases import StudyCase, cells, of_kind, texts
 from study_tables import write_rows
 
-from bids_xai.reports.blocks import Table
+from bids_xai.reports.blocks import TableBlock
 from bids_xai.reports.study import training as training_module
 from bids_xai.reports.study.training import training
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.training import SEARCH
 
 
 @pytest.mark.usefixtures("quick")
-def test_convergence_is_the_mean_over_splits(two: Study) -> None:
-    (table,) = of_kind(training(two), Table)
+def test_convergence_is_the_mean_over_splits(two: StudyFiles) -> None:
+    (table,) = of_kind(training(two), TableBlock)
     lines = cells(table)
     assert list(lines) == ["A", "B", "C"]
     # 10, 11, 12 epochs; 5000, 10000, 15000 s
@@ -30,7 +30,7 @@ def test_convergence_is_the_mean_over_splits(two: Study) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_convergence_that_was_not_recorded_is_said(three: Study) -> None:
+def test_convergence_that_was_not_recorded_is_said(three: StudyFiles) -> None:
     section = training(three)
     assert "Epochs and duration of the training were not recorded." in texts(section)
 
@@ -58,7 +58,7 @@ def test_random_searches_are_listed_by_split(tmp_path: Path) -> None:
             for d in range(4)
         ]
         write_rows(SEARCH, case.context.model_folder("B", k), rows)
-    table = of_kind(training(case.study), Table)[-1]
+    table = of_kind(training(case.study), TableBlock)[-1]
     lines = cells(table)
     assert list(lines) == ["B, split 2", "B, split 10"]
     assert list(lines["B, split 2"].values()) == [

@@ -11,17 +11,17 @@ from study_tables import write_rows
 
 from bids_xai.bids.files import write_json, write_text
 from bids_xai.errors import BadDataError
-from bids_xai.reports.blocks import Picture, Table, Text
+from bids_xai.reports.blocks import Picture, TableBlock, Text
 from bids_xai.reports.study import trust as trust_module
 from bids_xai.reports.study.trust import trust
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.trust import AOPC, LOCALIZATION, RANDOMIZATION, VERDICTS, PerturbationStep
 
 PEOPLE = [f"sub-{n:02d}" for n in range(6)]
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> StudyFiles:
     """A study of configurations B and A with all tables of the step quality."""
     folder = tmp_path / "group" / "tiny"
     write_json(
@@ -112,14 +112,14 @@ def study(tmp_path: Path) -> Study:
             for n, p in enumerate(PEOPLE)
         ],
     )
-    return Study.at(tmp_path, "tiny")
+    return StudyFiles.at(tmp_path, "tiny")
 
 
-def test_section_shows_verdicts_figures_and_localisation(study: Study) -> None:
+def test_section_shows_verdicts_figures_and_localisation(study: StudyFiles) -> None:
     section = trust(study)
     texts = [block.text for block in section.blocks if isinstance(block, Text)]
     assert texts[0] == "3 of 4 networks tell scans apart."
-    verdicts, located = (b for b in section.blocks if isinstance(b, Table))
+    verdicts, located = (b for b in section.blocks if isinstance(b, TableBlock))
     assert [row[:2] for row in verdicts.rows] == [
         ("B, lrp-zplus", "Perturbation"),
         ("B, lrp-zplus", "Truth: nuclei"),
@@ -138,7 +138,7 @@ def test_section_shows_verdicts_figures_and_localisation(study: Study) -> None:
     assert "cubes of 20 mm" in pictures[0].caption
 
 
-def test_bands_are_of_participants_and_steps_that_all_have(study: Study) -> None:
+def test_bands_are_of_participants_and_steps_that_all_have(study: StudyFiles) -> None:
     rows = [
         PerturbationStep(
             configuration="A",
@@ -168,7 +168,7 @@ def test_bands_are_of_participants_and_steps_that_all_have(study: Study) -> None
 
 
 @pytest.mark.parametrize("name", ["aopc", "randomization", "localization"])
-def test_any_table_may_be_missing_or_empty(study: Study, name: str) -> None:
+def test_any_table_may_be_missing_or_empty(study: StudyFiles, name: str) -> None:
     path = study.folder / "quality" / f"{name}.tsv"
     header = path.read_text().splitlines()[0]
     write_text(path, header + "\n")
@@ -178,11 +178,11 @@ def test_any_table_may_be_missing_or_empty(study: Study, name: str) -> None:
 
 
 def test_without_the_step_the_section_says_how_to_get_it(tmp_path: Path) -> None:
-    (block,) = trust(Study.at(tmp_path, "none")).blocks
+    (block,) = trust(StudyFiles.at(tmp_path, "none")).blocks
     assert "--steps trust" in block.text
 
 
-def test_a_damaged_table_is_named(study: Study) -> None:
+def test_a_damaged_table_is_named(study: StudyFiles) -> None:
     write_text(study.folder / "quality" / "aopc.tsv", "configuration\tstep\nA\t1\n")
     with pytest.raises(BadDataError, match="lacks the columns split, method"):
         trust(study)

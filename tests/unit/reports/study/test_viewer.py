@@ -12,7 +12,7 @@ from bids_xai.bids.files import write_json, write_nifti
 from bids_xai.bids.layout import read_json
 from bids_xai.reports.study import viewer as study_viewer
 from bids_xai.reports.study.viewer import write_study_viewer
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.settings import EMBEDDED_TEMPLATE
 
 STUDY = "tiny"
@@ -38,7 +38,7 @@ def test_the_viewer_of_a_study_has_the_atlas_of_its_tables(
     for atlas in ("TissueNuclei", "Elsewhere"):
         description = read_json(file) | {"atlas": atlas}
         write_json(file, description)
-        write_study_viewer(Study.at(study_dir, STUDY))
+        write_study_viewer(StudyFiles.at(study_dir, STUDY))
     first, second = written
     assert first["regions"].names
     assert first["notes"] == []
@@ -55,7 +55,7 @@ def test_a_participant_who_stands_in_for_the_template_shows_no_face(
         "template_background",
         lambda _study, like: (np.ones_like(like.data), "a head"),
     )
-    write_study_viewer(Study.at(study_dir, STUDY))
+    write_study_viewer(StudyFiles.at(study_dir, STUDY))
     assert not written[0]["anatomy"].data.any()
     shape, affine = written[0]["anatomy"].data.shape, written[0]["anatomy"].affine
     brain = np.zeros(shape, np.uint8)
@@ -63,5 +63,5 @@ def test_a_participant_who_stands_in_for_the_template_shows_no_face(
     anat = study_dir / "sub-01" / "anat"
     name = f"sub-01_space-{EMBEDDED_TEMPLATE}_res-2_desc-brain_mask.nii.gz"
     write_nifti(anat / name, brain, affine)
-    write_study_viewer(Study.at(study_dir, STUDY))
+    write_study_viewer(StudyFiles.at(study_dir, STUDY))
     np.testing.assert_array_equal(written[1]["anatomy"].data, brain)

@@ -8,9 +8,9 @@ from pathlib import Path
 from study_cases import described
 
 from bids_xai.bids.files import write_json
-from bids_xai.reports.blocks import Details, Table, Text
+from bids_xai.reports.blocks import Details, TableBlock, Text
 from bids_xai.reports.study.methods.settings import settings
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 
 def test_settings_are_listed_as_they_are_recorded(tmp_path: Path) -> None:
@@ -19,8 +19,8 @@ def test_settings_are_listed_as_they_are_recorded(tmp_path: Path) -> None:
     plain = json.loads(file.read_text())
     plain["settings"]["training"] = {"epochs": 3, "future": [1, 2]}
     write_json(file, plain)
-    general, versions, every = settings(Study.at(tmp_path, "quick")).blocks
-    assert isinstance(general, Table)
+    general, versions, every = settings(StudyFiles.at(tmp_path, "quick")).blocks
+    assert isinstance(general, TableBlock)
     assert general.rows == (
         ("Template", "T"),
         ("Resolution", "n/a"),
@@ -28,11 +28,11 @@ def test_settings_are_listed_as_they_are_recorded(tmp_path: Path) -> None:
         ("Atlas", "n/a"),
         ("Seed", str(plain["seed"])),
     )
-    assert isinstance(versions, Table)
+    assert isinstance(versions, TableBlock)
     assert versions.rows == (("bids_xai", "v1.2"), ("torch", "v2.7"))
     assert isinstance(every, Details)
     (table,) = every.blocks
-    assert isinstance(table, Table)
+    assert isinstance(table, TableBlock)
     rows = dict(row[:2] for row in table.rows)
     # neither less nor more than the file holds
     assert [row for row in rows if row.startswith("training.")] == [
@@ -44,7 +44,7 @@ def test_settings_are_listed_as_they_are_recorded(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_step_is_named(tmp_path: Path) -> None:
-    (remark,) = settings(Study.at(tmp_path, "none")).blocks
+    (remark,) = settings(StudyFiles.at(tmp_path, "none")).blocks
     assert isinstance(remark, Text)
     assert "group/none/study.json" in remark.text
     assert "--steps cohort" in remark.text

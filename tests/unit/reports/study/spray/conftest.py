@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from bids_xai.reports.study.spray import pictures
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 
 @pytest.fixture
-def study(study_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+def study(study_dir: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFiles:
     """The study of ``study_dir``; figures of clusters are not drawn."""
     for name in ("cluster_maps", "eigenvalue_panels", "embedding_panels"):
         monkeypatch.setattr(pictures, name, lambda *_args, **_options: b"<svg/>")
-    return Study.at(study_dir, "tiny")
+    return StudyFiles.at(study_dir, "tiny")

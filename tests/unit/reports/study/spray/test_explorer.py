@@ -21,13 +21,13 @@ from bids_xai.reports.study.spray import explorer as explorer_module
 from bids_xai.reports.study.spray.analyses import Analysis, analyses_of
 from bids_xai.reports.study.spray.explorer import explorer
 from bids_xai.reports.study_description import AnalysisDescription
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.spray import TileSheet
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def with_tiles(study: Study, tiles: int) -> Analysis:
+def with_tiles(study: StudyFiles, tiles: int) -> Analysis:
     """An analysis with a sheet of so many pictures."""
     tile = TileSheet(height=2, width=3, tiles=tiles)
     return dataclasses.replace(analyses_of(study)[-1], description=AnalysisDescription(tile=tile))
@@ -40,7 +40,7 @@ def data_of(block: Html) -> dict[str, Any]:
     return loaded
 
 
-def test_the_explorer_holds_every_point(study: Study) -> None:
+def test_the_explorer_holds_every_point(study: StudyFiles) -> None:
     analysis = analyses_of(study)[0]
     none = dataclasses.replace(analysis, folder=study.folder / "spray" / "none")
     (study.folder / "spray" / "covariates.tsv").write_text(
@@ -57,7 +57,7 @@ def test_the_explorer_holds_every_point(study: Study) -> None:
     assert explorer(study, [none]) == []
 
 
-def test_pictures_are_bounded(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_bounded(study: StudyFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     analysis = with_tiles(study, 4)
     write_bytes(analysis.folder / "mosaics.png", b"x" * 1000)
     sheet = data_of(explorer(study, [analysis])[0])["analyses"][0]["sheet"]
@@ -66,7 +66,7 @@ def test_pictures_are_bounded(study: Study, monkeypatch: pytest.MonkeyPatch) -> 
     assert data_of(explorer(study, [analysis])[0])["analyses"][0]["sheet"] is None
 
 
-def test_heatmaps_without_a_picture_are_told(study: Study) -> None:
+def test_heatmaps_without_a_picture_are_told(study: StudyFiles) -> None:
     analysis = with_tiles(study, 4)
     write_bytes(analysis.folder / "mosaics.png", b"x")
     words = "Configuration C, template space: the first 4 heatmaps have a picture."
@@ -75,7 +75,7 @@ def test_heatmaps_without_a_picture_are_told(study: Study) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_a_browser_shows_the_scan_of_a_point(study: Study, tmp_path: Path) -> None:
+def test_a_browser_shows_the_scan_of_a_point(study: StudyFiles, tmp_path: Path) -> None:
     """From a file, without network: a link to a point opens its card."""
     analysis = analyses_of(study)[0]
     tiles = [projection_tile(np.random.default_rng(i).random((9, 9, 9)) ** 9) for i in range(24)]

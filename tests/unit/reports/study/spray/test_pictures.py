@@ -9,10 +9,10 @@ from bids_xai.figures.cluster_tiles import TILE_PX, projection_tile, tile_sheet
 from bids_xai.figures.clusters import cluster_maps
 from bids_xai.reports.study.spray import pictures
 from bids_xai.reports.study.spray.analyses import analyses_of, embedding_name
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 
-def test_the_embedding_is_called_what_it_is(study: Study) -> None:
+def test_the_embedding_is_called_what_it_is(study: StudyFiles) -> None:
     assert embedding_name(study) == "t-SNE"
     study = changed(study, settings={"spray": {"embedding": "umap"}})
     (picture,) = pictures.embeddings(study, analyses_of(study)[:1])

@@ -7,10 +7,10 @@ import pytest
 from bids_xai.errors import BadDataError
 from bids_xai.reports.blocks import Items, Text
 from bids_xai.reports.study.spray.section import spectral
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 
 
-def test_verdicts_come_first(study: Study) -> None:
+def test_verdicts_come_first(study: StudyFiles) -> None:
     blocks = spectral(study).blocks
     assert isinstance(blocks[0], Text)
     assert "may show a shortcut" in blocks[0].text
@@ -27,7 +27,7 @@ def test_verdicts_come_first(study: Study) -> None:
     assert "--steps spray" in first.text
 
 
-def test_a_table_without_its_columns_is_named(study: Study) -> None:
+def test_a_table_without_its_columns_is_named(study: StudyFiles) -> None:
     (study.folder / "spray" / "verdicts.tsv").write_text("configuration\nA\n")
     with pytest.raises(BadDataError, match=r"space, .*finding.*verdicts\.tsv"):
         spectral(study)

@@ -6,11 +6,11 @@ from study_tables import write_rows
 
 from bids_xai.reports.study.spray.analyses import analyses_of
 from bids_xai.reports.study.spray.tables import confounds
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.spray import CONFOUNDS
 
 
-def test_the_tests_that_count_come_first(study: Study) -> None:
+def test_the_tests_that_count_come_first(study: StudyFiles) -> None:
     analysis = analyses_of(study)[0]
     usual = {"test": "Fisher exact", "q": 0.9, "n": 30}
     lines = [

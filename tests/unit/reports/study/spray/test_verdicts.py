@@ -7,11 +7,11 @@ from study_tables import write_rows
 from bids_xai.reports.blocks import Items, Text
 from bids_xai.reports.study.spray.analyses import analyses_of
 from bids_xai.reports.study.spray.verdicts import is_suspicious, verdicts
-from bids_xai.reports.study_files import Study
+from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.spray import CLUSTER_VERDICTS
 
 
-def test_every_analysis_has_its_line_and_its_quiet_clusters(study: Study) -> None:
+def test_every_analysis_has_its_line_and_its_quiet_clusters(study: StudyFiles) -> None:
     blocks = verdicts(study, analyses_of(study))
     texts = [block.text for block in blocks if isinstance(block, Text)]
     assert "Configuration A, template space: 0 clusters, 0 suspicious." in texts
@@ -20,7 +20,7 @@ def test_every_analysis_has_its_line_and_its_quiet_clusters(study: Study) -> Non
     assert quiet.items == ("Cluster <x> (diagnosis).",)
 
 
-def test_without_suspicious_clusters_nothing_alarms(study: Study) -> None:
+def test_without_suspicious_clusters_nothing_alarms(study: StudyFiles) -> None:
     rows = [
         {"configuration": "B", "space": "T1w", "cluster": k, "finding": finding, "verdict": finding}
         for k, finding in enumerate(("model", "none"))
@@ -32,7 +32,7 @@ def test_without_suspicious_clusters_nothing_alarms(study: Study) -> None:
     assert not [block for block in blocks if getattr(block, "look", "") == "problem"]
 
 
-def test_an_alarm_without_examples_says_so(study: Study) -> None:
+def test_an_alarm_without_examples_says_so(study: StudyFiles) -> None:
     row = {"configuration": "B", "space": "T1w", "finding": "suspicious", "verdict": "Odd."}
     write_rows(CLUSTER_VERDICTS, study.folder / "spray", [row])
     alarms = verdicts(study, analyses_of(study))[1]
