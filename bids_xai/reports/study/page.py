@@ -104,7 +104,7 @@ def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]
     )
     blocks = (Items(problems, "problem"), *((Text(_NOTHING_YET, "note"),) if refused else ()))
     top = [Section("Problems", blocks)] if problems else []
-    page = render(f"StudyFiles {study}", _LEAD, [*top, *sections])
+    page = render(f"Study {study}", _LEAD, [*top, *sections])
     return write_text(output_dir / f"group_{study}.html", page), drawing.errors
 
 

@@ -44,7 +44,7 @@ def performance(study: StudyFiles) -> list[Block]:
 
 
 def _scores_table(study: StudyFiles, rows: Sequence[PerformanceSummary]) -> TableBlock:
-    """Lines and columns as in TableBlock I of Tinauer et al. 2025, with the balanced accuracy."""
+    """Lines and columns as in Table I of Tinauer et al. 2025, with the balanced accuracy."""
     metrics = METRICS | ({"macro_auc": "Macro AUC"} if len(study.names) > 2 else {})
     flags: dict[str, tuple[bool | None, ...]] = {
         configuration.id: (configuration.skull_strip, configuration.relevance_guided)

@@ -43,7 +43,7 @@ def _who(study: StudyFiles) -> str:
     rows = study.rows(COHORT)
     negative, positive = study.classes
     if not rows:
-        return f"StudyFiles {study.name}: the cohort has not been selected yet."
+        return f"Study {study.name}: the cohort has not been selected yet."
     scans = [row for row in rows if row.included]
     names = sorted(class_names(study, scans), key=lambda name: not study.is_positive(name))
     sizes = " and ".join(
@@ -52,10 +52,10 @@ def _who(study: StudyFiles) -> str:
     tail = left_out_words([row for row in rows if not row.included])
     people = plural(n_participants(scans), "participant")
     aim = (
-        f"StudyFiles {study.name} separates {positive} (positive class) from {negative}"
+        f"Study {study.name} separates {positive} (positive class) from {negative}"
         f"{' (negative class)' if len(study.names) == 2 else ''}. It uses "
         if study.has_classes
-        else f"StudyFiles {study.name} uses "
+        else f"Study {study.name} uses "
     )
     return f"{aim}{plural(len(scans), 'scan')} of {people}: {sizes}.{tail}"
 

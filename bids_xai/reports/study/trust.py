@@ -72,7 +72,7 @@ def _verdicts(study: StudyFiles, verdicts: Sequence[CheckVerdict]) -> list[Block
         for row in sorted(rest, key=lambda row: _rank(study, row))
     )
     summary = f"{n_good} of {len(networks)} networks tell scans apart."
-    header = ("Configuration, method", "Check", "CheckVerdict")
+    header = ("Configuration, method", "Check", "Verdict")
     caption = "Verdicts with their thresholds; ✓ passes, ✗ fails, – cannot be told"
     return [Text(summary), TableBlock(caption, header, lines)]
 

@@ -34,7 +34,7 @@ def write_study_viewer(study: StudyFiles) -> Path | None:
     return write_viewer(
         page,
         study.output_dir,
-        f"StudyFiles {study.name}: mean heatmaps over the template",
+        f"Study {study.name}: mean heatmaps over the template",
         _study_anatomy(study, base),
         layers,
         regions,
