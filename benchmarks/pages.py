@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from bids_xai.bids.files import write_bytes, write_json, write_nifti, write_tsv
+from bids_xai.bids.files import write_bytes, write_json, write_nifti
 from bids_xai.figures.cluster_tiles import TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import GroupContext
 from bids_xai.group.performance import write_performance
@@ -39,10 +40,12 @@ from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Attribution, Configuration
+from bids_xai.tables import TABLES
 from bids_xai.templates.lookup import load_template
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "e2e"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from browser import CHROMIUM
+from study_tables import write_rows
 
 NAME, CLASSES, SPLITS, REGIONS = "paper", ("NC", "AD"), 10, 60
 OUTCOMES = {("NC", "NC"): "TN", ("NC", "AD"): "FP", ("AD", "AD"): "TP", ("AD", "NC"): "FN"}
@@ -72,12 +75,16 @@ window.addEventListener("load", function () {
 </script>"""
 
 Row = dict[str, Any]
+FILES = {
+    entry.file: entry
+    for module, names in TABLES.items()
+    for entry in (getattr(import_module(module), name) for name in names)
+}
 
 
 def table(path: Path, rows: Iterable[Row]) -> None:
-    """Write a table with its description."""
-    listed = list(rows)
-    write_tsv(path, listed, {name: f"the {name}" for name in listed[0]})
+    """Write a table, with what is empty in the columns that the rows lack."""
+    write_rows(FILES[path.name], path.parent, rows)
 
 
 class Made:
