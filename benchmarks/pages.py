@@ -24,26 +24,28 @@ import tempfile
 import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bids_xai.group.performance import write_performance
 from scipy.ndimage import gaussian_filter
 
-from bids_xai.bids.files import write_bytes, write_json, write_nifti, write_tsv
+from bids_xai.bids.files import write_bytes, write_json, write_nifti
 from bids_xai.figures.cluster_tiles import TILE_PX, projection_tile, tile_sheet
 from bids_xai.group.context import GroupContext
-from bids_xai.group.explain.performance import performance_tables, write_performance
 from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.tables import Attribution, Configuration
-from bids_xai.tables.predictions import Prediction
+from bids_xai.tables import TABLES
 from bids_xai.templates.lookup import load_template
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "e2e"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from browser import CHROMIUM
+from study_tables import write_rows
 
 NAME, CLASSES, SPLITS, REGIONS = "paper", ("NC", "AD"), 10, 60
 OUTCOMES = {("NC", "NC"): "TN", ("NC", "AD"): "FP", ("AD", "AD"): "TP", ("AD", "NC"): "FN"}
@@ -73,22 +75,26 @@ window.addEventListener("load", function () {
 </script>"""
 
 Row = dict[str, Any]
+FILES = {
+    entry.file: entry
+    for module, names in TABLES.items()
+    for entry in (getattr(import_module(module), name) for name in names)
+}
 
 
 def table(path: Path, rows: Iterable[Row]) -> None:
-    """Write a table with its description."""
-    listed = list(rows)
-    write_tsv(path, listed, {name: f"the {name}" for name in listed[0]})
+    """Write a table, with what is empty in the columns that the rows lack."""
+    write_rows(FILES[path.name], path.parent, rows)
 
 
 class Made:
     """The folder of a study: who is tested, and every file that the page is drawn from."""
 
-    def __init__(self, out: Path, arguments: argparse.Namespace) -> None:
+    def __init__(self, out: Path, chosen: argparse.Namespace) -> None:
         self.rng = np.random.default_rng(0)
-        self.arguments = arguments
-        self.ids = [f"C{i}" for i in range(1, arguments.configurations + 1)]
-        self.methods = METHODS[: arguments.methods]
+        self.chosen = chosen
+        self.ids = [f"C{i}" for i in range(1, chosen.configurations + 1)]
+        self.methods = METHODS[: chosen.methods]
         self.template = load_template(OutputSpace(EMBEDDED_TEMPLATE, 2))
         self.brain = self.template.mask.data > 0
         self.study = dataclasses.replace(
@@ -101,7 +107,7 @@ class Made:
         self.folder = self.context.folder
         self.scans = [
             {"participant_id": f"sub-{i:04d}", "session_id": "n/a", "class": CLASSES[i % 2]}
-            for i in range(arguments.scans)
+            for i in range(chosen.scans)
         ]
 
     def write(self) -> None:
@@ -127,9 +133,7 @@ class Made:
                     "goes with the diagnosis.",
                     "examples": "sub-0001,sub-0002",
                 }
-                for c, s, k in product(
-                    self.ids, ("T1w", "template"), range(self.arguments.clusters)
-                )
+                for c, s, k in product(self.ids, ("T1w", "template"), range(self.chosen.clusters))
             ),
         )
         write_json(
@@ -156,71 +160,49 @@ class Made:
         table(
             self.folder / "cohort.tsv",
             (
-                scan
+                one
                 | {
                     "included": True,
                     "reason": None,
                     "age": float(rng.integers(55, 85)),
                     "sex": "FM"[i % 3 == 0],
                 }
-                for i, scan in enumerate(self.scans)
+                for i, one in enumerate(self.scans)
             ),
         )
         sets = ("train", "train", "train", "validation", "test")
         table(
             self.folder / "splits.tsv",
             (
-                {"participant_id": scan["participant_id"], "split": k, "set": sets[(i + k) % 5]}
+                {"participant_id": one["participant_id"], "split": k, "set": sets[(i + k) % 5]}
                 for k in range(SPLITS)
-                for i, scan in enumerate(self.scans)
+                for i, one in enumerate(self.scans)
             ),
         )
 
     def predictions(self) -> list[Row]:
         """Every scan is tested once; returns a line a configuration and scan."""
         rows = []
-        for identifier, (i, scan) in product(self.ids, enumerate(self.scans)):
-            centre = 0.65 if scan["class"] == "AD" else 0.35
+        for identifier, (i, one) in product(self.ids, enumerate(self.scans)):
+            centre = 0.65 if one["class"] == "AD" else 0.35
             p = float(np.clip(self.rng.normal(centre, 0.2), 0, 1))
-            predicted = CLASSES[int(p >= 0.5)]
+            said = CLASSES[int(p >= 0.5)]
             rows.append(
                 {
-                    "participant_id": scan["participant_id"],
+                    "participant_id": one["participant_id"],
                     "session_id": "n/a",
                     "configuration": identifier,
                     "split": i * SPLITS // len(self.scans),
                     "method": self.methods[0],
-                    "true_class": scan["class"],
-                    "predicted_class": predicted,
+                    "true_class": one["class"],
+                    "predicted_class": said,
                     "probability": p,
-                    "outcome": OUTCOMES[scan["class"], predicted],
+                    "outcome": OUTCOMES[one["class"], said],
                     "inner_mask_share": float(self.rng.uniform(0.5, 1)),
                 }
             )
         table(self.folder / "predictions.tsv", rows)
-        predictions = [
-            Prediction(
-                participant_id=row["participant_id"],
-                session_id=None,
-                configuration=row["configuration"],
-                split=row["split"],
-                method=row["method"],
-                relevance_class=None,
-                set_name="test",
-                true_class=row["true_class"],
-                predicted_class=row["predicted_class"],
-                probability=row["probability"],
-                outcome=row["outcome"],
-                relevance_sum=None,
-                warped_sum=None,
-                inner_mask_share=row["inner_mask_share"],
-                heatmap=None,
-                warped_heatmap=None,
-            )
-            for row in rows
-        ]
-        tables = performance_tables(predictions, self.study.target, self.ids, {})
-        write_performance(self.folder, tables)
+        write_performance(self.context, rows)
         return rows
 
     def training(self) -> None:
@@ -250,19 +232,19 @@ class Made:
             self.folder / "atlas" / "regions.tsv",
             (
                 {
-                    "participant_id": row["participant_id"],
+                    "participant_id": one["participant_id"],
                     "session_id": "n/a",
-                    "configuration": row["configuration"],
-                    "split": row["split"],
+                    "configuration": one["configuration"],
+                    "split": one["split"],
                     "method": first,
                     **atlas,
                     "index": i,
                     "name": name,
                     "n_voxels": 50 + i,
                     "sum": float(rng.exponential()),
-                    "true_class": row["true_class"],
+                    "true_class": one["true_class"],
                 }
-                for row in rows
+                for one in rows
                 for i, name in enumerate(names)
             ),
         )
@@ -382,12 +364,12 @@ class Made:
         """A smooth map of n hot spots in the brain, with fine grain as heatmaps have it."""
         volume = np.zeros(self.brain.shape, np.float32)
         places = np.argwhere(self.brain)
-        spots = places[self.rng.integers(len(places), size=n)]
-        volume[tuple(spots.T)] = self.rng.exponential(size=n)
+        chosen = places[self.rng.integers(len(places), size=n)]
+        volume[tuple(chosen.T)] = self.rng.exponential(size=n)
         smooth = gaussian_filter(volume, 3) + 0.3 * gaussian_filter(volume, 1)
         grain = self.rng.random(volume.shape, dtype=np.float32)
-        blurred = smooth * (0.5 + grain) * self.brain
-        return blurred * np.where(grain > 0.4, 1, -1) if signed else blurred
+        found = smooth * (0.5 + grain) * self.brain
+        return found * np.where(grain > 0.4, 1, -1) if signed else found
 
     def means(self) -> None:
         """Mean maps of classes and outcomes, and of the positive class by every method."""
@@ -405,10 +387,10 @@ class Made:
     def spray(self, identifier: str, space: str, rows: list[Row]) -> Row:
         """One analysis: clusters, embedding, eigenvalues, pictures, mean maps."""
         folder, rng = self.folder / "spray" / f"{identifier}_{space}", self.rng
-        of_configuration = [row for row in rows if row["configuration"] == identifier]
-        cluster = rng.integers(1, self.arguments.clusters + 1, size=len(of_configuration))
-        centres = rng.normal(scale=6, size=(self.arguments.clusters + 1, 2))
-        scans_of = [
+        mine = [row for row in rows if row["configuration"] == identifier]
+        cluster = rng.integers(1, self.chosen.clusters + 1, size=len(mine))
+        centres = rng.normal(scale=6, size=(self.chosen.clusters + 1, 2))
+        about = [
             {
                 "participant_id": row["participant_id"],
                 "session_id": "n/a",
@@ -420,14 +402,14 @@ class Made:
                 "stability": 0.8,
                 "scan": row["participant_id"],
             }
-            for row, k in zip(of_configuration, cluster, strict=True)
+            for row, k in zip(mine, cluster, strict=True)
         ]
-        table(folder / "clusters.tsv", scans_of)
+        table(folder / "clusters.tsv", about)
         table(
             folder / "embedding.tsv",
             (
-                scan | dict(zip("xy", centres[scan["cluster"]] + rng.normal(size=2), strict=True))
-                for scan in scans_of
+                one | dict(zip("xy", centres[one["cluster"]] + rng.normal(size=2), strict=True))
+                for one in about
             ),
         )
         values = np.sort(rng.random(20))
@@ -440,17 +422,17 @@ class Made:
             ),
         )
         kinds = [projection_tile(self.blobs(60), self.brain) for _ in range(20)]
-        tiles = [np.roll(kinds[i % 20], i // 20, axis=1) for i in range(len(of_configuration))]
+        tiles = [np.roll(kinds[i % 20], i // 20, axis=1) for i in range(len(mine))]
         write_bytes(folder / "mosaics.png", tile_sheet(tiles))
-        for k in range(1, self.arguments.clusters + 1):
+        for k in range(1, self.chosen.clusters + 1):
             write_nifti(
                 folder / f"cluster-{k}_mean.nii.gz", self.blobs(100), self.template.brain.affine
             )
         height, width = TILE_PX
         return {
-            "n_clusters": self.arguments.clusters,
+            "n_clusters": self.chosen.clusters,
             "notes": [],
-            "tile": {"height": height, "width": width, "tiles": len(of_configuration)},
+            "tile": {"height": height, "width": width, "tiles": len(mine)},
         }
 
 
@@ -516,12 +498,12 @@ def contents(page: Path) -> dict[str, int]:
     """Bytes of the page by what they are."""
     text = page.read_text(encoding="utf-8")
     pictures = re.findall(r'src="data:image/(png|svg\+xml);base64,([^"]*)"', text)
-    loads_by_page = {
+    found = {
         kind: sum(len(data) for k, data in pictures if k == kind) for kind in ("png", "svg+xml")
     }
-    loads_by_page["explorer"] = sum(map(len, re.findall(r"<script.*?</script>", text, re.S)))
-    loads_by_page["all"] = page.stat().st_size
-    return loads_by_page
+    found["explorer"] = sum(map(len, re.findall(r"<script.*?</script>", text, re.S)))
+    found["all"] = page.stat().st_size
+    return found
 
 
 def main() -> None:
@@ -533,14 +515,14 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=6)
     parser.add_argument("--page", type=Path, help="time this page alone")
     parser.add_argument("--keep", type=Path, help="write there, and leave it")
-    arguments = parser.parse_args()
-    if arguments.page:
-        say(arguments.page)
+    chosen = parser.parse_args()
+    if chosen.page:
+        say(chosen.page)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        out = arguments.keep or Path(temporary)
+        out = chosen.keep or Path(temporary)
         started = time.perf_counter()
-        Made(out, arguments).write()
+        Made(out, chosen).write()
         drawn = time.perf_counter()
         page = write_group_page(out, NAME)
         print(f"files {drawn - started:.1f} s, page {time.perf_counter() - drawn:.1f} s")
@@ -555,7 +537,7 @@ def say(page: Path) -> None:
         return
     loads = [timing(page) for _ in range(RUNS)]
     for name in loads[0]:
-        values = [load[name] for load in loads if load[name] is not None]
+        values = [one[name] for one in loads if one[name] is not None]
         if values:
             middle, most = statistics.median(values), max(values)
             print(f"{name}: median {middle:.0f} ms, highest of {RUNS} {most:.0f} ms")

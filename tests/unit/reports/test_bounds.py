@@ -32,10 +32,10 @@ def test_first_figures_stay_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch
     first, small = picture("first", 60), picture("small", 30)
     inside = Details("more", (picture("large", 50), small))
     lost = Details("none", (picture("last", 50),))
-    found = bounded([Subheading("a"), first, inside, lost], "group/x/means")
-    assert found[:3] == [Subheading("a"), first, Details("more", (small,))]
-    assert isinstance(found[3], Text)
-    assert found[3].text == (
+    blocks = bounded([Subheading("a"), first, inside, lost], "group/x/means")
+    assert blocks[:3] == [Subheading("a"), first, Details("more", (small,))]
+    assert isinstance(blocks[3], Text)
+    assert blocks[3].text == (
         "2 figures are left out to keep the page small, beginning with “large”. The files they "
         "show are in group/x/means."
     )

@@ -57,23 +57,23 @@ def text(folder: Path, **options: Any) -> str:
 
 
 def test_the_default_run(tmp_path: Path) -> None:
-    said = text(tmp_path)
-    assert f"bids_xai {bids_xai.__version__}" in said
-    assert f"antspyx {version('antspyx')}" in said
-    assert "nonlinear least squares" in said
-    assert "by a rigid transform" in said
-    assert "Avants BB et al. (2008)" in said
-    assert "TemplateFlow" not in said
-    assert "--sloppy" not in said
-    assert "FLAIR" not in said
-    assert "Valverde" not in said
+    citation = text(tmp_path)
+    assert f"bids_xai {bids_xai.__version__}" in citation
+    assert f"antspyx {version('antspyx')}" in citation
+    assert "nonlinear least squares" in citation
+    assert "by a rigid transform" in citation
+    assert "Avants BB et al. (2008)" in citation
+    assert "TemplateFlow" not in citation
+    assert "--sloppy" not in citation
+    assert "FLAIR" not in citation
+    assert "Valverde" not in citation
 
 
 def test_other_templates_are_cited(tmp_path: Path) -> None:
-    said = text(tmp_path, output_spaces=(EMBEDDED, FETCHED), sloppy=True)
-    assert "Ciric R et al. (2022)" in said
-    assert "MNI152NLin6Asym:res-1" in said
-    assert "--sloppy was set" in said
+    citation = text(tmp_path, output_spaces=(EMBEDDED, FETCHED), sloppy=True)
+    assert "Ciric R et al. (2022)" in citation
+    assert "MNI152NLin6Asym:res-1" in citation
+    assert "--sloppy was set" in citation
 
 
 @pytest.mark.parametrize("method", R2STAR_METHODS)
@@ -83,29 +83,29 @@ def test_other_templates_are_cited(tmp_path: Path) -> None:
 def test_every_choice_has_a_text(
     tmp_path: Path, method: str, registration: str, mask: str, engine: str
 ) -> None:
-    said = text(
+    citation = text(
         tmp_path,
         r2star_method=method,
         registration=registration,
         brain_mask=mask,
         registration_engine=engine,
     )
-    assert ("Hoopes A" in said) == (mask == "synthstrip")
-    assert ("Pei M" in said) == (method == "arlo")
-    assert ("Yushkevich PA" in said) == ((engine, registration) == ("greedy", "nonlinear"))
-    assert ("Avants BB" in said) == ((engine, registration) == ("ants", "nonlinear"))
+    assert ("Hoopes A" in citation) == (mask == "synthstrip")
+    assert ("Pei M" in citation) == (method == "arlo")
+    assert ("Yushkevich PA" in citation) == ((engine, registration) == ("greedy", "nonlinear"))
+    assert ("Avants BB" in citation) == ((engine, registration) == ("ants", "nonlinear"))
 
 
 def test_inputs_and_options_of_the_fit_are_told(tmp_path: Path) -> None:
-    said = text(tmp_path, inputs=("T1w", "FLAIR", "R1map"), derivatives=(("q", Path("/q")),))
-    assert "multi-echo" not in said
-    assert "The FLAIR image" in said
-    assert "Precomputed maps (R1map)" in said
-    assert "Valverde S" in said
-    said = text(tmp_path, rician=True, noise_floor=3.0, megre_transform="affine")
-    assert "Rician" in said
-    assert "below 3 standard deviations" in said
-    assert "by a affine" not in said
+    citation = text(tmp_path, inputs=("T1w", "FLAIR", "R1map"), derivatives=(("q", Path("/q")),))
+    assert "multi-echo" not in citation
+    assert "The FLAIR image" in citation
+    assert "Precomputed maps (R1map)" in citation
+    assert "Valverde S" in citation
+    citation = text(tmp_path, rician=True, noise_floor=3.0, megre_transform="affine")
+    assert "Rician" in citation
+    assert "below 3 standard deviations" in citation
+    assert "by a affine" not in citation
 
 
 def test_equal_settings_give_equal_bytes(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def of_model(card: ModelCard = CARD, **options: Any) -> Methods:
 
 
 def test_a_model_and_its_explanation_are_told() -> None:
-    found = of_model(attribution=("lrp-zplus", "saliency"), target="AD", renormalise=True)
-    said = " ".join(found.paragraphs)
+    recorded = of_model(attribution=("lrp-zplus", "saliency"), target="AD", renormalise=True)
+    citation = " ".join(recorded.paragraphs)
     for words in (
         "study s, configuration C, split 2",
         "SHA-256 of its weights abcdabcdabcdabcd.",
@@ -133,11 +133,11 @@ def test_a_model_and_its_explanation_are_told() -> None:
         "saliency (Simonyan et al. 2014; Rieke et al. 2018)",
         "scaled to the sum it had before",
     ):
-        assert words in said
-    assert "0815" not in said
-    assert found.versions["torch"] == version("torch")
-    assert len(found.references) == 5
-    cited = " ".join(found.references)
+        assert words in citation
+    assert "0815" not in citation
+    assert recorded.versions["torch"] == version("torch")
+    assert len(recorded.references) == 5
+    cited = " ".join(recorded.references)
     assert all(name in cited for name in ("Tinauer C", "Simonyan K", "Rieke J", "Bach S"))
     plain = of_model(replace(CARD, relevance_guided=False, architecture="gap3"))
     assert "guidance" not in " ".join(plain.paragraphs)
@@ -151,17 +151,17 @@ def test_every_method_and_network_has_its_references() -> None:
         assert set(works) <= set(MODEL_REFERENCES)
         assert len(of_model(attribution=(name,)).references) >= len(set(works))
     for name in MODELS:
-        found = of_model(replace(CARD, architecture=name, relevance_guided=False))
-        assert len(found.references) == 2 + (not name.startswith("gap")), name
+        recorded = of_model(replace(CARD, architecture=name, relevance_guided=False))
+        assert len(recorded.references) == 2 + (not name.startswith("gap")), name
 
 
 def test_the_text_of_a_run_with_a_model_has_both(tmp_path: Path) -> None:
     settings = RunSettings(Path("/in"), tmp_path, "participant", output_spaces=(EMBEDDED,))
-    said = write_citation(settings, CARD).read_text()
-    assert said.count("Software: ") == said.count("nibabel ") == 1
-    assert f"torch {version('torch')}" in said
-    assert "Montavon G et al. (2017)" in said
-    assert "Pei M" not in said
+    citation = write_citation(settings, CARD).read_text()
+    assert citation.count("Software: ") == citation.count("nibabel ") == 1
+    assert f"torch {version('torch')}" in citation
+    assert "Montavon G et al. (2017)" in citation
+    assert "Pei M" not in citation
 
 
 def test_methods_come_back_from_a_stamp() -> None:

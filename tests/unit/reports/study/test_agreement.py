@@ -27,12 +27,12 @@ def test_agreement_is_a_symmetric_matrix_of_the_table(
     assert list(panels) == ["by sum", "by density", "by gain"]
     names, values = panels["by density"]
     assert names == ["A", "B", "C"]
-    known = {
+    overlaps = {
         (r["a"], r["b"]): float(r["value"])
         for r in read_texts(study.folder / "atlas" / "overlap.tsv")
         if (r["comparison"], r["metric"], r["group"]) == ("configurations", "top10_density", "AD")
     }
-    assert values[0, 2] == values[2, 0] == known["A", "C"]
+    assert values[0, 2] == values[2, 0] == overlaps["A", "C"]
     assert np.diag(values).tolist() == [1, 1, 1]
     pair = of_kind(section, TableBlock)[0]
     assert pair.rows[0][:2] == ("A, B", "NC")
@@ -54,18 +54,20 @@ def test_a_single_pair_is_a_line_and_no_picture(
 ) -> None:
     path = study.folder / "atlas" / "overlap.tsv"
     lines = path.read_text().splitlines()
-    kept = [line for line in lines[1:] if line.startswith("configurations") and "\tC\t" not in line]
-    write_text(path, "\n".join([lines[0], *kept]) + "\n")
+    remaining = [
+        line for line in lines[1:] if line.startswith("configurations") and "\tC\t" not in line
+    ]
+    write_text(path, "\n".join([lines[0], *remaining]) + "\n")
     pairs = of_kind(agreement(study), TableBlock)[0]
     assert "agreement_matrices" not in drawn
     (row,) = pairs.rows
     assert row[:3] == ("Method lrp-zplus", "A, B", "TissueNuclei")
-    known = {
+    overlaps = {
         r["metric"]: float(r["value"])
         for r in read_texts(study.folder / "atlas" / "overlap.tsv")
         if r["group"] == "AD"
     }
-    assert row[4] == f"{100 * known['top10_density']:.1f} %"
+    assert row[4] == f"{100 * overlaps['top10_density']:.1f} %"
 
 
 @pytest.mark.parametrize("section", [regions, agreement])

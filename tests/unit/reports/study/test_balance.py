@@ -17,7 +17,7 @@ from bids_xai.reports.study.cohort import cohort
 def test_balance_stands_beside_its_dots(tmp_path: Path, quick: dict[str, Any]) -> None:
     case = StudyCase(tmp_path)
     case.people([None, None])
-    treated, age, kept = case.matched()
+    treated, age, matched = case.matched()
     section = cohort(case.study)
     (table,) = (t for t in of_kind(section, TableBlock) if t.header[0] == "Covariate")
     assert table.header[1:] == (
@@ -37,8 +37,8 @@ def test_balance_stands_beside_its_dots(tmp_path: Path, quick: dict[str, Any]) -
     pooled = math.sqrt((old.var(ddof=1) + young.var(ddof=1)) / 2)
     before = (old.mean() - young.mean()) / pooled
     assert lines["age"]["SMD before"] == f"{before:+.2f}"
-    chosen = np.isin(np.arange(40), kept)
-    after = (age[treated & chosen].mean() - age[~treated & chosen].mean()) / pooled
+    is_matched = np.isin(np.arange(40), matched)
+    after = (age[treated & is_matched].mean() - age[~treated & is_matched].mean()) / pooled
     assert lines["age"]["SMD after"] == f"{after:+.2f}".replace("-", "−")
     assert abs(after) < abs(before)
     assert lines["volume"]["NC after"].replace(" ± ", "").isdigit()

@@ -17,10 +17,10 @@ STUDY = "tiny"  # of conftest.py
 def test_biology_shows_the_strongest_correlations(study: StudyFiles) -> None:
     section = biology(study)
     volume = of_kind(section, TableBlock)[0]
-    known = [
+    volumes = [
         r for r in read_texts(study.folder / "atlas" / "biology.tsv") if r["measure"] == "volume"
     ]
-    strongest = max(known, key=lambda r: abs(float(r["r"])))
+    strongest = max(volumes, key=lambda r: abs(float(r["r"])))
     assert volume.rows[0][0] == strongest["name"]
     assert float(volume.rows[0][4]) == pytest.approx(float(strongest["r"]), rel=1e-2)
     assert len(volume.rows) == 10

@@ -48,8 +48,8 @@ def test_the_flow_goes_by_the_order_of_the_rules(tmp_path: Path) -> None:
         ("Left out: matching: no control is left", "1", "1", "4", "4"),
         ("Used", "4", "4", "4", "4"),
     )
-    said = next(texts(summary(case.study)))
-    assert said.endswith("Left out: 7 scans and 1 participant without a map.")
+    words = next(texts(summary(case.study)))
+    assert words.endswith("Left out: 7 scans and 1 participant without a map.")
 
 
 def test_rare_reasons_share_a_line(tmp_path: Path) -> None:

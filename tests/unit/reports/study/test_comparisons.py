@@ -49,10 +49,10 @@ def test_both_tests_are_in_the_comparisons(two: StudyFiles) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_the_comparisons_say_what_they_do_not_show(two: StudyFiles) -> None:
-    said = " ".join(texts(comparisons(two)))
-    assert "Splits share participants" in said
-    assert "With 3 splits, Wilcoxon's p cannot be below 0.25." in said
-    assert "does not show that two of them are equally good" in said
+    words = " ".join(texts(comparisons(two)))
+    assert "Splits share participants" in words
+    assert "With 3 splits, Wilcoxon's p cannot be below 0.25." in words
+    assert "does not show that two of them are equally good" in words
 
 
 @pytest.mark.parametrize("splits", [2, 5, 8])
@@ -60,8 +60,8 @@ def test_the_least_p_is_that_of_differences_of_one_sign(splits: int) -> None:
     from scipy.stats import wilcoxon
 
     least = wilcoxon(np.arange(1.0, splits + 1), method="exact").pvalue
-    (_, said) = comparisons_module._wilcoxon_notes(splits)
-    assert said == f"With {splits} splits, Wilcoxon's p cannot be below {least:.2g}."
+    (_, words) = comparisons_module._wilcoxon_notes(splits)
+    assert words == f"With {splits} splits, Wilcoxon's p cannot be below {least:.2g}."
 
 
 def test_many_splits_have_no_remark_about_the_least_p() -> None:
@@ -70,10 +70,10 @@ def test_many_splits_have_no_remark_about_the_least_p() -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_one_configuration_compares_with_a_baseline(tmp_path: Path) -> None:
-    one = load_study("quick").configurations[:1]
-    case = StudyCase(tmp_path, configurations=one, baselines=BASELINES[:1])
+    single = load_study("quick").configurations[:1]
+    case = StudyCase(tmp_path, configurations=single, baselines=BASELINES[:1])
     section = comparisons(case.perform(["A", "svm"]).study)
     assert of_kind(section, TableBlock)[0].rows[0][0] == "A and svm"
-    alone = StudyCase(tmp_path / "alone", configurations=one).perform(["A"]).study
+    alone = StudyCase(tmp_path / "alone", configurations=single).perform(["A"]).study
     (text,) = texts(comparisons(alone))
     assert text == "Only one configuration: nothing to compare."

@@ -24,11 +24,11 @@ def test_the_confusion_table_counts_the_predictions(
     )
     lines = cells(table)
     square = quick["confusion_matrices"][0]["Configuration B"]
-    for (i, truth), (j, said) in product(enumerate(THREE), enumerate(THREE)):
-        n = sum((r["true_class"], r["predicted_class"]) == (truth, said) for r in rows)
+    for (i, truth), (j, predicted) in product(enumerate(THREE), enumerate(THREE)):
+        n = sum((r["true_class"], r["predicted_class"]) == (truth, predicted) for r in rows)
         of_truth = sum(r["true_class"] == truth for r in rows)
         assert square[i, j] == n
-        assert lines[f"B, {truth}"][f"Taken for {said}"] == f"{n} ({100 * n / of_truth:.0f} %)"
+        assert lines[f"B, {truth}"][f"Taken for {predicted}"] == f"{n} ({100 * n / of_truth:.0f} %)"
 
 
 @pytest.mark.usefixtures("quick")

@@ -46,7 +46,7 @@ SECTIONS = [
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sections without many pictures, for tests about what a page says."""
     monkeypatch.setattr(page_module, "_SECTIONS", FEW)
     monkeypatch.setattr(page_module, "write_study_viewer", lambda _: None)
@@ -70,7 +70,7 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, name, lambda *_args, **_options: b"<svg/>")
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("short_page")
 def test_a_damaged_table_costs_its_section_alone(study_dir: Path) -> None:
     write_text(study_dir / "group" / STUDY / "performance_summary.tsv", "configuration\nA\n")
     with pytest.raises(BadDataError, match="lacks the columns metric"):

@@ -69,8 +69,8 @@ def test_percentiles_stand_on_a_line_of_their_own(two: StudyFiles) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_baselines_are_described(two: StudyFiles) -> None:
-    said = list(texts(performance(two)))
-    assert [line.split(";")[0] for line in said] == [
+    notes = list(texts(performance(two)))
+    assert [line.split(";")[0] for line in notes] == [
         "Baseline svm: support vector machine (linear kernel) on the network's input, voxel by "
         "voxel, at most 40 principal components",
         "Baseline nuclei: support vector machine (rbf kernel) on the mean of the map in every "

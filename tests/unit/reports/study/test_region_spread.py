@@ -41,8 +41,8 @@ def test_the_spread_is_that_of_single_scans_with_sides_joined(
             expected.setdefault(left["name"].removeprefix("Left "), []).append(density)
     order = sorted(expected, key=lambda name: -np.mean(expected[name]))
     assert list(values.regions) == order
-    for name, found in zip(values.regions, values.positive, strict=True):
-        np.testing.assert_allclose(sorted(found), sorted(expected[name]), rtol=1e-6)
+    for name, densities_of in zip(values.regions, values.positive, strict=True):
+        np.testing.assert_allclose(sorted(densities_of), sorted(expected[name]), rtol=1e-6)
     prints = {
         (r["individual"], r["name"]): float(r["density"])
         for r in read_texts(study.folder / "atlas" / "fingerprints.tsv")

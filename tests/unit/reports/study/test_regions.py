@@ -46,13 +46,15 @@ def test_the_leading_four_by_share_are_of_joined_sides(
 ) -> None:
     table = of_kind(regions(study), TableBlock)[-1]
     assert table.header == ("Configuration", "AD", "NC")
-    known = [
+    controls = [
         r
         for r in read_texts(study.folder / "atlas" / "gain.tsv")
         if (r["configuration"], r["merged"], r["group"]) == ("C", "true", "NC")
     ]
-    known.sort(key=lambda r: -float(r["mean_sum"]))
-    expected = "; ".join(f"{r['name']} ({100 * float(r['mean_share']):.1f} %)" for r in known[:4])
+    controls.sort(key=lambda r: -float(r["mean_sum"]))
+    expected = "; ".join(
+        f"{r['name']} ({100 * float(r['mean_share']):.1f} %)" for r in controls[:4]
+    )
     assert table.rows[2] == ("C", table.rows[2][1], expected)
 
 

@@ -23,9 +23,9 @@ def test_the_best_may_be_a_baseline(tmp_path: Path) -> None:
     case = StudyCase(tmp_path, baselines=BASELINES[:1], splits=Splits("kfold"))
     case.people([None, None])
     case.perform(["A", "svm"])
-    said = " ".join(texts(summary(case.study)))
-    assert "Of 1 configuration and 1 baseline, baseline svm has the highest" in said
-    assert "over 3 folds" in said
+    words = " ".join(texts(summary(case.study)))
+    assert "Of 1 configuration and 1 baseline, baseline svm has the highest" in words
+    assert "over 3 folds" in words
 
 
 def test_without_study_json_the_counts_are_those_of_the_cohort(study_dir: Path) -> None:
@@ -39,16 +39,16 @@ def test_without_study_json_the_counts_are_those_of_the_cohort(study_dir: Path) 
 
 def test_the_summary_counts_what_speaks_against_the_heatmaps(study_dir: Path) -> None:
     study = StudyFiles.at(study_dir, STUDY)
-    said = paragraphs(summary(study))
+    words = paragraphs(summary(study))
     anchor = spectral.anchor
-    assert f'heatmaps: 1 <a href="#{anchor}">suspicious cluster</a>.' in said
-    assert "The best was chosen by its test scans, so its score is optimistic" in said
+    assert f'heatmaps: 1 <a href="#{anchor}">suspicious cluster</a>.' in words
+    assert "The best was chosen by its test scans, so its score is optimistic" in words
     checks = [
         {"configuration": "A", "method": "lrp-zplus", "check": "aopc", "passed": passed}
         for passed in (False, False, True)
     ]
     write_rows(VERDICTS, study.folder / "quality", checks)
-    said = paragraphs(summary(study))
-    assert '2 <a href="#can-the-heatmaps-be-trusted">checks failed</a> and 1 <a' in said
+    words = paragraphs(summary(study))
+    assert '2 <a href="#can-the-heatmaps-be-trusted">checks failed</a> and 1 <a' in words
     write_text(study.folder / "spray" / "verdicts.tsv", "finding\nx\n")  # told by its section
     assert "suspicious" not in paragraphs(summary(study))

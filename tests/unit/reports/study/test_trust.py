@@ -162,9 +162,9 @@ def test_bands_are_of_participants_and_steps_that_all_have(study: StudyFiles) ->
     assert band.mean.tolist() == [3.0, 4.0, 5.0]
     half = 2.776445 * np.sqrt(2.5 / 5)  # Student's t with 4 degrees of freedom
     np.testing.assert_allclose((band.low[0], band.high[0]), (3 - half, 3 + half), atol=1e-5)
-    few = trust_module._bands([row for row in rows if row.participant_id in "abcd"])["morf"]
-    assert few.mean[0] == 2.5
-    assert np.isnan([few.low, few.high]).all()
+    of_four = trust_module._bands([row for row in rows if row.participant_id in "abcd"])["morf"]
+    assert of_four.mean[0] == 2.5
+    assert np.isnan([of_four.low, of_four.high]).all()
 
 
 @pytest.mark.parametrize("name", ["aopc", "randomization", "localization"])

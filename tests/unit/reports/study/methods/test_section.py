@@ -15,7 +15,7 @@ from bids_xai.reports.study.methods.settings import settings
 def test_methods_are_those_of_the_settings(tmp_path: Path) -> None:
     study = described("tinauer2025", tmp_path)
     section = methods(study)
-    said = paragraphs(section)
+    methods_text = paragraphs(section)
     for words in (
         "AD (positive class) from NC, by the column diagnosis of participants.tsv",
         "R2starmap maps in subject space",
@@ -30,7 +30,7 @@ def test_methods_are_those_of_the_settings(tmp_path: Path) -> None:
         "12 nearest neighbours",
         "Software: bids_xai 1.2, torch 2.7.",
     ):
-        assert words in said
+        assert words in methods_text
     (references,) = (block for block in section.blocks if isinstance(block, Items))
     assert any("10.1016/j.patcog.2016.11.008" in item for item in references.items)
     every = next(b for b in settings(study).blocks if isinstance(b, Details))

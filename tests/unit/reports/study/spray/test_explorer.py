@@ -34,9 +34,9 @@ def with_tiles(study: StudyFiles, tiles: int) -> Analysis:
 
 
 def data_of(block: Html) -> dict[str, Any]:
-    found = re.search(r'id="spray-data">(.*?)</script>', block.text, re.DOTALL)
-    assert found is not None
-    loaded: dict[str, Any] = json.loads(found.group(1))
+    match = re.search(r'id="spray-data">(.*?)</script>', block.text, re.DOTALL)
+    assert match is not None
+    loaded: dict[str, Any] = json.loads(match.group(1))
     return loaded
 
 
