@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bids_xai.group.performance import write_performance
 from scipy.ndimage import gaussian_filter
 
 from bids_xai.bids.files import write_bytes, write_json, write_nifti
@@ -45,6 +44,7 @@ from bids_xai.templates.lookup import load_template
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from browser import CHROMIUM
+from prediction_rows import write_performance_of
 from study_tables import write_rows
 
 NAME, CLASSES, SPLITS, REGIONS = "paper", ("NC", "AD"), 10, 60
@@ -202,7 +202,7 @@ class Made:
                 }
             )
         table(self.folder / "predictions.tsv", rows)
-        write_performance(self.context, rows)
+        write_performance_of(self.context, rows)
         return rows
 
     def training(self) -> None:
