@@ -23,11 +23,11 @@ import numpy as np
 from nilearn.maskers import NiftiLabelsMasker
 from scipy.spatial import cKDTree
 
-from bids_xai.bids.files import write_nifti
+from bids_xai.bids.files import write_nifti, write_tsv
 from bids_xai.bids.images import Volume
 from bids_xai.core.regions.sums import RegionIndex
 from bids_xai.group.atlas import step
-from bids_xai.group.context import GroupContext, write_table
+from bids_xai.group.context import GroupContext
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.tables.cohort import COHORT
@@ -165,8 +165,8 @@ def study(folder: Path, n_lines: int) -> GroupContext:
                 "warped": name,
             }
         )
-    write_table(context.folder / "predictions.tsv", rows, PREDICTIONS.meanings())
-    write_table(context.folder / "cohort.tsv", [], COHORT.meanings())
+    write_tsv(context.folder / "predictions.tsv", rows, PREDICTIONS.meanings())
+    write_tsv(context.folder / "cohort.tsv", [], COHORT.meanings())
     return context
 
 
