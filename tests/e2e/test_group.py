@@ -325,7 +325,7 @@ def test_a_training_that_is_stopped_goes_on_and_ends_the_same(copied: Run, tmp_p
     """SIGTERM: status 75, nothing half-written; the same command ends with the same bytes."""
     preset = resources.files("bids_xai.studies").joinpath("quick.toml").read_text()
     study = tmp_path / "mine.toml"
-    study.write_text(preset.replace("epochs = 45", "epochs = 8").replace('"quick"', '"mine"'))
+    study.write_text(preset.replace("epochs = 60", "epochs = 8").replace('"quick"', '"mine"'))
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(copied.out, undisturbed)
 

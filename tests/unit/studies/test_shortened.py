@@ -18,7 +18,7 @@ def test_few_epochs_and_splits() -> None:
     back = replace(
         short,
         splits=study.splits,
-        training=replace(short.training, epochs=45, guidance_after=12),
+        training=replace(short.training, epochs=60, guidance_after=12),
         quality=study.quality,
     )
     assert back == study
