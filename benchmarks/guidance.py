@@ -24,6 +24,7 @@ from bids_xai.bids.files import write_text
 from bids_xai.group.people import read_table
 
 QUICK = Path(__file__).parents[1] / "bids_xai" / "studies" / "quick.toml"
+EPOCHS = 45  # those of `make demo`
 NUCLEI = 6  # the first indices of the simulated atlas: caudate, putamen, pallidum of both sides
 
 
@@ -60,6 +61,7 @@ def variant(name: str, weight: str, after: str, splits: int) -> str:
     changes = {
         "name": f'"{name}"',
         "repeats": splits,
+        "epochs": EPOCHS,
         "guidance_weight": weight,
         "guidance_after": after,
     }
