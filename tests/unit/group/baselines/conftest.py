@@ -9,7 +9,7 @@ import pytest
 from baseline_cases import INPUT, TEMPLATE, N, brain, labels, noise, place, save, splits
 
 from bids_xai.bids.files import write_tsv
-from bids_xai.core import baselines as machines
+from bids_xai.core.baselines import search as machines
 from bids_xai.group.context import GroupContext
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study

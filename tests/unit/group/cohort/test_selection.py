@@ -157,7 +157,15 @@ def test_every_reason_comes_from_records_alone() -> None:
     column = study.target.column
     people = {"sub-1": {column: "AD"}, "sub-2": {column: "NC"}, "sub-3": {column: "AD"}}
     people["sub-5"] = {column: "other"}
-    measure = Measure("sub-2_desc-brain_mask", "MaskDice", 0.5, 0.9, 1.0, True, "overlap")
+    measure = Measure(
+        image="sub-2_desc-brain_mask",
+        metric="MaskDice",
+        value=0.5,
+        low=0.9,
+        high=1.0,
+        flagged=True,
+        meaning="overlap",
+    )
     dataset = Dataset(people, {}, maps, {Path("sub-2"): (measure,)})
     found = select_scans(dataset, study, seed=0)
     assert {c.participant: c.reason for c in found.candidates} == {
