@@ -56,7 +56,7 @@ def weighted_layers(model: nn.Module) -> list[WeightedLayer]:
             layers.append(WeightedLayer(f"{position} {type(leaf).__name__}", parts))
     if not layers:
         raise UsageError(
-            f"The network {type(model).__name__} has no layer with weights that we know",
+            f"The network {type(model).__name__} has no known layer with weights",
             fix="use a network of bids_xai.models",
         )
     return layers[::-1]
@@ -88,7 +88,7 @@ def randomised(
     pairs = [(ours[p], theirs[p]) for layer in layers for p in layer.positions if p < len(theirs)]
     if len(ours) != len(theirs) or not all(map(_alike, *zip(*pairs, strict=True))):
         raise UsageError(
-            "The untrained network has other layers than the one to be made random",
+            "The layers of the untrained network differ from those of the network to be randomised",
             fix="build it with the same options",
         )
     before = [
@@ -122,7 +122,7 @@ def verdict(ssim: Sequence[float], spearman_abs: Sequence[float]) -> tuple[bool 
     """
     finite = [np.asarray(v, float)[np.isfinite(v)] for v in (ssim, spearman_abs)]
     if not all(values.size for values in finite):
-        return None, "no map to compare: it cannot be told whether it depends on the network"
+        return None, "no map to compare: whether it depends on the network is undecided"
     likeness, correlation = (float(np.median(values)) for values in finite)
     passed = likeness < LIMIT and correlation < LIMIT
     numbers = (

@@ -58,7 +58,7 @@ def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
     kind = np.dtype(image.get_data_dtype())
     if kind.kind not in "biuf":
         raise BadDataError(
-            f"expected one real number a voxel, found {'colours' if kind.fields else kind.name}",
+            f"expected one real number per voxel, found {'colours' if kind.fields else kind.name}",
             file=path,
             fix="store magnitude and phase, or each colour, as an image of its own",
         )

@@ -179,7 +179,7 @@ def _session(
 
     brain_mask = mask("brain") if brain_masks else None
     lacking = brain_masks and t1w is not None and brain_mask is None
-    no_mask = ["no brain mask in the derivatives: the brain is found by registration"] * lacking
+    no_mask = ["no brain mask in the derivatives: the mask is computed by registration"] * lacking
     used = [file for file in (*megre, t1w, flair) if file is not None]
     return Session(
         participant=participant,

@@ -91,14 +91,14 @@ def _run(words: Sequence[str]) -> int:
         LOG.error("error: %s", error, exc_info=True)
         return error.status
     except KeyboardInterrupt as stop:
-        LOG.error("interrupted. What is finished is kept; the same command goes on from there.")
+        LOG.error("interrupted. Finished work is kept; the same command continues from there.")
         return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
         LOG.error(
             "error: %s [%s]. Fix: check the disk of the output and work folders; the same command "
-            "goes on from what is finished.",
+            "continues from the finished work.",
             error.strerror,
             error.filename or (settings and settings.output_dir),
             exc_info=True,
@@ -140,7 +140,7 @@ def _check_writable(folder: Path) -> None:
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise CannotCreateError(
-            "cannot write into the folder", file=folder, fix="choose one you may write to"
+            "cannot write into the folder", file=folder, fix="choose a writable one"
         )
 
 

@@ -42,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="bids_xai",
         description="A BIDS App that makes image classifiers of brain disease explain themselves.",
         epilog="Example: bids_xai /data /out participant, then bids_xai /data /out group. Without "
-        f"network: add --output-spaces {EMBEDDED_TEMPLATE}, the template that is embedded.",
+        f"a network connection: add --output-spaces {EMBEDDED_TEMPLATE}, the template that is "
+        "embedded.",
     )
     parser.add_argument("bids_dir", type=Path, help="folder of the raw BIDS dataset")
     parser.add_argument("output_dir", type=Path, help="folder for the derivatives and reports")

@@ -63,7 +63,7 @@ class CubePlan:
             raise UsageError(
                 f"Cubes of {self.edge} voxels every {self.stride} voxels, {self.steps} steps of "
                 f"{self.per_step} cannot be",
-                fix="give whole numbers of 1 or more (0 or more cubes a step)",
+                fix="give whole numbers of 1 or more (0 or more cubes per step)",
             )
         for name, allowed in ((self.placement, PLACEMENTS), (self.ordering, ORDERINGS)):
             if name not in allowed:
@@ -97,14 +97,14 @@ class Perturbation:
         if not low < high:
             raise BadDataError(
                 f"Noise between {low:g} and {high:g} changes nothing",
-                fix="look at the map; it may have one value only",
+                fix="check the map; it may have only one value",
             )
         self.volume, self.predict, self.plan, self.draws = volume, predict, plan, draws
         self._low, self._high = low, high
         self._key = [seed] if isinstance(seed, int) else list(seed)
         self.boxes = self._boxes(plan.stride)
         if not len(self.boxes):
-            raise BadDataError("The volume is empty", fix="look at the map")
+            raise BadDataError("The volume is empty", fix="check the map")
         self.sizes = self._sizes()
         self.start: Curves = np.asarray(predict(volume[None])[0], np.float64)
 

@@ -94,11 +94,12 @@ def ssim3d(
     smooth, radius = _filter(window)
     if min(a.shape) <= 2 * radius:
         raise BadDataError(
-            f"Maps of shape {a.shape} are smaller than a window of {2 * radius + 1} voxels an axis",
+            f"Maps of shape {a.shape} are smaller than a window of {2 * radius + 1} voxels per "
+            "axis",
             fix="compare maps with more voxels",
         )
     if not data_range > 0:
-        raise UsageError(f"data_range {data_range} makes no sense", fix="give a number above 0")
+        raise UsageError(f"data_range {data_range} is invalid", fix="give a number above 0")
     inner = tuple(slice(radius, n - radius) for n in a.shape)
     values = _similarity(a.astype(np.float64), b.astype(np.float64), smooth, radius, data_range)
     counted = values[inner] if within is None else values[inner][within[inner]]

@@ -54,7 +54,7 @@ def _say_configuration(
     copies = _GUIDED_COPIES if configuration.relevance_guided else _PLAIN_COPIES
     a_batch = activations * copies * study.training.batch_size
     LOG.info(
-        "configuration %s: %s on %s voxels, %s parameters, %d split(s), about %.1f GB a training",
+        "configuration %s: %s on %s voxels, %s parameters, %d split(s), about %.1f GB per training",
         configuration.id,
         study.model.architecture,
         "×".join(map(str, shape)),

@@ -29,10 +29,10 @@ def report_failure(context: GroupContext, step: str, error: Exception) -> None:
 
         page, _ = draw_group_page(context.output_dir, context.study.name)
     except Exception as trouble:  # the page is an extra here
-        LOG.warning("no page of what is there: %s", error_text(trouble))
+        LOG.warning("the page could not be written: %s", error_text(trouble))
     else:
         if (context.folder / "cohort.tsv").is_file():
-            LOG.info("what is there is shown in %s", page)
+            LOG.info("existing results are shown in %s", page)
 
 
 def _label(context: GroupContext, step: str) -> str:

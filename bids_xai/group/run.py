@@ -33,7 +33,7 @@ def run_group(settings: RunSettings) -> Path | None:
         )
     study = load_study(settings.study)
     if settings.sloppy:
-        LOG.warning("--sloppy: few epochs and splits, to try things out; never for results")
+        LOG.warning("--sloppy: few epochs and splits, for trying things out; never for results")
         study = shortened(study)
     check_dataset(settings.bids_dir, settings.skip_bids_validation)
     context = GroupContext(settings, study, find_template(settings))
@@ -73,7 +73,7 @@ def selected_steps(settings: RunSettings) -> list[str]:
     if settings.reports_only:
         if settings.steps:
             raise UsageError(
-                "--reports-only and --steps do not go together", fix="leave out one of the two"
+                "--reports-only and --steps cannot be combined", fix="omit one of the two"
             )
         return ["report"]
     return [name for name in STEPS if not settings.steps or name in settings.steps]

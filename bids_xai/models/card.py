@@ -129,7 +129,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, ModelCard]:
     card_file = path if path.suffix == ".json" else path / CARD
     if not card_file.is_file():
         raise NoInputError(
-            "There is no model card", file=card_file, fix=f"give a folder that holds {CARD}"
+            "There is no model card", file=card_file, fix=f"give a folder that contains {CARD}"
         )
     card = ModelCard.from_json(card_file.read_text(encoding="utf-8"), card_file)
     model = _network_of(card, card_file)

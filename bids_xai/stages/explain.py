@@ -131,7 +131,7 @@ def _batch(volume: Volume, device: str) -> Any:
 def _labels_on_grid(labels: Path | Volume | None, like: Volume) -> Ints:
     if labels is None:
         raise NoInputError(
-            "no atlas over this scan, which the method needs",
+            "no atlas for this scan, which the method needs",
             fix="run the participant level with --atlas, or choose another method",
         )
     image = (read_volume(labels, np.int32) if isinstance(labels, Path) else labels).canonical()

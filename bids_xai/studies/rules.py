@@ -104,7 +104,7 @@ STUDY_RULES: tuple[StudyRule, ...] = (
         lambda study: study.target.positive_name in study.target.names,
     ),
     StudyRule(
-        "classes must differ in their letters and digits (file names hold nothing else), and none "
+        "classes must differ in their letters and digits (file names allow nothing else), and none "
         "may be TP, FP, TN or FN",
         lambda study: _differ_in_file_names(study.target.names, ("TP", "FP", "TN", "FN")),
     ),

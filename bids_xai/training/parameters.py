@@ -88,7 +88,7 @@ def penalties(model: nn.Module) -> list[Penalty]:
         weight = getattr(layer, "weight", None)
         if not isinstance(weight, nn.Parameter):
             raise UsageError(
-                f"The network asks for a penalty of '{name}', which is no layer with weights",
+                f"The network asks for a penalty of '{name}', which is not a layer with weights",
                 fix="correct the names in its attribute l2",
             )
         penalised.append((weight, float(factor)))

@@ -160,7 +160,7 @@ def load_progress(
         raise UsageError(
             f"The checkpoint belongs to another run: {', '.join(different)} differ",
             file=folder / CHECKPOINT,
-            fix="delete it to start anew, or train into another folder",
+            fix="delete it to start from scratch, or train into another folder",
         )
     restore(states.now, learner.model, learner.optimizer)
     learner.scaler.load_state_dict(numbers.scaler)
@@ -207,5 +207,7 @@ def _parsed(checkpoint: Checkpoint, file: Path) -> tuple[SavedNumbers, SavedStat
         return SavedNumbers.parsed(**checkpoint.scalars), SavedStates(**checkpoint.states)
     except TypeError as error:
         raise BadDataError(
-            f"The checkpoint cannot be read ({error})", file=file, fix="delete it to start anew"
+            f"The checkpoint cannot be read ({error})",
+            file=file,
+            fix="delete it to start from scratch",
         ) from error

@@ -56,7 +56,7 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     raw = check_dataset(settings.bids_dir, settings.skip_bids_validation)
     if settings.sloppy:
         LOG.warning(
-            "--sloppy: coarse masks and registrations, to try things out; never for results"
+            "--sloppy: coarse masks and registrations, for trying things out; never for results"
         )
     check_options(settings)
     if settings.use_plugin is not None:
@@ -80,7 +80,7 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         write_citation(settings, None if model is None else model.card)
     if run.failed:
         LOG.warning(
-            "%d participant(s) cannot be worked on; why is said at the end", len(run.failed)
+            "%d participant(s) cannot be processed; reasons are given at the end", len(run.failed)
         )
     changed = _work(sessions, todo, settings, model, run)
     _draw(participants, changed, settings, run)
@@ -152,7 +152,7 @@ def _only_pages(settings: RunSettings) -> ParticipantRun:
         problems |= read_problems(output_dir, participant)
     run = ParticipantRun()
     run.pages, run.failed = _write_pages(participants, problems, settings)
-    LOG.info("%d page(s) written from the files that are there", len(run.pages))
+    LOG.info("%d page(s) written from the existing files", len(run.pages))
     return run
 
 

@@ -166,7 +166,7 @@ def verdict_on(
     if cluster in locations:
         text += f" {locations[cluster]}"
     if survives is not None and not survives[cluster]:
-        text += " It does not survive resampling: do not read much into it."
+        text += " It does not survive resampling: interpret it with caution."
     strength = max((abs(row.effect) for row in because), default=0.0)
     return Verdict(cluster, finding, strength, text, _examples(because, member, people))
 

@@ -83,7 +83,7 @@ class Centred:
             if not np.isfinite(mean[columns]).all():
                 raise BadDataError(
                     f"Maps to cluster must be finite, those given ({n} of {p} voxels) are not",
-                    fix="look for NaN and infinite values, or for overflow of float16, in the maps",
+                    fix="check the maps for NaN and infinite values, or for overflow of float16",
                 )
             for rows in _slices(n, blocks.rows):
                 part = maps[rows, columns].astype(np.float64) - mean[columns]

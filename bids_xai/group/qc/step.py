@@ -88,7 +88,7 @@ def write(results: QcResults, output_dir: Path) -> list[Path]:
 
 def _log(rows: Sequence[SessionSummary]) -> None:
     LOG.info(
-        "quality of %d sessions: %d out of limits, %d with outliers",
+        "quality of %d sessions: %d outside limits, %d with outliers",
         len(rows),
         sum(row.flagged for row in rows),
         sum(bool(row.n_outliers) for row in rows),

@@ -126,8 +126,8 @@ def _trained(
         )
     if result.constant:
         LOG.warning(
-            "training %s: the network gives every validation scan the same answer; it has learnt "
-            "nothing (try another learning rate, or more epochs)",
+            "training %s: the network predicts the same for every validation scan; it has "
+            "learnt nothing (try another learning rate, or more epochs)",
             training.title,
         )
     return result

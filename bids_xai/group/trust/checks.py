@@ -96,7 +96,7 @@ def randomization_check(
     unit = _unit(inputs, RANDOMIZATION, split, files, {"without": left_out})
 
     def layers() -> Iterator[RandomizedLayer]:
-        LOG.info("with random weights: %d scans of %s", len(split.heatmaps), network.name)
+        LOG.info("weight randomisation: %d scans of %s", len(split.heatmaps), network.name)
         return randomized_layers(load(), split, inputs.requests, inputs.seed, left_out)
 
     return NetworkCheck(RANDOMIZATION, unit, layers)

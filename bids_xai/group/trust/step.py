@@ -130,7 +130,7 @@ def _log(verdicts: Sequence[CheckVerdict]) -> None:
             )
     passed = [verdict.passed for verdict in verdicts]
     LOG.info(
-        "checks of the heatmaps: %d passed, %d failed, %d cannot be told (summary.tsv)",
+        "checks of the heatmaps: %d passed, %d failed, %d undecided (summary.tsv)",
         passed.count(True),
         passed.count(False),
         passed.count(None),

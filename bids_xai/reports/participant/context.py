@@ -175,13 +175,13 @@ def calibration_words(origin: ModelStudy, configuration: str, participant: str, 
     )
     if len(near) < FEWEST:
         return (
-            f"The study has only {scans}, fewer than {FEWEST}: how often such a probability is "
-            "right cannot be said."
+            f"The study has only {scans}, fewer than {FEWEST}: how often such a probability "
+            "is right cannot be estimated."
         )
     hits, all_hits = (sum(row.true_class == positive for row in rows) for rows in (near, others))
     return (
         f"Of {scans}, {hits} were {positive}; of all {len(others)} test scans, "
-        f"{all_hits}. A scan that several splits tested counts each time. In a population where "
+        f"{all_hits}. A scan tested in several splits counts each time. In a population where "
         f"{positive} is rarer, {positive} is also rarer among scans with this probability."
     )
 

@@ -84,8 +84,7 @@ def fitting(files: Mapping[str, Path], most: int) -> tuple[dict[str, Path], list
     if len(names) <= most:
         return first, []
     return first, [
-        f"A page of the viewer holds {MOST_LAYERS} maps at most. Not in it: "
-        f"{'; '.join(names[most:])}."
+        f"A viewer page shows at most {MOST_LAYERS} maps. Not shown: {'; '.join(names[most:])}."
     ]
 
 
