@@ -126,7 +126,7 @@ def _trained(
         )
     if result.constant:
         LOG.warning(
-            "training %s: the network predicts the same for every validation scan; it has "
+            "training %s: the network gives every validation scan the same probabilities; it has "
             "learnt nothing (try another learning rate, or more epochs)",
             training.title,
         )

@@ -61,8 +61,8 @@ def _of_network(rows: Sequence[Prediction], target: Target) -> CheckVerdict:
         words = f"passes: its probabilities range over {spread:.2g}"
     else:
         words = (
-            f"fails: the network predicts the same for every scan (probabilities range over "
-            f"{spread:.1g}, {LEAST_RANGE:g} to pass). Its heatmaps mean nothing, though those "
+            "fails: the network gives nearly the same output for every scan (probabilities range "
+            f"over {spread:.1g}, {LEAST_RANGE:g} to pass). Its heatmaps mean nothing, though those "
             "of lrp-zplus still sum to 1"
         )
     return CheckVerdict(

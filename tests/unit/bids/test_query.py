@@ -216,5 +216,5 @@ def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -
     (other / "sub-01_run-1_desc-brain_mask.nii.gz").unlink()
     (without,) = collect_sessions(layout, "01", derivatives=folders, brain_masks=True)
     assert without.notes == (
-        "no brain mask in the derivatives: the brain is found by registration",
+        "no brain mask in the derivatives: the mask is computed by registration",
     )

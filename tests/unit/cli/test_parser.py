@@ -220,7 +220,7 @@ def test_a_signal_ends_a_run_with_its_status_and_the_handler_is_put_back(
     finally:
         signal.signal(signal.SIGINT, of_shell)
     assert cleaned == [True]
-    assert "interrupted. What is finished is kept" in capsys.readouterr().err
+    assert "interrupted. Finished work is kept" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is former
 
 

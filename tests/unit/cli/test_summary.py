@@ -155,11 +155,11 @@ def check(
 
 
 CLUSTERS = [cluster(2, "suspicious", "it follows the scanner"), cluster(1, "none", "nothing")]
-MUTE = "fails: the network says the same of every scan"
+MUTE = "fails: the network gives nearly the same output for every scan"
 CHECKS = [
     check("aopc", None, True, "passes"),
     check("network", 1, False, MUTE, configuration="B", method=None),
-    check("aopc", 1, None, "cannot be told", configuration="B"),
+    check("aopc", 1, None, "undecided", configuration="B"),
 ]
 
 
@@ -277,7 +277,7 @@ def test_there_is_nothing_to_mend_after_a_signal(raw: Path, said: Said) -> None:
     stopped, failed = said()
     assert stopped.startswith("next: go on with  bids_xai ")
     assert stopped.endswith("group --steps train")
-    assert failed.startswith("next: mend what is named below, and go on with  bids_xai ")
+    assert failed.startswith("next: correct what is named below, and continue with  bids_xai ")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_steps_keep_their_order_and_pages_alone_are_one_step() -> None:
     assert selected_steps(settings()) == list(STEPS)
     assert selected_steps(settings(steps=("train", "cohort"))) == ["cohort", "train"]
     assert selected_steps(settings(reports_only=True)) == ["report"]
-    with pytest.raises(UsageError, match="do not go together"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         selected_steps(settings(reports_only=True, steps=("train",)))
 
 
@@ -68,11 +68,11 @@ def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     text = file.read_text()
     assert "cohort: 8 scans of 8 participants included" in text
     assert "DEBUG" in text
-    assert "left out: 1 scans, " in text
+    assert "excluded: 1 scans, " in text
     assert "step cohort: " in text
     assert (file.parent / "settings.toml").is_file()
     shown = capsys.readouterr().err
-    assert "left out: 1 scans" not in shown
+    assert "excluded: 1 scans" not in shown
     assert "1 of the scans were preprocessed with --sloppy" in shown
     description = json.loads((derivatives.out / "group" / "quick" / "study.json").read_text())
     assert description["sloppy_scans"] == 1

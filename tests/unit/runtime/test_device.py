@@ -60,7 +60,7 @@ def test_without_a_gpu_nothing_is_said_and_cuda_is_refused(
     gpu.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == "cpu"
     assert not caplog.records
-    with pytest.raises(UsageError, match=r"no GPU is seen.*--gpus all, --nv"):
+    with pytest.raises(UsageError, match=r"no GPU is visible.*--gpus all, --nv"):
         choose_device("cuda")
 
 

@@ -37,7 +37,7 @@ def test_the_same_tenth_is_counted_among_other_participants(tmp_path: Path) -> N
     few = calibration_words(origin, "A", "01", 0.15)
     assert "only 1 test scans" not in few
     assert "only 1 test scan of" in few
-    assert "cannot be said" in few
+    assert "cannot be estimated" in few
     page = write_participant_page(tmp_path, "01", []).read_text()
     assert words in page
 

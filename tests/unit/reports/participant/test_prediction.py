@@ -36,7 +36,7 @@ def test_sentence_context_and_table(tmp_path: Path) -> None:
 def test_without_the_study_the_context_is_not_known(tmp_path: Path) -> None:
     folder = write_session(tmp_path, "")
     said = predictions(folder, Sources(tmp_path, "01"), "")
-    assert "is not at hand" in texts(said.blocks)[1]
+    assert "is not available" in texts(said.blocks)[1]
     assert said.problems == ()
 
 

@@ -90,7 +90,7 @@ def test_too_many_heatmaps_are_named_and_the_r2star_map_stays(
     names = [layer.name for layer in shown["layers"]]
     assert len(names) == MOST_LAYERS
     assert names[-1] == "R2* map"
-    (note,) = [text for text in shown["notes"] if "maps at most" in text]
+    (note,) = [text for text in shown["notes"] if "at most" in text]
     assert "for AD by other10, model A; Relevance for AD by other11, model A." in note
     assert "other09" not in note
 

@@ -108,7 +108,7 @@ def test_uneven_splits_are_shown(tmp_path: Path) -> None:
         "B": "2",
         "C": "2",
     }
-    assert "A test set that lacks a class is left out" in table.caption
+    assert "A test set that lacks a class is excluded" in table.caption
     # one test set has no AD: its sensitivity is that of the other, with no spread
     assert cells(table)["C"]["Sensitivity"].count("±") == 0
 
@@ -121,7 +121,7 @@ def test_a_single_split_has_no_spread(tmp_path: Path) -> None:
     assert "±" not in "".join(map("".join, table.rows))
     section = comparisons(study)
     assert len(of_kind(section, TableBlock)) == 1
-    assert any("needs two that both were tested in" in text for text in texts(section))
+    assert any("needs two in which both were tested" in text for text in texts(section))
 
 
 def test_everything_can_be_drawn(tmp_path: Path) -> None:
