@@ -16,7 +16,7 @@ from bids_xai.bids.records import EchoSeries
 from bids_xai.errors import BadDataError
 
 _LONGEST_PLAUSIBLE_ECHO_S = 1.0
-_NOT_BIDS = "split the series into one 3-D file an echo, named echo-<n>, as BIDS asks"
+_NOT_BIDS = "split the series into one 3-D file per echo, named echo-<n>, as BIDS requires"
 
 
 def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries:
@@ -103,7 +103,7 @@ def _echo_times_s(files: Sequence[Any]) -> list[float]:
         raise BadDataError(
             f"EchoTime {time:g} is in milliseconds{_and_others(wrong)}",
             file=_file_with_echo_time(first),
-            fix=f"write it in seconds, as BIDS asks: {time / 1000:g}{rest}",
+            fix=f"write it in seconds, as BIDS requires: {time / 1000:g}{rest}",
         )
     return times
 

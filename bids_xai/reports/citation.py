@@ -196,7 +196,7 @@ def _relaxometry(settings: RunSettings) -> str:
         how = "by maximum likelihood under Rician noise whose level was measured in air"
     cut = (
         f" Echoes from the first below {settings.noise_floor:g} standard deviations of the noise "
-        "in air on were left out."
+        "in air onwards were excluded."
         if settings.noise_floor
         else ""
     )

@@ -6,14 +6,14 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@120
-# One training a task, configurations and splits in turn. First, once:
+# One training per task, configurations and splits in turn. First, once:
 #   $BIDS_XAI "$RAW" "$OUT" group $OPTIONS --steps cohort qc
 # then, for three configurations and ten splits (add --gres=gpu:1 for a GPU):
 #   export CONFIGURATIONS="A B C" OPTIONS="--study tinauer2025"
 #   sbatch --array=0-29 train.sh
-# 48 GB are for guided trainings on 1 mm (group --dry-run tells the memory of yours).
+# 48 GB are for guided trainings on 1 mm (group --dry-run shows the memory of yours).
 # Two minutes before its time is over a training writes its state and ends with status 75; the task
-# puts itself back into the queue and goes on from there. So it does where SLURM preempts it
+# requeues itself and continues from there, as it does when SLURM preempts it
 # (PreemptMode=REQUEUE) or a node fails.
 set -euo pipefail
 
@@ -21,7 +21,7 @@ read -r -a NAMES <<<"${CONFIGURATIONS:-A B C}"
 CONFIGURATION=${NAMES[SLURM_ARRAY_TASK_ID % ${#NAMES[@]}]}
 SPLIT=$((SLURM_ARRAY_TASK_ID / ${#NAMES[@]}))
 
-# --cleanenv drops which GPU is whose
+# --cleanenv drops the variable that assigns the GPU
 if [ -n "${CUDA_VISIBLE_DEVICES+x}" ]; then
     export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES
 fi

@@ -56,7 +56,7 @@ def propensity_logit(treated: Bools, table: Floats64, names: Sequence[str]) -> F
     raise BadDataError(
         f"The covariates separate the groups completely{_culprits(treated, table, names)}, so "
         "there is no propensity score",
-        fix="leave out the covariate or the participants without a counterpart in the other group",
+        fix="exclude the covariate or the participants without a counterpart in the other group",
     )
 
 

@@ -263,7 +263,7 @@ def test_suspicious_clusters_and_failed_checks_are_worth_a_look(raw: Path, said:
     assert "configuration A, space T1w, cluster 2: it follows the scanner" in spray
     assert "verdicts.tsv" in spray
     assert "1 of 3 check(s) of the heatmaps failed" in checks
-    assert "configuration B, split 1, check network: fails: the network says" in checks
+    assert "configuration B, split 1, check network: fails: the network gives" in checks
 
 
 def test_tables_of_steps_that_did_not_run_are_left_alone(raw: Path, said: Said) -> None:
@@ -275,7 +275,7 @@ def test_there_is_nothing_to_mend_after_a_signal(raw: Path, said: Said) -> None:
     GroupSummary(settings, words).say_stopped(InterruptedRunError("stopped by SIGTERM"))
     GroupSummary(settings, words).say_stopped(BadDataError("damaged"))
     stopped, failed = said()
-    assert stopped.startswith("next: go on with  bids_xai ")
+    assert stopped.startswith("next: continue with  bids_xai ")
     assert stopped.endswith("group --steps train")
     assert failed.startswith("next: correct what is named below, and continue with  bids_xai ")
 
@@ -315,7 +315,7 @@ def test_a_step_that_fails_is_told_with_its_traceback_in_the_log(
         assert main(line) == 65
         *_, ahead, last = capsys.readouterr().err.splitlines()
         assert last == "bids_xai: error: the loss is wrong."
-        assert ahead.endswith(f"go on with  bids_xai {dataset} {out} group")
+        assert ahead.endswith(f"continue with  bids_xai {dataset} {out} group")
     (file,) = out.glob("logs/*/run.log")
     assert f"{type(error).__name__}: " in file.read_text()
     assert "in fails" in file.read_text()

@@ -34,7 +34,7 @@ def target_words(study: StudyFiles) -> str:
     resampled = f", resampled to {value_words(maps.voxel_mm)} mm voxels." if maps.voxel_mm else "."
     return (
         f"The study {study.name}{f' (after {paper})' if paper else ''} trained networks to "
-        f"tell {study.classes[1]} (positive class) from {listed(others)}, by the column "
+        f"distinguish {study.classes[1]} (positive class) from {listed(others)}, by the column "
         f"{target.column} of {target.table}.tsv. Input: {maps.suffix} maps in "
         f"{SPACES.get(maps.space)}{resampled} {_scaling(maps)}"
     )

@@ -55,7 +55,7 @@ def test_scores_stand_as_in_the_paper_with_baselines_below(two: StudyFiles) -> N
         )
         assert lines[name][title] == expected
     assert "Test sets of 3 random splits" in table.caption
-    assert "specificity = share of NC found" in table.caption
+    assert "specificity = share of NC classified correctly" in table.caption
 
 
 @pytest.mark.usefixtures("quick")
@@ -88,7 +88,7 @@ def test_more_classes_have_a_macro_auc_and_other_meanings(
     assert list(lines) == ["A", "B", "C", "svm"]
     assert set(lines["C"].values()) == {"no", "yes", "n/a"}  # configured, but not tested
     assert lines["A"]["Macro AUC"].startswith("0.")
-    assert "share of the others not taken for AD" in table.caption
+    assert "share of the others not predicted as AD" in table.caption
     assert "mean over the 3 classes" in table.caption
     (panels, names) = quick["confusion_matrices"]
     assert list(panels) == ["Configuration A", "Configuration B", "Baseline svm"]

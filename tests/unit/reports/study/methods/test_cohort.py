@@ -38,7 +38,10 @@ def test_undersampling_says_what_is_equal_within_what(equalise: str, within: str
         (Splits("kfold", repeats=1, folds=7), "to 7 folds; each fold was tested once."),
         (Splits("kfold", repeats=3), "to 5 folds; each fold was tested once, 3 times."),
         (Splits(repeats=1), "at random, 1 time: within each class 70 % for training, 15 %"),
-        (Splits(counts=(4, 6)), "4 of each class for validation, 6 for test, the others to train"),
+        (
+            Splits(counts=(4, 6)),
+            "4 of each class for validation, 6 for test, the others for training",
+        ),
         (Splits(stratify=("age:5", "sex")), "stratified by class and age:5 and sex."),
         (Splits(repetitions=2), "Every split was trained 2 times from different initial weights."),
         (Splits(test_baseline_only=True), "Only the first session of a participant was tested."),
