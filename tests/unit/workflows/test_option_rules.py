@@ -99,7 +99,7 @@ def test_two_datasets_of_one_name_are_refused_as_well() -> None:
 
 
 def test_of_several_the_first_rule_is_told() -> None:
-    with pytest.raises(UsageError, match="--inputs R1map are maps"):
+    with pytest.raises(UsageError, match="--inputs R1map are precomputed maps"):
         check_options(settings(inputs=("R1map",), rician=True, r2star_method="arlo"))
 
 

@@ -173,7 +173,7 @@ def test_a_site_that_nobody_could_tell_from_the_class_is_mentioned() -> None:
     )
     assert not found.suspicious
     for verdict in found.verdicts:
-        assert "cannot be told from the class here: site (Cramér's V 0." in verdict.text
+        assert "cannot be separated from the class here: site (Cramér's V 0." in verdict.text
         assert "nothing else" not in verdict.text
 
 

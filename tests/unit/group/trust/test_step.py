@@ -288,10 +288,10 @@ def test_mistakes_are_named(copy: GroupContext, tmp_path: Path) -> None:
 
 
 def test_a_cohort_that_changed_since_is_told(copy: GroupContext) -> None:
-    """A scan of the heatmaps is not in the cohort any more."""
+    """A scan of the heatmaps is no longer in the cohort."""
     file = copy.folder / "cohort.tsv"
     first = table(copy, "aopc.tsv")[0]["participant_id"]
     lines = [line for line in file.read_text().splitlines() if not line.startswith(first)]
     file.write_text("\n".join(lines) + "\n")
-    with pytest.raises(BadDataError, match=r"not in the cohort any more.*--steps train explain"):
+    with pytest.raises(BadDataError, match=r"no longer in the cohort.*--steps train explain"):
         trust.run(copy)
