@@ -176,7 +176,8 @@ _OPENING = {
     "suspicious": "is suspicious",
     "model": "reflects the model that produced the heatmaps",
     "personal": "is associated with a trait of the participants beyond the diagnosis",
-    "diagnosis": "is associated with the diagnosis, and with nothing else that could be tested",
+    "diagnosis": "is associated with the diagnosis, and beyond it with nothing that could be "
+    "tested",
     "none": "is associated with nothing that could be tested",
 }
 _NOT_TESTED = "was not tested: too few participants, or nothing that differs between them"

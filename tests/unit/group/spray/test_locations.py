@@ -59,7 +59,10 @@ def test_places_in_the_template_have_coordinates_and_a_region() -> None:
     atlas = Atlas("drawn", Volume(labels, AFFINE), ((7, "corner"),))
     grid = TemplateGrid(OutputSpace("T", 2), Template("T", volume, volume), atlas)
     words = locations_in_words(maps, cluster_means(maps, LABELS), np.array([10, 10]), grid=grid)
-    assert words[1] == "Its heatmaps exceed the others' most at x 50, y 60, z 50 mm (corner)."
+    assert (
+        words[1]
+        == "Its heatmaps exceed those of the other clusters most at x 50, y 60, z 50 mm (corner)."
+    )
 
 
 def test_a_single_cluster_differs_from_nothing() -> None:
