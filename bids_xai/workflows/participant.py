@@ -12,7 +12,8 @@ from typing import Any
 from bids_xai.bids import run_log
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
-from bids_xai.bids.layout import check_dataset, open_layout, select_participants
+from bids_xai.bids.index import DatasetIndex, open_index
+from bids_xai.bids.layout import check_dataset, select_participants
 from bids_xai.bids.query import collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.errors import NothingMatchedError, UserError
@@ -63,9 +64,9 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         read_plugin(settings.use_plugin)
     participants = select_participants(settings.bids_dir, settings.participant_label)
     indexed = participants if settings.participant_label else ()
-    layout = open_layout(settings.bids_dir, indexed, settings.bids_database_dir)
+    index = open_index(settings.bids_dir, indexed, settings.bids_database_dir)
     run = ParticipantRun()
-    sessions = _collect(layout, participants, settings, run)
+    sessions = _collect(index, participants, settings, run)
     todo = _todo([preprocessing_job(session, settings) for session in sessions], settings)
     atlases = ready_templates(settings) if todo or settings.model is not None else []
     model = ready_model(settings)
@@ -184,7 +185,7 @@ def _explain(
 
 
 def _collect(
-    layout: Any, participants: Sequence[str], settings: RunSettings, run: ParticipantRun
+    index: DatasetIndex, participants: Sequence[str], settings: RunSettings, run: ParticipantRun
 ) -> list[Session]:
     filters = read_filters(settings.bids_filter_file)
     folders = open_derivatives(settings.derivatives)
@@ -192,8 +193,10 @@ def _collect(
     errors: list[UserError] = []
     for participant in participants:
         try:
+            if participant in index.unreadable:
+                raise index.unreadable[participant]
             sessions += collect_sessions(
-                layout,
+                index.layout,
                 participant,
                 settings.session_label,
                 filters,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bids_xai.bids.names import SCAN_ENTITIES, file_name
+from bids_xai.bids.names import RAW_ENTITIES, file_name
 from bids_xai.bids.session_times import sessions_file
 from bids_xai.reports.participant.model import UsedModel
 from bids_xai.reports.study_files import StudyFiles
@@ -61,7 +61,7 @@ def used_model(folder: Path, entities: Mapping[str, str]) -> UsedModel | None:
 
     folder : the session's ``anat`` folder; entities : of any product of that model for that scan
     """
-    names = {key: entities[key] for key in (*SCAN_ENTITIES, "model") if key in entities}
+    names = {key: entities[key] for key in (*RAW_ENTITIES, "model") if key in entities}
     sidecar = read_object(folder / file_name(names, "prediction", ".json"))
     return UsedModel.from_card(sidecar.get("Model"))
 
