@@ -73,7 +73,8 @@ def add_performance_options(group: Any) -> None:
         "--omp-nthreads",
         type=values.positive,
         metavar="N",
-        help="threads of a training (default: --nprocs); participant stages use one thread each",
+        help="threads of a training (default: --nprocs; without that, as many as there are idle "
+        "processors when the run begins); participant stages use one thread each",
     )
     group.add_argument(
         "--mem-mb", type=values.positive, metavar="MB", help="memory the nodes may plan"
