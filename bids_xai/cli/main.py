@@ -18,7 +18,7 @@ from types import FrameType
 from bids_xai import errors
 from bids_xai.bids import run_log
 from bids_xai.cli.folder_rules import FOLDER_RULES
-from bids_xai.cli.parser import parse_settings
+from bids_xai.cli.parser import asks_for_threads, parse_settings
 from bids_xai.errors import CannotCreateError, UserError
 from bids_xai.settings import LEVELS, RunSettings
 from bids_xai.workflows.rules import check_rules
@@ -164,7 +164,7 @@ def _group(settings: RunSettings, words: Sequence[str]) -> int:
 
     summary = GroupSummary(settings, words)
     try:
-        page = run_group(settings)
+        page = run_group(settings, threads_by_load=not asks_for_threads(words))
     except UserError as error:
         if run_log.log_file() is not None:
             summary.say_stopped(error)

@@ -73,7 +73,8 @@ def add_performance_options(group: Any) -> None:
         "--omp-nthreads",
         type=values.positive,
         metavar="N",
-        help="threads per training (default: --nprocs); participant stages use one thread each",
+        help="threads per training (default: --nprocs; without that, the number of processors idle "
+        "at the start of the run); participant stages use one thread each",
     )
     group.add_argument(
         "--mem-mb",

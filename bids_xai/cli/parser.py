@@ -68,6 +68,12 @@ def parse_settings(argv: Sequence[str] | None = None) -> RunSettings:
     return RunSettings(**{key: _setting(value) for key, value in given.items() if key in fields})
 
 
+def asks_for_threads(argv: Sequence[str]) -> bool:
+    """Whether a command line that :func:`parse_settings` takes says how many threads to use."""
+    arguments = build_parser().parse_args(argv)
+    return arguments.nprocs is not None or arguments.omp_nthreads is not None
+
+
 def _setting(value: Any) -> Any:
     """A value as settings hold it: lists as tuples, paths absolute, since steps run elsewhere."""
     if isinstance(value, Path):

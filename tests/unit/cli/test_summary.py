@@ -301,7 +301,7 @@ def test_a_step_that_fails_is_told_with_its_traceback_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fails(settings: RunSettings) -> None:
+    def fails(settings: RunSettings, **options: bool) -> None:
         run_log.begin(settings)
         raise error
 
@@ -325,7 +325,7 @@ def test_the_page_is_the_last_line_and_only_stdout_has_it(
     dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = dataset.parent / "out" / "group_quick.html"
-    monkeypatch.setattr("bids_xai.group.run.run_group", lambda settings: page)
+    monkeypatch.setattr("bids_xai.group.run.run_group", lambda settings, **options: page)
     assert main([str(dataset), str(dataset.parent / "out"), "group"]) == 0
     assert capsys.readouterr().out == f"{page}\n"
 
