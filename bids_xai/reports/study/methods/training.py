@@ -78,6 +78,9 @@ def _changes(training: Training) -> str:
         text += f" Training maps were mirrored at random along the {directions} {axes}."
     if changes.shift_voxels:
         text += f" Training maps were shifted by up to {changes.shift_voxels} voxels."
+    if changes.skull_strip:
+        probability = value_words(changes.skull_strip)
+        text += f" Training maps were skull-stripped with probability {probability}."
     if training.transfer is not None:
         text += f" Training started from the weights of {training.transfer.model}."
     return text
