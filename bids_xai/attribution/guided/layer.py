@@ -1,0 +1,167 @@
+r"""One convolution and its ReLU in a guided step: four passes, each with what the next one needs.
+
+With :math:`s = R / Z` and :math:`W^+ = \max(W, 10^{-7})`:
+
+1. ``forward``: activation, and :math:`Z = (x + 10^{-7}) * W^+`, from one convolution
+2. ``take_back``: relevance of the input, :math:`(x + 10^{-7}) \odot (W^{+T} * s)`
+3. ``backward_of_take_back``: from its gradient to that of the output's relevance
+4. ``backward_of_forward``: gradients of input, weight and bias, those by way of relevance included
+
+Passes 3 and 4 are the gradients of 2 and 1, written out by hand: autograd would keep more, compute
+more and add up whole grids more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from bids_xai.attribution.rules import FLOOR
+from bids_xai.attribution.steps import LAST
+from bids_xai.runtime.convolution import convolve, convolve_transposed
+
+_convolution_backward = torch.ops.aten.convolution_backward
+_relu_backward = torch.ops.aten.threshold_backward
+
+
+@dataclass
+class ConvolutionLayer:
+    """A convolution with the ReLU after it, and what the passes hand to each other.
+
+    x : its input; h : its activation, (n, c, x, y, z); z : minus Z, of that shape
+    both : (2 c, c_in, kernel), the weights, and below them the positive ones
+    quotient : minus R / Z; below : what the quotients bring to the input's grid
+    g_below : gradient of the relevance of the input; g_both : (n, 2 c, x, y, z), of both outputs
+    g_raised : gradient of the positive weights on the way back
+    """
+
+    stride: Sequence[int]
+    padding: Sequence[int]
+    x: Tensor = field(init=False)
+    h: Tensor = field(init=False)
+    z: Tensor = field(init=False)
+    both: Tensor = field(init=False)
+    quotient: Tensor = field(init=False)
+    below: Tensor = field(init=False)
+    g_below: Tensor = field(init=False)
+    g_both: Tensor = field(init=False)
+    g_raised: Tensor = field(init=False)
+
+    @property
+    def n_filters(self) -> int:
+        """Number of filters."""
+        return len(self.both) // 2
+
+    @property
+    def minus_raised(self) -> Tensor:
+        """Minus the positive weights: what turns minus R / Z into relevance."""
+        return -self.both[self.n_filters :]
+
+    def release(self) -> None:
+        """Let go of all that the passes keep; none can be taken again."""
+        for name in ("x", "h", "z", "quotient", "below", "g_below", "g_both", "g_raised"):
+            self.__dict__.pop(name, None)
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Activation of ``x``; Z comes from the same convolution.
+
+        In float32 the eight filters of ``graz`` alone fill half of a processor's vector.
+        """
+        n, raised = len(weight), weight.clamp(min=FLOOR)
+        self.x, self.both = x, torch.cat([weight, raised]).to(memory_format=LAST)
+        biases = torch.cat([bias, torch.zeros_like(bias)])
+        y = convolve(x, self.both, biases, self.stride, self.padding)
+        self.h, self.z = y[:, :n].clamp(min=0), torch.sub(self._of_floor(raised), y[:, n:])
+        return self.h
+
+    def masked_share(self, masked: Tensor) -> Tensor:
+        """How much of the output's relevance an input takes that is ``masked``: (n, c, x, y, z)."""
+        return convolve(masked, self.minus_raised, None, self.stride, self.padding).div_(self.z)
+
+    def take_back(self, relevance: Tensor) -> Tensor:
+        """Relevance of the input from that of the output."""
+        self.quotient = relevance / self.z
+        self.below = convolve_transposed(
+            self.quotient, self.minus_raised, self.stride, self.padding, self._left_over
+        )
+        return torch.add(self.x, FLOOR).mul_(self.below)
+
+    def backward_of_take_back(self, gradient: Tensor) -> Tensor:
+        """Gradient of the relevance of the output from that of the input's."""
+        self.g_below = gradient
+        g_below = (self.x * gradient).add_(gradient, alpha=FLOOR)
+        g_quotient, g_raised, _ = _convolution_backward(
+            *(g_below, self.quotient, self.minus_raised, None, self.stride, self.padding),
+            *([1, 1, 1], True, self._left_over, 1, [True, True, False]),
+        )
+        self.g_raised = g_raised.neg_()
+        g_relevance: Tensor = g_quotient.div_(self.z)
+        self.begin_gradients(g_relevance)
+        return g_relevance
+
+    def backward_of_masked_share(self, relevance: Tensor, masked: Tensor, share: Tensor) -> None:
+        """Take in the gradients of ``sum(relevance * masked_share(masked))``.
+
+        share : what :meth:`masked_share` gave for ``masked``, the gradient of the relevance
+        """
+        self.quotient = relevance / self.z
+        _, self.g_raised, _ = _convolution_backward(
+            *(self.quotient, masked.neg(), self.minus_raised, None, self.stride, self.padding),
+            *([1, 1, 1], False, [0, 0, 0], 1, [False, True, False]),
+        )
+        self.begin_gradients(share)
+
+    def begin_gradients(self, g_relevance: Tensor) -> None:
+        """Take in the gradient of Z, ``- g R / Z^2``."""
+        n, filters, *grid = self.quotient.shape
+        shape = (n, 2 * filters, *grid)
+        self.g_both = torch.empty(shape, dtype=g_relevance.dtype, memory_format=LAST)
+        torch.mul(g_relevance, self.quotient, out=self.g_both[:, self.n_filters :])
+
+    def backward_of_forward(
+        self, gradient: Tensor, *, first: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Gradients of input (None for the ``first`` layer), weight and bias."""
+        n = self.n_filters
+        self.g_both[:, :n] = _relu_backward(gradient, self.h, 0.0)
+        g_x, g_weights, g_biases = _convolution_backward(
+            *(self.g_both, self.x, self.both, [2 * n], self.stride, self.padding),
+            *([1, 1, 1], False, [0, 0, 0], 1, [not first, True, True]),
+        )
+        g_raised = g_weights[n:] + self.g_raised
+        g_raised += self._floor_gradient()[:, None]
+        g_weight = g_weights[:n] + g_raised * (self.both[:n] >= FLOOR)
+        if not first:
+            g_x.addcmul_(self.g_below, self.below)
+        return g_x, g_weight, g_biases[:n]
+
+    def _of_floor(self, raised: Tensor) -> Tensor:
+        """What an input of minus FLOOR everywhere, zero in the padding, gives: (c, x, y, z)."""
+        by_axis = self._taps(raised)
+        result = torch.einsum("oijk,kz,jy,ix->xyzo", raised.sum(1), *reversed(by_axis))
+        return result.mul_(-FLOOR).permute(3, 0, 1, 2)
+
+    def _floor_gradient(self) -> Tensor:
+        """Gradient (c, kernel) of the positive weights by way of the raised input."""
+        g_z = self.g_both[:, self.n_filters :].sum(0)
+        return torch.einsum("oxyz,kz,jy,ix->oijk", g_z, *reversed(self._taps(g_z))) * FLOOR
+
+    def _taps(self, like: Tensor) -> list[Tensor]:
+        """For each axis (kernel, outputs): 1 where a tap of the kernel meets a voxel, else 0."""
+        sizes = zip(self.x.shape[2:], self.both.shape[2:], self.stride, self.padding, strict=True)
+        result = []
+        for n, kernel, step, pad in sizes:
+            starts = torch.arange(0, n + 2 * pad - kernel + 1, step) - pad
+            position = torch.arange(kernel)[:, None] + starts
+            result.append(((position >= 0) & (position < n)).to(like.dtype))
+        return result
+
+    @property
+    def _left_over(self) -> list[int]:
+        """Planes of the input's grid that the transposed convolution does not reach by itself."""
+        grids = zip(self.x.shape[2:], self.z.shape[2:], self.both.shape[2:], strict=True)
+        sizes = zip(grids, self.stride, self.padding, strict=True)
+        return [size - ((n - 1) * step - 2 * pad + k) for (size, n, k), step, pad in sizes]

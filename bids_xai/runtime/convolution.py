@@ -1,0 +1,107 @@
+"""Convolutions of a single volume by the fast kernel of the processor.
+
+On the CPU torch hands a single volume with few channels to its own kernel and not to oneDNN, which
+takes a third of the time: one volume then takes longer than two. :func:`convolve` calls oneDNN by
+name there, :class:`Conv3d` is the layer that does so. Wherever else, and where torch was built
+without oneDNN, both are torch's. Values agree to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SMALL = 20480
+"""Up to so many channels times planes times rows torch leaves oneDNN out, for a single volume."""
+
+_LAST = torch.channels_last_3d
+
+
+class Conv3d(nn.Conv3d):
+    """``nn.Conv3d``, by :func:`convolve`: equal to it in names of weights, and to rounding."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return super()._conv_forward(input, weight, bias)
+        padding = cast("Sequence[int]", self.padding)
+        return convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1, 1, 1),
+    padding: Sequence[int] = (0, 0, 0),
+    dilation: Sequence[int] = (1, 1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """``functional.conv3d`` of ``x`` (n, c, x, y, z); one number for each axis."""
+    if _is_slow(x, weight) and _fits(x, weight, padding, dilation, groups):
+        result: Tensor = torch.mkldnn_convolution(
+            x, weight.to(memory_format=_LAST), bias, padding, stride, dilation, groups
+        )
+        return result
+    return functional.conv3d(x, weight, bias, (*stride,), (*padding,), (*dilation,), groups)
+
+
+def convolve_transposed(
+    x: Tensor,
+    weight: Tensor,
+    stride: Sequence[int] = (1, 1, 1),
+    padding: Sequence[int] = (0, 0, 0),
+    left_over: Sequence[int] = (0, 0, 0),
+    groups: int = 1,
+    dilation: Sequence[int] = (1, 1, 1),
+) -> Tensor:
+    """``functional.conv_transpose3d`` of ``x`` (n, c, x, y, z) without a bias.
+
+    oneDNN cannot be called by name here: the single volume goes in twice, and torch then chooses
+    it by itself.
+    """
+    twice = _is_slow(x, weight) and not torch.is_grad_enabled()
+    y = functional.conv_transpose3d(
+        x.expand(2, -1, -1, -1, -1) if twice else x,
+        weight,
+        None,
+        (*stride,),
+        (*padding,),
+        (*left_over,),
+        groups,
+        (*dilation,),
+    )
+    return y[:1] if twice else y
+
+
+def _is_slow(x: Tensor, weight: Tensor) -> bool:
+    """Whether torch takes its own kernel though there is a faster one."""
+    return (
+        x.ndim == 5
+        and len(x) == 1
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and x.shape[1] * x.shape[2] * x.shape[3] <= SMALL
+        and weight[0, 0].numel() > 1
+        and x.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+        and _has_one_dnn()
+    )
+
+
+def _fits(
+    x: Tensor, weight: Tensor, padding: Sequence[int], dilation: Sequence[int], groups: int
+) -> bool:
+    """Whether there is an output; else torch says what is wrong."""
+    axes = zip(x.shape[2:], weight.shape[2:], padding, dilation, strict=True)
+    return x.shape[1] == weight.shape[1] * groups and all(
+        n + 2 * pad > step * (kernel - 1) for n, kernel, pad, step in axes
+    )
+
+
+def _has_one_dnn() -> bool:
+    """Whether torch has oneDNN, and nobody has switched it off."""
+    return hasattr(torch, "mkldnn_convolution") and bool(torch._C._get_mkldnn_enabled())
