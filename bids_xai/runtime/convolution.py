@@ -40,10 +40,16 @@ def convolve(
     dilation: Sequence[int] = (1, 1, 1),
     groups: int = 1,
 ) -> Tensor:
-    """``functional.conv3d`` of ``x`` (n, c, x, y, z); one number for each axis."""
+    """``functional.conv3d`` of ``x`` (n, c, x, y, z); one number for each axis.
+
+    Without a graph, channels of the result lie last in memory where oneDNN is faster so, and what
+    follows keeps to that order. With one, the order is that of input and weight.
+    """
+    if not torch.is_grad_enabled() and _takes_one_dnn(x, weight):
+        weight = weight.to(memory_format=_LAST)
     if _is_slow(x, weight) and _fits(x, weight, padding, dilation, groups):
         result: Tensor = torch.mkldnn_convolution(
-            x, weight.to(memory_format=_LAST), bias, padding, stride, dilation, groups
+            x, weight, bias, padding, stride, dilation, groups
         )
         return result
     return functional.conv3d(x, weight, bias, (*stride,), (*padding,), (*dilation,), groups)
@@ -79,16 +85,20 @@ def convolve_transposed(
 
 def _is_slow(x: Tensor, weight: Tensor) -> bool:
     """Whether torch takes its own kernel though there is a faster one."""
+    small = x.ndim == 5 and len(x) == 1 and x[0, ..., 0].numel() <= SMALL
+    return small and weight[0, 0].numel() > 1 and _takes_one_dnn(x, weight)
+
+
+def _takes_one_dnn(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN can be had for such numbers, and nobody has switched it off."""
     return (
-        x.ndim == 5
-        and len(x) == 1
-        and x.device.type == "cpu"
+        x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and x.shape[1] * x.shape[2] * x.shape[3] <= SMALL
-        and weight[0, 0].numel() > 1
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
-        and _has_one_dnn()
+        and hasattr(torch, "mkldnn_convolution")
+        and torch.backends.mkldnn.is_available()
+        and bool(torch._C._get_mkldnn_enabled())
     )
 
 
@@ -100,8 +110,3 @@ def _fits(
     return x.shape[1] == weight.shape[1] * groups and all(
         n + 2 * pad > step * (kernel - 1) for n, kernel, pad, step in axes
     )
-
-
-def _has_one_dnn() -> bool:
-    """Whether torch has oneDNN, and nobody has switched it off."""
-    return hasattr(torch, "mkldnn_convolution") and bool(torch._C._get_mkldnn_enabled())
