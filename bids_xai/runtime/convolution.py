@@ -26,7 +26,8 @@ class Conv3d(nn.Conv3d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
-            return super()._conv_forward(input, weight, bias)
+            result: Tensor = super()._conv_forward(input, weight, bias)  # type: ignore[no-untyped-call]
+            return result
         padding = cast("Sequence[int]", self.padding)
         return convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
@@ -47,7 +48,7 @@ def convolve(
     """
     if not torch.is_grad_enabled() and _takes_one_dnn(x, weight):
         weight = weight.to(memory_format=_LAST)
-    if _is_slow(x, weight) and _fits(x, weight, padding, dilation, groups):
+    if _is_slow(x, weight):
         result: Tensor = torch.mkldnn_convolution(
             x, weight, bias, padding, stride, dilation, groups
         )
@@ -97,16 +98,6 @@ def _takes_one_dnn(x: Tensor, weight: Tensor) -> bool:
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
         and hasattr(torch, "mkldnn_convolution")
-        and torch.backends.mkldnn.is_available()
-        and bool(torch._C._get_mkldnn_enabled())
-    )
-
-
-def _fits(
-    x: Tensor, weight: Tensor, padding: Sequence[int], dilation: Sequence[int], groups: int
-) -> bool:
-    """Whether there is an output; else torch says what is wrong."""
-    axes = zip(x.shape[2:], weight.shape[2:], padding, dilation, strict=True)
-    return x.shape[1] == weight.shape[1] * groups and all(
-        n + 2 * pad > step * (kernel - 1) for n, kernel, pad, step in axes
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and bool(torch.backends.mkldnn.enabled)
     )

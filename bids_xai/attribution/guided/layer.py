@@ -58,7 +58,7 @@ class ConvolutionLayer:
     @property
     def minus_raised(self) -> Tensor:
         """Minus the positive weights: what turns minus R / Z into relevance."""
-        return -self.both[self.n_filters :]
+        return (-self.both[self.n_filters :]).to(memory_format=LAST)
 
     def release(self) -> None:
         """Let go of all that the passes keep; none can be taken again."""
@@ -74,7 +74,8 @@ class ConvolutionLayer:
         self.x, self.both = x, torch.cat([weight, raised]).to(memory_format=LAST)
         biases = torch.cat([bias, torch.zeros_like(bias)])
         y = convolve(x, self.both, biases, self.stride, self.padding)
-        self.h, self.z = y[:, :n].clamp(min=0), torch.sub(self._of_floor(raised), y[:, n:])
+        self.h = y[:, :n].clamp(min=0)
+        self.z = torch.sub(self._of_floor(raised), y[:, n:], out=torch.empty_like(self.h))
         return self.h
 
     def masked_share(self, masked: Tensor) -> Tensor:
@@ -139,15 +140,22 @@ class ConvolutionLayer:
         return g_x, g_weight, g_biases[:n]
 
     def _of_floor(self, raised: Tensor) -> Tensor:
-        """What an input of minus FLOOR everywhere, zero in the padding, gives: (c, x, y, z)."""
-        by_axis = self._taps(raised)
-        result = torch.einsum("oijk,kz,jy,ix->xyzo", raised.sum(1), *reversed(by_axis))
-        return result.mul_(-FLOOR).permute(3, 0, 1, 2)
+        """What an input of minus FLOOR everywhere, zero in the padding, gives: (c, x, y, z).
+
+        Channels last in memory, as all else: the last product gives them so.
+        """
+        by_x, by_y, by_z = self._taps(raised)
+        plane = torch.einsum("oijk,kz,jy->iyzo", raised.sum(1), by_z, by_y)
+        grid = (by_x.t() * -FLOOR) @ plane.flatten(1)
+        return grid.reshape(-1, *plane.shape[1:]).permute(3, 0, 1, 2)
 
     def _floor_gradient(self) -> Tensor:
         """Gradient (c, kernel) of the positive weights by way of the raised input."""
-        g_z = self.g_both[:, self.n_filters :].sum(0)
-        return torch.einsum("oxyz,kz,jy,ix->oijk", g_z, *reversed(self._taps(g_z))) * FLOOR
+        by_x, by_y, by_z = self._taps(self.g_both)
+        grid = self.g_both.permute(0, 2, 3, 4, 1)  # as it lies in memory
+        plane = (by_x @ grid.flatten(2)).sum(0).reshape(-1, *grid.shape[2:])
+        g_z = plane[..., self.n_filters :]
+        return torch.einsum("iyzo,jy,kz->oijk", g_z, by_y, by_z) * FLOOR
 
     def _taps(self, like: Tensor) -> list[Tensor]:
         """For each axis (kernel, outputs): 1 where a tap of the kernel meets a voxel, else 0."""

@@ -122,12 +122,12 @@ def test_without_one_dnn_the_layer_is_torch_s(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delattr(torch, "mkldnn_convolution")
         assert torch.equal(ours(x), expected)
         monkeypatch.undo()
-        torch._C._set_mkldnn_enabled(False)  # flags() of torch.backends.mkldnn warns of GPUs
+        torch.backends.mkldnn.enabled = False  # flags() there warns of GPUs
         try:
             assert torch.equal(ours(x), expected)
             assert kernels(ours, x) == {"aten::slow_conv3d_forward"}
         finally:
-            torch._C._set_mkldnn_enabled(True)
+            torch.backends.mkldnn.enabled = True
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,10 @@ def test_what_cannot_be_is_refused_as_by_torch(shape: tuple[int, ...]) -> None:
     layer, x = nn.Conv3d(1, 2, 3), torch.zeros(shape)
     with pytest.raises(RuntimeError) as expected:
         layer(x)
-    with pytest.raises(RuntimeError) as raised:
-        twin(layer)(x)
-    assert str(raised.value) == str(expected.value)
+    for with_graph in (True, False):
+        with torch.set_grad_enabled(with_graph), pytest.raises(RuntimeError) as raised:
+            twin(layer)(x)
+        assert str(raised.value) == str(expected.value)
 
 
 def test_no_volume_is_no_error() -> None:
