@@ -31,15 +31,17 @@ _relu_backward = torch.ops.aten.threshold_backward
 class ConvolutionLayer:
     """A convolution with the ReLU after it, and what the passes hand to each other.
 
+    first : whether it is the first layer, of whose input no gradient is asked for
     x : its input; h : its activation, (n, c, x, y, z); z : minus Z, of that shape
     both : (2 c, c_in, kernel), the weights, and below them the positive ones
     quotient : minus R / Z; below : what the quotients bring to the input's grid
-    g_below : gradient of the relevance of the input; g_both : (n, 2 c, x, y, z), of both outputs
+    g_below : gradient of the relevance of the input; g_z : of Z
     g_raised : gradient of the positive weights on the way back
     """
 
     stride: Sequence[int]
     padding: Sequence[int]
+    first: bool = False
     x: Tensor = field(init=False)
     h: Tensor = field(init=False)
     z: Tensor = field(init=False)
@@ -47,7 +49,7 @@ class ConvolutionLayer:
     quotient: Tensor = field(init=False)
     below: Tensor = field(init=False)
     g_below: Tensor = field(init=False)
-    g_both: Tensor = field(init=False)
+    g_z: Tensor = field(init=False)
     g_raised: Tensor = field(init=False)
 
     @property
@@ -62,7 +64,7 @@ class ConvolutionLayer:
 
     def release(self) -> None:
         """Let go of all that the passes keep; none can be taken again."""
-        for name in ("x", "h", "z", "quotient", "below", "g_below", "g_both", "g_raised"):
+        for name in ("x", "h", "z", "quotient", "below", "g_below", "g_z", "g_raised"):
             self.__dict__.pop(name, None)
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -72,10 +74,14 @@ class ConvolutionLayer:
         """
         n, raised = len(weight), weight.clamp(min=FLOOR)
         self.x, self.both = x, torch.cat([weight, raised]).to(memory_format=LAST)
-        biases = torch.cat([bias, torch.zeros_like(bias)])
-        y = convolve(x, self.both, biases, self.stride, self.padding)
+        of_floor, how = self._of_floor(raised), (self.stride, self.padding)
+        if self._is_thin:
+            self.h = convolve(x, weight, bias, *how).clamp_(min=0)
+            self.z = convolve(x, self.minus_raised, None, *how).add_(of_floor)
+            return self.h
+        y = convolve(x, self.both, torch.cat([bias, torch.zeros_like(bias)]), *how)
         self.h = y[:, :n].clamp(min=0)
-        self.z = torch.sub(self._of_floor(raised), y[:, n:], out=torch.empty_like(self.h))
+        self.z = torch.sub(of_floor, y[:, n:], out=torch.empty_like(self.h))
         return self.h
 
     def masked_share(self, masked: Tensor) -> Tensor:
@@ -117,27 +123,38 @@ class ConvolutionLayer:
 
     def begin_gradients(self, g_relevance: Tensor) -> None:
         """Take in the gradient of Z, ``- g R / Z^2``."""
-        n, filters, *grid = self.quotient.shape
-        shape = (n, 2 * filters, *grid)
-        self.g_both = torch.empty(shape, dtype=g_relevance.dtype, memory_format=LAST)
-        torch.mul(g_relevance, self.quotient, out=self.g_both[:, self.n_filters :])
+        self.g_z = self.quotient.mul_(g_relevance)
+        del self.quotient
 
-    def backward_of_forward(
-        self, gradient: Tensor, *, first: bool
-    ) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Gradients of input (None for the ``first`` layer), weight and bias."""
+    def backward_of_forward(self, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Gradients of input (None for the first layer), weight and bias."""
         n = self.n_filters
-        self.g_both[:, :n] = _relu_backward(gradient, self.h, 0.0)
-        g_x, g_weights, g_biases = _convolution_backward(
-            *(self.g_both, self.x, self.both, [2 * n], self.stride, self.padding),
-            *([1, 1, 1], False, [0, 0, 0], 1, [not first, True, True]),
-        )
-        g_raised = g_weights[n:] + self.g_raised
+        g_h, g_z = _relu_backward(gradient, self.h, 0.0), self.g_z
+        if self._is_thin:
+            g_x, g_weight, g_bias = self._gradients(g_h, self.both[:n])
+            _, g_raised, _ = self._gradients(g_z, self.both[n:])
+        else:
+            g_x, g_both, g_biases = self._gradients(torch.cat([g_h, g_z], dim=1), self.both)
+            g_weight, g_raised, g_bias = g_both[:n], g_both[n:], g_biases[:n]
+        g_raised = g_raised + self.g_raised
         g_raised += self._floor_gradient()[:, None]
-        g_weight = g_weights[:n] + g_raised * (self.both[:n] >= FLOOR)
-        if not first:
+        g_weight = g_weight + g_raised * (self.both[:n] >= FLOOR)
+        if g_x is not None:
             g_x.addcmul_(self.g_below, self.below)
-        return g_x, g_weight, g_biases[:n]
+        return g_x, g_weight, g_bias
+
+    def _gradients(self, gradient: Tensor, weight: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Gradients of input, weight and bias of one convolution."""
+        g_x, g_weight, g_bias = _convolution_backward(
+            *(gradient, self.x, weight, [len(weight)], self.stride, self.padding),
+            *([1, 1, 1], False, [0, 0, 0], 1, [not self.first, True, True]),
+        )
+        return g_x, g_weight, g_bias
+
+    @property
+    def _is_thin(self) -> bool:
+        """Whether to write the outputs is all the work, so that one convolution saves none."""
+        return self.first and self.x.shape[1] == 1
 
     def _of_floor(self, raised: Tensor) -> Tensor:
         """What an input of minus FLOOR everywhere, zero in the padding, gives: (c, x, y, z).
@@ -151,11 +168,10 @@ class ConvolutionLayer:
 
     def _floor_gradient(self) -> Tensor:
         """Gradient (c, kernel) of the positive weights by way of the raised input."""
-        by_x, by_y, by_z = self._taps(self.g_both)
-        grid = self.g_both.permute(0, 2, 3, 4, 1)  # as it lies in memory
+        by_x, by_y, by_z = self._taps(self.g_z)
+        grid = self.g_z.permute(0, 2, 3, 4, 1)  # as it lies in memory
         plane = (by_x @ grid.flatten(2)).sum(0).reshape(-1, *grid.shape[2:])
-        g_z = plane[..., self.n_filters :]
-        return torch.einsum("iyzo,jy,kz->oijk", g_z, by_y, by_z) * FLOOR
+        return torch.einsum("iyzo,jy,kz->oijk", plane, by_y, by_z) * FLOOR
 
     def _taps(self, like: Tensor) -> list[Tensor]:
         """For each axis (kernel, outputs): 1 where a tap of the kernel meets a voxel, else 0."""

@@ -69,12 +69,11 @@ def masked_relevance(
     if parts is None:
         raise ValueError("masked_relevance needs a chain of convolutions, ReLUs and dense layers")
     check_not_negative_input(volumes)
-    tape = _Tape(
-        [ConvolutionLayer(conv.stride, _numbers(conv.padding)) for conv in parts.convolutions],
-        masks,
-        scale,
-        keeps=torch.is_grad_enabled(),
-    )
+    layers = [
+        ConvolutionLayer(conv.stride, _numbers(conv.padding), first=i == 0)
+        for i, conv in enumerate(parts.convolutions)
+    ]
+    tape = _Tape(layers, masks, scale, keeps=torch.is_grad_enabled())
     weights = [tensor for conv in parts.convolutions for tensor in (conv.weight, conv.bias)]
     features, token = _Forward.apply(tape, volumes, *weights)  # type: ignore[no-untyped-call]
     logits, start = _dense_relevance(parts.dense, features.flatten(1))
@@ -141,8 +140,7 @@ class _Tape:
             self.backward_of_take_back(gradient.new_zeros(len(gradient)))
         gradients: list[Tensor] = []
         for layer in reversed(self.layers):
-            first = layer is self.layers[0]
-            g_x, g_weight, g_bias = layer.backward_of_forward(gradient, first=first)
+            g_x, g_weight, g_bias = layer.backward_of_forward(gradient)
             layer.release()
             gradients = [g_weight, g_bias, *gradients]
             gradient = gradient if g_x is None else g_x

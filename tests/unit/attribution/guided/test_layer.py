@@ -26,10 +26,16 @@ def drawn(*shape: int, seed: int) -> Tensor:
 class Formula:
     """Activation, Z and relevance as they are written in the module, by autograd."""
 
-    def __init__(self, stride: tuple[int, ...], padding: tuple[int, ...], kernel: tuple[int, ...]):
+    def __init__(
+        self,
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        kernel: tuple[int, ...],
+        channels: int = 2,
+    ) -> None:
         self.how = {"stride": stride, "padding": padding}
-        self.x = (drawn(2, 2, *GRID, seed=0) - 0.3).clamp(min=0).requires_grad_()
-        self.weight = (drawn(3, 2, *kernel, seed=1) - 0.5).requires_grad_()
+        self.x = (drawn(2, channels, *GRID, seed=0) - 0.3).clamp(min=0).requires_grad_()
+        self.weight = (drawn(3, channels, *kernel, seed=1) - 0.5).requires_grad_()
         self.bias = (drawn(3, seed=2) - 0.5).requires_grad_()
         raised = self.weight.clamp(min=FLOOR)
         self.h = functional.conv3d(self.x, self.weight, self.bias, **self.how).relu()  # type: ignore[arg-type]
@@ -42,8 +48,8 @@ class Formula:
         self.taken = (self.x + FLOOR) * below
 
 
-def layer_of(formula: Formula) -> ConvolutionLayer:
-    layer = ConvolutionLayer(**formula.how)
+def layer_of(formula: Formula, *, first: bool = False) -> ConvolutionLayer:
+    layer = ConvolutionLayer(**formula.how, first=first)
     layer.forward(formula.x.detach(), formula.weight.detach(), formula.bias.detach())
     return layer
 
@@ -73,16 +79,18 @@ def test_relevance_of_the_input_and_all_gradients(
         [g_taken, g_h],
     )
     g_relevance = layer.backward_of_take_back(g_taken)
-    given = (g_relevance, *layer.backward_of_forward(g_h, first=False))
+    given = (g_relevance, *layer.backward_of_forward(g_h))
     torch.testing.assert_close(given, expected)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(("stride", "padding", "kernel"), CASES)
 def test_the_share_of_a_masked_input(
-    stride: tuple[int, ...], padding: tuple[int, ...], kernel: tuple[int, ...]
+    stride: tuple[int, ...], padding: tuple[int, ...], kernel: tuple[int, ...], channels: int
 ) -> None:
-    formula = Formula(stride, padding, kernel)
-    layer = layer_of(formula)
+    """In the first layer; one of a single channel takes its convolutions one by one."""
+    formula = Formula(stride, padding, kernel, channels)
+    layer = layer_of(formula, first=True)
     mask = drawn(2, 1, *GRID, seed=6)
     masked = (formula.x.detach() + FLOOR) * mask
     share = layer.masked_share(masked)
@@ -93,5 +101,5 @@ def test_the_share_of_a_masked_input(
         [inner, formula.h], [formula.relevance, formula.weight, formula.bias], [None, g_h]
     )
     layer.backward_of_masked_share(formula.relevance.detach(), masked, share)
-    _, g_weight, g_bias = layer.backward_of_forward(g_h, first=True)
+    _, g_weight, g_bias = layer.backward_of_forward(g_h)
     torch.testing.assert_close((share, g_weight, g_bias), expected)
