@@ -62,9 +62,9 @@ class ConvolutionLayer:
         """Minus the positive weights: what turns minus R / Z into relevance."""
         return (-self.both[self.n_filters :]).to(memory_format=LAST)
 
-    def release(self) -> None:
-        """Let go of all that the passes keep; none can be taken again."""
-        for name in ("x", "h", "z", "quotient", "below", "g_below", "g_z", "g_raised"):
+    def release(self, *names: str) -> None:
+        """Let go of some that the passes keep, or of all: then none can be taken again."""
+        for name in names or ("x", "h", "z", "quotient", "below", "g_below", "g_z", "g_raised"):
             self.__dict__.pop(name, None)
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -88,13 +88,14 @@ class ConvolutionLayer:
         """How much of the output's relevance an input takes that is ``masked``: (n, c, x, y, z)."""
         return convolve(masked, self.minus_raised, None, self.stride, self.padding).div_(self.z)
 
-    def take_back(self, relevance: Tensor) -> Tensor:
-        """Relevance of the input from that of the output."""
+    def take_back(self, relevance: Tensor, *, over_input: bool = False) -> Tensor:
+        """Relevance of the input from that of the output, written over the input if asked."""
         self.quotient = relevance / self.z
         self.below = convolve_transposed(
             self.quotient, self.minus_raised, self.stride, self.padding, self._left_over
         )
-        return torch.add(self.x, FLOOR).mul_(self.below)
+        raised = self.x.add_(FLOOR) if over_input else torch.add(self.x, FLOOR)
+        return raised.mul_(self.below)
 
     def backward_of_take_back(self, gradient: Tensor) -> Tensor:
         """Gradient of the relevance of the output from that of the input's."""

@@ -104,19 +104,22 @@ class _Tape:
         x = volumes.contiguous(memory_format=LAST)
         for layer, weight, bias in zip(self.layers, weights[::2], weights[1::2], strict=True):
             x = layer.forward(x, weight, bias)
+            if not self.keeps:
+                layer.release("h")
         return x
 
     def take_back(self, relevance: Tensor) -> tuple[Tensor, Tensor]:
         """Inner and total relevance (n,) from that of the last convolution's output."""
         first, *others = self.layers
         for layer in reversed(others):
-            relevance = layer.take_back(relevance)
+            relevance = layer.take_back(relevance, over_input=not self.keeps)
             if not self.keeps:
                 layer.release()
         self.masked = torch.add(first.x, FLOOR).mul_(self.masks).mul_(self.scale)
         self.relevance, self.share = relevance, first.masked_share(self.masked)
-        axes = (1, 2, 3, 4)
-        return (relevance * self.share).sum(dim=axes), relevance.sum(dim=axes)
+        total = relevance.sum(dim=(1, 2, 3, 4))
+        inside = relevance * self.share if self.keeps else self.share.mul_(relevance)
+        return inside.sum(dim=(1, 2, 3, 4)), total
 
     def backward_of_take_back(self, gradient: Tensor) -> Tensor:
         """Gradient of the relevance that :meth:`take_back` began with, from (n,) of ``inner``."""
