@@ -26,6 +26,7 @@ BOUND = 2.8
 VARIANTS: dict[str, dict[str, object]] = {
     "plain": {},
     "guided": {"relevance_guided": True},
+    "plain, channels first": {"channels_last": False},
     "plain, channels last": {"channels_last": True},
     "guided, channels last": {"channels_last": True, "relevance_guided": True},
     "plain, bf16": {"mixed_precision": "bf16"},
@@ -77,7 +78,7 @@ def step(options: argparse.Namespace, changes: dict[str, object]) -> Callable[[]
     """A call that takes one step, and waits for the device."""
     recipe = Recipe(batch_size=options.batch_size, **changes)  # type: ignore[arg-type]
     model = build(options.architecture, options.shape, 2, seed=0).to(options.device).train()
-    if recipe.channels_last:
+    if recipe.lies_last(options.device):
         model = model.to(memory_format=torch.channels_last_3d)
     scaler = GradScaler("cuda", enabled=False)
     run = Run(

@@ -25,6 +25,7 @@ from bids_xai.attribution.layers import (
     unroll,
     zero_padding,
 )
+from bids_xai.runtime.convolution import convolve
 
 Box = tuple[tuple[int, int], ...]
 """First voxel, and the one after the last, on each of the three axes."""
@@ -130,7 +131,7 @@ class _Block:
             )
         if self.weight is None:
             raise TypeError("a convolution has a weight")
-        return functional.conv3d(
+        return convolve(
             x, self.weight, self.bias, self.stride, padding, self.dilation, window.groups
         )
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bids_xai.attribution.layers import Change, Norm, run_pointwise, zero_padding
+from bids_xai.runtime.convolution import convolve, convolve_transposed
 
 LAST = torch.channels_last_3d
 """Order of memory in which the processor convolves fastest: two to three times, in float32."""
@@ -162,7 +163,7 @@ class Convolution(Weighted):
 
     def _run(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         layer = self.layer
-        return functional.conv3d(
+        return convolve(
             x, weight, bias, layer.stride, zero_padding(layer), layer.dilation, layer.groups
         )
 
@@ -180,8 +181,8 @@ class Convolution(Weighted):
             for i in range(3)
         ]
         left_over = [like.shape[2 + i] - reached[i] for i in range(3)]
-        return functional.conv_transpose3d(
-            s, weight, None, layer.stride, padding, left_over, layer.groups, layer.dilation
+        return convolve_transposed(
+            s, weight, layer.stride, padding, left_over, layer.groups, layer.dilation
         )
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "STARTS",
     "ZERO_DIVISION",
     "NegativeInputError",
+    "check_not_negative_input",
     "lrp_zplus",
     "relevance",
     "relevance_zplus",
@@ -153,11 +154,16 @@ def zplus_chain(model: nn.Module) -> list[nn.Module]:
     return chain
 
 
-def _check(model: nn.Module, volumes: Tensor) -> None:
-    """z+ holds for this network and these inputs."""
-    zplus_chain(model)
+def check_not_negative_input(volumes: Tensor) -> None:
+    """Raise ``NegativeInputError`` for volumes with values that are negative or undefined."""
     if not bool((volumes >= 0).all()):
         raise NegativeInputError(
             "z+ needs inputs >= 0",
             fix="scale the maps without shifting them (no z-score), or use lrp-alphabeta",
         )
+
+
+def _check(model: nn.Module, volumes: Tensor) -> None:
+    """z+ holds for this network and these inputs."""
+    zplus_chain(model)
+    check_not_negative_input(volumes)

@@ -11,6 +11,7 @@ from torch import nn
 from bids_xai.models.chain import Chain
 from bids_xai.models.options import share, whole_numbers
 from bids_xai.models.weights import fan_in_uniform, initialise
+from bids_xai.runtime.convolution import Conv3d
 
 FILTERS = (8, 16, 32, 64)
 POOLS = (2, 3, 2, 3)
@@ -66,6 +67,6 @@ def conv_blocks(channels: int, filters: Sequence[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     before = channels
     for n, pool in zip(filters, POOLS, strict=True):
-        layers += [nn.Conv3d(before, n, 3), nn.BatchNorm3d(n), nn.ReLU(), nn.MaxPool3d(pool)]
+        layers += [Conv3d(before, n, 3), nn.BatchNorm3d(n), nn.ReLU(), nn.MaxPool3d(pool)]
         before = n
     return layers

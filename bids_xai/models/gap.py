@@ -10,6 +10,7 @@ from torch import nn
 from bids_xai.models.chain import Chain
 from bids_xai.models.options import whole_number
 from bids_xai.models.weights import glorot_uniform, initialise
+from bids_xai.runtime.convolution import Conv3d
 
 N_DOUBLINGS = 3
 
@@ -95,6 +96,6 @@ def _blocks(channels: int, filters: Sequence[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     before = channels
     for n in filters:
-        layers += [nn.Conv3d(before, n, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2)]
+        layers += [Conv3d(before, n, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2)]
         before = n
     return layers

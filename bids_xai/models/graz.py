@@ -10,6 +10,7 @@ from torch import nn
 
 from bids_xai.models.chain import Chain
 from bids_xai.models.weights import he_uniform, initialise
+from bids_xai.runtime.convolution import Conv3d
 
 N_BLOCKS = 4
 N_FILTERS = 8
@@ -59,6 +60,6 @@ def _blocks(channels: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for block in range(N_BLOCKS):
         first = channels if block == 0 else N_FILTERS
-        layers += [nn.Conv3d(first, N_FILTERS, 3, padding=1), nn.ReLU()]
-        layers += [nn.Conv3d(N_FILTERS, N_FILTERS, 3, stride=2, padding=1), nn.ReLU()]
+        layers += [Conv3d(first, N_FILTERS, 3, padding=1), nn.ReLU()]
+        layers += [Conv3d(N_FILTERS, N_FILTERS, 3, stride=2, padding=1), nn.ReLU()]
     return layers

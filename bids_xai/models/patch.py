@@ -10,6 +10,7 @@ from torch import nn
 from bids_xai.models.chain import Chain, Triple, output_grid, smallest_input
 from bids_xai.models.options import share
 from bids_xai.models.weights import fan_in_uniform, initialise
+from bids_xai.runtime.convolution import Conv3d
 
 PATCHES = (2, 3, 2)
 FILTERS = (15, 25, 50, 50)
@@ -61,10 +62,10 @@ class Patch(Chain):
             kernel, stride = _window(output_grid(maps, self.input_shape))
             self.layers = nn.Sequential(
                 *maps,
-                nn.Conv3d(FILTERS[-1], N_HIDDEN, kernel, stride),
+                Conv3d(FILTERS[-1], N_HIDDEN, kernel, stride),
                 nn.ELU(),
                 nn.Dropout(share("head_dropout", head_dropout)),
-                nn.Conv3d(N_HIDDEN, n_classes, 1),
+                Conv3d(N_HIDDEN, n_classes, 1),
                 nn.AdaptiveAvgPool3d(1),
                 nn.Flatten(),
             )
@@ -76,7 +77,7 @@ def _maps(channels: int, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     before = channels
     for index, n in enumerate(FILTERS):
-        layers += [nn.Conv3d(before, n, 3), nn.ELU()]
+        layers += [Conv3d(before, n, 3), nn.ELU()]
         if index < len(POOLS):
             layers += [nn.MaxPool3d(POOLS[index]), nn.Dropout3d(dropout)]
         before = n

@@ -11,6 +11,7 @@ from torch import nn
 from bids_xai.models.chain import Chain
 from bids_xai.models.options import share
 from bids_xai.models.weights import glorot_uniform, initialise
+from bids_xai.runtime.convolution import Conv3d
 
 N_FILTERS = 64
 POOLED = (True, True, False, True)
@@ -62,7 +63,7 @@ def _blocks(channels: int, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for block, pooled in enumerate(POOLED):
         first = channels if block == 0 else N_FILTERS
-        layers += [nn.Conv3d(first, N_FILTERS, 3), nn.ELU()]
+        layers += [Conv3d(first, N_FILTERS, 3), nn.ELU()]
         if pooled:
             layers += [nn.MaxPool3d(3), nn.Dropout(dropout)]
     return layers

@@ -13,6 +13,7 @@ from bids_xai.models.chain import Chain
 from bids_xai.models.options import share, whole_number, whole_numbers
 from bids_xai.models.pif import PIF3d
 from bids_xai.models.weights import fan_in_uniform, initialise
+from bids_xai.runtime.convolution import Conv3d
 
 FILTERS_A = (8, 16, 32, 64, 64)
 FILTERS_B = (8, 32, 64, 64)
@@ -250,7 +251,7 @@ def _convolutions(
     layers: list[nn.Module] = []
     before = channels
     for index, n in enumerate(filters):
-        layers += [nn.Conv3d(before, n, 3), nn.ELU()]
+        layers += [Conv3d(before, n, 3), nn.ELU()]
         if index < len(strides):
             layers += [nn.MaxPool3d(3, strides[index]), nn.Dropout3d(dropout)]
         before = n

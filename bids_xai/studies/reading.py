@@ -103,7 +103,7 @@ def _line_of(key: str, file: Path) -> int | None:
 
 
 def _value(hint: Any, value: Any, key: str, file: Path) -> Any:
-    if get_origin(hint) is types.UnionType:  # a table that may be absent
+    if get_origin(hint) is types.UnionType:  # a table or key that may be absent
         (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
     if dataclasses.is_dataclass(hint):
         return read_table(hint, value, key, file)

@@ -124,7 +124,7 @@ def take_step(
         processes.share(scans),
         recipe.batch_size,
         device,
-        channels_last=recipe.channels_last,
+        channels_last=recipe.lies_last(device),
         change=change,
     ):
         batch_losses = losses(

@@ -142,7 +142,7 @@ def _prepare(
 ) -> Run:
     """Put the model on its device and build what trains it."""
     model.to(device)
-    if recipe.channels_last:
+    if recipe.lies_last(device):
         _lay_out(model, torch.channels_last_3d)
     processes.same_start(model)
     scaled = recipe.mixed_precision == "fp16" and torch.device(device).type == "cuda"
@@ -168,8 +168,7 @@ def _end(model: nn.Module, learner: Learner, state: TrainingState, recipe: Recip
     best = state.best(recipe)
     if recipe.end_with == "best" and best.epoch:
         restore(best.state, model, learner.optimizer)
-    if recipe.channels_last:
-        _lay_out(model, torch.contiguous_format)
+    _lay_out(model, torch.contiguous_format)
     model.eval()
 
 

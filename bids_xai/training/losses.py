@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bids_xai.attribution.guided import covers, masked_relevance
 from bids_xai.attribution.modes import full_precision
 from bids_xai.attribution.zplus import relevance_zplus, zplus_chain
 from bids_xai.errors import BadDataError, UsageError
@@ -56,10 +57,7 @@ def losses(
     """
     guided = recipe.relevance_guided
     if guided or (not training and _explainable(model, volumes)):
-        with full_precision(volumes):
-            logits, relevance = relevance_zplus(model, volumes, create_graph=training)
-        inner = (masks * relevance).flatten(1).sum(dim=1).mean()
-        total = relevance.detach().flatten(1).sum(dim=1).mean()
+        logits, inner, total = _measured(model, volumes, masks, training)
     else:
         with _precision(recipe, volumes.device) if training else nullcontext():
             logits = model(volumes)
@@ -99,6 +97,21 @@ def check_finite(objective: float, what: str) -> None:
             fix="check the maps for undefined values, lower the learning rate, or train in "
             "full precision",
         )
+
+
+def _measured(
+    model: nn.Module, volumes: Tensor, masks: Tensor, training: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, and relevance inside the masks and in all, means over scans."""
+    n = len(volumes)
+    if covers(model, volumes):
+        with torch.set_grad_enabled(training):
+            sums = masked_relevance(model, volumes, masks, -1 / n)
+        return sums.logits, -sums.inner.sum(), sums.total.mean()
+    with full_precision(volumes):
+        logits, relevance = relevance_zplus(model, volumes, create_graph=training)
+    inner = (masks * relevance).flatten(1).sum(dim=1).mean()
+    return logits, inner, relevance.detach().flatten(1).sum(dim=1).mean()
 
 
 def _explainable(model: nn.Module, volumes: Tensor) -> bool:

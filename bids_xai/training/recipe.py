@@ -69,7 +69,8 @@ class Recipe:
         statistics of batch norm among them
     mixed_precision : ``bf16`` or ``fp16`` for the forward pass of steps without guidance;
         relevance, and with it guided steps and validation, stay in float32
-    channels_last : memory layout that is faster on some devices; rounding differs
+    channels_last : whether volumes and weights of convolutions lie in memory with their channels
+        last; None lets the device decide, see :meth:`lies_last`. Rounding differs
     seed : of the order of scans, of dropout and of augmentation; not of the initial weights
     """
 
@@ -99,7 +100,7 @@ class Recipe:
     guidance_after: int = 0
     freeze: tuple[str, ...] = ()
     mixed_precision: str = "off"
-    channels_last: bool = False
+    channels_last: bool | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -128,6 +129,15 @@ class Recipe:
     def has_plateau(self) -> bool:
         """Whether a plateau has consequences."""
         return self.plateau and self.patience > 0
+
+    def lies_last(self, device: object) -> bool:
+        """Whether channels lie last on a device: on a CPU, where steps are then faster, yes.
+
+        device : a ``torch.device`` or its name
+        """
+        if self.channels_last is None:
+            return str(device).partition(":")[0] == "cpu"
+        return self.channels_last
 
     def _is_fraction(self, name: str) -> bool:
         low, high, with_low = _FRACTIONS[name]

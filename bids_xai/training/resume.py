@@ -34,6 +34,9 @@ from bids_xai.training.schedule import EpochPart, TrainingState, Watch
 
 LOG = logging.getLogger("bids_xai")
 
+ARITHMETIC = 2
+"""Counts the ways in which steps were computed: runs of two ways differ in their last digits."""
+
 
 @dataclass(frozen=True)
 class Learner:
@@ -50,11 +53,13 @@ class RunIdentity:
 
     recipe : fields of the :class:`Recipe` as JSON has them
     initial_weights : digest; scans : numbers of training and validation scans
+    arithmetic : ``ARITHMETIC`` of the program; checkpoints that do not say are of the first one
     """
 
     recipe: dict[str, Any]
     initial_weights: str
     scans: list[int]
+    arithmetic: int = 1
 
     def differences(self, other: RunIdentity) -> list[str]:
         """Names of the fields that differ."""
@@ -146,6 +151,7 @@ def run_id(
         recipe=json.loads(json.dumps(asdict(recipe))),
         initial_weights=weights_hash(model),
         scans=[len(train_data), len(validation_data)],
+        arithmetic=ARITHMETIC,
     )
 
 

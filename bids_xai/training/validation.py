@@ -50,7 +50,7 @@ def validate(
     device = next(model.parameters()).device
     model.eval()
     share = processes.share(range(len(data)))
-    layout = recipe.channels_last
+    layout = recipe.lies_last(device)
     for volumes, masks, labels in batches(
         data, share, recipe.batch_size, device, channels_last=layout
     ):

@@ -74,6 +74,7 @@ class Training:
     guidance_mask : where relevance should lie: ``brain``, or ``atlas:<name>`` for all its regions,
         or ``atlas:<name>:1,2,3`` for some
     guidance_erode : layers of voxels taken off that mask
+    channels_last : layout in memory; None lets the device decide
     """
 
     epochs: int = 60
@@ -89,7 +90,7 @@ class Training:
     guidance_mask: str = "brain"
     guidance_erode: int = 0
     mixed_precision: str = "off"
-    channels_last: bool = False
+    channels_last: bool | None = None
     plateau: Plateau = field(default_factory=Plateau)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -403,3 +403,14 @@ def test_several_channels() -> None:
     heatmaps = relevance(net, volumes)
     assert heatmaps.shape == (2, 3, 4, 5, 6)
     torch.testing.assert_close(heatmaps.detach().flatten(1).sum(1), torch.ones(2).double())
+
+
+@pytest.mark.parametrize("name", ["graz", "gap3"])
+def test_a_volume_alone_is_explained_as_in_company(name: str) -> None:
+    """By another kernel of the processor: to rounding."""
+    model, volumes = build(name, (32, 34, 36), seed=1).eval(), _volumes((32, 34, 36))
+    logits, together = relevance_zplus(model, volumes)
+    for i, volume in enumerate(volumes):
+        logits_alone, alone = relevance_zplus(model, volume[None])
+        torch.testing.assert_close(logits_alone[0], logits[i], rtol=1e-6, atol=1e-6)
+        assert (alone[0] - together[i]).abs().max() < 1e-6 * together[i].abs().max()

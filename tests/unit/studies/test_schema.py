@@ -95,6 +95,14 @@ def test_whole_numbers_may_stand_for_numbers(write) -> None:
     assert isinstance(study.input.scale, float)
 
 
+def test_the_layout_in_memory_is_true_false_or_left_to_the_device(write) -> None:
+    given = [
+        load_study(write(MINIMAL + text)).training.channels_last
+        for text in ("", "[training]\nchannels_last = true", "[training]\nchannels_last = false")
+    ]
+    assert given == [None, True, False]
+
+
 MISTAKES = {
     "unknown table": ("[magic]\nx = 1", "unknown key 'magic'", "allowed here: name, target"),
     "unknown key": (
@@ -111,6 +119,11 @@ MISTAKES = {
     "number wanted": ('[input]\nscale = "40"', "'input.scale' is '40'", "must be a number"),
     "no truth value": ("[input]\nscale = true", "'input.scale' is True", "must be a number"),
     "whole number wanted": ("[training]\nepochs = 1.5", "'training.epochs'", "a whole number"),
+    "truth, no word": (
+        '[training]\nchannels_last = "auto"',
+        "'training.channels_last'",
+        "true or false",
+    ),
     "whole, not truth": ("[training]\nepochs = true", "'training.epochs'", "a whole number"),
     "truth value wanted": (
         "[training.plateau]\nreset_weights = 1",

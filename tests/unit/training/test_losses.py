@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
 from training_cases import SHAPE, Tiny, make_recipe
 
+from bids_xai.attribution.guided import covers
+from bids_xai.attribution.zplus import NegativeInputError
 from bids_xai.errors import BadDataError
 from bids_xai.models.graz import Graz
+from bids_xai.training import losses as module
 from bids_xai.training.losses import balanced_weights, check_finite, cross_entropy, losses
 
 
@@ -81,6 +85,65 @@ def test_masks_cover_every_channel() -> None:
     empty = losses(model, volumes, 1 - masks, torch.tensor([0, 1, 0]), recipe, training=True)
     assert batch_losses.total.item() == pytest.approx(1, abs=1e-4)
     assert (batch_losses.inner + empty.inner).item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3, 0.0])
+def test_a_guided_step_is_that_of_the_map(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objective, sums and gradients, in training and in validation; class weights included."""
+    volumes, masks = torch.rand(3, 1, *SHAPE), torch.zeros(3, 1, *SHAPE)
+    masks[..., 2:5] = 1
+    recipe = make_recipe(relevance_guided=True, guidance_weight=weight)
+    results: dict[bool, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+    for covered in (True, False):
+        model = Graz(SHAPE, seed=3)
+        monkeypatch.setattr(module, "covers", lambda *_, answer=covered: answer)
+        sums = []
+        for training in (True, False):
+            batch_losses = losses(
+                model,
+                volumes,
+                masks,
+                torch.tensor([0, 1, 0]),
+                recipe,
+                training=training,
+                class_weights=torch.tensor([0.75, 1.5]),
+            )
+            assert batch_losses.objective.requires_grad is training
+            sums += [value.detach() for value in vars(batch_losses).values()]
+            if training:
+                (batch_losses.objective * 0.5).backward()  # type: ignore[no-untyped-call]
+        results[covered] = sums, [p.grad for p in model.parameters() if p.grad is not None]
+    torch.testing.assert_close(results[True][0], results[False][0], rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(results[True][1], results[False][1], strict=True):
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_a_network_that_is_not_covered_is_guided_by_the_map() -> None:
+    """With a max-pooling; relevance is kept, and gradients reach the convolution."""
+    model = nn.Sequential(
+        nn.Conv3d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2), nn.Flatten(), nn.Linear(72, 2)
+    )
+    volumes, masks = torch.rand(2, 1, *SHAPE), torch.ones(2, 1, *SHAPE)
+    recipe = make_recipe(relevance_guided=True)
+    assert not covers(model, volumes)
+    batch_losses = losses(model, volumes, masks, torch.tensor([0, 1]), recipe, training=True)
+    assert batch_losses.inner.item() == pytest.approx(1, abs=1e-5)
+    batch_losses.objective.backward()  # type: ignore[no-untyped-call]
+    assert model[0].weight.grad.abs().max() > 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan])
+def test_maps_that_z_plus_cannot_take_are_refused_in_guided_steps(value: float) -> None:
+    volumes = torch.rand(2, 1, *SHAPE)
+    volumes[0, 0, 1, 1, 1] = value
+    for guided, training in ((True, True), (True, False)):
+        recipe = make_recipe(relevance_guided=guided)
+        with pytest.raises(NegativeInputError, match="inputs >= 0"):
+            losses(Graz(SHAPE), volumes, volumes, torch.tensor([0, 1]), recipe, training=training)
+    plain = losses(
+        Graz(SHAPE), volumes, volumes, torch.tensor([0, 1]), make_recipe(), training=False
+    )
+    assert math.isnan(plain.total.item())
 
 
 def test_three_classes_have_a_loss() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from bids_xai.errors import UsageError
 from bids_xai.training.recipe import CHOICES, Recipe
@@ -45,10 +46,27 @@ def test_the_paper_is_the_default() -> None:
     assert (recipe.min_learning_rate, recipe.guidance_weight) == (1e-6, 1.0)
     assert (recipe.optimizer, recipe.weight_decay, recipe.stop_patience) == ("adam", 0.0, 0)
     assert (recipe.flip_axes, recipe.shift_voxels, recipe.class_weights) == ((), 0, "none")
-    assert (recipe.mixed_precision, recipe.channels_last, recipe.freeze) == ("off", False, ())
+    assert (recipe.mixed_precision, recipe.channels_last, recipe.freeze) == ("off", None, ())
 
 
 def test_a_plateau_is_switched_off_in_two_ways() -> None:
     assert Recipe().has_plateau
     assert not Recipe(plateau=False).has_plateau
     assert not Recipe(patience=0).has_plateau
+
+
+@pytest.mark.parametrize(
+    ("channels_last", "device", "lies_last"),
+    [
+        (None, "cpu", True),
+        (None, torch.device("cpu"), True),
+        (None, "cuda:1", False),
+        (None, torch.device("cuda"), False),
+        (True, "cuda", True),
+        (False, "cpu", False),
+    ],
+)
+def test_the_device_decides_on_the_layout_unless_told(
+    channels_last: bool | None, device: object, lies_last: bool
+) -> None:
+    assert Recipe(channels_last=channels_last).lies_last(device) is lies_last

@@ -19,9 +19,11 @@ from training_cases import (
     weights_of,
 )
 
+from bids_xai.errors import UsageError
 from bids_xai.models.graz import Graz
-from bids_xai.training.checkpoint import CHECKPOINT
+from bids_xai.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from bids_xai.training.loop import LOG, EpochRecord, TrainingResult, train
+from bids_xai.training.resume import ARITHMETIC
 
 EPOCHS = 5
 RECIPES: dict[str, dict[str, object]] = {
@@ -61,7 +63,7 @@ RECIPES: dict[str, dict[str, object]] = {
         "class_weights": "balanced",
         "freeze": ("layers.0",),
     },
-    "layout": {"channels_last": True, "mixed_precision": "bf16"},
+    "layout": {"channels_last": False, "mixed_precision": "bf16"},
 }
 
 
@@ -142,6 +144,29 @@ def test_stopped_within_an_epoch(
     run = train_in_pieces(_network(name), data, validation, recipe, tmp_path, at=at)
     assert run[1].resumed_after == (at - 1) // 8
     _same(run, straight(name))
+
+
+@pytest.mark.parametrize("arithmetic", [None, 1, ARITHMETIC + 1])
+def test_a_checkpoint_of_another_arithmetic_is_refused(
+    tmp_path: Path, arithmetic: int | None
+) -> None:
+    """Else one half of a training would be computed in one way, the other half in another."""
+
+    def stop(record: EpochRecord) -> None:
+        raise Interrupt
+
+    recipe, data = make_recipe(epochs=2), make_scans(4)
+    with pytest.raises(Interrupt):
+        train(Graz(SHAPE), data, data, recipe, folder=tmp_path, device="cpu", progress=stop)
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    run = checkpoint.scalars["run"]
+    assert run.pop("arithmetic") == ARITHMETIC
+    if arithmetic is not None:  # older ones do not say
+        run["arithmetic"] = arithmetic
+    save_checkpoint(tmp_path, checkpoint)
+    with pytest.raises(UsageError, match="another run: arithmetic differ"):
+        train(Graz(SHAPE), data, data, recipe, folder=tmp_path, device="cpu")
 
 
 @pytest.mark.parametrize("at", [2, 4 + 4])  # within the first validation, at the end of the second

@@ -24,6 +24,8 @@ from bids_xai.errors import BadDataError, UsageError
 from bids_xai.models.graz import Graz
 from bids_xai.training.loop import LOG, EpochRecord, predict, train
 
+LAST = torch.channels_last_3d
+
 
 def test_three_classes_are_learnt(tmp_path: Path) -> None:
     data, validation = make_scans(12, classes=3), make_scans(6, seed=2, classes=3)
@@ -190,6 +192,27 @@ def test_memory_layout_changes_rounding_alone(tmp_path: Path, guided: bool) -> N
         ends.append(weights_of(model))
     for tensor, two in zip(*ends, strict=True):
         torch.testing.assert_close(tensor, two, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_on_a_cpu_channels_lie_last_until_the_end(tmp_path: Path, guided: bool) -> None:
+    """By default; and the weights that are saved lie as ever."""
+    ends, layouts = [], []
+    for channels_last in (None, True, False):
+        model = Graz(SHAPE)
+
+        def look(record: EpochRecord, model: nn.Module = model) -> None:
+            layouts.append(model.layers[2].weight.is_contiguous(memory_format=LAST))
+
+        recipe = make_recipe(epochs=1, channels_last=channels_last, relevance_guided=guided)
+        folder = tmp_path / str(channels_last)
+        train(
+            model, make_scans(6), make_scans(4), recipe, folder=folder, device="cpu", progress=look
+        )
+        assert all(parameter.is_contiguous() for parameter in model.parameters())
+        ends.append(weights_of(model))
+    assert layouts == [True, True, False]
+    assert all(map(torch.equal, ends[0], ends[1]))
 
 
 def test_the_penalty_pulls_at_its_layer_alone(tmp_path: Path) -> None:
