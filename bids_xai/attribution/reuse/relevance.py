@@ -97,7 +97,7 @@ class _Recalled(Affine):
         """As the step; the result stays in the memory and may not be written to."""
         weight = self.step.weight if change is None else change(self.step.weight)
         for weights, inputs, result in self.memory:
-            if torch.equal(weights, weight) and torch.equal(inputs, x):
+            if torch.equal(weights, weight) and (inputs is x or torch.equal(inputs, x)):
                 return result
         result = self.step.apply(x, change)
         self.memory.append((weight, x, result))

@@ -21,52 +21,69 @@ SHARE = 0.5
 """Of a layer's output: where the windows of a step hold more voxels, all of it is run instead."""
 
 
-class SteppedForward:
-    """A network in evaluation mode on copies of one volume, in which boxes change step by step.
+AT_ONCE = 2**18
+"""Voxels of whole feature maps that are run together; larger batches leave the cache."""
 
-    A change stays. Layer after layer, windows of one size around the boxes are run anew, as long as
-    they hold less than :data:`SHARE` of the layer's output; all of the layers behind is run.
+
+class SteppedForward:
+    """A network in evaluation mode, run once on a volume of which copies are changed later.
 
     model : a chain of layers; any other module is run as a whole
     volume : (1, channels, x, y, z); edge : of the largest box that changes, in voxels
     ``logits`` (1, n_classes) are those of the unchanged volume. Keeps the inputs of the layers that
-    can run in windows, and for every copy of those that do.
+    only carry a change as far as their windows reach.
     """
 
     def __init__(self, model: nn.Module, volume: Tensor, edge: Sequence[int]) -> None:
-        self._blocks, self._last = local_blocks(model)
-        self._windows: list[_Windows] = []
-        self._unchanged = [volume]
+        self.blocks, self.last = local_blocks(model)
+        self.windows: list[_Windows] = []
+        self.inputs = [volume]
         size = tuple(edge)
-        for block in self._blocks:
-            windows = _Windows(block, size, self._unchanged[-1].shape[2:], volume.device)
-            self._windows.append(windows)
-            self._unchanged.append(block(self._unchanged[-1]))
+        for block in self.blocks:
+            windows = _Windows(block, size, self.inputs[-1].shape[2:], volume.device)
+            self.windows.append(windows)
+            self.inputs.append(block(self.inputs[-1]))
             size = windows.size
-        self.logits = run_layers(self._last, self._unchanged[-1])
-        self.restart(1, 1)
+        self.logits = run_layers(self.last, self.inputs[-1])
 
-    def restart(self, copies: int, boxes: int) -> None:
-        """Begin again with copies of the unchanged volume; at most so many boxes change a step."""
-        self._running = list(takewhile(lambda windows: windows.pays(boxes), self._windows))
-        inputs = zip(self._running, self._unchanged, strict=False)
-        behind = self._unchanged[len(self._running)]
+    def copies(self, n: int, boxes: int) -> SteppedCopies:
+        """Return copies of the volume, in each of which at most so many boxes change a step."""
+        return SteppedCopies(self, n, boxes)
+
+
+class SteppedCopies:
+    """Copies of a volume in which boxes change step by step; a change stays.
+
+    Layer after layer, windows of one size around the boxes are run anew, as long as they hold less
+    than :data:`SHARE` of the layer's output; all of the layers behind is run. Keeps the inputs of
+    the layers that run in windows, and of the first behind, of every copy.
+    """
+
+    def __init__(self, forward: SteppedForward, n: int, boxes: int) -> None:
+        self._forward = forward
+        self._running = list(takewhile(lambda windows: windows.pays(boxes), forward.windows))
+        inputs = zip(self._running, forward.inputs, strict=False)
+        behind = forward.inputs[len(self._running)]
         unchanged = [*(windows.padded(features) for windows, features in inputs), behind]
-        self._maps = [_by_voxel(features).repeat(copies, 1, 1, 1, 1) for features in unchanged]
+        self._maps = [_by_voxel(features).repeat(n, 1, 1, 1, 1) for features in unchanged]
 
     def change(self, copies: Tensor, boxes: Tensor, volumes: Tensor) -> Tensor:
         """Replace boxes by those of other volumes, and return the logits of all copies.
 
         copies : (boxes,) number of the copy in which a box changes; boxes : (boxes, 3, 2), first
-            voxel and the one after the last; volumes : (copies, channels, x, y, z)
-        Returns (copies, n_classes). Where windows overlap, the values of the last one stay.
+            voxel and the one after the last; volumes : (n, channels, x, y, z)
+        Returns (n, n_classes). Where windows overlap, the values of the last one stay.
         """
         if len(boxes):
             self._replace(copies, boxes, _by_voxel(volumes))
-        features = self._maps[-1].permute(0, 4, 1, 2, 3)
-        for block in self._blocks[len(self._running) :]:
+        behind = self._maps[-1].permute(0, 4, 1, 2, 3)
+        at_once = max(1, AT_ONCE // behind[0, 0].numel())
+        return torch.cat([self._end(features) for features in behind.split(at_once)])
+
+    def _end(self, features: Tensor) -> Tensor:
+        for block in self._forward.blocks[len(self._running) :]:
             features = block(features)
-        return run_layers(self._last, features)
+        return run_layers(self._forward.last, features)
 
     def _replace(self, copies: Tensor, boxes: Tensor, volumes: Tensor) -> None:
         first, sizes = boxes[:, :, 0], boxes[:, :, 1] - boxes[:, :, 0]
@@ -75,8 +92,9 @@ class SteppedForward:
         values = _rows(volumes).index_select(0, _voxels(volumes, copies, first, size)[inside])
         for number, maps in enumerate(self._maps):
             windows = self._running[number] if number < len(self._running) else None
-            at = first if windows is None else first + windows.padding
-            rows = _voxels(maps, copies, at, size)
+            begin = first if windows is None else first + windows.padding
+            rows = _voxels(maps, copies, begin, size)
+            # smaller boxes end at the end of the volume: what lies outside is left out
             _rows(maps).index_copy_(0, rows[inside] if number == 0 else rows, values)
             if windows is not None:
                 first, size = windows.first_outputs(first), windows.size

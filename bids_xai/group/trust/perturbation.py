@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bids_xai.arrays import Floats32, Floats64
 from bids_xai.attribution.modes import evaluating
 from bids_xai.attribution.reuse.stepped import SteppedForward
-from bids_xai.core.answers import BATCH_VOXELS, Answers, Noise, Replacement
+from bids_xai.core.answers import Answers, Noise, Replacement
 from bids_xai.core.perturbation import ORDERS, CubePlan, Perturbation, aopc
 from bids_xai.errors import naming
 from bids_xai.group.trust.heatmaps import ExplainedSplit, explains_its_prediction, identity
@@ -25,6 +25,8 @@ from bids_xai.tables.trust import PerturbationStep
 
 NOISE_PERCENTILES = (1.0, 99.0)
 """Of the input in the brain: noise is drawn uniformly between them."""
+COPIES_VOXELS = 2**20
+"""Voxels of the copies of a scan that are followed side by side; or one copy, if that has more."""
 _NO_CUBE = np.empty((0, 3, 2), np.int64)
 _BY_RELEVANCE, _AT_RANDOM = ORDERS[:2], ORDERS[2]
 
@@ -46,7 +48,7 @@ def perturbation_steps(
             )
         index = network.card.classes.index(predictions[0].predicted_class)
         explaining = list(filter(explains_its_prediction, predictions))
-        drops = _drops(perturbation, list(map(network.relevance, explaining)), quality)
+        drops = _drops(perturbation, map(network.relevance, explaining), quality)
         for number, prediction in enumerate(explaining):
             curves = {
                 _AT_RANDOM: drops[_AT_RANDOM, 0],
@@ -57,7 +59,7 @@ def perturbation_steps(
 
 
 def _drops(
-    perturbation: Perturbation, maps: Sequence[Floats32], quality: Quality
+    perturbation: Perturbation, maps: Iterable[Floats32], quality: Quality
 ) -> dict[tuple[str, int], Floats64]:
     """Drops along all curves of a scan, by order and number of the map; random ones are shared."""
     curves = {
@@ -103,7 +105,7 @@ class SteppedAnswers(Answers):
 
     volume : (x, y, z) float32, what the network sees; edge : of a cube, in voxels
     Keeps feature maps of the volume, and of as many copies as together have
-    :data:`BATCH_VOXELS` voxels, or of one.
+    :data:`COPIES_VOXELS` voxels, or of one: of ``graz`` 11 numbers a voxel.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class SteppedAnswers(Answers):
     @torch.no_grad()
     def along(self, curves: Sequence[Replacement], noise: Noise) -> list[Floats64]:
         """Return the probabilities (L, n_classes) after every step of each curve."""
-        at_once = max(1, BATCH_VOXELS // self._volume.numel())
+        at_once = max(1, COPIES_VOXELS // self._volume.numel())
         answers: list[Floats64] = []
         for first in range(0, len(curves), at_once):
             batch = curves[first : first + at_once]
@@ -128,16 +130,16 @@ class SteppedAnswers(Answers):
     def _followed(self, curves: Sequence[Replacement], noise: Tensor) -> list[Floats64]:
         """Probabilities (L, n_classes) along curves, all at once; noise (n, 1, x, y, z)."""
         most = max((len(boxes) for curve in curves for boxes in curve.steps), default=0)
-        self._forward.restart(len(curves), most)
+        copies = self._forward.copies(len(curves), most)
         after = []
         for step in range(max(len(curve.steps) for curve in curves)):
             cubes = [curve.steps[step] if step < len(curve.steps) else _NO_CUBE for curve in curves]
-            copies = np.repeat(np.arange(len(curves)), list(map(len, cubes)))
+            numbers = np.repeat(np.arange(len(curves)), list(map(len, cubes)))
             changed = (
                 torch.from_numpy(array).to(noise.device)
-                for array in (copies, np.concatenate(cubes))
+                for array in (numbers, np.concatenate(cubes))
             )
-            after.append(_probabilities(self._forward.change(*changed, noise)))
+            after.append(_probabilities(copies.change(*changed, noise)))
         return [
             np.reshape([rows[copy] for rows in after[: len(curve.steps)]], (-1, len(self.start)))
             for copy, curve in enumerate(curves)
