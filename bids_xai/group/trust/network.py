@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bids_xai.arrays import Floats32, Floats64
+from bids_xai.arrays import Floats32
 from bids_xai.attribution.request import WHOLE, Request
 from bids_xai.attribution.reuse.relevance import explain_again
 from bids_xai.bids.images import read_volume
@@ -23,6 +23,9 @@ from bids_xai.stages import explain as explaining
 from bids_xai.stages.network_grid import InputRule
 from bids_xai.tables.predictions import Prediction
 from bids_xai.templates.grid import TemplateGrid
+
+KEPT_VOXELS = 2**23
+"""Voxels of the opened scans that are kept (8 byte each), or one scan, if that has more."""
 
 
 class ExplainedNetwork:
@@ -46,6 +49,7 @@ class ExplainedNetwork:
         self.device = choose_device(device)
         self.model, self.card = load_model(model_folder)
         self.model.to(self.device)
+        self._opened: dict[str, explaining.OpenScan] = {}
         self._rule = InputRule.of_model(self.card, model_folder)
 
     @property
@@ -54,11 +58,17 @@ class ExplainedNetwork:
         return max(1, BATCH_VOXELS // prod(self.card.input_shape))
 
     def open(self, scan: str) -> explaining.OpenScan:
-        """Return a scan as the network sees it."""
-        files = self.scans[scan]
-        return explaining.open_scan(
-            self.model, self.card, self._rule, files.map_file, files.mask_file, self.device
-        )
+        """Return a scan as the network sees it; several checks ask for the same few."""
+        if scan not in self._opened:
+            files = self.scans[scan]
+            opened = explaining.open_scan(
+                self.model, self.card, self._rule, files.map_file, files.mask_file, self.device
+            )
+            most = max(1, KEPT_VOXELS // prod(self.card.input_shape))
+            for oldest in list(self._opened)[: len(self._opened) + 1 - most]:
+                del self._opened[oldest]
+            self._opened[scan] = opened
+        return self._opened[scan]
 
     def relevance(self, prediction: Prediction) -> Floats32:
         """Return a heatmap (x, y, z) on the network's grid, as the step ``explain`` wrote it."""
@@ -69,12 +79,6 @@ class ExplainedNetwork:
         """Return the class that a heatmap is about, the positive one for the whole softmax."""
         name = prediction.relevance_class
         return self.card.positive if name is None or name == WHOLE else name
-
-    @torch.no_grad()
-    def predict(self, batch: Floats32) -> Floats64:
-        """Return the probabilities (n, n_classes) of inputs (n, x, y, z)."""
-        logits = self.model(torch.from_numpy(batch)[:, None].to(self.device))
-        return np.asarray(logits.double().softmax(dim=1).cpu().numpy())
 
     def explain(
         self, opened: explaining.OpenScan, request: Request, prediction: Prediction

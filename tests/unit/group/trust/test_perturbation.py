@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from trust_cases import SHAPE, prediction
 
 from bids_xai.core.perturbation import ORDERS, Perturbation
@@ -73,7 +74,7 @@ def test_curves_are_those_of_whole_passes(
         low, high = np.percentile(volume[opened.mask.data > 0], NOISE_PERCENTILES)
         slow = Perturbation(
             volume,
-            network.predict,
+            lambda batch: _probabilities(network, batch),
             cube_plan(quality, opened.volume.voxel_mm),
             low=float(low),
             high=float(high),
@@ -96,3 +97,10 @@ def test_curves_are_those_of_whole_passes(
         values = np.array([pair for pair in pairs if None not in pair])
         np.testing.assert_allclose(values[:, 0], values[:, 1], rtol=0, atol=1e-6)
         assert np.ptp(values) > 1e-4
+
+
+@torch.no_grad()
+def _probabilities(network: ExplainedNetwork, batch: np.ndarray) -> np.ndarray:
+    logits = network.model(torch.from_numpy(batch)[:, None])
+    probabilities: np.ndarray = logits.double().softmax(dim=1).numpy()
+    return probabilities
