@@ -117,6 +117,7 @@ def test_relevance_of_changed_layers_is_that_of_the_changed_network(method: str)
         (conv_net, "lrp-alphabeta", {"beta": 1.0}),
         (conv_net, "lrp-epsilon", {"batch_norm": "identity", "max_pool": "average"}),
         (conv_net, "lrp-gamma", {"bias": "ignore"}),
+        (lambda seed: conv_net(nn.ELU, seed=seed), "lrp-gamma", {"gamma": 1.0}),  # inputs < 0
         (conv_net, "lrp-zplus", {"zero_division": "zero", "bias": "absorb"}),
         (lambda seed: patch_net(nn.ReLU, seed), "lrp-zplus", {}),
         (lambda seed: patch_net(nn.ELU, seed), "lrp-alphabeta", {}),
