@@ -69,7 +69,12 @@ def test_lines_are_those_of_a_plain_loop(
     all_explained: ExplainedSplit,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every scan, layer and method for itself, nothing kept from one to the next."""
+    """Every scan, layer and method for itself, nothing kept from one to the next.
+
+    Scans that are explained together round otherwise, and voxels of nearly one value then change
+    places in the order: of these few voxels that shows in the sixth digit.
+    """
+    tolerance = 1e-12 if at_once == 1 else 1e-5
     monkeypatch.setattr(ExplainedNetwork, "scans_at_once", at_once)
     untrained = untrained_like(CARD, 0)
     lines = iter(randomized_layers(network, all_explained, REQUESTS, seed=0))
@@ -86,5 +91,5 @@ def test_lines_are_those_of_a_plain_loop(
                     assert (line.method, line.layers_random) == (row.method, len(layers))
                     values = (line.ssim, line.spearman, line.spearman_abs)
                     expected = (alike.ssim, alike.spearman, alike.spearman_abs)
-                    assert values == pytest.approx(expected, abs=1e-6)
+                    assert values == pytest.approx(expected, rel=0, abs=tolerance)
     assert next(lines, None) is None
