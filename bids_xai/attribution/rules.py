@@ -60,7 +60,7 @@ class ZPlus:
 
         reuse = not torch.is_grad_enabled()
         # before the layer pads: padded voxels stay zero
-        x = x.clamp_(min=floor) if reuse else x.clamp(min=floor)
+        x = op.raised(x, floor)
         z = op.apply(x, change)
         if self.bias == "absorb":
             z = _plus(z, op.bias(x), positive)
