@@ -112,6 +112,11 @@ def explain_scan(
     )
 
 
+def depends_on_scan(request: Request) -> bool:
+    """Tell whether a method takes an atlas or a mask, which every scan has its own of."""
+    return bool(set(method_options(request.method)) & {"atlas", "mask"})
+
+
 def _options_of_scan(
     request: Request, card: ModelCard, scan: OpenScan, labels: Path | Volume | None
 ) -> dict[str, Any]:
