@@ -23,7 +23,7 @@ _TABLES = ("input", "model", "training", "target", "search")
 class Resources:
     """What trainings run on.
 
-    cache : folder for volumes of this run; device : where the networks run
+    cache : folder of the study's volumes; device : where the networks run
     n_threads : of each process; tensorboard : whether curves are written for it
     """
 

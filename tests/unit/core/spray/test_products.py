@@ -36,5 +36,6 @@ def test_tiles_above_the_diagonal_are_not_made() -> None:
     maps = np.ones((6, 2), np.float32)
     sums = np.zeros((6, 6))
     add_products(sums, maps, maps, tile=2)
-    assert (sums[:2, 2:] == 0).all() and (sums[2:4, 4:] == 0).all()
+    assert (sums[:2, 2:] == 0).all()
+    assert (sums[2:4, 4:] == 0).all()
     assert (sums[2:, :2] == 2).all()
