@@ -25,12 +25,14 @@ class Resources:
 
     cache : folder of the study's volumes; device : where the networks run
     n_threads : of each process; tensorboard : whether curves are written for it
+    memory_bytes : what a step may take; None: what is free
     """
 
     cache: Path
     device: torch.device
     n_threads: int
     tensorboard: bool
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)

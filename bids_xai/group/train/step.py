@@ -34,7 +34,13 @@ def run(context: GroupContext) -> list[Path]:
         process_group(choose_device(settings.device)) as device,
         stop_requests() as stop,
     ):
-        resources = Resources(folder, device, settings.training_threads, settings.tensorboard)
+        resources = Resources(
+            folder,
+            device,
+            settings.training_threads,
+            settings.tensorboard,
+            settings.mem_mb * 2**20 if settings.mem_mb else None,
+        )
         units = Units(context.models_folder, progress, current_processes())
         for training in trainings:
             train_split(training, resources, units, progress)
