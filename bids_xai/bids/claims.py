@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from bids_xai.errors import CannotCreateError
 
@@ -21,6 +22,7 @@ STALE_S = 300.0
 """A claim of another machine that is older is of a process that was killed."""
 
 _CLAIM, _LOCK = ".claim", ".in-use"
+_TRIES = 5
 
 
 @contextlib.contextmanager
@@ -78,8 +80,7 @@ def in_use(folder: Path) -> Iterator[Path]:
     Raises :class:`CannotCreateError` where it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("a")
+        lock = _open_lock(folder)
     except OSError as error:
         raise CannotCreateError(
             f"cannot make the folder for working files: {error.strerror or error}",
@@ -90,6 +91,15 @@ def in_use(folder: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield folder
+
+
+def _open_lock(folder: Path) -> TextIO:
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):  # another process is just removing the folder
+            folder.mkdir(parents=True, exist_ok=True)
+            return (folder / _LOCK).open("a")
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / _LOCK).open("a")
 
 
 def remove_unused(folder: Path) -> bool:
