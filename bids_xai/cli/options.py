@@ -80,7 +80,7 @@ def add_performance_options(group: Any) -> None:
         "--mem-mb",
         type=values.positive,
         metavar="MB",
-        help="memory available to parallel processes, and to a step of a training",
+        help="memory for processes and training steps",
     )
     group.add_argument(
         "--use-plugin",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bids_xai.bids.claims import in_use, remove_unused
@@ -27,7 +28,7 @@ def run(context: GroupContext) -> list[Path]:
     settings = context.settings
     trainings = read(context)
     progress = Progress("trainings", len(trainings))
-    folder = volume_folder(context)
+    folder = volume_folder(settings.work_folder, context.study.name)
     cards: list[Path] = []
     with (
         in_use(folder),
@@ -47,33 +48,31 @@ def run(context: GroupContext) -> list[Path]:
             cards.append(training.card_file)
             if stop:
                 raise stop.error(cards[-1])
-    _tidy_up(context, units)
+    whole_study = partial(read, context.of_all_runs)
+    _tidy_up(folder, settings.clean_workdir or _all_done(whole_study, units))
     return cards
 
 
-def volume_folder(context: GroupContext) -> Path:
+def volume_folder(work: Path, study: str) -> Path:
     """Where the training volumes of a study lie: all runs with one work folder share them."""
-    return context.settings.work_folder.resolve() / "group" / "volumes" / context.study.name
+    return work.resolve() / "group" / "volumes" / study
 
 
-def _tidy_up(context: GroupContext, units: Units) -> None:
-    """Remove the volumes once all trainings of the study are done, or as the user asks.
+def _tidy_up(folder: Path, is_over: bool) -> None:
+    """Remove training volumes that are not needed any more.
 
     Where other processes use them, they stay for the last of these to remove.
     """
-    folder = volume_folder(context)
-    if not (context.settings.clean_workdir or _is_over(context, units)):
+    if not is_over:
         LOG.info("training volumes are kept for the trainings to come [%s]", folder)
     elif remove_unused(folder):
         remove_if_empty(*folder.parents[:3])
 
 
-def _is_over(context: GroupContext, units: Units) -> bool:
+def _all_done(read_trainings: Callable[[], list[SplitTraining]], units: Units) -> bool:
     """Whether all trainings of the study are up to date, those of other runs included."""
-    everything = replace(context.settings, configuration=(), split=())
     try:
-        trainings = read(replace(context, settings=everything))
-        return all(units.is_current(training.unit()) for training in trainings)
+        return all(units.is_current(training.unit()) for training in read_trainings())
     except (UserError, OSError):  # inputs of another configuration are not there yet
         return False
 

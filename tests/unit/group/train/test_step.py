@@ -141,7 +141,7 @@ def test_volumes_stay_until_the_last_training_of_the_study(
 ) -> None:
     """Also those that are not of this run count."""
     context = derivatives.context(**options)
-    folder = step.volume_folder(context)
+    folder = step.volume_folder(derivatives.out / "work", context.study.name)
 
     def read(of: Any) -> list[Any]:
         splits = of.settings.split or (0, 1)
@@ -186,4 +186,6 @@ def test_an_interrupted_run_keeps_its_volumes(
     monkeypatch.setattr(step, "train_split", train)
     with pytest.raises(InterruptedRunError):
         step.run(context)
-    assert (step.volume_folder(context) / "volume.npy").is_file()
+    assert (
+        step.volume_folder(derivatives.out / "work", context.study.name) / "volume.npy"
+    ).is_file()
