@@ -23,6 +23,7 @@ MEMORY_MB = 1024.0
 EXACT_UP_TO = 2000
 """Up to so many maps, products are taken in float64; beyond, in float32 with float64 sums."""
 
+_SAMPLE = 256  # maps whose mean is the centre, about
 _NARROWEST, _WIDEST = 256, 8192  # voxels in a product; more would lose digits in float32
 
 
@@ -74,60 +75,74 @@ def precision(n: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Centred:
-    """Maps (n, p), their mean (p,), and the squared norms (n,) of maps less their mean.
+    """Maps (n, p) and a centre (p,) that is taken off them before products are taken.
 
+    Distances are the same for every centre; near the mean few digits are lost.
     device : where matrix products are taken: ``cpu`` by numpy, any other name by torch
     """
 
     maps: Maps
-    mean: Floats64
-    squares: Floats64
+    centre: Floats64
     device: str = "cpu"
 
     @classmethod
-    def of(cls, maps: Maps, blocks: Blocks, device: str = "cpu") -> Centred:
-        """Two passes over the maps, block by block.
+    def of(cls, maps: Maps, device: str = "cpu") -> Centred:
+        """The mean of some maps, evenly spaced, is near enough: the others are not read for it."""
+        some = maps[:: max(1, len(maps) // _SAMPLE)]
+        centre = np.zeros(maps.shape[1])
+        with np.errstate(invalid="ignore"):  # told by the squares
+            for values in some:
+                centre += values
+        return cls(maps, centre / len(some), device)
+
+    def distances(self, rows: slice | Ints, others: slice | Ints, width: int) -> Floats64:
+        """Squared distances of some maps to others, by products of ``width`` voxels at a time.
 
         Raises ``BadDataError`` for maps that are not finite.
         """
-        n, p = maps.shape
-        mean, squares = np.zeros(p), np.zeros(n)
-        width = max(64, blocks.rows * blocks.columns // n)
-        for columns in _slices(p, width):
-            part = maps[:, columns].astype(precision(n))
-            with np.errstate(invalid="ignore"):  # told below
-                mean[columns] = part.mean(axis=0, dtype=np.float64)
-            if not np.isfinite(mean[columns]).all():
-                raise BadDataError(
-                    f"Maps to cluster must be finite, those given ({n} of {p} voxels) are not",
-                    fix="check the maps for NaN and infinite values, or for overflow of float16",
-                )
-            part -= mean[columns].astype(part.dtype)
-            squares += np.einsum("ij,ij->i", part, part, dtype=np.float64)
-        return cls(maps, mean, squares, device)
-
-    def distances(self, rows: slice | Ints, others: slice | Ints, width: int) -> Floats64:
-        """Squared distances of some maps to others, by products of ``width`` voxels at a time."""
         same = rows is others
-        products: Floats64 = np.zeros((self.squares[rows].size, self.squares[others].size))
-        for columns in _slices(self.mean.size, width):
-            left = self._part(rows, columns)
-            right = left if same else self._part(others, columns)
+        numbers = np.arange(len(self.maps))
+        squares, squares_of_others = np.zeros(numbers[rows].size), np.zeros(numbers[others].size)
+        products: Floats64 = np.zeros((squares.size, squares_of_others.size))
+        width = min(width, self.centre.size)
+        room = np.empty(squares.size * width, precision(len(self.maps)))  # fresh memory costs time
+        room_of_others = room if same else np.empty(squares_of_others.size * width, room.dtype)
+        for columns in _slices(self.centre.size, width):
+            left = self._part(rows, columns, room)
+            right = left if same else self._part(others, columns, room_of_others)
+            squares += _squares(left)
+            squares_of_others += 0.0 if same else _squares(right)
             add_products(products, left, right, self.device)
         if same:
             mirror(products)
+            squares_of_others = squares
+        self._check_finite(squares, squares_of_others)
         products *= -2
-        products += self.squares[rows][:, None]
-        products += self.squares[others][None, :]
+        products += squares[:, None]
+        products += squares_of_others[None, :]
         return np.maximum(products, 0.0, out=products)
 
-    def _part(self, rows: slice | Ints, columns: slice) -> Maps:
-        """Some voxels of some maps, less their mean, in the precision of the products."""
+    def _part(self, rows: slice | Ints, columns: slice, room: Maps) -> Maps:
+        """Some voxels of some maps, less the centre, written into ``room``, in its precision."""
         maps = self.maps[rows, columns]
-        part: Maps = np.empty(maps.shape, precision(len(self.squares)))
-        return np.subtract(
-            maps, self.mean[columns].astype(part.dtype), out=part, casting="same_kind"
-        )
+        part: Maps = room[: maps.size].reshape(maps.shape)
+        centre = self.centre[columns].astype(part.dtype)
+        with np.errstate(invalid="ignore"):  # told by the squares
+            return np.subtract(maps, centre, out=part, casting="same_kind")
+
+    def _check_finite(self, *squares: Floats64) -> None:
+        if not all(np.isfinite(values).all() for values in squares):
+            n, p = self.maps.shape
+            raise BadDataError(
+                f"Maps to cluster must be finite, those given ({n} of {p} voxels) are not",
+                fix="look for NaN and infinite values, or for overflow of float16, in the maps",
+            )
+
+
+def _squares(part: Maps) -> Floats64:
+    """Sums of squares (n,) of a part (n, w) of maps, in float64."""
+    sums: Floats64 = np.einsum("ij,ij->i", part, part, dtype=np.float64)
+    return sums
 
 
 def squared_distances(features: Maps, block: int = 65536) -> Floats64:
@@ -137,7 +152,7 @@ def squared_distances(features: Maps, block: int = 65536) -> Floats64:
     Raises ``BadDataError`` for maps that are not finite.
     """
     all_maps = slice(0, len(features))
-    centred = Centred.of(features, Blocks(len(features), block, len(features)))
+    centred = Centred.of(features)
     distances = centred.distances(all_maps, all_maps, block)
     np.fill_diagonal(distances, 0.0)
     return distances
@@ -156,7 +171,7 @@ def exact_neighbours(
     n = len(features)
     count = min(count, n)
     blocks = Blocks.within(memory_mb, n)
-    centred = Centred.of(features, blocks, device)
+    centred = Centred.of(features, device)
     best = _Best.empty(n, count)
     for first in _slices(n, blocks.rows):
         for second in _slices(n, blocks.rows):
