@@ -77,10 +77,7 @@ def add_performance_options(group: Any) -> None:
         "at the start of the run); participant stages use one thread each",
     )
     group.add_argument(
-        "--mem-mb",
-        type=values.positive,
-        metavar="MB",
-        help="memory available to parallel processes",
+        "--mem-mb", type=values.positive, metavar="MB", help="memory for sessions and trainings"
     )
     group.add_argument(
         "--use-plugin",

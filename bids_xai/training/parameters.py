@@ -14,6 +14,7 @@ from bids_xai.training.recipe import Recipe
 Penalty = tuple[nn.Parameter, float]
 
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
@@ -73,6 +74,21 @@ def set_training_mode(model: nn.Module, layers: Sequence[str]) -> None:
             name == layer or name.startswith(f"{layer}.") for layer in layers
         ):
             module.eval()
+
+
+def depends_on_batch(model: nn.Module, layers: Sequence[str]) -> str:
+    """Why a step differs where its batch is taken in parts: a kind of layer; else empty.
+
+    layers : frozen ones. Batch norm that learns takes its statistics from the scans at hand, and
+    dropout draws anew for every part.
+    """
+    set_training_mode(model, layers)
+    for module in model.modules():
+        if module.training and isinstance(module, _BATCH_NORM):
+            return "batch norm"
+        if module.training and isinstance(module, _DROPOUT) and module.p > 0:
+            return "dropout"
+    return ""
 
 
 def penalties(model: nn.Module) -> list[Penalty]:

@@ -100,6 +100,7 @@ class SavedNumbers:
 
     n_threads : with which it was made; the last digits of sums depend on it
     scaler : the state of the scale of half-precision gradients, as torch has it
+    parts : in how many a batch is taken; checkpoints that do not say know of one alone
     """
 
     run: RunIdentity
@@ -111,6 +112,7 @@ class SavedNumbers:
     stopping: SavedWatch
     constant: bool
     part: SavedPart
+    parts: int = 1
 
     @classmethod
     def parsed(
@@ -187,6 +189,7 @@ def load_progress(
         stopping=numbers.stopping.watch(states.stopping),
         constant=numbers.constant,
         part=EpochPart(part.done, sums, part.seconds),
+        parts=numbers.parts,
     )
 
 
@@ -207,6 +210,7 @@ def save_progress(
         stopping=SavedWatch.of(state.stopping),
         constant=state.constant,
         part=SavedPart(done=state.part.done, sums=sums.tolist(), seconds=state.part.seconds),
+        parts=state.parts,
     )
     states = SavedStates(
         now=snapshot(learner.model, learner.optimizer),

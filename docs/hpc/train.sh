@@ -11,7 +11,8 @@
 # then, for three configurations and ten splits (add --gres=gpu:1 for a GPU):
 #   export CONFIGURATIONS="A B C" OPTIONS="--study tinauer2025"
 #   sbatch --array=0-29 train.sh
-# 48 GB are for guided trainings on 1 mm (group --dry-run shows the memory of yours).
+# 48 GB are for guided trainings on 1 mm (group --dry-run shows the memory of yours); with less, batches
+# are processed in parts. All tasks share the folder of training volumes.
 # Two minutes before its time is over a training writes its state and ends with status 75; the task
 # requeues itself and continues from there, as it does when SLURM preempts it
 # (PreemptMode=REQUEUE) or a node fails.
@@ -28,7 +29,7 @@ fi
 
 # shellcheck disable=SC2086
 $BIDS_XAI "$RAW" "$OUT" group --steps train --configuration "$CONFIGURATION" --split "$SPLIT" \
-    --nprocs "$SLURM_CPUS_PER_TASK" --work-dir "$SCRATCH/$CONFIGURATION-$SPLIT" $OPTIONS &
+    --nprocs "$SLURM_CPUS_PER_TASK" --work-dir "$SCRATCH/training" $OPTIONS &
 training=$!
 signalled=yes
 again=no

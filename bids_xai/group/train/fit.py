@@ -123,6 +123,7 @@ def _trained(
             folder=folder,
             device=resources.device,
             progress=replace(epochs, curves=curves),
+            memory_bytes=resources.memory_bytes,
         )
     if result.constant:
         LOG.warning(

@@ -23,14 +23,16 @@ _TABLES = ("input", "model", "training", "target", "search")
 class Resources:
     """What trainings run on.
 
-    cache : folder for volumes of this run; device : where the networks run
+    cache : folder of the study's volumes; device : where the networks run
     n_threads : of each process; tensorboard : whether curves are written for it
+    memory_bytes : what a step may take; None: what is free
     """
 
     cache: Path
     device: torch.device
     n_threads: int
     tensorboard: bool
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from bids_xai.bids.claims import in_use, remove_unused
 from bids_xai.bids.files import remove_if_empty
 from bids_xai.core.cohort.splits import check_no_leakage
+from bids_xai.errors import UserError
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.train.fit import fit_network, save_network
 from bids_xai.group.train.inputs import Resources, SplitTraining
@@ -27,22 +28,53 @@ def run(context: GroupContext) -> list[Path]:
     settings = context.settings
     trainings = read(context)
     progress = Progress("trainings", len(trainings))
-    work = settings.work_folder.resolve() / "group"
+    folder = volume_folder(settings.work_folder, context.study.name)
     cards: list[Path] = []
     with (
-        _cache_folder(work, context.study.name) as cache,
+        in_use(folder),
         process_group(choose_device(settings.device)) as device,
         stop_requests() as stop,
     ):
-        resources = Resources(cache, device, settings.training_threads, settings.tensorboard)
+        resources = Resources(
+            folder,
+            device,
+            settings.training_threads,
+            settings.tensorboard,
+            settings.mem_mb * 2**20 if settings.mem_mb else None,
+        )
         units = Units(context.models_folder, progress, current_processes())
         for training in trainings:
             train_split(training, resources, units, progress)
             cards.append(training.card_file)
             if stop:
                 raise stop.error(cards[-1])
-    remove_if_empty(work, work.parent)
+    whole_study = partial(read, context.of_all_runs)
+    _tidy_up(folder, settings.clean_workdir or _all_done(whole_study, units))
     return cards
+
+
+def volume_folder(work: Path, study: str) -> Path:
+    """Where the training volumes of a study lie: all runs with one work folder share them."""
+    return work.resolve() / "group" / "volumes" / study
+
+
+def _tidy_up(folder: Path, is_over: bool) -> None:
+    """Remove training volumes that are not needed any more.
+
+    Where other processes use them, they stay for the last of these to remove.
+    """
+    if not is_over:
+        LOG.info("training volumes are kept for the trainings to come [%s]", folder)
+    elif remove_unused(folder):
+        remove_if_empty(*folder.parents[:3])
+
+
+def _all_done(read_trainings: Callable[[], list[SplitTraining]], units: Units) -> bool:
+    """Whether all trainings of the study are up to date, those of other runs included."""
+    try:
+        return all(units.is_current(training.unit()) for training in read_trainings())
+    except (UserError, OSError):  # inputs of another configuration are not there yet
+        return False
 
 
 def read(context: GroupContext) -> list[SplitTraining]:
@@ -78,14 +110,6 @@ def read(context: GroupContext) -> list[SplitTraining]:
             for split in selected_splits
         ]
     return trainings
-
-
-@contextmanager
-def _cache_folder(work: Path, study: str) -> Iterator[Path]:
-    """Within it, a folder of this process's own: job-array tasks share the work folder."""
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work, prefix=f"{study}-") as cache:
-        yield Path(cache)
 
 
 def train_split(

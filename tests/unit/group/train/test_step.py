@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from bids_xai.bids.stamps import write_stamp
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, InterruptedRunError
 from bids_xai.group.cohort import step as cohort
 from bids_xai.group.train import step
 from bids_xai.group.units import Unit, Units
@@ -120,3 +121,71 @@ def test_a_search_keeps_the_files_of_the_best_draw_alone(
         "search.json",
         "search.tsv",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "done", "stays"),
+    [
+        ({"split": (0,)}, {0, 1}, False),  # the last of the study's trainings
+        ({"split": (0,)}, {0}, True),
+        ({"split": (0,), "clean_workdir": True}, {0}, False),
+    ],
+)
+def test_volumes_stay_until_the_last_training_of_the_study(
+    derivatives: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    log: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    done: set[int],
+    stays: bool,
+) -> None:
+    """Also those that are not of this run count."""
+    context = derivatives.context(**options)
+    folder = step.volume_folder(derivatives.out / "work", context.study.name)
+
+    def read(of: Any) -> list[Any]:
+        splits = of.settings.split or (0, 1)
+        return [
+            SimpleNamespace(
+                split=split,
+                card_file=Path(f"{split}"),
+                unit=lambda split=split: Unit(
+                    f"{split}", derivatives.out / f"{split}.json", (), {}, root=derivatives.out
+                ),
+            )
+            for split in splits
+        ]
+
+    def train(training: Any, resources: Any, units: Units, progress: Progress) -> bool:
+        (resources.cache / "volume.npy").write_bytes(b"1")
+        return True
+
+    for training in read(derivatives.context()):
+        if training.split in done:
+            unit = training.unit()
+            write_stamp(unit.stamp, unit.digest, derivatives.out, [])
+    monkeypatch.setattr(step, "read", read)
+    monkeypatch.setattr(step, "train_split", train)
+    assert step.run(context) == [Path("0")]
+    assert (folder / "volume.npy").is_file() is stays
+    assert (derivatives.out / "work").exists() is stays
+    assert any("training volumes are kept" in message for message in log.messages) is stays
+
+
+def test_an_interrupted_run_keeps_its_volumes(
+    derivatives: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = derivatives.context(clean_workdir=True)
+
+    def train(training: Any, resources: Any, *of: Any) -> bool:
+        (resources.cache / "volume.npy").write_bytes(b"1")
+        signal.raise_signal(signal.SIGUSR1)
+        return True
+
+    monkeypatch.setattr(step, "read", lambda _: [SimpleNamespace(card_file=Path("0"))])
+    monkeypatch.setattr(step, "train_split", train)
+    with pytest.raises(InterruptedRunError):
+        step.run(context)
+    assert (
+        step.volume_folder(derivatives.out / "work", context.study.name) / "volume.npy"
+    ).is_file()
