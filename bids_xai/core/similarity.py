@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.stats import rankdata
 
 from bids_xai.arrays import Bools, Floats, Floats64
 from bids_xai.errors import BadDataError, UsageError
@@ -135,6 +134,8 @@ def spearman(a: Floats, b: Floats) -> float:
 
     NaN where either has one value only, or fewer than two voxels.
     """
+    from scipy.stats import rankdata
+
     _check_shapes(a, b)
     x, y = (rankdata(values, axis=None) for values in (a, b))
     x, y = x - (x.size + 1) / 2, y - (y.size + 1) / 2

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -18,7 +19,9 @@ from bids_xai.group.scans import Scan
 from bids_xai.stages.network_grid import InputRule, load_network_input, load_region_mask
 from bids_xai.studies.tables import Input, Study
 from bids_xai.training.signals import stop_requests
-from bids_xai.training.volumes import VolumeFile, VolumeFiles, save_array
+
+if TYPE_CHECKING:
+    from bids_xai.training.volumes import VolumeFiles
 
 
 def input_rule(table: Input, skull_strip: bool, shape: tuple[int, int, int]) -> InputRule:
@@ -55,6 +58,8 @@ def training_volumes(
 
     The mask of a volume is where guidance wants relevance: ``training.guidance_mask``.
     """
+    from bids_xai.training.volumes import VolumeFile, VolumeFiles, save_array
+
     training = study.training
     key = hashlib.sha256()
     inputs = (study.input, replace(rule, statistics=None))

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bids_xai.bids.files import remove_if_empty
 from bids_xai.core.cohort.splits import check_no_leakage
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.group.train.fit import fit_network, save_network
 from bids_xai.group.train.inputs import Resources, SplitTraining
 from bids_xai.group.train.search import Draw, draws_of, keep_best
 from bids_xai.group.units import Units
-from bids_xai.runtime.device import choose_device
+from bids_xai.runtime.device import check_device, choose_device
 from bids_xai.runtime.progress import Progress
 from bids_xai.stages.network_grid import common_shape
-from bids_xai.training.processes import current_processes, process_group
 from bids_xai.training.signals import stop_requests
 
 
 def run(context: GroupContext) -> list[Path]:
     """Train what is not up to date; return the model cards."""
-    settings = context.settings
     trainings = read(context)
     progress = Progress("trainings", len(trainings))
+    units = Units(context.models_folder, progress)
+    check_device(context.settings.device)
+    if "WORLD_SIZE" not in os.environ and units.keep([t.unit() for t in trainings]):
+        return [training.card_file for training in trainings]  # torch, slow to load, is not asked
+    return _train(context, trainings, progress)
+
+
+def _train(
+    context: GroupContext, trainings: Sequence[SplitTraining], progress: Progress
+) -> list[Path]:
+    """Train what is not up to date, with the processes that torchrun started."""
+    from bids_xai.training.processes import current_processes, process_group
+
+    settings = context.settings
     work = settings.work_folder.resolve() / "group"
     cards: list[Path] = []
     with (
@@ -97,6 +109,8 @@ def train_split(
     """
 
     def make() -> list[Path]:
+        from bids_xai.group.train.fit import fit_network, save_network
+
         participants = [scan.participant for scan in training.scans]
         check_no_leakage(participants, [training.members[label] for label in participants])
         if training.study.search.draws:
@@ -109,6 +123,9 @@ def train_split(
 
 def _search(training: SplitTraining, resources: Resources, progress: Progress) -> list[Path]:
     """Train every draw, keep the files of the best by validation."""
+    from bids_xai.group.train.fit import fit_network, save_network
+    from bids_xai.training.processes import current_processes
+
     leads = current_processes().leads
     n_draws = training.study.search.draws
     draws: list[Draw] = []
