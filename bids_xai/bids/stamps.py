@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,16 @@ def fingerprint(inputs: Iterable[Path], options: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def file_states(root: Path, folder: Path, leave_out: Collection[Path] = ()) -> list[str]:
-    """Return name below ``root``, size and time of change of every file in a folder, sorted.
+def file_states(root: Path, *places: Path, leave_out: Collection[Path] = ()) -> list[str]:
+    """Return name below ``root``, size and time of change of files, sorted.
 
-    folder : below ``root``; none where it does not exist
+    places : below ``root``: files, and folders of which all files count; those that are missing
+        have no state
     leave_out : files and folders that do not count, nor does what is being written
     """
-    states: list[str] = []
-    for where, folders, names in os.walk(folder, followlinks=True):
+    states = [_file_state(place, root) for place in places if place.is_file()]
+    walks = (os.walk(place, followlinks=True) for place in places)
+    for where, folders, names in chain.from_iterable(walks):
         here = Path(where)
         folders[:] = [name for name in folders if here / name not in leave_out]
         states += [
@@ -82,11 +85,11 @@ def _file_state(path: Path, root: Path) -> str:
 
 
 @cache
-def drawing_code(*libraries: str) -> str:
-    """Return a digest of the files of this package, and the versions of libraries.
+def code_state(*libraries: str) -> str:
+    """Return the version and a digest of the files of this package, and the versions of libraries.
 
-    For pages, which no table lies behind: one that an earlier state of the code drew is stale, even
-    where the version is the same, as in a checkout.
+    For what is cheap to make again, such as pages: one that an earlier state of the code drew is
+    stale even where the version is the same, as in a checkout.
     """
     root = Path(bids_xai.__file__).parent
     digest = hashlib.sha256()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_xai.bids.files import write_text
-from bids_xai.bids.stamps import drawing_code, was_sloppy
+from bids_xai.bids.stamps import code_state, was_sloppy
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.qc.columns import MetricColumn, metric_columns, summaries
 from bids_xai.group.units import Unit, Units
@@ -62,7 +62,7 @@ def write_group_qc(output_dir: Path) -> list[Path]:
             "sessions": [repr(session) for session in inputs.sessions],
             "pages": sorted(inputs.pages),
             "n_sloppy": inputs.n_sloppy,
-            "code": drawing_code("jinja2", "matplotlib", "numpy"),
+            "code": code_state("jinja2", "matplotlib", "numpy"),
         },
         shares_folder=True,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bids_xai.bids.stamps import drawing_code, file_states
+from bids_xai.bids.stamps import code_state, file_states
 from bids_xai.errors import UserError
 from bids_xai.reports.study_description import StudyDescription
 from bids_xai.reports.study_files import StudyFiles
@@ -36,11 +36,11 @@ def page_inputs(output_dir: Path, study: str) -> dict[str, Any]:
     return {
         "study": study,
         "files": [
-            *file_states(output_dir, files.folder, own),
+            *file_states(output_dir, files.folder, leave_out=own),
             *file_states(output_dir, files.models),
         ],
         "template": sorted(_template_states(files)),
-        "code": drawing_code(*_LIBRARIES),
+        "code": code_state(*_LIBRARIES),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_xai.bids.stamps import (
-    drawing_code,
+    code_state,
     file_states,
     fingerprint,
     is_current,
@@ -155,16 +155,16 @@ def test_states_of_files_are_names_sizes_and_times(tmp_path: Path) -> None:
         (folder / name).write_text(name)
         os.utime(folder / name, ns=(1, 7))
     left = [folder / "left"]
-    assert file_states(tmp_path, folder, left) == ["a/b/y.tsv:7:7", "a/x.tsv:5:7"]
-    assert file_states(tmp_path, folder, [folder / "x.tsv"]) == [
+    assert file_states(tmp_path, folder, leave_out=left) == ["a/b/y.tsv:7:7", "a/x.tsv:5:7"]
+    assert file_states(tmp_path, folder, leave_out=[folder / "x.tsv"]) == [
         "a/b/y.tsv:7:7",
         "a/left/z.tsv:10:7",
     ]
     (folder / "link").symlink_to(tmp_path / "nowhere")
-    assert file_states(tmp_path, folder, left)[1] == "a/link:gone"
+    assert file_states(tmp_path, folder, leave_out=left)[1] == "a/link:gone"
     (folder / "link").unlink()
     (folder / "link").symlink_to(folder / "left")  # a folder of models may lie elsewhere
-    assert "a/link/z.tsv:10:7" in file_states(tmp_path, folder, left)
+    assert "a/link/z.tsv:10:7" in file_states(tmp_path, folder, leave_out=left)
     assert file_states(tmp_path, tmp_path / "none") == []
 
 
@@ -177,8 +177,8 @@ def test_the_code_is_known_by_its_files_and_versions(
     monkeypatch.setattr("bids_xai.__file__", str(files["__init__.py"]))
 
     def now(*libraries: str) -> str:
-        drawing_code.cache_clear()
-        return drawing_code(*libraries)
+        code_state.cache_clear()
+        return code_state(*libraries)
 
     first = now("numpy")
     files["page.pyc"].write_text("b")
@@ -186,4 +186,4 @@ def test_the_code_is_known_by_its_files_and_versions(
     assert now("scipy") != first
     files["page.html"].write_text("b")
     assert now("numpy") != first
-    drawing_code.cache_clear()
+    code_state.cache_clear()

@@ -81,7 +81,7 @@ CHANGES: dict[str, Callable[[GroupContext, pytest.MonkeyPatch], object]] = {
     "settings": lambda c, _: write_json(c.folder / "study.json", {"study": "quick", "seed": 1}),
     "training": lambda c, _: write_text(c.model_folder("A", 0) / "training.tsv", "epoch\n"),
     "problem": lambda c, _: write_json(c.folder / "problems.json", {"train": "lost"}),
-    "code": lambda _, m: m.setattr(page_inputs, "drawing_code", lambda *_: "other"),
+    "code": lambda _, m: m.setattr(page_inputs, "code_state", lambda *_: "other"),
     "version": lambda _, m: m.setattr("bids_xai.__version__", "9.9.9"),
     "page gone": lambda c, _: (c.output_dir / "group_quick.html").unlink(),
     "page cut": lambda c, _: write_text(c.output_dir / "group_quick.html", "<html>"),

@@ -137,5 +137,5 @@ def test_each_kind_of_change_makes_table_and_page_again(
 def test_other_code_draws_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_group_qc(out)
     (out / "group_qc.html").write_bytes((out / "group_qc.html").read_bytes()[::-1])
-    monkeypatch.setattr(step, "drawing_code", lambda *_: "other")
+    monkeypatch.setattr(step, "code_state", lambda *_: "other")
     assert write_group_qc(out)[-1].read_text().startswith("<!DOCTYPE html>")

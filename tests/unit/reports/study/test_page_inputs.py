@@ -84,7 +84,7 @@ def test_the_same_size_at_another_time_is_a_change(study_dir: Path) -> None:
 
 def test_the_code_that_draws_is_an_input(study_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = page_inputs(study_dir, STUDY)
-    monkeypatch.setattr(module, "drawing_code", lambda *_: "another")
+    monkeypatch.setattr(module, "code_state", lambda *_: "another")
     assert page_inputs(study_dir, STUDY) != before
 
 
