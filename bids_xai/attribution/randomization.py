@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from bids_xai.attribution.layers import Norm, is_affine, unroll
+from bids_xai.attribution.randomization_verdict import LIMIT as LIMIT
+from bids_xai.attribution.randomization_verdict import verdict as verdict
 from bids_xai.errors import UsageError
 
 MODES = ("cascading", "independent")
