@@ -127,6 +127,7 @@ def test_a_page_with_what_could_not_be_drawn_is_drawn_and_refused_every_time(
             with pytest.raises(BadDataError, match="a damaged map"):
                 report.run(context)
     assert "a damaged map" in page_of(context.output_dir)
+    assert not (context.folder / page_inputs.STAMP).exists()  # not for the size of the page alone
     (context.folder / "splits.tsv").unlink()
     report.run(context)
     assert drawn == ["quick"]
@@ -141,6 +142,7 @@ def test_the_page_of_a_failure_is_drawn_again_once_it_is_mended(
     page = page_of(context.output_dir)
     failures.report_failure(context, "spray", BadDataError("no disk", fix="free some"))
     assert "no disk" in page_of(context.output_dir)
+    assert not (context.folder / page_inputs.STAMP).exists()  # not for the size of the page alone
     failures.forget(context, "spray")
     drawn.clear()
     report.run(context)
