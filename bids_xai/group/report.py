@@ -17,7 +17,7 @@ def run(context: GroupContext) -> list[Path]:
     """
     output_dir, study = context.output_dir, context.study.name
     if context.settings.reports_only:
-        forget_page(context)
+        forget_page(context.folder)
     unit = Unit(
         f"page of {study}",
         context.folder / STAMP,
@@ -26,22 +26,22 @@ def run(context: GroupContext) -> list[Path]:
         root=output_dir,
         shares_folder=True,
     )
-    Units(output_dir).run(unit, lambda: _draw(context))
+    Units(output_dir).run(unit, lambda: _draw(output_dir, study, context.folder))
     return [output_dir / f"group_{study}.html"]
 
 
-def forget_page(context: GroupContext) -> None:
-    """Have the page drawn by the next run whose steps succeed."""
-    (context.folder / STAMP).unlink(missing_ok=True)
+def forget_page(folder: Path) -> None:
+    """Have the page of a study drawn by the next run whose steps succeed; folder : the study's."""
+    (folder / STAMP).unlink(missing_ok=True)
 
 
-def _draw(context: GroupContext) -> list[Path]:
+def _draw(output_dir: Path, study: str, folder: Path) -> list[Path]:
     """Draw the page; return it with its viewer and what that needs, as far as they exist."""
     from bids_xai.reports.study.page import write_group_page
     from bids_xai.reports.viewer import FOLDER, study_page
 
-    forget_page(context)  # until the page is whole
-    page = write_group_page(context.output_dir, context.study.name)
-    viewer = study_page(context.output_dir, context.study.name)
-    shared = (context.output_dir / FOLDER).glob("*") if viewer.is_file() else ()
+    forget_page(folder)  # until the page is whole
+    page = write_group_page(output_dir, study)
+    viewer = study_page(output_dir, study)
+    shared = (output_dir / FOLDER).glob("*") if viewer.is_file() else ()
     return [page, *(file for file in (viewer, *shared) if file.is_file())]

@@ -17,6 +17,7 @@ from bids_xai.group.train.search import Draw, draws_of, keep_best
 from bids_xai.group.units import Units
 from bids_xai.runtime.device import check_device, choose_device
 from bids_xai.runtime.progress import Progress
+from bids_xai.settings import RunSettings
 from bids_xai.stages.network_grid import common_shape
 from bids_xai.training.signals import stop_requests
 
@@ -29,25 +30,27 @@ def run(context: GroupContext) -> list[Path]:
     check_device(context.settings.device)
     if "WORLD_SIZE" not in os.environ and units.keep([t.unit() for t in trainings]):
         return [training.card_file for training in trainings]  # torch, slow to load, is not asked
-    return _train(context, trainings, progress)
+    return _train(trainings, progress, context.settings, context.study.name)
 
 
 def _train(
-    context: GroupContext, trainings: Sequence[SplitTraining], progress: Progress
+    trainings: Sequence[SplitTraining], progress: Progress, settings: RunSettings, study: str
 ) -> list[Path]:
-    """Train what is not up to date, with the processes that torchrun started."""
+    """Train what is not up to date, with the processes that torchrun started.
+
+    study : its name; there is at least one training
+    """
     from bids_xai.training.processes import current_processes, process_group
 
-    settings = context.settings
     work = settings.work_folder.resolve() / "group"
     cards: list[Path] = []
     with (
-        _cache_folder(work, context.study.name) as cache,
+        _cache_folder(work, study) as cache,
         process_group(choose_device(settings.device)) as device,
         stop_requests() as stop,
     ):
         resources = Resources(cache, device, settings.training_threads, settings.tensorboard)
-        units = Units(context.models_folder, progress, current_processes())
+        units = Units(trainings[0].models_folder, progress, current_processes())
         for training in trainings:
             train_split(training, resources, units, progress)
             cards.append(training.card_file)

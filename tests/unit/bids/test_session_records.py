@@ -18,7 +18,7 @@ from bids_xai.bids import session_records
 from bids_xai.bids.derivatives import DerivativeFolder
 from bids_xai.bids.records import EchoSeries, Session
 from bids_xai.bids.session_records import SessionRecords, as_plain, session_of
-from bids_xai.errors import NothingMatchedError, UserError
+from bids_xai.errors import NothingMatchedError
 from bids_xai.settings import RunSettings
 from bids_xai.workflows import participant as level
 from bids_xai.workflows.jobs import Outcome
@@ -208,7 +208,9 @@ def test_notes_and_errors_are_told_again(
     assert told[0] == told[1]
     assert any("2 t1w images" in message for message in told[1][0])
     assert "two echoes, found one" in told[1][1]["sub-02"]
-    (raw.root / "sub-01" / "anat" / "sub-01_echo-1_MEGRE.json").write_text("{")
+    sidecar = raw.root / "sub-01" / "anat" / "sub-01_echo-1_MEGRE.json"
+    sidecar.write_text("{")
     for _ in range(2):
-        with pytest.raises(UserError):
-            run_participants(settings)
+        assert sidecar.name in run_participants(settings).failed["sub-01"]
+    raw.json("sub-01/anat/sub-01_echo-1_MEGRE.json", {"EchoTime": 0.01})
+    assert list(run_participants(settings).failed) == ["sub-02"]
