@@ -60,13 +60,14 @@ def file_states(root: Path, *places: Path, leave_out: Collection[Path] = ()) -> 
 
     places : below ``root``: files, and folders of which all files count; those that are missing
         have no state
-    leave_out : files and folders that do not count, nor does what is being written
+    leave_out : files and folders that do not count; nor do files that are being written, and the
+        history of a DataLad dataset (``.git``)
     """
     states = [_file_state(place, root) for place in places if place.is_file()]
     walks = (os.walk(place, followlinks=True) for place in places)
     for where, folders, names in chain.from_iterable(walks):
         here = Path(where)
-        folders[:] = [name for name in folders if here / name not in leave_out]
+        folders[:] = [n for n in folders if n != ".git" and here / n not in leave_out]
         states += [
             _file_state(here / name, root)
             for name in names

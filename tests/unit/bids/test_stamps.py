@@ -150,7 +150,7 @@ def test_a_stamp_says_why_it_is_not_current(stamped: tuple[Path, Path, Path]) ->
 
 def test_states_of_files_are_names_sizes_and_times(tmp_path: Path) -> None:
     folder = tmp_path / "a"
-    for name in ("x.tsv", "b/y.tsv", "b/.tmp-1", "left/z.tsv"):
+    for name in ("x.tsv", "b/y.tsv", "b/.tmp-1", ".git/c", "left/z.tsv"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
         os.utime(folder / name, ns=(1, 7))
