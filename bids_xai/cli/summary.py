@@ -16,11 +16,11 @@ from bids_xai.group import STEPS
 from bids_xai.group.people import read_participants
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
-from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
 from bids_xai.tables.table import Row, Table
 from bids_xai.tables.trust import VERDICTS, CheckVerdict
 
 if TYPE_CHECKING:
+    from bids_xai.tables.spray import ClusterVerdict
     from bids_xai.workflows.participant import ParticipantRun
 
 LOG = logging.getLogger("bids_xai")
@@ -131,6 +131,8 @@ class GroupSummary:
 
     def _warn(self) -> None:
         """Name what the tables of the study say against its heatmaps."""
+        from bids_xai.tables.spray import CLUSTER_VERDICTS
+
         folder = self._study_folder()
         steps = _steps(self.settings)
         if {"spray", "report"} & {*steps}:

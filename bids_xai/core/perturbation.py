@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 from bids_xai.arrays import Floats, Floats32, Ints
 from bids_xai.core.answers import Answers, Boxes, Curves, Predict, Replacement, WholeVolumes
@@ -209,7 +209,7 @@ def mean_interval(values: Floats) -> tuple[Curves, Curves, Curves]:
     mean = np.asarray(values.mean(axis=0), np.float64)
     if n < FEWEST:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = stats.t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    half = stdtrit(n - 1, 0.975) * values.std(axis=0, ddof=1) / np.sqrt(n)
     return mean, np.asarray(mean - half), np.asarray(mean + half)
 
 

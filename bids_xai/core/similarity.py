@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.stats import rankdata
 
 from bids_xai.arrays import Bools, Floats, Floats64
 from bids_xai.errors import BadDataError, UsageError
@@ -191,6 +190,7 @@ def spearman(a: Floats, b: Floats) -> float:
 
     NaN where either has one value only, or fewer than two voxels.
     """
+
     _check_shapes(a, b)
     return _correlation(_centred_ranks(a), _centred_ranks(b))
 

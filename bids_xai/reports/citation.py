@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,5 +235,7 @@ def _cited(settings: RunSettings) -> list[str]:
     return [name for name in PREPROCESSING_REFERENCES if is_used.get(name, True)]
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+@cache
+def _versions(packages: tuple[str, ...]) -> Mapping[str, str]:
+    """Looked up once: every session says them."""
     return {"bids_xai": bids_xai.__version__, **{name: version(name) for name in packages}}

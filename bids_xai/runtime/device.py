@@ -48,6 +48,15 @@ def choose_device(device: str, *, ask_card: bool = True) -> str:
     return device
 
 
+def check_device(device: str) -> None:
+    """Raise as :func:`choose_device` for a device that is named and cannot be used.
+
+    Neither ``auto`` nor ``cpu`` can fail: for them torch, which is slow to load, is not asked.
+    """
+    if device.startswith("cuda"):
+        choose_device(device)
+
+
 def why_no_cuda(index: int, *, ask_card: bool = True) -> str:
     """Say why a CUDA device cannot be used; empty where it can."""
     import torch

@@ -7,16 +7,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bids_xai.bids.files import write_bytes
 from bids_xai.errors import BadDataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MEMORY_BYTES = 2**30
 
@@ -62,6 +63,8 @@ class VolumeFiles:
         return len(self.files)
 
     def __getitem__(self, index: int, /) -> tuple[Tensor, Tensor, int]:
+        import torch  # slow to load, and not needed to make the files
+
         entry = self.files[index]
         volume = torch.from_numpy(self._array(entry.volume))
         mask = torch.from_numpy(self._array(entry.mask).astype(np.float32))

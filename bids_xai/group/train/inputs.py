@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.group.scans import Scan
@@ -14,6 +13,9 @@ from bids_xai.group.train.transfer import start_folder
 from bids_xai.group.units import Unit
 from bids_xai.models.card import WEIGHTS
 from bids_xai.studies.tables import Configuration, Study
+
+if TYPE_CHECKING:
+    import torch
 
 _TABLES = ("input", "model", "training", "target", "search")
 """Tables of a study that decide on what a network learns."""

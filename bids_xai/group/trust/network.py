@@ -17,6 +17,7 @@ from bids_xai.bids.images import read_volume
 from bids_xai.core.answers import BATCH_VOXELS
 from bids_xai.group.context import Scan
 from bids_xai.group.maps import labels_over
+from bids_xai.group.trust.heatmaps import heatmap_of
 from bids_xai.models.card import load_model
 from bids_xai.runtime.device import choose_device, saying_memory_is_short
 from bids_xai.stages import explain as explaining
@@ -130,13 +131,3 @@ class ExplainedNetwork:
                 return list(explain(lowest)[:, 0].cpu().numpy())
 
         return maps
-
-
-def heatmap_of(prediction: Prediction) -> Path:
-    """Return the file of a heatmap, relative to the study's folder.
-
-    Raises ValueError for a prediction of a baseline, which has none.
-    """
-    if prediction.heatmap is None:
-        raise ValueError(f"{prediction.configuration} has no heatmap")
-    return prediction.heatmap

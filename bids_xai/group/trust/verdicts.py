@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from bids_xai.arrays import Floats64
-from bids_xai.attribution.randomization import verdict as depends_on_weights
+from bids_xai.attribution.randomization_verdict import verdict as depends_on_weights
 from bids_xai.core.perturbation import FEWEST, mean_interval
 from bids_xai.studies.tables import Target
 from bids_xai.tables.predictions import Prediction

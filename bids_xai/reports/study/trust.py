@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from bids_xai.arrays import Floats
-from bids_xai.attribution.randomization import LIMIT
+from bids_xai.attribution.randomization_verdict import LIMIT
 from bids_xai.core.perturbation import mean_interval
 from bids_xai.figures.trust import Band, LayerLikeness, perturbation_curves, randomization_curves
 from bids_xai.reports.blocks import Block, Subheading, TableBlock, Text, embedded

@@ -9,7 +9,8 @@ from chains import conv_net, maps, scramble
 from torch import nn
 
 from bids_xai.attribution import METHODS, explain
-from bids_xai.attribution.randomization import LIMIT, randomised, stages, verdict, weighted_layers
+from bids_xai.attribution.randomization import randomised, stages, weighted_layers
+from bids_xai.attribution.randomization_verdict import LIMIT, verdict
 from bids_xai.core.perturbation import CubePlan, Perturbation, aopc
 from bids_xai.core.similarity import compare
 from bids_xai.errors import UsageError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from bids_xai.bids.stamps import write_stamp
-from bids_xai.errors import BadDataError, InterruptedRunError
+from bids_xai.errors import BadDataError, InterruptedRunError, UsageError
 from bids_xai.group.cohort import step as cohort
 from bids_xai.group.train import step
 from bids_xai.group.units import Unit, Units
@@ -109,8 +110,8 @@ def test_a_search_keeps_the_files_of_the_best_draw_alone(
         training=SimpleNamespace(early_stopping=SimpleNamespace(metric="validation_loss")),
         as_plain=dict,
     )
-    monkeypatch.setattr(step, "fit_network", fit)
-    monkeypatch.setattr(step, "save_network", save)
+    monkeypatch.setattr("bids_xai.group.train.fit.fit_network", fit)
+    monkeypatch.setattr("bids_xai.group.train.fit.save_network", save)
     monkeypatch.setattr(step, "draws_of", lambda *_: [study] * 3)
     training = cast("Any", SimpleNamespace(study=study, folder=tmp_path, title="A", weight_seed=0))
     files = step._search(training, cast("Any", None), Progress("trainings", 1))
@@ -189,3 +190,34 @@ def test_an_interrupted_run_keeps_its_volumes(
     assert (
         step.volume_folder(derivatives.out / "work", context.study.name) / "volume.npy"
     ).is_file()
+
+
+def test_where_all_is_up_to_date_no_work_is_prepared(
+    derivatives: Any, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the device nor a folder for volumes; a device that cannot be used is still told."""
+    monkeypatch.setattr(step, "common_shape", lambda *_: (40, 48, 40))
+    context = people(derivatives).context()
+    cohort.run(context)
+    trainings = step.read(context)
+    asked: list[object] = []
+    monkeypatch.setattr(step, "_train", lambda *of: asked.append(of) or [])
+    monkeypatch.setattr(step, "choose_device", lambda *_: pytest.fail("asked for a device"))
+    for training in trainings[:-1]:
+        unit = training.unit()
+        write_stamp(unit.stamp, unit.digest, training.folder, [])
+    step.run(context)
+    assert len(asked) == 1  # for the last one
+    unit = trainings[-1].unit()
+    write_stamp(unit.stamp, unit.digest, trainings[-1].folder, [])
+    log.clear()
+    assert step.run(context) == [training.card_file for training in trainings]
+    assert len(asked) == 1
+    assert log.messages == [f"training {t.title}: up to date" for t in trainings]
+    assert not context.settings.work_folder.exists()
+    monkeypatch.setenv("WORLD_SIZE", "1")  # torchrun: its processes go together
+    step.run(context)
+    assert len(asked) == 2
+    elsewhere = dataclasses.replace(context.settings, device="cuda:99")
+    with pytest.raises(UsageError, match="cuda:99"):
+        step.run(dataclasses.replace(context, settings=elsewhere))

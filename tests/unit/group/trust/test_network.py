@@ -9,8 +9,8 @@ from trust_cases import REQUESTS, SHAPE, prediction
 
 from bids_xai.attribution.request import Request
 from bids_xai.group.trust import network as network_module
-from bids_xai.group.trust.heatmaps import ExplainedSplit
-from bids_xai.group.trust.network import ExplainedNetwork, heatmap_of
+from bids_xai.group.trust.heatmaps import ExplainedSplit, heatmap_of
+from bids_xai.group.trust.network import ExplainedNetwork
 
 
 def test_probabilities_are_those_of_the_opened_scan(network: ExplainedNetwork) -> None:
