@@ -31,7 +31,7 @@ def augmentation(recipe: Recipe, epoch: int) -> Change | None:
     return change
 
 
-class Draw(NamedTuple):
+class ScanChange(NamedTuple):
     """Axes to mirror, voxels to shift along each axis, and whether the skull is taken off."""
 
     flips: list[int]
@@ -39,14 +39,14 @@ class Draw(NamedTuple):
     stripped: bool
 
 
-def draw(recipe: Recipe, epoch: int, index: int) -> Draw:
+def draw(recipe: Recipe, epoch: int, index: int) -> ScanChange:
     """The changes of one scan in one epoch; those asked for first are drawn as if alone."""
     # + 1: a trailing 0 would be the stream that orders the scans of the epoch
     rng = np.random.default_rng((recipe.seed, epoch, index + 1))
     flips = [axis for axis in recipe.flip_axes if rng.random() < 0.5]
     k = recipe.shift_voxels
     shift = tuple(int(voxels) for voxels in rng.integers(-k, k, size=3, endpoint=True))
-    return Draw(flips, shift, bool(rng.random() < recipe.skull_strip))
+    return ScanChange(flips, shift, bool(rng.random() < recipe.skull_strip))
 
 
 def moved(tensor: Tensor, flips: Sequence[int], shift: Sequence[int]) -> Tensor:
