@@ -197,6 +197,8 @@ def spearman(a: Floats, b: Floats) -> float:
 
 def _centred_ranks(values: Floats) -> Floats64:
     """Ranks (n,) less their mean."""
+    from scipy.stats import rankdata
+
     ranks: Floats64 = rankdata(values, axis=None)
     return ranks - (ranks.size + 1) / 2
 
