@@ -150,6 +150,7 @@ def test_volumes_stay_until_the_last_training_of_the_study(
             SimpleNamespace(
                 split=split,
                 card_file=Path(f"{split}"),
+                models_folder=derivatives.out,
                 unit=lambda split=split: Unit(
                     f"{split}", derivatives.out / f"{split}.json", (), {}, root=derivatives.out
                 ),
@@ -159,10 +160,12 @@ def test_volumes_stay_until_the_last_training_of_the_study(
 
     def train(training: Any, resources: Any, units: Units, progress: Progress) -> bool:
         (resources.cache / "volume.npy").write_bytes(b"1")
+        unit = training.unit()
+        write_stamp(unit.stamp, unit.digest, derivatives.out, [])
         return True
 
     for training in read(derivatives.context()):
-        if training.split in done:
+        if training.split in done - {0}:  # that of this run is done by it
             unit = training.unit()
             write_stamp(unit.stamp, unit.digest, derivatives.out, [])
     monkeypatch.setattr(step, "read", read)
@@ -177,13 +180,17 @@ def test_an_interrupted_run_keeps_its_volumes(
     derivatives: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = derivatives.context(clean_workdir=True)
+    unit = Unit("0", derivatives.out / "0.json", (), {}, root=derivatives.out)
+    training = SimpleNamespace(
+        card_file=Path("0"), models_folder=derivatives.out, unit=lambda: unit
+    )
 
     def train(training: Any, resources: Any, *of: Any) -> bool:
         (resources.cache / "volume.npy").write_bytes(b"1")
         signal.raise_signal(signal.SIGUSR1)
         return True
 
-    monkeypatch.setattr(step, "read", lambda _: [SimpleNamespace(card_file=Path("0"))])
+    monkeypatch.setattr(step, "read", lambda _: [training])
     monkeypatch.setattr(step, "train_split", train)
     with pytest.raises(InterruptedRunError):
         step.run(context)
