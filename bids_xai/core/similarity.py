@@ -135,7 +135,7 @@ def ssim3d(
     """Mean structural similarity of two maps (x, y, z), 1 for equal ones.
 
     data_range : highest minus lowest value that the maps can have
-    window : ``uniform`` (7 voxels an axis) or ``gaussian`` (sd 1.5, cut to 11 voxels an axis);
+    window : ``uniform`` (7 voxels per axis) or ``gaussian`` (sd 1.5, 11 voxels per axis);
         variances are those of samples, as in scikit-image
     within : (x, y, z) voxels whose windows count; all where not given. A voxel nearer to the border
         than half a window never counts. NaN where none is left
@@ -145,8 +145,8 @@ def ssim3d(
     smooth, radius = _filter(window)
     if not data_range > 0:
         raise UsageError(f"data_range {data_range} is invalid", fix="give a number above 0")
-    moments = [_Moments(values, smooth, radius) for values in (a, b)]
-    return _mean_similarity(*moments, data_range, within)
+    moments = _Moments(a, smooth, radius), _Moments(b, smooth, radius)
+    return _mean_similarity(*moments, data_range=data_range, within=within)
 
 
 class _Moments:

@@ -74,7 +74,7 @@ class _KeptPass:
             relevance = start_relevance(logits, self._start, self._target)
             relevance = take_back(steps[first:], self._rules[first:], caches, relevance)
         # with gradients, but nothing that has any: so rules do not write over what is kept
-        with torch.enable_grad():
+        with torch.set_grad_enabled(True):
             return take_back(
                 self._kept[:first], self._rules[:first], self._caches[:first], relevance
             )

@@ -78,7 +78,7 @@ class SteppedCopies:
             self._replace(copies, boxes, _by_voxel(volumes))
         behind = self._maps[-1].permute(0, 4, 1, 2, 3)
         at_once = max(1, AT_ONCE // behind[0, 0].numel())
-        return torch.cat([self._end(features) for features in behind.split(at_once)])
+        return torch.cat([self._end(features) for features in torch.split(behind, at_once)])
 
     def _end(self, features: Tensor) -> Tensor:
         for block in self._forward.blocks[len(self._running) :]:
@@ -136,7 +136,8 @@ class _Windows:
     def first_outputs(self, first: Tensor) -> Tensor:
         """First voxels (boxes, 3) of the windows that hold all that boxes beginning there reach."""
         seen_from = first + self.padding - self._spans
-        return ((seen_from + self._step - 1).clamp(min=0) // self._step).minimum(self._last)
+        steps: Tensor = (seen_from + self._step - 1).clamp(min=0) // self._step
+        return torch.minimum(steps, self._last)
 
     def run(self, maps: Tensor, copies: Tensor, first: Tensor) -> Tensor:
         """Outputs (boxes * voxels, channels) of all windows, from padded maps by voxel."""

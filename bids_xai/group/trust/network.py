@@ -51,7 +51,7 @@ class ExplainedNetwork:
         self.model, self.card = load_model(model_folder)
         self.model.to(self.device)
         if self.device == "cpu":  # batches then take half the time, forward and for gradients
-            self.model.to(memory_format=torch.channels_last_3d)
+            self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._opened: dict[str, explaining.OpenScan] = {}
         self._rule = InputRule.of_model(self.card, model_folder)
 

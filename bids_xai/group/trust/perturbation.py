@@ -135,11 +135,9 @@ class SteppedAnswers(Answers):
         for step in range(max(len(curve.steps) for curve in curves)):
             cubes = [curve.steps[step] if step < len(curve.steps) else _NO_CUBE for curve in curves]
             numbers = np.repeat(np.arange(len(curves)), list(map(len, cubes)))
-            changed = (
-                torch.from_numpy(array).to(noise.device)
-                for array in (numbers, np.concatenate(cubes))
-            )
-            after.append(_probabilities(copies.change(*changed, noise)))
+            changed = torch.from_numpy(numbers).to(noise.device)
+            boxes = torch.from_numpy(np.concatenate(cubes)).to(noise.device)
+            after.append(_probabilities(copies.change(changed, boxes, noise)))
         return [
             np.reshape([rows[copy] for rows in after[: len(curve.steps)]], (-1, len(self.start)))
             for copy, curve in enumerate(curves)

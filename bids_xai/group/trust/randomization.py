@@ -72,8 +72,8 @@ class _Check:
             key = prediction.method, self._network.explained_class(prediction)
             together.setdefault(key, []).append(prediction)
         alike: dict[Likeness, Similarity] = {}
-        for predictions in together.values():
-            alike |= self._similarities(predictions, opened)
+        for explained_together in together.values():
+            alike |= self._similarities(explained_together, opened)
         for predictions in heatmaps.values():
             for mode, layer, layers in self._stages:
                 for prediction in predictions:
