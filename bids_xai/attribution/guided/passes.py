@@ -109,7 +109,7 @@ class _Tape:
         return x
 
     def take_back(self, relevance: Tensor) -> tuple[Tensor, Tensor]:
-        """Inner and total relevance (n,) from that of the last convolution's output."""
+        """Inner and total relevance (n,) from that of the last output, which it is written over."""
         first, *others = self.layers
         for layer in reversed(others):
             relevance = layer.take_back(relevance, over_input=not self.keeps)
@@ -173,7 +173,7 @@ class _Back(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tape: _Tape, relevance: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         ctx.tape = tape
-        inner, total = tape.take_back(relevance.detach().contiguous(memory_format=LAST))
+        inner, total = tape.take_back(relevance.detach().clone(memory_format=LAST))
         ctx.mark_non_differentiable(total)
         return inner, total
 
