@@ -24,7 +24,7 @@ from bids_xai.attribution.steps import LAST
 from bids_xai.runtime.convolution import convolve, convolve_transposed
 
 _convolution_backward = torch.ops.aten.convolution_backward
-_relu_backward = torch.ops.aten.threshold_backward
+_relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 @dataclass
@@ -138,9 +138,12 @@ class ConvolutionLayer:
         del self.quotient
 
     def backward_of_forward(self, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Gradients of input (None for the first layer), weight and bias."""
+        """Gradients of input (None for the first layer), weight and bias.
+
+        gradient : of the activation; is written over
+        """
         n = self.n_filters
-        g_h, g_z = _relu_backward(gradient, self.h, 0.0), self.g_z
+        g_h, g_z = _relu_backward(gradient, self.h, 0.0, grad_input=gradient), self.g_z
         if self._is_thin:
             g_x, g_weight, g_bias = self._gradients(g_h, self.both[:n])
             _, g_raised, _ = self._gradients(g_z, self.both[n:])

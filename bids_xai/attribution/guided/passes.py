@@ -138,7 +138,7 @@ class _Tape:
         return share
 
     def backward_of_forward(self, gradient: Tensor) -> list[Tensor]:
-        """Gradients of all weights and biases from that of the last activation."""
+        """Gradients of all weights and biases from that of the last activation, which is lost."""
         if "share" in vars(self):  # nobody asked for the gradient of ``inner``
             self.backward_of_take_back(gradient.new_zeros(len(gradient)))
         gradients: list[Tensor] = []
@@ -164,7 +164,7 @@ class _Forward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *ctx.tape.backward_of_forward(gradient)
+        return None, None, *ctx.tape.backward_of_forward(gradient.clone(memory_format=LAST))
 
 
 class _Back(torch.autograd.Function):
