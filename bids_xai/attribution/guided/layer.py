@@ -24,7 +24,7 @@ from bids_xai.attribution.steps import LAST
 from bids_xai.runtime.convolution import convolve, convolve_transposed
 
 _convolution_backward = torch.ops.aten.convolution_backward
-_relu_backward = torch.ops.aten.threshold_backward
+_relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 @dataclass
@@ -34,7 +34,8 @@ class ConvolutionLayer:
     first : whether it is the first layer, of whose input no gradient is asked for
     x : its input; h : its activation, (n, c, x, y, z); z : minus Z, of that shape
     both : (2 c, c_in, kernel), the weights, and below them the positive ones
-    quotient : minus R / Z; below : what the quotients bring to the input's grid
+    quotient : minus R / Z; below : FLOOR times what the quotients bring to the input's grid, so
+        that one pass over it gives the relevance, ``below + x * below / FLOOR``
     g_below : gradient of the relevance of the input; g_z : of Z
     g_raised : gradient of the positive weights on the way back
     """
@@ -61,6 +62,11 @@ class ConvolutionLayer:
     def minus_raised(self) -> Tensor:
         """Minus the positive weights: what turns minus R / Z into relevance."""
         return (-self.both[self.n_filters :]).to(memory_format=LAST)
+
+    @property
+    def _scaled(self) -> Tensor:
+        """The positive weights times minus FLOOR."""
+        return (self.both[self.n_filters :] * -FLOOR).to(memory_format=LAST)
 
     def release(self, *names: str) -> None:
         """Let go of some that the passes keep, or of all: then none can be taken again."""
@@ -89,23 +95,26 @@ class ConvolutionLayer:
         return convolve(masked, self.minus_raised, None, self.stride, self.padding).div_(self.z)
 
     def take_back(self, relevance: Tensor, *, over_input: bool = False) -> Tensor:
-        """Relevance of the input from that of the output, written over the input if asked."""
-        self.quotient = relevance / self.z
+        """Relevance of the input from that of the output, which it is written over.
+
+        over_input : the result is written over the input
+        """
+        self.quotient = relevance.div_(self.z)
         self.below = convolve_transposed(
-            self.quotient, self.minus_raised, self.stride, self.padding, self._left_over
+            self.quotient, self._scaled, self.stride, self.padding, self._left_over
         )
-        raised = self.x.add_(FLOOR) if over_input else torch.add(self.x, FLOOR)
-        return raised.mul_(self.below)
+        out = self.x if over_input else None
+        return torch.addcmul(self.below, self.x, self.below, value=1 / FLOOR, out=out)
 
     def backward_of_take_back(self, gradient: Tensor) -> Tensor:
         """Gradient of the relevance of the output from that of the input's."""
         self.g_below = gradient
-        g_below = (self.x * gradient).add_(gradient, alpha=FLOOR)
-        g_quotient, g_raised, _ = _convolution_backward(
-            *(g_below, self.quotient, self.minus_raised, None, self.stride, self.padding),
+        g_below = torch.addcmul(gradient, self.x, gradient, value=1 / FLOOR)
+        g_quotient, g_scaled, _ = _convolution_backward(
+            *(g_below, self.quotient, self._scaled, None, self.stride, self.padding),
             *([1, 1, 1], True, self._left_over, 1, [True, True, False]),
         )
-        self.g_raised = g_raised.neg_()
+        self.g_raised = g_scaled.mul_(-FLOOR)
         g_relevance: Tensor = g_quotient.div_(self.z)
         self.begin_gradients(g_relevance)
         return g_relevance
@@ -113,9 +122,10 @@ class ConvolutionLayer:
     def backward_of_masked_share(self, relevance: Tensor, masked: Tensor, share: Tensor) -> None:
         """Take in the gradients of ``sum(relevance * masked_share(masked))``.
 
+        relevance : is written over
         share : what :meth:`masked_share` gave for ``masked``, the gradient of the relevance
         """
-        self.quotient = relevance / self.z
+        self.quotient = relevance.div_(self.z)
         _, self.g_raised, _ = _convolution_backward(
             *(self.quotient, masked.neg(), self.minus_raised, None, self.stride, self.padding),
             *([1, 1, 1], False, [0, 0, 0], 1, [False, True, False]),
@@ -128,9 +138,12 @@ class ConvolutionLayer:
         del self.quotient
 
     def backward_of_forward(self, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Gradients of input (None for the first layer), weight and bias."""
+        """Gradients of input (None for the first layer), weight and bias.
+
+        gradient : of the activation; is written over
+        """
         n = self.n_filters
-        g_h, g_z = _relu_backward(gradient, self.h, 0.0), self.g_z
+        g_h, g_z = _relu_backward(gradient, self.h, 0.0, grad_input=gradient), self.g_z
         if self._is_thin:
             g_x, g_weight, g_bias = self._gradients(g_h, self.both[:n])
             _, g_raised, _ = self._gradients(g_z, self.both[n:])
@@ -141,7 +154,7 @@ class ConvolutionLayer:
         g_raised += self._floor_gradient()[:, None]
         g_weight = g_weight + g_raised * (self.both[:n] >= FLOOR)
         if g_x is not None:
-            g_x.addcmul_(self.g_below, self.below)
+            g_x.addcmul_(self.g_below, self.below, value=1 / FLOOR)
         return g_x, g_weight, g_bias
 
     def _gradients(self, gradient: Tensor, weight: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:

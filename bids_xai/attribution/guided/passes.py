@@ -109,7 +109,7 @@ class _Tape:
         return x
 
     def take_back(self, relevance: Tensor) -> tuple[Tensor, Tensor]:
-        """Inner and total relevance (n,) from that of the last convolution's output."""
+        """Inner and total relevance (n,) from that of the last output, which it is written over."""
         first, *others = self.layers
         for layer in reversed(others):
             relevance = layer.take_back(relevance, over_input=not self.keeps)
@@ -138,7 +138,7 @@ class _Tape:
         return share
 
     def backward_of_forward(self, gradient: Tensor) -> list[Tensor]:
-        """Gradients of all weights and biases from that of the last activation."""
+        """Gradients of all weights and biases from that of the last activation, which is lost."""
         if "share" in vars(self):  # nobody asked for the gradient of ``inner``
             self.backward_of_take_back(gradient.new_zeros(len(gradient)))
         gradients: list[Tensor] = []
@@ -164,7 +164,7 @@ class _Forward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *ctx.tape.backward_of_forward(gradient)
+        return None, None, *ctx.tape.backward_of_forward(gradient.clone(memory_format=LAST))
 
 
 class _Back(torch.autograd.Function):
@@ -173,7 +173,7 @@ class _Back(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tape: _Tape, relevance: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         ctx.tape = tape
-        inner, total = tape.take_back(relevance.detach().contiguous(memory_format=LAST))
+        inner, total = tape.take_back(relevance.detach().clone(memory_format=LAST))
         ctx.mark_non_differentiable(total)
         return inner, total
 

@@ -70,7 +70,7 @@ def test_relevance_of_the_input_and_all_gradients(
 ) -> None:
     formula = Formula(stride, padding, kernel)
     layer = layer_of(formula)
-    taken = layer.take_back(formula.relevance.detach())
+    taken = layer.take_back(formula.relevance.detach().clone())
     torch.testing.assert_close(taken, formula.taken.detach())
     g_taken, g_h = drawn(*taken.shape, seed=4), drawn(*layer.h.shape, seed=5)
     expected = torch.autograd.grad(
@@ -100,6 +100,6 @@ def test_the_share_of_a_masked_input(
     expected = torch.autograd.grad(
         [inner, formula.h], [formula.relevance, formula.weight, formula.bias], [None, g_h]
     )
-    layer.backward_of_masked_share(formula.relevance.detach(), masked, share)
+    layer.backward_of_masked_share(formula.relevance.detach().clone(), masked, share)
     _, g_weight, g_bias = layer.backward_of_forward(g_h)
     torch.testing.assert_close((share, g_weight, g_bias), expected)
