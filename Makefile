@@ -60,9 +60,12 @@ quick-tests: | $(VENV)/.ready
 docs: | $(VENV)/.ready
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-test: lint docs
-	$(BIN)/python -m pytest tests/unit -n $(NPROCS)
-	$(BIN)/python -m pytest tests/e2e -n $(NPROCS) --dist loadfile --no-loadscope-reorder
+# whole runs first, the longest before the others (tests/e2e/conftest.py); then files of unit tests keep all
+# processors busy to the end
+test: | $(VENV)/.ready
+	@start=$$(date +%s); $(MAKE) --no-print-directory -j2 lint docs && \
+	  $(BIN)/python -m pytest tests -n $(NPROCS) --dist loadfile --no-loadscope-reorder; status=$$?; \
+	  echo "test: $$(($$(date +%s) - start)) s"; exit $$status
 
 presets: | $(VENV)/.ready
 	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py -n $(NPROCS) --dist worksteal

@@ -60,9 +60,8 @@ def parts_of(path: Path) -> dict[str, str]:
     return dict(found)
 
 
-def test_pictures_stand_where_they_are_read(participant_dir: Path) -> None:
-    participant_figures(participant_dir, "01")
-    parts = parts_of(write_participant_page(participant_dir, "01", []))
+def test_pictures_stand_where_they_are_read(drawn_dir: Path) -> None:
+    parts = parts_of(write_participant_page(drawn_dir, "01", []))
     shown = {name: re.findall(r'src="[^"]*/([^"/]+)"', part) for name, part in parts.items()}
     assert [name for name, files in shown.items() if files] == ["Input map", "Heatmaps", "Quality"]
     assert all("desc-histogram" in name for name in shown["Input map"])
@@ -79,13 +78,12 @@ def test_pictures_stand_where_they_are_read(participant_dir: Path) -> None:
     assert "Quality: to be checked. 1 of 2 metrics is out of the limits." in second
 
 
-def test_the_picture_of_what_the_model_reads_is_the_input_map(participant_dir: Path) -> None:
-    participant_figures(participant_dir, "01")
+def test_the_picture_of_what_the_model_reads_is_the_input_map(drawn_dir: Path) -> None:
     for session in ("1", "2"):
-        anat = participant_dir / "sub-01" / f"ses-{session}" / "anat"
+        anat = drawn_dir / "sub-01" / f"ses-{session}" / "anat"
         sidecar = anat / f"sub-01_ses-{session}_model-A_prediction.json"
         sidecar.write_text('{"Model": {"suffix": "T1w"}}')
-    part = parts_of(write_participant_page(participant_dir, "01", []))["Input map"]
+    part = parts_of(write_participant_page(drawn_dir, "01", []))["Input map"]
     files = re.findall(r'src="[^"]*/([^"/]+)"', part)
     assert files == [f"sub-01_ses-{s}_desc-brainmask_T1w.png" for s in "12"]
 
@@ -118,9 +116,8 @@ def test_every_session_has_its_own_methods(participant_dir: Path) -> None:
     assert "was not recorded" not in part.split("<h3>Session 2</h3>")[0]
 
 
-def test_a_reader_by_ear_meets_no_crowd_of_landmarks(participant_dir: Path) -> None:
-    participant_figures(participant_dir, "01")
-    page = check_page(write_participant_page(participant_dir, "01", []))
+def test_a_reader_by_ear_meets_no_crowd_of_landmarks(drawn_dir: Path) -> None:
+    page = check_page(write_participant_page(drawn_dir, "01", []))
     assert not [a for _, a in page.tags if a.get("role") == "region"]
     boxes = [a for a in page.all("div") if a.get("class") == "scroll"]
     assert all(a["tabindex"] == "0" for a in boxes)  # until the script knows which can scroll
