@@ -17,6 +17,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -160,18 +161,25 @@ def serve() -> None:
 
 
 def _watch(request: bytes, connection: int, out: int, err: int) -> NoReturn:
-    """Fork once more: the child becomes the command, this process tells how it ended."""
-    from bids_xai.workflows.processes import end_with_parent
+    """Fork once more: the child becomes the command, this process tells how it ended.
 
-    end_with_parent()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    Where nobody listens any more, the command is ended with all that it has started.
+    """
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
     pid = os.fork()
     if pid == 0:
-        end_with_parent()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         os.write(connection, str(os.getpid()).encode())
-        os.close(connection)
+        for fd in (connection, ended, wake):
+            os.close(fd)
         _become(request, out, err)
+    if ended not in select.select([connection, ended], [], [])[0]:
+        os.killpg(pid, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with contextlib.suppress(BrokenPipeError):
         os.write(connection, str(status).encode())
