@@ -2,7 +2,8 @@
 
 The files run side by side (``pytest -n 2 --dist loadfile``); what several of them look at is made
 by the first and stays unchanged. Trainings get one thread, so that their numbers do not depend on
-the machine.
+the machine. Commands are processes that have the libraries already (``ready_processes``); where
+bytes of two runs are compared, one of them comes from a new interpreter (:func:`fresh`).
 """
 
 from __future__ import annotations
