@@ -69,16 +69,16 @@ def participant_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """The same with its figures, and what was said to be drawn; only to be read."""
     folder = _write_participant(tmp_path_factory.mktemp("participant"))
-    participant_figures(folder, "01")
-    return folder
+    return folder, participant_figures(folder, "01")
 
 
 @pytest.fixture
-def drawn_dir(_drawn_once: Path, tmp_path: Path) -> Path:
-    """The same with its figures, which are drawn once."""
-    shutil.copytree(_drawn_once, tmp_path, dirs_exist_ok=True)
+def drawn_dir(drawn_once: tuple[Path, list[Path]], tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    shutil.copytree(drawn_once[0], tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

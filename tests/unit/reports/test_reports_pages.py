@@ -9,7 +9,7 @@ from pathlib import Path
 from page_checks import check_page
 
 from bids_xai.reports.participant.page import write_participant_page
-from bids_xai.reports.participant.session_pictures import participant_figures, session_figures
+from bids_xai.reports.participant.session_pictures import session_figures
 
 PARTICIPANT_SECTIONS = [
     "Problems",
@@ -21,7 +21,9 @@ PARTICIPANT_SECTIONS = [
 ]
 
 
-def test_session_figures_are_named_after_bids_and_stable(participant_dir: Path) -> None:
+def test_session_figures_are_named_after_bids_and_stable(
+    participant_dir: Path, drawn_once: tuple[Path, list[Path]]
+) -> None:
     first = session_figures(participant_dir, {"sub": "01", "ses": "1"})
     assert sorted(p.name for p in first) == [
         "sub-01_ses-1_desc-brainmask_T1w.png",
@@ -32,15 +34,16 @@ def test_session_figures_are_named_after_bids_and_stable(participant_dir: Path) 
         "sub-01_ses-1_space-T1w_model-A_label-AD_desc-lrpzplus_relmap.png",
     ]
     assert {p.parent for p in first} == {participant_dir / "sub-01" / "figures"}
-    content = [p.read_bytes() for p in first]
-    again = session_figures(participant_dir, {"sub": "01", "ses": "1"})
-    assert [p.read_bytes() for p in again] == content
+    twins = [drawn_once[0] / p.relative_to(participant_dir) for p in first]
+    assert [p.read_bytes() for p in twins] == [p.read_bytes() for p in first]
 
 
-def test_the_participant_page_shows_all_sessions(participant_dir: Path) -> None:
-    drawn = participant_figures(participant_dir, "01")
-    path = write_participant_page(participant_dir, "01", ["ses-2: <the fit> failed"])
-    assert path == participant_dir / "sub-01.html"
+def test_the_participant_page_shows_all_sessions(
+    drawn_dir: Path, drawn_once: tuple[Path, list[Path]]
+) -> None:
+    drawn = [drawn_dir / file.relative_to(drawn_once[0]) for file in drawn_once[1]]
+    path = write_participant_page(drawn_dir, "01", ["ses-2: <the fit> failed"])
+    assert path == drawn_dir / "sub-01.html"
     page = check_page(path)
     assert page.headings == PARTICIPANT_SECTIONS
     assert "ses-2: <the fit> failed" in page.text
