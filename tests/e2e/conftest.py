@@ -22,15 +22,16 @@ import pytest
 from filelock import FileLock
 from ready_processes import Command, Server
 
-# the longest first, so that no worker is left alone with it at the end
+# the longest first, so that no worker is left alone with it at the end; what needs a run that
+# another file makes, some files later, so that nobody waits for it
 FILES = (
     "learning",
     "participant",
-    "faults",
     "group",
+    "real_data",
+    "faults",
     "inputs",
     "messy",
-    "real_data",
     "docs_examples",
     "commands",
     "presets",

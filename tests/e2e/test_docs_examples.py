@@ -123,9 +123,11 @@ def shortened(shown: Shown, places: Places) -> list[str]:
 
 
 def one_participant(words: list[str], places: Places) -> list[str]:
-    """One participant at 4 mm, into a folder that is no other example's."""
+    """One participant at 4 mm, into a folder that is no other example's; with a model, who has two
+    sessions, whose courses are drawn then."""
     words = [f"{EMBEDDED}:res-4" if word.startswith(EMBEDDED) else word for word in words]
-    return [words[0], new_folder(places), *words[2:], "--participant-label", "01"]
+    label = "01" if "--model" in words else "02"
+    return [words[0], new_folder(places), *words[2:], "--participant-label", label]
 
 
 def new_folder(places: Places) -> str:
