@@ -1,6 +1,6 @@
 # make demo   environment, simulated cohort, participant and group level; ends with the report
 # make quick  what decides most, in under a minute on two cores: linters, types, layers, fast tests
-# make test   environment, linters, types, layers, docs, tests
+# make test   environment, linters, types, layers, docs, tests; make all-tests: the last alone
 # make experiments  what guidance does with a shortcut: some trainings on simulated cohorts
 # make accessibility  the pages under axe-core, from the npm registry, in Chromium
 # make container-test  the image, built and tried without a Docker engine (as root, on Debian)
@@ -21,7 +21,7 @@ QUICK := tests/unit/test_house.py tests/unit/test_errors.py tests/unit/test_sett
   tests/unit/training/test_losses.py tests/unit/training/test_schedule.py
 QUICK_WITHOUT := --ignore-glob='*spray*' --ignore-glob='*audit*'
 
-.PHONY: demo quick quick-tests test lint docs presets experiments accessibility container-test slurm-test clean
+.PHONY: demo quick quick-tests test all-tests lint docs presets experiments accessibility container-test slurm-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -60,9 +60,15 @@ quick-tests: | $(VENV)/.ready
 docs: | $(VENV)/.ready
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-test: lint docs
-	$(BIN)/python -m pytest tests/unit -n $(NPROCS)
-	$(BIN)/python -m pytest tests/e2e -n $(NPROCS) --dist loadfile --no-loadscope-reorder
+test: | $(VENV)/.ready
+	@start=$$(date +%s); $(MAKE) --no-print-directory -j2 lint docs && \
+	  $(MAKE) --no-print-directory all-tests; status=$$?; \
+	  echo "test: $$(($$(date +%s) - start)) s"; exit $$status
+
+# whole runs first, the longest before the others (tests/e2e/conftest.py); then files of unit tests keep
+# all processors busy to the end
+all-tests: | $(VENV)/.ready
+	$(BIN)/python -m pytest tests -n $(NPROCS) --dist loadfile --no-loadscope-reorder
 
 presets: | $(VENV)/.ready
 	PRESETS=1 $(BIN)/python -m pytest tests/e2e/test_presets.py -n $(NPROCS) --dist worksteal

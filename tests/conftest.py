@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
+
+import pytest
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+gc.disable()  # until everything is imported
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Let the garbage collector look at what tests make, not at a million objects of libraries."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()

@@ -2,7 +2,8 @@
 
 The files run side by side (``pytest -n 2 --dist loadfile``); what several of them look at is made
 by the first and stays unchanged. Trainings get one thread, so that their numbers do not depend on
-the machine.
+the machine. Commands are processes that have the libraries already (``ready_processes``); where
+bytes of two runs are compared, one of them comes from a new interpreter (:func:`fresh`).
 """
 
 from __future__ import annotations
@@ -14,26 +15,32 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from ready_processes import Command, Server
 
-# the longest first, so that no worker is left alone with it at the end
+# the longest first, so that no worker is left alone with it at the end; what needs a run that
+# another file makes, some files later, so that nobody waits for it
 FILES = (
     "learning",
     "participant",
-    "faults",
     "group",
+    "real_data",
+    "faults",
     "inputs",
     "messy",
-    "real_data",
     "docs_examples",
+    "commands",
     "presets",
     "cheat",
     "strategies",
 )
 EMBEDDED = "MNI152NLin2009aSym"
+LONGEST_S = 1100  # a command
+HERE = Path(__file__).resolve().parent
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -55,35 +62,49 @@ class Finished:
     err: str
 
 
+@cache
+def server() -> Server:
+    """What starts the commands of this worker."""
+    return Server()
+
+
+def pytest_unconfigure() -> None:
+    """End the server, and with it commands that a failed test has left behind."""
+    if server.cache_info().currsize:
+        server().close()
+
+
 def command(*arguments: object, env: dict[str, str] | None = None) -> Finished:
     """Run ``bids_xai`` as a user would, in a process of its own."""
-    return _run("bids_xai", *arguments, env=env)
+    return _finished(begin(*arguments, env=env))
 
 
-def begin(*arguments: object) -> subprocess.Popen[str]:
+def begin(*arguments: object, env: dict[str, str] | None = None) -> Command:
     """Start ``bids_xai`` without waiting for it."""
-    code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return server().start("bids_xai.cli.main", [*map(str, arguments)], env)
 
 
 def simulate(*arguments: object) -> Finished:
     """Run ``bids_xai_simulate``."""
-    return _run("bids_xai.cli.simulate", *arguments)
+    return _finished(server().start("bids_xai.cli.simulate", [*map(str, arguments)]))
 
 
-def _run(module: str, *arguments: object, env: dict[str, str] | None = None) -> Finished:
-    code = f"import sys; from {module if module != 'bids_xai' else 'bids_xai.cli.main'} import main"
+def _finished(started: Command) -> Finished:
+    try:
+        started.wait(timeout=LONGEST_S)
+    finally:
+        started.kill_all()
+    return Finished(started.wait(), started.out, started.err)
+
+
+def fresh(*arguments: object) -> Finished:
+    """Run ``bids_xai`` in a new interpreter: other seed of hashes, libraries imported anew."""
+    code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}; sys.exit(main())", *map(str, arguments)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=1100,
-        env={**os.environ, **(env or {})},
+        timeout=LONGEST_S,
         check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
@@ -103,9 +124,10 @@ class Run:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by file, in the order of ``FILES``."""
-    rank = {f"test_{name}": i for i, name in enumerate(FILES)}
-    items.sort(key=lambda item: rank[item.path.stem])
+    """Sort the tests by file, in the order of ``FILES``; what is not here comes after them."""
+    rank = {HERE / f"test_{name}.py": i for i, name in enumerate(FILES)}
+    assert {item.path for item in items if item.path.parent == HERE} <= set(rank)
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:

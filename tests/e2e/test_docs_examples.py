@@ -6,7 +6,6 @@ participants are fewer. Programs and pages come from ``tests/unit/test_docs.py``
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ class Places:
     folder: Path
     names: dict[str, Path]
     done: dict[tuple[str, ...], Finished] = field(default_factory=dict)
+    numbers: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def run(self, program: str, *arguments: str) -> Finished:
         """Run a command, once: examples of several pages may come to the same."""
@@ -45,6 +45,10 @@ class Places:
             run = simulate if program == "bids_xai_simulate" else command
             self.done[line] = run(*arguments)
         return self.done[line]
+
+    def new_folder(self, *words: str) -> str:
+        """A folder for the outputs of these words, the same where they come again."""
+        return str(self.folder / f"made-{self.numbers.setdefault(words, len(self.numbers))}")
 
     def of(self, word: str) -> str:
         """A word of an example with its folder or file, as it is where it has none."""
@@ -123,20 +127,19 @@ def shortened(shown: Shown, places: Places) -> list[str]:
 
 
 def one_participant(words: list[str], places: Places) -> list[str]:
-    """One participant at 4 mm, into a folder that is no other example's."""
+    """One participant at 4 mm, into a folder of its own; with a model, one who has two sessions,
+    whose courses are drawn then."""
     words = [f"{EMBEDDED}:res-4" if word.startswith(EMBEDDED) else word for word in words]
-    return [words[0], new_folder(places), *words[2:], "--participant-label", "01"]
-
-
-def new_folder(places: Places) -> str:
-    return str(places.folder / f"made-{len(os.listdir(places.folder))}")
+    label = "01" if "--model" in words else "02"
+    words += ["--participant-label", label]
+    return [words[0], places.new_folder(words[0], *words[2:]), *words[2:]]
 
 
 def simulated(words: list[str], places: Places) -> list[str]:
     """Fewer participants, larger voxels, and a folder of its own for a cohort that is there."""
     out = Path(words[0])
     if out.exists():
-        words = [new_folder(places), *words[1:]]
+        words = [places.new_folder(*words[1:]), *words[1:]]
     digits = "digits" in words
     fewer = {"--n-participants": "60" if digits else "2", "--voxel-mm": "5", "--sessions": "1"}
     for option, value in fewer.items():

@@ -9,18 +9,18 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import EMBEDDED, command, simulate
+from conftest import EMBEDDED, begin, command, fresh, simulate
 
 pytestmark = pytest.mark.slow
 
 N_KILLS = 10
+LONGEST_LIFE_S = 5.0  # about as long as a whole run on a quiet machine
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,9 @@ def line(raw: Path, out: Path, *more: object) -> tuple[object, ...]:
 
 @pytest.fixture(scope="module")
 def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """From a new interpreter, so that equal bytes do not depend on what a process shares."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    done = command(*line(raw, out))
+    done = fresh(*line(raw, out))
     assert done.status == 0, done.err
     return out
 
@@ -80,21 +81,14 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
     raw: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    chance, killed, longest = random.Random(0), 0, 9.0
-    code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
+    chance, killed, longest = random.Random(0), 0, LONGEST_LIFE_S
     for _ in range(3 * N_KILLS):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, line(raw, out))],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = begin(*line(raw, out))
         try:
-            process.wait(timeout=chance.uniform(0.5, longest))
+            process.wait(timeout=chance.uniform(0.1, longest))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed += 1
+            process.kill_all()
+            killed += process.wait() == -signal.SIGKILL
         assert_whole(out)
         if killed == N_KILLS:
             break
@@ -116,19 +110,9 @@ def test_two_runs_into_one_folder_do_not_hurt_each_other(
     raw: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code = "import sys; from bids_xai.cli.main import main; sys.exit(main())"
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, line(raw, out, "--participant-label", label))],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for label in ("01", "02")
-    ]
+    runs = [begin(*line(raw, out, "--participant-label", label)) for label in ("01", "02")]
     for process in runs:
-        said = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, said
+        assert process.wait(timeout=300) == 0, process.err
     assert results(out) == results(undisturbed)
     assert not (out / "work").exists()
 

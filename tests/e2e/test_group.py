@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from browser import CHROMIUM, look
-from conftest import EMBEDDED, Run, begin, command, short_group
+from conftest import EMBEDDED, Run, begin, command, fresh, short_group
 
 pytestmark = pytest.mark.slow
 
@@ -358,13 +358,12 @@ def test_a_training_that_is_stopped_goes_on_and_ends_the_same(copied: Run, tmp_p
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.terminate()
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 75, said
-    assert "nothing is lost" in said
-    assert "Traceback" not in said
+    assert process.wait(timeout=60) == 75, process.err
+    assert "nothing is lost" in process.err
+    assert "Traceback" not in process.err
     assert not (folder / "model.safetensors").exists()
-    for out in (copied.out, undisturbed):
-        done = command(*line(out))
+    for out, run in ((copied.out, command), (undisturbed, fresh)):
+        done = run(*line(out))
         assert done.status == 0, done.err
     weights = [
         root / "models/mine/C/split-0/model.safetensors" for root in (copied.out, undisturbed)

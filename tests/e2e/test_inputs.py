@@ -50,7 +50,7 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Run:
         f"{EMBEDDED}:res-4",
         "--sloppy",
         "--nprocs",
-        2,
+        1,
     )
     return Run(raw, out, done)
 

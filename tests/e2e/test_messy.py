@@ -36,7 +36,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Run:
         if not path.is_symlink():
             path.chmod(0o555 if path.is_dir() else 0o444)
     done = command(
-        raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-3", "--sloppy", "--nprocs", 2
+        raw, out, "participant", "--output-spaces", f"{EMBEDDED}:res-3", "--sloppy", "--nprocs", 1
     )
     assert done.status == 0, done.err
     assert {p: p.lstat().st_mtime_ns for p in sorted(raw.rglob("*"))} == before

@@ -118,7 +118,7 @@ def both_heads(semi_real: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "--inputs",
         "megre,T1w",
         "--nprocs",
-        2,
+        1,
         "--output-spaces",
         "MNI152NLin6Asym:res-2",
         env=OFFLINE,

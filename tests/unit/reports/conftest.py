@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,7 @@ from study_tables import write_rows
 from bids_xai.bids.files import write_json, write_nifti, write_tsv
 from bids_xai.bids.stamps import write_stamp
 from bids_xai.reports.citation import preprocessing_methods
+from bids_xai.reports.participant.session_pictures import participant_figures
 from bids_xai.reports.study.page import write_group_page
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
 from bids_xai.tables.atlas import BIOLOGY, FINGERPRINTS, GAIN, OVERLAP, REGIONS
@@ -63,10 +65,28 @@ def _write_qc() -> Callable[[Path, Sequence[tuple[str, str, float]]], None]:
 @pytest.fixture
 def participant_dir(tmp_path: Path) -> Path:
     """An output folder with two sessions of ``sub-01``, made in two ways."""
-    for session, method in (("1", "nlls"), ("2", "arlo")):
-        _write_session(tmp_path, session)
-        _write_stamp(tmp_path, session, r2star_method=method)
+    return _write_participant(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """The same with its figures, and what was said to be drawn; only to be read."""
+    folder = _write_participant(tmp_path_factory.mktemp("participant"))
+    return folder, participant_figures(folder, "01")
+
+
+@pytest.fixture
+def drawn_dir(drawn_once: tuple[Path, list[Path]], tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    shutil.copytree(drawn_once[0], tmp_path, dirs_exist_ok=True)
     return tmp_path
+
+
+def _write_participant(folder: Path) -> Path:
+    for session, method in (("1", "nlls"), ("2", "arlo")):
+        _write_session(folder, session)
+        _write_stamp(folder, session, r2star_method=method)
+    return folder
 
 
 def _write_stamp(out: Path, session: str, **options: Any) -> None:
@@ -120,15 +140,22 @@ def _write_session(out: Path, session: str) -> None:
 
 
 @pytest.fixture
-def study_dir(tmp_path: Path) -> Path:
+def study_dir(_written_study: Path, tmp_path: Path) -> Path:
     """An output folder with every group file of a study of 24 scans and two splits."""
-    return write_study(tmp_path)
+    shutil.copytree(_written_study, tmp_path, copy_function=shutil.copy, dirs_exist_ok=True)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _written_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("written"))
+
+
+@pytest.fixture(scope="session")
+def finished_study(_written_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with its page, made once and only to be read."""
-    folder = write_study(tmp_path_factory.mktemp("study"))
+    folder = tmp_path_factory.mktemp("study")
+    shutil.copytree(_written_study, folder, dirs_exist_ok=True)
     write_group_page(folder, STUDY)
     return folder
 
@@ -149,7 +176,7 @@ def write_study(tmp_path: Path) -> Path:
     description = {
         "study": STUDY,
         "template": EMBEDDED_TEMPLATE,
-        "resolution": 2,
+        "resolution": 4,  # of the template that stands below the maps
         "classes": list(CLASSES),
         "method": "lrp-zplus",
         "seed": 0,

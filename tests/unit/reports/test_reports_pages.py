@@ -9,7 +9,7 @@ from pathlib import Path
 from page_checks import check_page
 
 from bids_xai.reports.participant.page import write_participant_page
-from bids_xai.reports.participant.session_pictures import participant_figures, session_figures
+from bids_xai.reports.participant.session_pictures import session_figures
 
 PARTICIPANT_SECTIONS = [
     "Problems",
@@ -21,7 +21,9 @@ PARTICIPANT_SECTIONS = [
 ]
 
 
-def test_session_figures_are_named_after_bids_and_stable(participant_dir: Path) -> None:
+def test_session_figures_are_named_after_bids_and_stable(
+    participant_dir: Path, drawn_once: tuple[Path, list[Path]]
+) -> None:
     first = session_figures(participant_dir, {"sub": "01", "ses": "1"})
     assert sorted(p.name for p in first) == [
         "sub-01_ses-1_desc-brainmask_T1w.png",
@@ -32,15 +34,16 @@ def test_session_figures_are_named_after_bids_and_stable(participant_dir: Path) 
         "sub-01_ses-1_space-T1w_model-A_label-AD_desc-lrpzplus_relmap.png",
     ]
     assert {p.parent for p in first} == {participant_dir / "sub-01" / "figures"}
-    content = [p.read_bytes() for p in first]
-    again = session_figures(participant_dir, {"sub": "01", "ses": "1"})
-    assert [p.read_bytes() for p in again] == content
+    twins = [drawn_once[0] / p.relative_to(participant_dir) for p in first]
+    assert [p.read_bytes() for p in twins] == [p.read_bytes() for p in first]
 
 
-def test_the_participant_page_shows_all_sessions(participant_dir: Path) -> None:
-    drawn = participant_figures(participant_dir, "01")
-    path = write_participant_page(participant_dir, "01", ["ses-2: <the fit> failed"])
-    assert path == participant_dir / "sub-01.html"
+def test_the_participant_page_shows_all_sessions(
+    drawn_dir: Path, drawn_once: tuple[Path, list[Path]]
+) -> None:
+    drawn = [drawn_dir / file.relative_to(drawn_once[0]) for file in drawn_once[1]]
+    path = write_participant_page(drawn_dir, "01", ["ses-2: <the fit> failed"])
+    assert path == drawn_dir / "sub-01.html"
     page = check_page(path)
     assert page.headings == PARTICIPANT_SECTIONS
     assert "ses-2: <the fit> failed" in page.text
@@ -60,9 +63,8 @@ def parts_of(path: Path) -> dict[str, str]:
     return dict(found)
 
 
-def test_pictures_stand_where_they_are_read(participant_dir: Path) -> None:
-    participant_figures(participant_dir, "01")
-    parts = parts_of(write_participant_page(participant_dir, "01", []))
+def test_pictures_stand_where_they_are_read(drawn_dir: Path) -> None:
+    parts = parts_of(write_participant_page(drawn_dir, "01", []))
     shown = {name: re.findall(r'src="[^"]*/([^"/]+)"', part) for name, part in parts.items()}
     assert [name for name, files in shown.items() if files] == ["Input map", "Heatmaps", "Quality"]
     assert all("desc-histogram" in name for name in shown["Input map"])
@@ -79,13 +81,12 @@ def test_pictures_stand_where_they_are_read(participant_dir: Path) -> None:
     assert "Quality: to be checked. 1 of 2 metrics is out of the limits." in second
 
 
-def test_the_picture_of_what_the_model_reads_is_the_input_map(participant_dir: Path) -> None:
-    participant_figures(participant_dir, "01")
+def test_the_picture_of_what_the_model_reads_is_the_input_map(drawn_dir: Path) -> None:
     for session in ("1", "2"):
-        anat = participant_dir / "sub-01" / f"ses-{session}" / "anat"
+        anat = drawn_dir / "sub-01" / f"ses-{session}" / "anat"
         sidecar = anat / f"sub-01_ses-{session}_model-A_prediction.json"
         sidecar.write_text('{"Model": {"suffix": "T1w"}}')
-    part = parts_of(write_participant_page(participant_dir, "01", []))["Input map"]
+    part = parts_of(write_participant_page(drawn_dir, "01", []))["Input map"]
     files = re.findall(r'src="[^"]*/([^"/]+)"', part)
     assert files == [f"sub-01_ses-{s}_desc-brainmask_T1w.png" for s in "12"]
 
@@ -118,9 +119,8 @@ def test_every_session_has_its_own_methods(participant_dir: Path) -> None:
     assert "was not recorded" not in part.split("<h3>Session 2</h3>")[0]
 
 
-def test_a_reader_by_ear_meets_no_crowd_of_landmarks(participant_dir: Path) -> None:
-    participant_figures(participant_dir, "01")
-    page = check_page(write_participant_page(participant_dir, "01", []))
+def test_a_reader_by_ear_meets_no_crowd_of_landmarks(drawn_dir: Path) -> None:
+    page = check_page(write_participant_page(drawn_dir, "01", []))
     assert not [a for _, a in page.tags if a.get("role") == "region"]
     boxes = [a for a in page.all("div") if a.get("class") == "scroll"]
     assert all(a["tabindex"] == "0" for a in boxes)  # until the script knows which can scroll

@@ -32,11 +32,15 @@ def _client(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def use_home(_client: Any, monkeypatch: pytest.MonkeyPatch) -> UseHome:
-    """Make a folder the TemplateFlow home of this test; downloads come from ``server``."""
+    """Make a folder the TemplateFlow home of this test; downloads come from ``server``.
 
-    def use(home: Path, server: str = NOWHERE) -> None:
+    Without ``names``, an update brings nothing, so that only what a test has put there is indexed:
+    all names of TemplateFlow take seconds.
+    """
+
+    def use(home: Path, server: str = NOWHERE, *, names: bool = True) -> None:
         client = _client(root=home, autoupdate=False, s3_root=server, timeout=5)
-        conf = SimpleNamespace(update=client.cache.update)
+        conf = SimpleNamespace(update=client.cache.update if names else lambda **_: True)
         monkeypatch.setitem(sys.modules, "templateflow", SimpleNamespace(api=client, conf=conf))
         monkeypatch.setenv("TEMPLATEFLOW_HOME", str(home))
         for name in ("no_proxy", "NO_PROXY"):

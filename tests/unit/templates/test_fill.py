@@ -27,7 +27,7 @@ def test_what_cannot_be_had_is_named_with_the_status_of_the_app(
     tmp_path: Path, use_home: UseHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_template(tmp_path)
-    use_home(tmp_path)
+    use_home(tmp_path, names=False)
     assert main(["Toy:res-2", "Toy:res-9"]) == 66
     told = capsys.readouterr()
     assert told.out.startswith("Toy:res-2")

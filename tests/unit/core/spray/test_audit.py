@@ -288,11 +288,11 @@ def test_one_visit_elsewhere_does_not_turn_repeats_into_evidence() -> None:
     assert low <= 6  # 2 expected; 18 where every scan counts
 
 
-@pytest.mark.parametrize(("clusters", "others"), [(3, 5), (9, 60)])
-def test_one_marker_among_many_tests_is_found(clusters: int, others: int) -> None:
-    """However many covariates are tested beside it."""
+@pytest.mark.parametrize(("clusters", "scans", "others"), [(3, 20, 5), (9, 10, 60)])
+def test_one_marker_among_many_tests_is_found(clusters: int, scans: int, others: int) -> None:
+    """However many covariates are tested beside it. scans : in each cluster."""
     rng = np.random.default_rng(0)
-    labels = np.arange(20 * clusters) % clusters
+    labels = np.arange(scans * clusters) % clusters
     spot = np.where(labels == 1, 0.05, 0.0005) * rng.uniform(0.9, 1.1, labels.size)
     known = [
         Covariate(

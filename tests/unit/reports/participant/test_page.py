@@ -6,13 +6,11 @@ import re
 from pathlib import Path
 
 from bids_xai.reports.participant.page import write_participant_page
-from bids_xai.reports.participant.session_pictures import participant_figures
 
 
-def test_sections_in_their_order(participant_dir: Path) -> None:
-    participant_figures(participant_dir, "01")
-    file = write_participant_page(participant_dir, "01", ["sub-01_ses-9: no echo times"])
-    assert file == participant_dir / "sub-01.html"
+def test_sections_in_their_order(drawn_dir: Path) -> None:
+    file = write_participant_page(drawn_dir, "01", ["sub-01_ses-9: no echo times"])
+    assert file == drawn_dir / "sub-01.html"
     page = file.read_text()
     order = re.findall(r'<h2 id="([^"]+)"', page)
     assert order == [
