@@ -118,13 +118,13 @@ def error_text(error: Exception) -> str:
     """Return what went wrong and what to do about it, also for what is no :class:`UserError`."""
     if isinstance(error, UserError):
         return str(error)
-    text = " ".join(str(error).split()) or "no more is known"
+    text = " ".join(str(error).split()) or "no details available"
     name = type(error).__name__
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":  # the second is torch's
-        return f"out of memory ({text}). Fix: take a smaller batch, larger voxels or more memory."
+        return f"out of memory ({text}). Fix: use a smaller batch, larger voxels or more memory."
     if isinstance(error, OSError):
-        return f"{text}. Fix: check free space and permissions, and give the same command again."
+        return f"{text}. Fix: check free space and permissions, and run the same command again."
     return (
-        f"{name}: {text}. This looks like a bug. Fix: give the same command again; where it fails "
-        "again, report it with the traceback of the terminal."
+        f"{name}: {text}. This looks like a bug. Fix: run the same command again; if it fails "
+        "again, report it with the traceback in the terminal."
     )

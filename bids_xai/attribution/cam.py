@@ -62,7 +62,7 @@ def grad_cam(
         features = run_layers(leaves[: position + 1], volumes)
     if features.ndim != 5:
         raise UsageError(
-            f"The output of layer {position} ({leaves[position]}) holds no feature maps",
+            f"The output of layer {position} ({leaves[position]}) has no feature maps",
             fix="take a layer before the dense ones",
         )
     gradients = _score_gradient(leaves[position + 1 :], features, start, target)

@@ -96,7 +96,7 @@ def folded(layer: nn.Linear | nn.Conv3d, norm: Norm | None) -> tuple[Tensor, Ten
         return _fast(layer.weight), layer.bias
     if norm.running_mean is None or norm.running_var is None:
         raise UsageError(
-            f"{norm} keeps no running statistics, it cannot be folded",
+            f"{norm} keeps no running statistics, so it cannot be folded",
             fix="take batch norm as the identity",
         )
     scale = (norm.running_var + norm.eps).rsqrt()
@@ -112,7 +112,7 @@ def _average_windows(layer: nn.MaxPool3d) -> nn.AvgPool3d:
     """Average pooling over the windows of a max-pooling."""
     if layer.dilation not in (1, (1, 1, 1)):
         raise UsageError(
-            f"Average pooling cannot stand for dilated {layer}",
+            f"Average pooling cannot replace dilated {layer}",
             fix="give relevance of max-pooling to the winner",
         )
     return nn.AvgPool3d(

@@ -106,7 +106,7 @@ def smoothgrad(
     _check_form(form)
     _check_count("samples", samples)
     if not 0 <= noise < float("inf"):
-        raise UsageError(f"noise {noise} makes no sense", fix="give a number of 0 or more")
+        raise UsageError(f"noise {noise} is invalid", fix="give a number of 0 or more")
     axes = tuple(range(1, volumes.ndim))
     spread = noise * (volumes.amax(axes, True) - volumes.amin(axes, True))
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
@@ -171,4 +171,4 @@ def _formed(values: Tensor, form: str) -> Tensor:
 
 def _check_count(name: str, value: int) -> None:
     if value < 1:
-        raise UsageError(f"{name} {value} makes no sense", fix="give a whole number of 1 or more")
+        raise UsageError(f"{name} {value} is invalid", fix="give a whole number of 1 or more")

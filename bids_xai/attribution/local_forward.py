@@ -47,7 +47,7 @@ class LocalForward:
     """
 
     def __init__(self, model: nn.Module, volumes: Tensor) -> None:
-        self.blocks, self.rest = _split(model)
+        self.blocks, self.rest = local_blocks(model)
         self.inputs: list[Tensor] = []
         self.features = volumes
         for block in self.blocks:
@@ -74,7 +74,9 @@ class LocalForward:
         return features
 
     @staticmethod
-    def _pasted(block: _Block, before: Tensor, box: Box, patch: Tensor, outputs: Box) -> Tensor:
+    def _pasted(
+        block: WindowBlock, before: Tensor, box: Box, patch: Tensor, outputs: Box
+    ) -> Tensor:
         """What the block must see to give ``outputs``: the patch, its surroundings, padding."""
         needed = block.sees(outputs)
         inside = tuple(
@@ -98,7 +100,7 @@ class LocalForward:
 
 
 @dataclass(frozen=True)
-class _Block:
+class WindowBlock:
     """A convolution (with its batch norm) or pooling, and the pointwise layers after it."""
 
     window: nn.Conv3d | nn.MaxPool3d | nn.AvgPool3d
@@ -143,7 +145,7 @@ class _Block:
                 min((n + 2 * pad - span - 1) // step + 1, (end - 1 + pad) // step + 1),
             )
             for (first, end), n, step, pad, span in zip(
-                box, shape, self.stride, self.padding, self._spans, strict=True
+                box, shape, self.stride, self.padding, self.spans, strict=True
             )
         )
 
@@ -152,20 +154,20 @@ class _Block:
         return tuple(
             (first * step - pad, (end - 1) * step - pad + span + 1)
             for (first, end), step, pad, span in zip(
-                outputs, self.stride, self.padding, self._spans, strict=True
+                outputs, self.stride, self.padding, self.spans, strict=True
             )
         )
 
     @property
-    def _spans(self) -> list[int]:
+    def spans(self) -> list[int]:
         """Voxels from the first to the last one of a window, on each axis."""
         return [d * (k - 1) for d, k in zip(self.dilation, self.size, strict=True)]
 
 
-def _split(model: nn.Module) -> tuple[list[_Block], list[nn.Module]]:
+def local_blocks(model: nn.Module) -> tuple[list[WindowBlock], list[nn.Module]]:
     """Local blocks at the beginning of a chain, and the layers after them."""
     leaves = unroll(model)
-    blocks: list[_Block] = []
+    blocks: list[WindowBlock] = []
     position = 0
     while position < len(leaves):
         end = position + 1
@@ -179,13 +181,13 @@ def _split(model: nn.Module) -> tuple[list[_Block], list[nn.Module]]:
     return blocks, leaves[position:]
 
 
-def _block(layer: nn.Module, after: list[nn.Module]) -> _Block | None:
+def _block(layer: nn.Module, after: list[nn.Module]) -> WindowBlock | None:
     """The block of a layer with a window whose reach we know; None for any other layer."""
     if isinstance(layer, nn.Conv3d) and layer.padding_mode == "zeros":
         folds = after and isinstance(after[0], Norm) and after[0].running_mean is not None
         norm = after.pop(0) if folds else None
         weight, bias = folded(layer, norm if isinstance(norm, Norm) else None)
-        return _Block(
+        return WindowBlock(
             layer,
             weight,
             bias,
@@ -201,7 +203,7 @@ def _block(layer: nn.Module, after: list[nn.Module]) -> _Block | None:
             return None
         dilation = _three(layer.dilation) if isinstance(layer, nn.MaxPool3d) else (1, 1, 1)
         size, stride = _three(layer.kernel_size), _three(layer.stride)
-        return _Block(layer, None, None, tuple(after), size, stride, padding, dilation)
+        return WindowBlock(layer, None, None, tuple(after), size, stride, padding, dilation)
     return None
 
 

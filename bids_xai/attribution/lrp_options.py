@@ -73,13 +73,13 @@ def check_choice(what: str, value: str, allowed: Sequence[str]) -> None:
 def check_not_negative(name: str, value: float) -> None:
     """Raise ``UsageError`` for a number that is negative, infinite or undefined."""
     if not 0 <= value < float("inf"):
-        raise UsageError(f"{name} {value} makes no sense", fix="give a number of 0 or more")
+        raise UsageError(f"{name} {value} is invalid", fix="give a number of 0 or more")
 
 
 def check_bounds(low: float | None, high: float | None) -> None:
     """Raise ``UsageError`` for bounds that hold nothing between them."""
     if low is not None and high is not None and low >= high:
         raise UsageError(
-            f"The bounds {low} and {high} hold nothing between them",
+            f"The bounds {low} and {high} enclose no values",
             fix="give the lowest and the highest value that an input can have",
         )

@@ -53,7 +53,7 @@ def maximize_activation(
     """
     if low >= high or steps < 1:
         raise UsageError(
-            f"{steps} steps between {low} and {high} make no sense",
+            f"{steps} steps between {low} and {high} are invalid",
             fix="give at least one step, and low below high",
         )
     position = layer_position(model, layer)

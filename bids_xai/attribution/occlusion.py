@@ -44,7 +44,7 @@ def occlusion(
     Raises ``UsageError`` for sizes that leave gaps, and for a mask of another shape.
     """
     if batch < 1:
-        raise UsageError(f"batch {batch} makes no sense", fix="give a whole number of 1 or more")
+        raise UsageError(f"batch {batch} is invalid", fix="give a whole number of 1 or more")
     shape = volumes.shape[2:]
     cubes = _cubes(shape, _three("size", size), _three("stride", stride))
     covering = _Covering(model, volumes, start, target, value, mask)
@@ -171,7 +171,7 @@ def _as_labels(atlas: Tensor | NDArray[Any], volumes: Tensor) -> Tensor:
     given = _on_grid(atlas, "atlas", volumes)
     labels = given.long()
     if given.is_floating_point() and not bool((labels == given).all()):
-        raise UsageError("The atlas holds labels that are no whole numbers", fix="give labels")
+        raise UsageError("The atlas contains labels that are not whole numbers", fix="give labels")
     return labels
 
 
@@ -193,6 +193,6 @@ def _three(name: str, given: int | Sequence[int]) -> list[int]:
     values = list(given) if isinstance(given, Sequence) else [given] * 3
     if len(values) != 3 or any(not isinstance(v, int) or v < 1 for v in values):
         raise UsageError(
-            f"{name} {given} makes no sense", fix="give a whole number of voxels, or one an axis"
+            f"{name} {given} is invalid", fix="give a whole number of voxels, or one per axis"
         )
     return values

@@ -13,16 +13,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bids_xai.attribution.layers import Norm, is_affine, unroll
+from bids_xai.attribution.randomization_verdict import LIMIT as LIMIT
+from bids_xai.attribution.randomization_verdict import verdict as verdict
 from bids_xai.errors import UsageError
 
 MODES = ("cascading", "independent")
-LIMIT = 0.5
-"""Largest rank correlation and structural similarity of a map that has lost all weights."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def weighted_layers(model: nn.Module) -> list[WeightedLayer]:
             layers.append(WeightedLayer(f"{position} {type(leaf).__name__}", parts))
     if not layers:
         raise UsageError(
-            f"The network {type(model).__name__} has no layer with weights that we know",
+            f"The network {type(model).__name__} has no known layer with weights",
             fix="use a network of bids_xai.models",
         )
     return layers[::-1]
@@ -88,7 +87,7 @@ def randomised(
     pairs = [(ours[p], theirs[p]) for layer in layers for p in layer.positions if p < len(theirs)]
     if len(ours) != len(theirs) or not all(map(_alike, *zip(*pairs, strict=True))):
         raise UsageError(
-            "The untrained network has other layers than the one to be made random",
+            "The layers of the untrained network differ from those of the network to be randomised",
             fix="build it with the same options",
         )
     before = [
@@ -112,24 +111,3 @@ def _alike(trained: nn.Module, other: nn.Module) -> bool:
 def _fill(layer: nn.Module, tensors: dict[str, Tensor]) -> None:
     for name, tensor in layer.state_dict().items():  # shares its memory with the layer
         tensor.copy_(tensors[name])
-
-
-def verdict(ssim: Sequence[float], spearman_abs: Sequence[float]) -> tuple[bool | None, str]:
-    """Whether a method depends on the weights, and why, in words; None where it cannot be told.
-
-    ssim, spearman_abs : (n_scans,) likeness of the original map and the one of the network whose
-        layers are all random. The method passes where the medians of both are below ``LIMIT``.
-    """
-    finite = [np.asarray(v, float)[np.isfinite(v)] for v in (ssim, spearman_abs)]
-    if not all(values.size for values in finite):
-        return None, "no map to compare: it cannot be told whether it depends on the network"
-    likeness, correlation = (float(np.median(values)) for values in finite)
-    passed = likeness < LIMIT and correlation < LIMIT
-    numbers = (
-        f"with all layers random, its map has structural similarity {likeness:.2f} and rank "
-        f"correlation {correlation:.2f} with the original (medians; below {LIMIT:g} each to pass)"
-    )
-    if passed:
-        return True, f"passes: it depends on the network; {numbers}"
-    same = "it shows much the same" if likeness >= LIMIT else "its voxels keep much the same order"
-    return False, f"fails: {same} whatever the network has learnt; {numbers}"

@@ -60,7 +60,7 @@ class ZPlus:
 
         reuse = not torch.is_grad_enabled()
         # before the layer pads: padded voxels stay zero
-        x = x.clamp_(min=floor) if reuse else x.clamp(min=floor)
+        x = op.raised(x, floor)
         z = op.apply(x, change)
         if self.bias == "absorb":
             z = _plus(z, op.bias(x), positive)
@@ -255,7 +255,9 @@ def _ratio(relevance: Tensor, z: Tensor, stabilizer: float = 0.0) -> Tensor:
     """R/z with z moved away from zero by ``stabilizer``; without one, anything / 0 is 0."""
     if stabilizer:
         return relevance / (z + _sign(z) * stabilizer)
-    return torch.where(z == 0, 0.0, relevance / torch.where(z == 0, 1.0, z))
+    if relevance.requires_grad or z.requires_grad:  # the gradient of x / 0 is not a number
+        return torch.where(z == 0, 0.0, relevance / torch.where(z == 0, 1.0, z))
+    return (relevance / z).masked_fill_(z == 0, 0.0)
 
 
 def _sign(z: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def start_relevance(logits: Tensor, start: str, target: int | None) -> Tensor:
     check_start(start)
     if (start == "softmax") != (target is None):
         raise UsageError(
-            f"Start '{start}' and target {target} do not go together",
+            f"Start '{start}' and target {target} cannot be combined",
             fix="give a target class for a probability or logit, none for the softmax vector",
         )
     values = logits if start == "logit" else logits.softmax(dim=1)

@@ -114,6 +114,10 @@ class Affine(Step):
         """The bias, to be broadcast over the output; ``like`` is an input."""
         return None
 
+    def raised(self, x: Tensor, floor: float) -> Tensor:
+        """An input with values of at least ``floor``. Without a graph, written over ``x``."""
+        return x.clamp(min=floor) if torch.is_grad_enabled() else x.clamp_(min=floor)
+
 
 @dataclass(frozen=True)
 class Weighted(Affine):

@@ -69,7 +69,7 @@ def _selection(
 ) -> Tensor:
     """1 at the chosen units of ``output`` (n, units) or (n, channels, x, y, z), 0 elsewhere."""
     if voxel is not None and patch is not None:
-        raise UsageError("A voxel and a patch do not go together", fix="give one of them")
+        raise UsageError("A voxel and a patch cannot be combined", fix="give one of them")
     if output.ndim != 5 and (voxel is not None or patch is not None):
         raise UsageError(
             f"The output of {leaves[-1]} has neither voxels nor patches", fix="give a channel"

@@ -117,7 +117,7 @@ def relevance_zplus(
     """
     if (start == "softmax") != (target is None):
         raise UsageError(
-            f"Start '{start}' and target {target} do not go together",
+            f"Start '{start}' and target {target} cannot be combined",
             fix="give a target class for a probability or logit, none for the softmax vector",
         )
     options = LrpOptions(start=start, bias="ignore", batch_norm=batch_norm, max_pool=max_pool)

@@ -42,7 +42,7 @@ _DESCRIPTIONS = {
     "preproc": "T1w or FLAIR image after N4 bias correction",
     "lesionfilled": "T1w image with lesions replaced by white matter intensities around them",
     "residual": "standard deviation of the residuals of the R2* fit",
-    "brain": "brain mask; its sidecar says how it was found",
+    "brain": "brain mask; its sidecar says how it was computed",
 }
 
 

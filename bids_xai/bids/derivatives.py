@@ -8,11 +8,11 @@ from pathlib import Path
 
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.layout import read_json
-from bids_xai.bids.names import parse_name
+from bids_xai.bids.names import RAW_ENTITIES, parse_name
 from bids_xai.bids.records import PrecomputedMap, SourceImage
 from bids_xai.errors import BadDataError, NoInputError
 
-_SCAN_ENTITIES = ("acq", "ce", "rec", "run")
+_SCAN_ENTITIES = tuple(name for name in RAW_ENTITIES if name not in ("sub", "ses"))
 _TAKEN_OVER = ("sub", "ses", *_SCAN_ENTITIES)
 _UNITS = {
     "R1map": "1/s",

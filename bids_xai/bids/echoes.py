@@ -16,7 +16,7 @@ from bids_xai.bids.records import EchoSeries
 from bids_xai.errors import BadDataError
 
 _LONGEST_PLAUSIBLE_ECHO_S = 1.0
-_NOT_BIDS = "split the series into one 3-D file an echo, named echo-<n>, as BIDS asks"
+_NOT_BIDS = "split the series into one 3-D file per echo, named echo-<n>, as BIDS requires"
 
 
 def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries:
@@ -44,7 +44,7 @@ def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries
             raise BadDataError(
                 f"two echoes have the same EchoTime {early:g} s ({Path(first).name})",
                 file=second,
-                fix="correct EchoTime in the sidecars, or tell the runs apart by run-<n>",
+                fix="correct EchoTime in the sidecars, or distinguish the runs by run-<n>",
             )
     paths = tuple(Path(path) for _, path in timed)
     _check_same_grid(paths)
@@ -60,7 +60,9 @@ def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries
 def _no_magnitude(files: Sequence[Any]) -> BadDataError:
     parts = {str(f.entities.get("part")) for f in files}
     if {"real", "imag"} <= parts:
-        fix = "compute sqrt(real² + imag²) an echo and add it as part-mag; R2* is fitted to it"
+        fix = (
+            "compute sqrt(real² + imag²) for each echo and add it as part-mag; R2* is fitted to it"
+        )
     else:
         fix = "add the part-mag images; R2* is fitted to magnitudes"
     return BadDataError(
@@ -101,7 +103,7 @@ def _echo_times_s(files: Sequence[Any]) -> list[float]:
         raise BadDataError(
             f"EchoTime {time:g} is in milliseconds{_and_others(wrong)}",
             file=_file_with_echo_time(first),
-            fix=f"write it in seconds, as BIDS asks: {time / 1000:g}{rest}",
+            fix=f"write it in seconds, as BIDS requires: {time / 1000:g}{rest}",
         )
     return times
 

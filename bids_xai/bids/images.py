@@ -58,7 +58,7 @@ def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
     kind = np.dtype(image.get_data_dtype())
     if kind.kind not in "biuf":
         raise BadDataError(
-            f"expected one real number a voxel, found {'colours' if kind.fields else kind.name}",
+            f"expected one real number per voxel, found {'colours' if kind.fields else kind.name}",
             file=path,
             fix="store magnitude and phase, or each colour, as an image of its own",
         )
@@ -67,7 +67,7 @@ def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
         raise BadDataError(
             f"expected a 3-D volume, found shape {image.shape}",
             file=path,
-            fix="split the series into one 3-D file an echo, named echo-<n>, as BIDS asks",
+            fix="split the series into one 3-D file per echo, named echo-<n>, as BIDS requires",
         )
     try:
         data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)

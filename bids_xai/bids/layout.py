@@ -1,14 +1,9 @@
-"""The raw dataset: its description, its index, its participants. The only one that asks pybids."""
+"""The raw dataset: its description and its participants."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
-import shutil
-import uuid
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,76 +56,6 @@ def read_json(path: Path, error_class: type[UserError] = BadDataError) -> dict[s
     if not isinstance(content, dict):
         raise error_class("the JSON file is not an object", file=path, fix="correct it")
     return content
-
-
-def open_layout(
-    root: Path, participants: Sequence[str] = (), database_dir: Path | None = None
-) -> Any:
-    """Index the raw dataset (derivatives, source data and hidden folders left out).
-
-    participants : only these are indexed, where given: a job for one of thousands need not wait
-    database_dir : keeps the index of the whole dataset for later runs, which do not look at the
-        dataset again; to be deleted when the dataset changes
-    Raises :class:`InvalidBidsError` naming the file that cannot be indexed.
-    """
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
-    ignore = [re.compile(r"/\."), *_folders_of_no_participant(root)]
-    if participants and database_dir is None:
-        alternatives = "|".join(re.escape(label) for label in participants)
-        ignore.append(re.compile(rf"^/?sub-(?!(?:{alternatives})(?:/|$))"))
-    indexer = BIDSLayoutIndexer(validate=False, ignore=ignore, index_metadata=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pybids announces its own future changes
-        try:
-            if database_dir is not None:
-                database_dir = _complete_index(root, indexer, database_dir)
-            return BIDSLayout(
-                root, validate=False, derivatives=False, indexer=indexer, database_path=database_dir
-            )
-        except (OSError, ValueError, TypeError) as error:
-            raise InvalidBidsError(
-                f"the dataset cannot be indexed: {error}",
-                file=_broken_sidecar(root) or root,
-                fix="correct the file named",
-            ) from error
-
-
-def _complete_index(root: Path, indexer: Any, folder: Path) -> Path:
-    """Return the index in ``folder``, made aside first: pybids would take half of one for whole."""
-    from bids import BIDSLayout
-
-    final = folder / "bids_xai-index"
-    if final.is_dir():
-        return final
-    aside = folder / f".tmp-{uuid.uuid4().hex}"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        layout = BIDSLayout(
-            root, validate=False, derivatives=False, indexer=indexer, database_path=aside
-        )
-        layout.connection_manager.engine.dispose()
-        with contextlib.suppress(OSError):  # another process was first
-            aside.rename(final)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return final
-
-
-def _folders_of_no_participant(root: Path) -> list[re.Pattern[str]]:
-    """Everything beside ``sub-*`` is left out: derivatives, outputs inside the dataset."""
-    others = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("sub-")]
-    return [re.compile(rf"^/?{re.escape(name)}(/|$)") for name in sorted(others)]
-
-
-def _broken_sidecar(root: Path) -> Path | None:
-    """Return the first sidecar that is not a JSON object."""
-    for path in sorted([*root.glob("*.json"), *root.glob("sub-*/**/*.json")]):
-        try:
-            read_json(path)
-        except BadDataError:
-            return path
-    return None
 
 
 def select_participants(root: Path, requested: Iterable[str]) -> list[str]:

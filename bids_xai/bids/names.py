@@ -33,6 +33,7 @@ ENTITY_ORDER = (
     "space",
     "cohort",
     "split",
+    "chunk",
     "atlas",
     "seg",
     "res",
@@ -42,7 +43,12 @@ ENTITY_ORDER = (
     "desc",
 )
 
-SCAN_ENTITIES = ("sub", "ses", "sample", "acq", "ce", "rec", "run")
+RAW_ENTITIES = (
+    *("sub", "ses", "sample", "task", "acq", "ce", "trc", "rec", "dir", "run"),
+    *("mod", "flip", "inv", "mt", "proc", "chunk"),
+)
+"""What may tell one raw scan from another: names of products keep all of it. ``echo`` and ``part``
+tell the images of one scan apart."""
 
 
 def file_name(entities: Mapping[str, str], suffix: str, extension: str) -> str:
@@ -76,7 +82,7 @@ def parse_name(name: str) -> tuple[dict[str, str], str, str]:
 def scan_name(name: str | PurePosixPath) -> str:
     """Return what identifies the scan a file was made from: ``sub-01_ses-1_acq-x_run-1``."""
     entities, _, _ = parse_name(PurePosixPath(name).name)
-    return "_".join(f"{key}-{entities[key]}" for key in SCAN_ENTITIES if key in entities)
+    return "_".join(f"{key}-{entities[key]}" for key in RAW_ENTITIES if key in entities)
 
 
 def label_of(text: str) -> str:

@@ -11,21 +11,15 @@ from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask, sidecar_of
 from bids_xai.bids.echoes import echo_series
 from bids_xai.bids.layout import read_json
+from bids_xai.bids.names import RAW_ENTITIES
 from bids_xai.bids.records import PrecomputedMap, Session, SourceImage
+from bids_xai.bids.selection import entity, first_choice, scan_entities
 from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError
 
 FILTERS = ("megre", "t1w", "flair")
 RAW_INPUTS = ("megre", "T1w", "FLAIR")
 
 _IMAGE = (".nii.gz", ".nii")
-_SERIES_ENTITIES = {
-    "subject": "sub",
-    "session": "ses",
-    "acquisition": "acq",
-    "ceagent": "ce",
-    "reconstruction": "rec",
-    "run": "run",
-}
 
 
 def collect_sessions(
@@ -43,8 +37,9 @@ def collect_sessions(
         ``flair``
     inputs : ``megre``, ``T1w``, ``FLAIR``, or the suffix of a map in one of ``derivatives``
     brain_masks : look for brain masks among ``derivatives``
-    Of several T1w (or FLAIR) images of a session, those without contrast agent come first, then
-    the lowest run, then the first by name; a filter overrules this.
+    Of several T1w (or FLAIR) images of a session magnitudes count, and of these the ones without
+    ``echo``, ``flip``, ``inv`` and ``mt``; then those without contrast agent come first, then the
+    lowest run, then the first by name; a filter overrules this.
     Raises a :class:`UserError` naming the file for anything that cannot be worked with.
     """
     filters = filters or {}
@@ -88,13 +83,13 @@ class _RawImages:
     @property
     def sessions(self) -> list[str]:
         """The labels of all sessions, sorted; an empty one for images without session."""
-        return sorted({_entity(f, "session") for f in (*self.megre, *self.t1w, *self.flair)})
+        return sorted({entity(f, "session") for f in (*self.megre, *self.t1w, *self.flair)})
 
     def of_session(self, label: str) -> _RawImages:
         """Return those of one session."""
 
         def select(files: Sequence[Any]) -> list[Any]:
-            return [f for f in files if _entity(f, "session") == label]
+            return [f for f in files if entity(f, "session") == label]
 
         return _RawImages(select(self.megre), select(self.t1w), select(self.flair))
 
@@ -137,11 +132,6 @@ def _images(layout: Any, participant: str, suffix: str, filters: Mapping[str, An
     return sorted(files, key=lambda file: str(file.path))
 
 
-def _entity(file: Any, name: str) -> str:
-    value = file.entities.get(name)
-    return "" if value is None else str(value)
-
-
 def _session(
     root: Path,
     participant: str,
@@ -154,7 +144,7 @@ def _session(
     only_session: bool,
 ) -> Session | None:
     """The session's record, ``None`` where it holds none of the inputs."""
-    t1w, flair = _first(images.t1w), _first(images.flair)
+    t1w, flair = first_choice(images.t1w), first_choice(images.flair)
     megre = images.megre if "megre" in inputs else []
     maps = [
         precomputed
@@ -174,12 +164,12 @@ def _session(
         )
 
     def mask(kind: str) -> SourceImage | None:
-        of = _entities(t1w) if t1w is not None else None
+        of = scan_entities(t1w) if t1w is not None else None
         return find_mask(derivatives, participant, label, kind, of=of, only_session=only_session)
 
     brain_mask = mask("brain") if brain_masks else None
     lacking = brain_masks and t1w is not None and brain_mask is None
-    no_mask = ["no brain mask in the derivatives: the brain is found by registration"] * lacking
+    no_mask = ["no brain mask in the derivatives: the mask is computed by registration"] * lacking
     used = [file for file in (*megre, t1w, flair) if file is not None]
     return Session(
         participant=participant,
@@ -195,16 +185,6 @@ def _session(
         ),
         notes=(*_notes(images, inputs, maps), *no_mask),
     )
-
-
-def _first(files: Sequence[Any]) -> Any | None:
-    """The image to use of several: see :func:`collect_sessions`."""
-
-    def order(file: Any) -> tuple[Any, ...]:
-        run = _entity(file, "run")
-        return (bool(_entity(file, "ceagent")), len(run), run, str(file.path))
-
-    return min(files, key=order, default=None)
 
 
 def _notes(
@@ -224,7 +204,7 @@ def _notes(
     ]
     for name, files in (("t1w", images.t1w), ("flair", images.flair)):
         used = name == "t1w" or "FLAIR" in inputs
-        first = _first(files)
+        first = first_choice(files)
         if used and first is not None and len(files) > 1:
             taken = Path(first.path).name
             notes.append(f"{len(files)} {name} images, {taken} is used")
@@ -239,22 +219,16 @@ def _map_sidecars(maps: Sequence[PrecomputedMap]) -> list[Path]:
 def _series(files: Sequence[Any]) -> tuple[Any, ...]:
     groups: dict[tuple[str, ...], list[Any]] = {}
     for file in files:
-        key = tuple(_entity(file, name) for name in _SERIES_ENTITIES)
+        key = tuple(scan_entities(file).get(name, "") for name in RAW_ENTITIES)
         groups.setdefault(key, []).append(file)
-    return tuple(echo_series(group, _entities(group[0])) for _, group in sorted(groups.items()))
+    return tuple(echo_series(group, scan_entities(group[0])) for _, group in sorted(groups.items()))
 
 
 def _source(file: Any | None, root: Path) -> SourceImage | None:
     if file is None:
         return None
     path = Path(file.path)
-    return SourceImage(path, bids_uri(path, root), _entities(file))
-
-
-def _entities(file: Any) -> dict[str, str]:
-    """Entities as written in the name (pybids would drop leading zeros of run)."""
-    pairs = {short: _entity(file, name) for name, short in _SERIES_ENTITIES.items()}
-    return {short: value for short, value in pairs.items() if value}
+    return SourceImage(path, bids_uri(path, root), scan_entities(file))
 
 
 def _sidecars(file: Any) -> list[str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import bids_xai
 from bids_xai.bids.files import TEMPORARY, write_json
 
 _CONTENT = itemgetter("digest", "outputs")  # outputs: name below the root -> size
@@ -48,6 +53,52 @@ def fingerprint(inputs: Iterable[Path], options: Mapping[str, Any]) -> str:
         stat = path.stat()  # follows links, as a DataLad annex needs
         digest.update(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
     return digest.hexdigest()
+
+
+def file_states(root: Path, *places: Path, leave_out: Collection[Path] = ()) -> list[str]:
+    """Return name below ``root``, size and time of change of files, sorted.
+
+    places : below ``root``: files, and folders of which all files count; those that are missing
+        have no state
+    leave_out : files and folders that do not count; nor do files that are being written, and the
+        history of a DataLad dataset (``.git``)
+    """
+    states = [_file_state(place, root) for place in places if place.is_file()]
+    walks = (os.walk(place, followlinks=True) for place in places)
+    for where, folders, names in chain.from_iterable(walks):
+        here = Path(where)
+        folders[:] = [n for n in folders if n != ".git" and here / n not in leave_out]
+        states += [
+            _file_state(here / name, root)
+            for name in names
+            if here / name not in leave_out and not name.startswith(TEMPORARY)
+        ]
+    return sorted(states)
+
+
+def _file_state(path: Path, root: Path) -> str:
+    """A file that is gone meanwhile, or a link that leads nowhere, has a state of its own."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return f"{path.relative_to(root)}:gone"
+    return f"{path.relative_to(root)}:{stat.st_size}:{stat.st_mtime_ns}"
+
+
+@cache
+def code_state(*libraries: str) -> str:
+    """Return the version and a digest of the files of this package, and the versions of libraries.
+
+    For what is cheap to make again, such as pages: one that an earlier state of the code drew is
+    stale even where the version is the same, as in a checkout.
+    """
+    root = Path(bids_xai.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(f"{path.relative_to(root)}:".encode() + path.read_bytes())
+    versions = [f"{name} {version(name)}" for name in libraries]
+    return " ".join([bids_xai.__version__, digest.hexdigest(), *versions])
 
 
 def is_current(stamp: Path, digest: str, root: Path) -> bool:

@@ -17,12 +17,12 @@ _EXIT_CODES = {
     errors.InvalidBidsError.status: "The input folder is not a BIDS dataset.",
     errors.UNKNOWN_LEVEL: "Unknown analysis level.",
     errors.NothingMatchedError.status: "Labels or filters matched no data.",
-    errors.UsageError.status: "The command line is off.",
-    errors.BadDataError.status: "A file holds something that cannot be worked with.",
-    errors.NoInputError.status: "A file or folder that is needed does not exist.",
+    errors.UsageError.status: "The command line is invalid.",
+    errors.BadDataError.status: "A file has content that cannot be processed.",
+    errors.NoInputError.status: "A required file or folder does not exist.",
     errors.CannotCreateError.status: "An output cannot be created.",
-    errors.FileAccessError.status: "Reading or writing failed part-way.",
-    errors.InterruptedRunError.status: "Stopped by a signal; the same command goes on.",
+    errors.FileAccessError.status: "Reading or writing failed midway.",
+    errors.InterruptedRunError.status: "Stopped by a signal; the same command continues.",
 }
 _PATHS_THAT_EXIST = ("bids_dir", "bids_filter_file", "use_plugin", "synthstrip_model", "model")
 

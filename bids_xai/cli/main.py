@@ -18,7 +18,7 @@ from types import FrameType
 from bids_xai import errors
 from bids_xai.bids import run_log
 from bids_xai.cli.folder_rules import FOLDER_RULES
-from bids_xai.cli.parser import parse_settings
+from bids_xai.cli.parser import asks_for_threads, parse_settings
 from bids_xai.errors import CannotCreateError, UserError
 from bids_xai.settings import LEVELS, RunSettings
 from bids_xai.workflows.rules import check_rules
@@ -91,14 +91,14 @@ def _run(words: Sequence[str]) -> int:
         LOG.error("error: %s", error, exc_info=True)
         return error.status
     except KeyboardInterrupt as stop:
-        LOG.error("interrupted. What is finished is kept; the same command goes on from there.")
+        LOG.error("interrupted. Finished work is kept; the same command continues from there.")
         return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
         LOG.error(
             "error: %s [%s]. Fix: check the disk of the output and work folders; the same command "
-            "goes on from what is finished.",
+            "continues from the finished work.",
             error.strerror,
             error.filename or (settings and settings.output_dir),
             exc_info=True,
@@ -140,7 +140,7 @@ def _check_writable(folder: Path) -> None:
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise CannotCreateError(
-            "cannot write into the folder", file=folder, fix="choose one you may write to"
+            "cannot write into the folder", file=folder, fix="choose a writable one"
         )
 
 
@@ -164,7 +164,7 @@ def _group(settings: RunSettings, words: Sequence[str]) -> int:
 
     summary = GroupSummary(settings, words)
     try:
-        page = run_group(settings)
+        page = run_group(settings, threads_by_load=not asks_for_threads(words))
     except UserError as error:
         if run_log.log_file() is not None:
             summary.say_stopped(error)

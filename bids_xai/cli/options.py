@@ -42,7 +42,7 @@ def add_bids_options(group: Any) -> None:
         "--bids-database-dir",
         type=Path,
         metavar="DIR",
-        help="keep the index of the dataset here for later runs (delete it when data change)",
+        help="keep the index of the dataset here for later runs (delete it when the data change)",
     )
     group.add_argument(
         "-d",
@@ -57,7 +57,7 @@ def add_bids_options(group: Any) -> None:
     group.add_argument(
         "--skip-bids-validation",
         action="store_true",
-        help="do not ask for dataset_description.json",
+        help="do not require dataset_description.json",
     )
 
 
@@ -67,22 +67,23 @@ def add_performance_options(group: Any) -> None:
         "--nprocs",
         type=values.positive,
         metavar="N",
-        help="processes at a time (default: the processors this job may use)",
+        help="number of parallel processes (default: the processors available to this job)",
     )
     group.add_argument(
         "--omp-nthreads",
         type=values.positive,
         metavar="N",
-        help="threads of a training (default: --nprocs); participant stages use one thread each",
+        help="threads per training (default: --nprocs; without that, the number of processors idle "
+        "at the start of the run); participant stages use one thread each",
     )
     group.add_argument(
-        "--mem-mb", type=values.positive, metavar="MB", help="memory the nodes may plan"
+        "--mem-mb", type=values.positive, metavar="MB", help="memory for sessions and trainings"
     )
     group.add_argument(
         "--use-plugin",
         type=Path,
         metavar="FILE",
-        help="YAML with one of nipype's plugins that is to run the participant level, for example "
+        help="YAML naming the nipype plugin that runs the participant level, for example "
         "SLURM (default: processes on this machine)",
     )
     group.add_argument(
@@ -90,12 +91,12 @@ def add_performance_options(group: Any) -> None:
         default="auto",
         type=values.device,
         metavar="{auto,cpu,cuda[:i]}",
-        help="where networks run (default: auto)",
+        help="device on which networks run (default: auto)",
     )
     group.add_argument(
         "--sloppy",
         action="store_true",
-        help="fast, coarse registration, few epochs and splits: for tests; never for results",
+        help="fast, coarse registration, few epochs and splits: for tests, never for results",
     )
 
 
@@ -111,7 +112,7 @@ def _add_map_options(group: Any) -> None:
         type=values.inputs,
         default=("megre",),
         metavar="A,B,…",
-        help="images to work on: megre, T1w, FLAIR, or the suffix of a map among --derivatives, "
+        help="images to process: megre, T1w, FLAIR, or the suffix of a map among --derivatives, "
         "for example R1map (default: megre)",
     )
     group.add_argument(
@@ -134,13 +135,13 @@ def _add_map_options(group: Any) -> None:
         type=values.factor,
         default=0.0,
         metavar="SIGMAS",
-        help="leave out a voxel's late echoes from the first below this many standard deviations "
-        "of the noise in air on; nlls and loglin (default: 0, keep all)",
+        help="for each voxel, drop all echoes from the first one below this many standard "
+        "deviations of the noise in air; nlls and loglin (default: 0, keep all)",
     )
     group.add_argument(
         "--rician",
         action="store_true",
-        help="nlls: maximum likelihood under Rician noise of the level found in air",
+        help="nlls: maximum likelihood under Rician noise of the level measured in air",
     )
 
 
@@ -155,7 +156,7 @@ def _add_anatomy_options(group: Any) -> None:
         "--brain-mask",
         choices=("auto", "derivatives", "synthstrip"),
         default="auto",
-        help="find the brain by template registration, take masks from --derivatives, or use "
+        help="brain mask by template registration, from --derivatives, or by "
         "--synthstrip-model (default: auto)",
     )
     group.add_argument(
@@ -172,7 +173,7 @@ def _add_anatomy_options(group: Any) -> None:
         "--registration-engine",
         choices=("ants", "greedy"),
         default="ants",
-        help="program of the nonlinear registration (default: ants)",
+        help="software for the nonlinear registration (default: ants)",
     )
     group.add_argument(
         "--atlas",
@@ -180,7 +181,7 @@ def _add_anatomy_options(group: Any) -> None:
         type=values.atlas,
         default=(),
         metavar="NAME[=DSEG,TSV]",
-        help="atlases of the first output space to bring to the T1w image: TissueNuclei, "
+        help="atlases of the first output space to warp to the T1w image: TissueNuclei, "
         "NAME[:desc-X] of TemplateFlow, or NAME=dseg.nii.gz[,labels.tsv]; the group level uses "
         "them all (default: the template's own)",
     )
@@ -258,7 +259,7 @@ def add_group_options(group: Any) -> None:
     group.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write training curves for TensorBoard beside each model, too",
+        help="also write training curves for TensorBoard beside each model",
     )
 
 
@@ -268,15 +269,15 @@ def add_other_options(group: Any) -> None:
     group.add_argument(
         "--bids-exec-spec",
         action=PrintDescriptor,
-        help="print the Boutiques descriptor of this command line, and stop",
+        help="print the Boutiques descriptor of this command line and exit",
     )
     group.add_argument(
         "-v",
         "--verbose",
         action="count",
         default=0,
-        help="say also why and with what (-vv: tracebacks of failed steps and nipype's own log, "
-        "too); logs/RUN/run.log of the output folder has it all but the last",
+        help="more detailed messages (-vv: also tracebacks of failed steps and nipype's own log); "
+        "logs/RUN/run.log in the output folder always has everything except nipype's log",
     )
     group.add_argument(
         "-w",
@@ -294,6 +295,6 @@ def add_other_options(group: Any) -> None:
     group.add_argument(
         "--reports-only",
         action="store_true",
-        help="write the pages again from the files that are there, and do nothing else",
+        help="write the pages again from the existing files and do nothing else",
     )
-    group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    group.add_argument("--dry-run", action="store_true", help="show what would be done and exit")

@@ -42,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="bids_xai",
         description="A BIDS App that makes image classifiers of brain disease explain themselves.",
         epilog="Example: bids_xai /data /out participant, then bids_xai /data /out group. Without "
-        f"network: add --output-spaces {EMBEDDED_TEMPLATE}, the template that is embedded.",
+        f"a network connection: add --output-spaces {EMBEDDED_TEMPLATE}, the template that is "
+        "embedded.",
     )
     parser.add_argument("bids_dir", type=Path, help="folder of the raw BIDS dataset")
     parser.add_argument("output_dir", type=Path, help="folder for the derivatives and reports")
@@ -65,6 +66,12 @@ def parse_settings(argv: Sequence[str] | None = None) -> RunSettings:
     fields = {field.name for field in dataclasses.fields(RunSettings)}
     given = {key: value for key, value in arguments.items() if value is not None}
     return RunSettings(**{key: _setting(value) for key, value in given.items() if key in fields})
+
+
+def asks_for_threads(argv: Sequence[str]) -> bool:
+    """Whether a command line that :func:`parse_settings` takes says how many threads to use."""
+    arguments = build_parser().parse_args(argv)
+    return arguments.nprocs is not None or arguments.omp_nthreads is not None
 
 
 def _setting(value: Any) -> Any:

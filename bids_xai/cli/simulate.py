@@ -28,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = _SimulateParser(
         prog="bids_xai_simulate",
-        description="Simulate a raw BIDS cohort with a known answer; the truth is written to "
-        "OUT/derivatives/truth. The same options give the same bytes.",
+        description="Simulate a raw BIDS cohort with known ground truth; the truth is "
+        "written to OUT/derivatives/truth. The same options give the same bytes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", help="folder to write; must be empty or new")
@@ -54,8 +54,8 @@ def _add_cohort_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=24,
         metavar="N",
-        help="participants, patients and controls in turn (digits: 0 to 9 in turn); more begin "
-        "with the same people",
+        help="number of participants, alternating patients and controls (digits: 0 to 9 in turn); "
+        "a larger cohort starts with the same participants",
     )
     parser.add_argument(
         "--effect",
@@ -74,15 +74,16 @@ def _add_cohort_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         const=_CHEAT,
         metavar="SHARE",
-        help="put a bright marker in the air beside the head of this share of patients "
-        f"({_CHEAT:g} where SHARE is left out), and of 1 - SHARE of controls, or of none where "
-        "SHARE is less than half; the same options without it give the same images without markers",
+        help="put a bright marker in the air beside the head of this share of "
+        f"patients ({_CHEAT:g} if SHARE is omitted), and of 1 - SHARE of controls, or of none "
+        "where SHARE is less than half; the same options without it give the same images without "
+        "markers",
     )
     parser.add_argument(
         "--cheat-controls",
         type=float,
         metavar="SHARE",
-        help="share of controls with a marker, if not that",
+        help="share of controls with a marker, if not as above",
     )
 
 
@@ -108,8 +109,8 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=2,
         metavar="N",
-        help="most sessions of a participant: one in four has N, two years apart, the others "
-        "one; with 1 there are no session folders",
+        help="maximum number of sessions per participant: one in four has N, two years apart, "
+        "the others one; with 1 there are no session folders",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
 

@@ -16,11 +16,11 @@ from bids_xai.group import STEPS
 from bids_xai.group.people import read_participants
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
-from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
 from bids_xai.tables.table import Row, Table
 from bids_xai.tables.trust import VERDICTS, CheckVerdict
 
 if TYPE_CHECKING:
+    from bids_xai.tables.spray import ClusterVerdict
     from bids_xai.workflows.participant import ParticipantRun
 
 LOG = logging.getLogger("bids_xai")
@@ -62,13 +62,14 @@ def say_participants(
     _say_written([f"{len(run.pages)} page(s)"] if run.pages else [])
     if run.failed:
         LOG.info(
-            "next: mend what is named below; the same command does what is missing, no more:  %s",
+            "next: correct what is named below; the same command then does only what is missing:  "
+            "%s",
             _command(words),
         )
     elif settings.model is not None or settings.reports_only:
-        LOG.info("next: look at the pages")
+        LOG.info("next: check the pages")
     else:
-        LOG.info("next: look at the pages, then  %s", _group_command(settings))
+        LOG.info("next: check the pages, then  %s", _group_command(settings))
     say_failed(run)
 
 
@@ -98,8 +99,8 @@ class GroupSummary:
         """What is kept of a run that an error ended, and how to go on; the error comes after."""
         _say_written(self._trainings())
         interrupted = isinstance(error, InterruptedRunError)
-        first = "" if interrupted else "mend what is named below, and "
-        LOG.info("next: %sgo on with  %s", first, _command(self.words))
+        first = "" if interrupted else "correct what is named below, and "
+        LOG.info("next: %scontinue with  %s", first, _command(self.words))
 
     def _stamps(self) -> dict[Path, int]:
         """Every finished training of the output folder, and when it was finished."""
@@ -130,6 +131,8 @@ class GroupSummary:
 
     def _warn(self) -> None:
         """Name what the tables of the study say against its heatmaps."""
+        from bids_xai.tables.spray import CLUSTER_VERDICTS
+
         folder = self._study_folder()
         steps = _steps(self.settings)
         if {"spray", "report"} & {*steps}:
@@ -165,9 +168,9 @@ class GroupSummary:
         models = self.settings.output_dir.resolve() / "models" / study
         cards = sorted(models.glob("*/split-*/model.json"))
         if not cards:
-            return "look at the page"
+            return "check the page"
         words = _model_words(self.settings, self._first_that_answers(cards))
-        return f"look at the page; new scans, by this or another model:  {_command(words)}"
+        return f"check the page; new scans, by this or another model:  {_command(words)}"
 
 
 def _say_written(parts: Sequence[str]) -> None:

@@ -157,7 +157,7 @@ def _pairs(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats64, Floats64]:
     y: Floats64 = np.asarray(b, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise BadDataError(
-            f"Paired values of shapes {x.shape} and {y.shape}", fix="give one value each a pair"
+            f"Paired values of shapes {x.shape} and {y.shape}", fix="give two values per pair"
         )
     bad = int((~np.isfinite(x) | ~np.isfinite(y)).sum())
     if bad:

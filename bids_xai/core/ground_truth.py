@@ -57,7 +57,7 @@ def density_ratio(relevance: Floats, region: Bools, within: Bools) -> float:
         )
     rest = within & ~region
     if not region.any() or not rest.any():
-        raise BadDataError("The region is empty or fills the brain", fix="leave this scan out")
+        raise BadDataError("The region is empty or fills the brain", fix="exclude this scan")
     positive = np.maximum(relevance, 0)
     inside = float(positive[region].mean(dtype=np.float64))
     outside = float(positive[rest].mean(dtype=np.float64))

@@ -49,7 +49,7 @@ def _between_0_and_1(values: Floats32, mask: NDArray[Any] | None) -> Floats32:
     seen = values if mask is None else values[np.asarray(mask) > 0]
     low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
     if not high > low:
-        raise BadDataError("the map has one value only", fix="look at it; it may be empty")
+        raise BadDataError("the map has one value only", fix="check it; it may be empty")
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
 
 

@@ -51,11 +51,11 @@ def localize(
             fix="resample one onto the grid of the other",
         )
     if not region.any():
-        raise BadDataError("The true region is empty", fix="leave this scan out")
+        raise BadDataError("The true region is empty", fix="exclude this scan")
     if not np.isfinite(relevance).all():
         raise BadDataError("The relevance map has undefined voxels", fix="compute it again")
     if tolerance_mm < 0:
-        raise UsageError(f"tolerance_mm {tolerance_mm} makes no sense", fix="give 0 or more")
+        raise UsageError(f"tolerance_mm {tolerance_mm} is invalid", fix="give 0 or more")
     size = int(region.sum())
     measures = (float("nan"),) * 3
     if (relevance > 0).any():

@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.stats import rankdata
 
 from bids_xai.arrays import Bools, Floats
 from bids_xai.core.similarity import scaled
@@ -162,6 +161,8 @@ def _ious(a: MapProfile, b: MapProfile) -> list[float]:
 
 def _unit_ranks(values: Floats) -> Floats:
     """Midranks (n,) minus their mean, at unit length: their product is Spearman's rho."""
+    from scipy.stats import rankdata
+
     if not values.size or values.min() == values.max():
         return np.zeros(values.size)
     ranks = rankdata(values)

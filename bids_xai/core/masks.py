@@ -173,7 +173,7 @@ def _tissue_level(image: NDArray[Any], core: Bools) -> float:
             return level
     raise BadDataError(
         "no brain found: the template does not overlap the image",
-        fix="check that the T1w image shows a whole head and its orientation is right",
+        fix="check that the T1w image covers the whole head and that its orientation is correct",
     )
 
 

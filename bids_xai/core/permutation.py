@@ -49,7 +49,7 @@ def pearson_permutations(
     if x.ndim != 2 or both.shape != x.shape or not (np.isfinite(x) & np.isfinite(both)).all():
         raise BadDataError(
             f"Variables of shapes {x.shape} and {y.shape} differ in shape or are not finite",
-            fix="leave scans with missing values out",
+            fix="exclude scans with missing values",
         )
     n = len(x)
     if n < _NO_EXACT_FROM and factorial(n) <= permutations:

@@ -13,29 +13,25 @@ Source: Samek et al. 2017; cubes of brain images as in Boehle et al. 2019.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
-from bids_xai.arrays import Floats, Floats32, Floats64, Ints
+from bids_xai.arrays import Floats, Floats32, Ints
+from bids_xai.core.answers import Answers, Boxes, Curves, Predict, Replacement, WholeVolumes
 from bids_xai.errors import BadDataError, UsageError
 
-Curves = Floats64
-Boxes = Ints
-Predict = Callable[[Floats32], Floats]
-"""From volumes (n, x, y, z) to probabilities (n, n_classes)."""
+Key = TypeVar("Key")
 
 PLACEMENTS = ("grid", "greedy")
 ORDERINGS = ("sum", "absolute")
 ORDERS = ("morf", "lerf", "random")
-
-BATCH_VOXELS = 2**18
-"""Voxels that go to the network at once; larger batches leave the cache and take longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +59,7 @@ class CubePlan:
             raise UsageError(
                 f"Cubes of {self.edge} voxels every {self.stride} voxels, {self.steps} steps of "
                 f"{self.per_step} cannot be",
-                fix="give whole numbers of 1 or more (0 or more cubes a step)",
+                fix="give whole numbers of 1 or more (0 or more cubes per step)",
             )
         for name, allowed in ((self.placement, PLACEMENTS), (self.ordering, ORDERINGS)):
             if name not in allowed:
@@ -74,7 +70,8 @@ class Perturbation:
     """One volume, to be perturbed in several orders with the same noise.
 
     volume : (x, y, z) float32, what the network sees
-    predict : probabilities (n, n_classes) of volumes (n, x, y, z)
+    predict : probabilities (n, n_classes) of volumes (n, x, y, z), or a network's answers to
+        changes of this volume
     low, high : noise is drawn uniformly between them, at every voxel of a replaced cube
     seed : of noise and random orders; draws : repetitions with other noise
     ``start`` (n_classes,) are the probabilities of the unchanged volume.
@@ -86,7 +83,7 @@ class Perturbation:
     def __init__(
         self,
         volume: Floats32,
-        predict: Predict,
+        predict: Predict | Answers,
         plan: CubePlan,
         *,
         low: float,
@@ -97,21 +94,35 @@ class Perturbation:
         if not low < high:
             raise BadDataError(
                 f"Noise between {low:g} and {high:g} changes nothing",
-                fix="look at the map; it may have one value only",
+                fix="check the map; it may have only one value",
             )
-        self.volume, self.predict, self.plan, self.draws = volume, predict, plan, draws
+        self.volume, self.plan, self.draws = volume, plan, draws
         self._low, self._high = low, high
         self._key = [seed] if isinstance(seed, int) else list(seed)
         self.boxes = self._boxes(plan.stride)
         if not len(self.boxes):
-            raise BadDataError("The volume is empty", fix="look at the map")
+            raise BadDataError("The volume is empty", fix="check the map")
         self.sizes = self._sizes()
-        self.start: Curves = np.asarray(predict(volume[None])[0], np.float64)
+        self.answers = predict if isinstance(predict, Answers) else WholeVolumes(volume, predict)
+        self.start = self.answers.start
+        self._drawn: dict[int, Floats32] = {}
 
     def by_relevance(self, relevance: Floats, order: str) -> Curves:
         """Drops (draws, L + 1, n_classes) of the probabilities along ``morf`` or ``lerf``.
 
-        relevance : (x, y, z), finite. L is smaller than asked for where there are fewer cubes
+        L is smaller than asked for where there are fewer cubes. Raises as
+        :meth:`replacements_by` does.
+        """
+        return self.drops({order: self.replacements_by(relevance, order)})[order]
+
+    def at_random(self, orders: int) -> Curves:
+        """Drops (orders, L + 1, n_classes) along random orders; the noise draws take turns."""
+        return self.drops({"random": self.replacements_at_random(orders)})["random"]
+
+    def replacements_by(self, relevance: Floats, order: str) -> list[Replacement]:
+        """Return the curve ``morf`` or ``lerf``, once with every draw of noise.
+
+        relevance : (x, y, z), finite
         Raises ``BadDataError`` for a map of another shape or with undefined voxels.
         """
         if relevance.shape != self.volume.shape or not np.isfinite(relevance).all():
@@ -122,16 +133,38 @@ class Perturbation:
         values = np.abs(relevance) if self.plan.ordering == "absolute" else relevance
         sums = box_sums(values, self.boxes)
         steps = self._steps(np.argsort(-sums if order == "morf" else sums, kind="stable"))
-        return np.stack([self._drops(steps, draw) for draw in range(self.draws)])
+        return [Replacement(steps, draw) for draw in range(self.draws)]
 
-    def at_random(self, orders: int) -> Curves:
-        """Drops (orders, L + 1, n_classes) along random orders; the noise draws take turns."""
+    def replacements_at_random(self, orders: int) -> list[Replacement]:
+        """Return curves of random order; the noise draws take turns."""
         curves = []
         for number in range(orders):
             shuffled = np.random.default_rng([*self._key, 1, number]).permutation(len(self.boxes))
-            curves.append(self._drops(self._steps(shuffled), number % self.draws))
-        n_steps = min(map(len, curves))
-        return np.stack([curve[:n_steps] for curve in curves])
+            curves.append(Replacement(self._steps(shuffled), number % self.draws))
+        return curves
+
+    def drops(self, curves: Mapping[Key, Sequence[Replacement]]) -> dict[Key, Curves]:
+        """Return ``f(x_0) - f(x_k)`` (n, L + 1, n_classes) for k = 0 … L of sets of n curves.
+
+        All are followed together. The curves of a set end with its shortest.
+        """
+        every_curve = [curve for sets in curves.values() for curve in sets]
+        after = iter(self.answers.along(every_curve, self._noise))
+        return {key: self._together(list(islice(after, len(sets)))) for key, sets in curves.items()}
+
+    def _together(self, answers: Sequence[Curves]) -> Curves:
+        """Drops (n, L + 1, n_classes) from the probabilities (L, n_classes) of n curves."""
+        n_steps = min(map(len, answers))
+        after = np.stack([curve[:n_steps] for curve in answers])
+        return np.concatenate([np.zeros_like(after[:, :1]), self.start - after], axis=1)
+
+    def _noise(self, draw: int) -> Floats32:
+        """The noise of a draw, the last one kept: the curves of a draw share it."""
+        if draw not in self._drawn:
+            generator = np.random.default_rng([*self._key, 0, draw])
+            drawn = generator.uniform(self._low, self._high, self.volume.shape)
+            self._drawn = {draw: drawn.astype(np.float32)}
+        return self._drawn[draw]
 
     def _boxes(self, stride: tuple[int, int, int]) -> Boxes:
         """The cubes at every stride that hold anything but 0."""
@@ -153,23 +186,6 @@ class Perturbation:
         boxes = _apart(boxes, n_boxes) if self.plan.placement == "greedy" else boxes[:n_boxes]
         ends = np.cumsum(self.sizes)
         return np.split(boxes, ends[ends <= len(boxes)])[:-1]
-
-    def _drops(self, steps: Sequence[Boxes], draw: int) -> Curves:
-        """``f(x_0) - f(x_k)`` (L + 1, n_classes) for k = 0 … L; a few volumes at a time."""
-        noise = np.random.default_rng([*self._key, 0, draw]).uniform(
-            self._low, self._high, self.volume.shape
-        )
-        at_once = max(1, BATCH_VOXELS // self.volume.size)
-        changed = self.volume.copy()
-        drops = [np.zeros((1, len(self.start)))]
-        for first in range(0, len(steps), at_once):
-            batch = []
-            for cubes in steps[first : first + at_once]:
-                for (a, b), (c, d), (e, f) in cubes:
-                    changed[a:b, c:d, e:f] = noise[a:b, c:d, e:f]
-                batch.append(changed.copy())
-            drops.append(self.start - self.predict(np.stack(batch)))
-        return np.concatenate(drops)
 
 
 def aopc(drops: Curves) -> Curves:
@@ -193,7 +209,7 @@ def mean_interval(values: Floats) -> tuple[Curves, Curves, Curves]:
     mean = np.asarray(values.mean(axis=0), np.float64)
     if n < FEWEST:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = stats.t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    half = stdtrit(n - 1, 0.975) * values.std(axis=0, ddof=1) / np.sqrt(n)
     return mean, np.asarray(mean - half), np.asarray(mean + half)
 
 

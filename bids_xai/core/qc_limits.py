@@ -40,7 +40,9 @@ LIMITS: Mapping[str, Limit] = {
     "FitInvalidFraction": Limit("fraction of voxels with no usable signal for the fit", high=0.9),
     "FitResidual": Limit("median residual of the fit over S0 where there is signal", high=0.15),
     "MutualInformation": Limit("normalised mutual information of the image and T1w in the brain"),
-    "EdgeAlignment": Limit("how well the edges of the image and of T1w agree (1/3 by chance)", 0.6),
+    "EdgeAlignment": Limit(
+        "agreement of edge directions of the image and of T1w (1/3 by chance)", 0.6
+    ),
     "LesionVolumeMl": Limit("volume of the lesion mask in ml", high=150),
     "LesionVoxelsFilled": Limit("voxels filled in desc-lesionfilled_T1w"),
 }

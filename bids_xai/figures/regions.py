@@ -24,7 +24,7 @@ _INDIVIDUALS = (("A", PALETTE[2], "-"), ("B", PALETTE[6], "--"))
 
 @dataclass(frozen=True)
 class RegionDensity:
-    """Mean relevance a voxel in each region, (n_regions,) for either class, first region on top.
+    """Mean relevance per voxel in each region, (n_regions,) for either class, first region on top.
 
     gain : (n_regions,) written beside the bars, NaN for none; not at all where left out
     """
@@ -51,7 +51,9 @@ class RegionPanel:
 
 @house_style()
 def region_bars(
-    panels: Mapping[str, RegionDensity], classes: tuple[str, str], label: str = "relevance a voxel"
+    panels: Mapping[str, RegionDensity],
+    classes: tuple[str, str],
+    label: str = "relevance per voxel",
 ) -> bytes:
     """Draw two bars a region (negative, positive class), one panel a configuration.
 

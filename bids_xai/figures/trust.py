@@ -95,7 +95,7 @@ def randomization_curves(panels: Mapping[str, LayerLikeness], limit: float) -> b
         axes.set_xticks(x, ["none", *panel.layers], rotation=60, ha="right", rotation_mode="anchor")
         axes.set(title=title, ylim=(-1.05 if _negative(panel) else -0.3, 1.05))
         if leads_line(axes):
-            axes.set_ylabel("likeness to the original")
+            axes.set_ylabel("similarity to the original")
     _legend(figure, drawn)
     return to_svg(figure)
 

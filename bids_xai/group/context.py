@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bids_xai.attribution.request import Request, requests_of
@@ -27,6 +27,11 @@ class GroupContext:
     settings: RunSettings
     study: Study
     template: str
+
+    @property
+    def of_all_runs(self) -> GroupContext:
+        """The context without a selection of configurations and splits."""
+        return replace(self, settings=replace(self.settings, configuration=(), split=()))
 
     @property
     def output_dir(self) -> Path:

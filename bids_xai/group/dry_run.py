@@ -9,14 +9,9 @@ from collections.abc import Sequence
 from bids_xai.group.cohort.assignment import SETS
 from bids_xai.group.cohort.step import CohortPlan, plan, read
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.models.size import network_size
+from bids_xai.models.size import network_size, step_bytes
 from bids_xai.stages.network_grid import common_shape
 from bids_xai.studies.tables import Configuration
-
-# Copies of all feature maps that a step holds at its peak, measured on the networks of the table
-# (docs/training.md): activations and their gradients; guidance also differentiates the relevance.
-_PLAIN_COPIES, _GUIDED_COPIES = 2.5, 6.0
-_STATES = 4  # weights, gradients and the two moments of Adam
 
 
 def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
@@ -51,14 +46,13 @@ def _say_configuration(
     weights, activations = network_size(
         study.model.architecture, shape, len(study.target.names), **study.model.options
     )
-    copies = _GUIDED_COPIES if configuration.relevance_guided else _PLAIN_COPIES
-    a_batch = activations * copies * study.training.batch_size
+    scans, guided = study.training.batch_size, configuration.relevance_guided
     LOG.info(
-        "configuration %s: %s on %s voxels, %s parameters, %d split(s), about %.1f GB a training",
+        "configuration %s: %s on %s voxels, %s parameters, %d split(s), about %.1f GB per training",
         configuration.id,
         study.model.architecture,
         "×".join(map(str, shape)),
         f"{weights:,}",
         splits,
-        4 * (a_batch + _STATES * weights) / 1e9,
+        step_bytes(weights, activations, scans, guided=guided) / 1e9,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from bids_xai.bids.problems import keep_problems, read_problems
 from bids_xai.errors import InterruptedRunError, error_text
 from bids_xai.group.context import LOG, GroupContext
+from bids_xai.group.report import forget_page
 from bids_xai.reports.study_files import problems_file
 
 
@@ -27,12 +28,13 @@ def report_failure(context: GroupContext, step: str, error: Exception) -> None:
         keep_problems(file, before, before | {_label(context, step): error_text(error)})
         from bids_xai.reports.study.page import draw_group_page
 
+        forget_page(context.folder)
         page, _ = draw_group_page(context.output_dir, context.study.name)
     except Exception as trouble:  # the page is an extra here
-        LOG.warning("no page of what is there: %s", error_text(trouble))
+        LOG.warning("the page could not be written: %s", error_text(trouble))
     else:
         if (context.folder / "cohort.tsv").is_file():
-            LOG.info("what is there is shown in %s", page)
+            LOG.info("existing results are shown in %s", page)
 
 
 def _label(context: GroupContext, step: str) -> str:

@@ -55,7 +55,7 @@ def _by_key(path: Path, key: str, prefix: str, columns: tuple[str, ...]) -> Peop
             raise BadDataError(
                 f"{name} is listed twice, in lines {lines[name]} and {line}",
                 file=path,
-                fix="keep one line each",
+                fix="keep one line for each participant",
             )
         people[name], lines[name] = row, line
     return people

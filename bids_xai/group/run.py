@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -18,13 +19,17 @@ from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.dry_run import say_what_would_be_done
 from bids_xai.group.failures import forget, report_failure
 from bids_xai.runtime.memory import keep_memory
+from bids_xai.runtime.threads import free_cpus
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.shortened import shortened
 
 
-def run_group(settings: RunSettings) -> Path | None:
-    """Run the steps asked for; return the group page where the step ``report`` was among them."""
+def run_group(settings: RunSettings, *, threads_by_load: bool = False) -> Path | None:
+    """Run the steps asked for; return the group page where the step ``report`` was among them.
+
+    threads_by_load : networks get no more threads than there are idle processors now
+    """
     if settings.use_plugin is not None:
         raise UsageError(
             "--use-plugin runs the participant level only",
@@ -33,7 +38,7 @@ def run_group(settings: RunSettings) -> Path | None:
         )
     study = load_study(settings.study)
     if settings.sloppy:
-        LOG.warning("--sloppy: few epochs and splits, to try things out; never for results")
+        LOG.warning("--sloppy: few epochs and splits, for trying things out; never for results")
         study = shortened(study)
     check_dataset(settings.bids_dir, settings.skip_bids_validation)
     context = GroupContext(settings, study, find_template(settings))
@@ -47,6 +52,8 @@ def run_group(settings: RunSettings) -> Path | None:
     if os.environ.get("RANK", "0") == "0" or "WORLD_SIZE" not in os.environ:  # the one that writes
         run_log.begin(settings)
     keep_memory()
+    if threads_by_load:
+        context = replace(context, settings=with_idle_threads(settings))
     written: list[Path] = []
     for name in steps:
         started = time.monotonic()
@@ -65,6 +72,18 @@ def run_group(settings: RunSettings) -> Path | None:
     return written[-1] if "report" in steps else None
 
 
+def with_idle_threads(settings: RunSettings) -> RunSettings:
+    """The settings with as many threads of a training as others leave processors free."""
+    n_threads = free_cpus(settings.training_threads)
+    if n_threads < settings.training_threads:
+        LOG.info(
+            "%d of %d processors are idle: networks run with %d thread(s), which may change the "
+            "last digits of what they compute. --omp-nthreads N asks for another number.",
+            *(n_threads, settings.training_threads, n_threads),
+        )
+    return replace(settings, omp_nthreads=n_threads)
+
+
 def selected_steps(settings: RunSettings) -> list[str]:
     """Return the steps of a run in their order: those of ``--steps``, or all.
 
@@ -73,7 +92,7 @@ def selected_steps(settings: RunSettings) -> list[str]:
     if settings.reports_only:
         if settings.steps:
             raise UsageError(
-                "--reports-only and --steps do not go together", fix="leave out one of the two"
+                "--reports-only and --steps cannot be combined", fix="omit one of the two"
             )
         return ["report"]
     return [name for name in STEPS if not settings.steps or name in settings.steps]

@@ -87,7 +87,7 @@ def known_scan(folder: Path, scans: Mapping[str, Scan], name: str) -> Scan:
     """
     if name not in scans:
         raise BadDataError(
-            f"the scan {name} is not in the cohort any more",
+            f"the scan {name} is no longer in the cohort",
             file=folder / "predictions.tsv",
             fix="run the group level again with --steps train explain before this step",
         )

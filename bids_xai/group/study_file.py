@@ -42,6 +42,11 @@ def add_to_study(folder: Path, **entries: Any) -> Path:
     return write_json(_file(folder), {**_read(folder), **entries})
 
 
+def is_in_study(folder: Path, *keys: str) -> bool:
+    """Tell whether ``study.json`` of a folder has all of the keys, whatever their values."""
+    return {*keys} <= _read(folder).keys()
+
+
 def _file(folder: Path) -> Path:
     return folder / "study.json"
 

@@ -9,7 +9,7 @@ says whose it is.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -102,6 +102,14 @@ class Units:
         """Tell whether the unit need not be done: its stamp fits and its outputs are there."""
         return not what_changed(unit.stamp, unit.digest, self._root(unit))
 
+    def keep(self, units: Sequence[Unit]) -> bool:
+        """Tell whether none of the units is to be done; if so, say and count it, as :meth:`run`."""
+        if not all(map(self.is_current, units)):
+            return False
+        for unit in units:
+            self._skip(unit)
+        return True
+
     def outputs(self, unit: Unit) -> list[Path]:
         """Return the files that a unit left, sorted; none where it has not been done."""
         return sorted(stamped_outputs(unit.stamp, self._root(unit)))
@@ -117,9 +125,7 @@ class Units:
         digest = unit.digest
         reason = what_changed(unit.stamp, digest, self._root(unit))
         if not reason:
-            LOG.info("%s: up to date", unit.title)
-            if self.progress is not None:
-                self.progress.skip(unit.n_items)
+            self._skip(unit)
             return False
         LOG.debug("%s: done, since %s", unit.title, reason)
         if self.team.leads:
@@ -130,6 +136,11 @@ class Units:
             self._finish(unit, digest, written)
         self.team.wait()
         return True
+
+    def _skip(self, unit: Unit) -> None:
+        LOG.info("%s: up to date", unit.title)
+        if self.progress is not None:
+            self.progress.skip(unit.n_items)
 
     def _finish(self, unit: Unit, digest: str, written: set[Path]) -> None:
         before = stamped_outputs(unit.stamp, self._root(unit))

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from bids_xai.errors import BadDataError, NoInputError, UsageError
 from bids_xai.models import MODELS, build
+
+if TYPE_CHECKING:
+    from torch import nn
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -105,6 +104,8 @@ def save_model(folder: str | os.PathLike[str], model: nn.Module, card: ModelCard
     The card gets the SHA-256 of the weights. Both files are complete before either takes its
     place; a run that dies between the two leaves files that :func:`load_model` refuses.
     """
+    from safetensors.torch import save_file
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights, text = folder / f".{WEIGHTS}.tmp", folder / f".{CARD}.tmp"
@@ -129,7 +130,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, ModelCard]:
     card_file = path if path.suffix == ".json" else path / CARD
     if not card_file.is_file():
         raise NoInputError(
-            "There is no model card", file=card_file, fix=f"give a folder that holds {CARD}"
+            "There is no model card", file=card_file, fix=f"give a folder that contains {CARD}"
         )
     card = ModelCard.from_json(card_file.read_text(encoding="utf-8"), card_file)
     model = _network_of(card, card_file)
@@ -196,6 +197,9 @@ def _removed_on_failure(*files: Path) -> Iterator[None]:
 
 def _load_weights(model: nn.Module, file: Path) -> None:
     """Fill ``model`` from a safetensors file that must hold exactly its tensors."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         tensors = load_file(file)
     except SafetensorError as error:

@@ -158,8 +158,8 @@ class PIF3d(nn.Module):
         """
         if x.shape[2:] != self.input_shape:
             raise UsageError(
-                f"A map of {tuple(x.shape[2:])} voxels met a PIF layer built for "
-                f"{self.input_shape}",
+                f"A map of {tuple(x.shape[2:])} voxels does not fit a PIF "
+                f"layer built for {self.input_shape}",
                 fix="build the network for the shape of its volumes",
             )
         x_size, y_size, z_size = self.input_shape

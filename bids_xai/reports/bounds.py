@@ -25,8 +25,8 @@ def bounded(blocks: Iterable[Block], where: str) -> list[Block]:
         return fitting
     n = len(room.without)
     text = (
-        f"{n} {'figure is' if n == 1 else 'figures are'} left out to keep the page small, "
-        f"beginning with “{room.without[0]}”. The files they show are in {where}."
+        f"{n} {'figure is' if n == 1 else 'figures are'} omitted to keep the page "
+        f"small, beginning with “{room.without[0]}”. The files they show are in {where}."
     )
     return [*fitting, Text(text, "note")]
 

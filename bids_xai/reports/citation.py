@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,16 +36,16 @@ _ESTIMATORS = {
 _ARTICLES = {"rigid": "a rigid", "affine": "an affine"}
 _MASKS = {
     "auto": "its brain mask is the mask of the template "
-    f"{EMBEDDED_TEMPLATE} (Fonov 2011), carried over by registration and adjusted to the "
+    f"{EMBEDDED_TEMPLATE} (Fonov 2011), transferred by registration and refined by the "
     "intensities of the tissue.",
     "derivatives": "its brain mask was taken from another dataset where that has one, else it is "
-    f"the mask of the template {EMBEDDED_TEMPLATE} (Fonov 2011), carried over by registration and "
-    "adjusted to the intensities of the tissue.",
-    "synthstrip": "its brain mask was found by SynthStrip (Hoopes 2022).",
+    f"the mask of the template {EMBEDDED_TEMPLATE} (Fonov 2011), transferred by registration and "
+    "refined by the intensities of the tissue.",
+    "synthstrip": "its brain mask was computed by SynthStrip (Hoopes 2022).",
 }
 _NORMALISATIONS = {
-    "none": "The centre of the T1-weighted image was laid onto that of the template, with no "
-    "other transform",
+    "none": "The centre of the T1-weighted image was aligned with that of the template, "
+    "with no other transform",
     "linear": "The skull-stripped T1-weighted image was registered to the template by an affine "
     "transform (ANTs)",
     "nonlinear": "The skull-stripped T1-weighted image was registered to the template by an "
@@ -59,8 +60,8 @@ _FLAIR = (
     "T1-weighted image by mutual information and resampled by linear interpolation."
 )
 _SLOPPY = (
-    "The option --sloppy was set: registrations had few iterations, and the template's mask was "
-    "carried over by an affine transform alone. Such results are for tests, not for analysis."
+    "The option --sloppy was set: registrations had few iterations, and the template's mask "
+    "was transferred by an affine transform alone. Such results are for tests, not for analysis."
 )
 
 
@@ -174,8 +175,8 @@ def _paragraphs(settings: RunSettings) -> list[str]:
     maps = [name for name in settings.inputs if name not in ("megre", "T1w", "FLAIR")]
     if maps:
         paragraphs.append(
-            f"Precomputed maps ({', '.join(maps)}) were taken to lie on the T1-weighted image by "
-            "their headers and resampled by linear interpolation."
+            f"Precomputed maps ({', '.join(maps)}) were assumed to be aligned with the T1-weighted "
+            "image by their headers and resampled by linear interpolation."
         )
     paragraphs.append(_normalisation(settings))
     return [*paragraphs, _SLOPPY] if settings.sloppy else paragraphs
@@ -196,7 +197,7 @@ def _relaxometry(settings: RunSettings) -> str:
         how = "by maximum likelihood under Rician noise whose level was measured in air"
     cut = (
         f" Echoes from the first below {settings.noise_floor:g} standard deviations of the noise "
-        "in air on were left out."
+        "in air onwards were excluded."
         if settings.noise_floor
         else ""
     )
@@ -234,5 +235,7 @@ def _cited(settings: RunSettings) -> list[str]:
     return [name for name in PREPROCESSING_REFERENCES if is_used.get(name, True)]
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+@cache
+def _versions(packages: tuple[str, ...]) -> Mapping[str, str]:
+    """Looked up once: every session says them."""
     return {"bids_xai": bids_xai.__version__, **{name: version(name) for name in packages}}

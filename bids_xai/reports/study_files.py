@@ -113,8 +113,8 @@ class StudyFiles:
     def missing_file(self, name: str, step: str) -> Text:
         """Return the remark that a file of the study's folder is not there, and how to get it."""
         text = (
-            f"Not available: group/{self.name}/{name} does not exist or has no lines. "
-            f"The step “{step}” makes it (--steps {step})."
+            f"Not available: group/{self.name}/{name} does not exist or is empty. "
+            f"The step “{step}” writes it (--steps {step})."
         )
         return Text(text, "note")
 

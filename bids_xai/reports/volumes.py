@@ -121,8 +121,13 @@ def is_at_hand(space: OutputSpace) -> bool:
 
 def _is_cached(space: OutputSpace) -> bool:
     """Whether TemplateFlow's folder holds the mask and a T1w image (not empty place holders)."""
-    default = Path.home() / ".cache" / "templateflow"
-    home = Path(os.environ.get("TEMPLATEFLOW_HOME", default)) / f"tpl-{space.template}"
+    home = flow_home() / f"tpl-{space.template}"
     stem = f"tpl-{space.template}_res-{space.resolution:02d}"
     names = (f"{stem}_desc-brain_mask.nii.gz", f"{stem}*_T1w.nii.gz")
     return all(any(f.stat().st_size > 0 for f in home.glob(name)) for name in names)
+
+
+def flow_home() -> Path:
+    """Return the folder that TemplateFlow keeps its files in."""
+    default = Path.home() / ".cache" / "templateflow"
+    return Path(os.environ.get("TEMPLATEFLOW_HOME", default))

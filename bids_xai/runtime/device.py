@@ -39,13 +39,22 @@ def choose_device(device: str, *, ask_card: bool = True) -> str:
     if device == "auto":
         why = why_no_cuda(0, ask_card=ask_card)
         if why and _DEVICE_FILE.exists():
-            _warn_once(f"the GPU of this machine is not used: {why}; going on with the CPU")
+            _warn_once(f"the GPU of this machine is not used: {why}; continuing on the CPU")
         return "cpu" if why else "cuda"
     if device.startswith("cuda"):
         why = why_no_cuda(int(device.partition(":")[2] or 0), ask_card=ask_card)
         if why:
             raise UsageError(f"device {device} is not usable here: {why}", fix=_what_helps())
     return device
+
+
+def check_device(device: str) -> None:
+    """Raise as :func:`choose_device` for a device that is named and cannot be used.
+
+    Neither ``auto`` nor ``cpu`` can fail: for them torch, which is slow to load, is not asked.
+    """
+    if device.startswith("cuda"):
+        choose_device(device)
 
 
 def why_no_cuda(index: int, *, ask_card: bool = True) -> str:
@@ -56,7 +65,7 @@ def why_no_cuda(index: int, *, ask_card: bool = True) -> str:
         return "this torch was built without CUDA"
     if not torch.cuda.is_available():
         if not _DEVICE_FILE.exists():
-            return "no GPU is seen"
+            return "no GPU is visible"
         return f"its driver{_driver()} does not serve CUDA {torch.version.cuda} of this torch"
     count = torch.cuda.device_count()
     if index >= count:

@@ -69,9 +69,9 @@ def brain(
     volume_ml = float(mask.sum()) * float(np.prod(image.voxel_mm)) / 1000
     if volume_ml < _LEAST_BRAIN_ML:
         raise BadDataError(
-            f"the brain mask holds {volume_ml:.0f} ml, which is no brain",
+            f"the brain mask has {volume_ml:.0f} ml, which is not a plausible brain volume",
             file=given_mask or t1w,
-            fix="look at the image; a mask of your own goes in by --brain-mask derivatives",
+            fix="check the image; your own mask can be supplied with --brain-mask derivatives",
         )
     out = StageFolder(folder, origin)
     preproc = out.image(

@@ -112,6 +112,11 @@ def explain_scan(
     )
 
 
+def depends_on_scan(request: Request) -> bool:
+    """Tell whether a method takes an atlas or a mask, which every scan has its own of."""
+    return bool(set(method_options(request.method)) & {"atlas", "mask"})
+
+
 def _options_of_scan(
     request: Request, card: ModelCard, scan: OpenScan, labels: Path | Volume | None
 ) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def _batch(volume: Volume, device: str) -> Any:
 def _labels_on_grid(labels: Path | Volume | None, like: Volume) -> Ints:
     if labels is None:
         raise NoInputError(
-            "no atlas over this scan, which the method needs",
+            "no atlas for this scan, which the method needs",
             fix="run the participant level with --atlas, or choose another method",
         )
     image = (read_volume(labels, np.int32) if isinstance(labels, Path) else labels).canonical()

@@ -94,7 +94,7 @@ def _execute(greedy: Any, folder: Path, short: bool, seed: int) -> None:
     except RuntimeError as error:
         raise BadDataError(
             f"greedy failed ({error})",
-            fix="look at the T1w image and its brain mask, or use --registration-engine ants",
+            fix="check the T1w image and its brain mask, or use --registration-engine ants",
         ) from error
 
 

@@ -158,7 +158,7 @@ def _check_brain_inside(mask: Volume, n_on_grid: float, affine: np.ndarray, file
     before = float((mask.data > 0).sum()) * abs(np.linalg.det(mask.affine[:3, :3]))
     after = float(n_on_grid) * abs(np.linalg.det(affine[:3, :3]))
     if before <= 0:
-        raise BadDataError("the brain mask is empty", file=file, fix="look at the T1w image")
+        raise BadDataError("the brain mask is empty", file=file, fix="check the T1w image")
     if after < (1 - _MAX_CROPPED_BRAIN) * before - 1.0:
         raise BadDataError(
             f"{100 * (1 - after / before):.0f} % of the brain lies outside the model's grid",

@@ -99,7 +99,7 @@ def _reach(ants: Any, mask: Volume) -> Bools:
 
 def _centre_mm(volume: Volume, mask: bool) -> Floats64:
     if mask and not np.any(volume.data > 0):
-        raise BadDataError("a mask is empty", fix="look at the brain mask of this scan")
+        raise BadDataError("a mask is empty", fix="check the brain mask of this scan")
     shape = np.array(volume.data.shape)
     index = np.argwhere(volume.data > 0).mean(0) if mask else (shape - 1) / 2
     return np.asarray(volume.affine[:3, :3] @ index + volume.affine[:3, 3])

@@ -91,7 +91,7 @@ def _noise(signal: NDArray[Any], options: FitOptions, file: Path) -> float:
         raise BadDataError(
             f"the noise cannot be measured in the air of the image: {error.problem}",
             file=file,
-            fix="leave out --noise-floor and --rician for this series",
+            fix="omit --noise-floor and --rician for this series",
         ) from error
 
 

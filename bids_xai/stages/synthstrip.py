@@ -49,7 +49,7 @@ class SynthStrip:
         self.decoder = _levels(groups, "decoder")
         self.last = next(iter(_levels(groups, "remaining")), [])
         if not self.encoder or len(self.encoder) != len(self.decoder) or not self.last:
-            raise ValueError("encoder, decoder and remaining layers do not make a U-Net")
+            raise ValueError("encoder, decoder and remaining layers do not form a U-Net")
 
     def __call__(self, image: Any) -> Any:
         """Return the signed distance (1, 1, x, y, z) of a batch of one image in [0, 1].
@@ -117,7 +117,7 @@ def synthstrip_mask(head: Volume, network: Any, *, border_mm: float = 1.0) -> Bo
     back = _sample(distance, affine, head.affine, head.data.shape, _FAR_MM)
     inside = back < border_mm
     if not inside.any():
-        raise BadDataError("SynthStrip found no brain", fix="look at the T1w image and the model")
+        raise BadDataError("SynthStrip found no brain", fix="check the T1w image and the model")
     return np.asarray(ndimage.binary_fill_holes(largest_component(inside)))
 
 

@@ -110,7 +110,7 @@ def _value(hint: Any, value: Any, key: str, file: Path) -> Any:
     items = get_args(hint)
     if items and dataclasses.is_dataclass(items[0]):
         if not isinstance(value, list) or not value:
-            problem = f"'{key}' must hold at least one table"
+            problem = f"'{key}' must contain at least one table"
             raise refusal(problem, f"write [[{key}]]", key, file)
         return tuple(read_table(items[0], item, key, file) for item in value)
     if not _fits(hint, value):

@@ -51,6 +51,13 @@ def _guided_inputs_are_not_negative(study: Study) -> bool:
     return study.input.scaling != "zscore" or not guided
 
 
+def _strips_by_the_brain_mask(study: Study) -> bool:
+    """The mask that comes with a training scan is that of guidance."""
+    training = study.training
+    brain = training.guidance_mask == "brain" and not training.guidance_erode
+    return brain or not training.augmentation.skull_strip
+
+
 def _three_shares_of_1(study: Study) -> bool:
     shares = study.splits.fractions
     return len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) < 1e-6
@@ -104,7 +111,7 @@ STUDY_RULES: tuple[StudyRule, ...] = (
         lambda study: study.target.positive_name in study.target.names,
     ),
     StudyRule(
-        "classes must differ in their letters and digits (file names hold nothing else), and none "
+        "classes must differ in their letters and digits (file names allow nothing else), and none "
         "may be TP, FP, TN or FN",
         lambda study: _differ_in_file_names(study.target.names, ("TP", "FP", "TN", "FN")),
     ),
@@ -164,6 +171,14 @@ STUDY_RULES: tuple[StudyRule, ...] = (
     StudyRule(
         "training.augmentation.flip_axes must be among 0, 1, 2",
         lambda study: set(study.training.augmentation.flip_axes) <= {0, 1, 2},
+    ),
+    StudyRule(
+        "training.augmentation.skull_strip must lie between 0 and 1",
+        lambda study: 0 <= study.training.augmentation.skull_strip <= 1,
+    ),
+    StudyRule(
+        'training.augmentation.skull_strip needs guidance_mask "brain", without guidance_erode',
+        _strips_by_the_brain_mask,
     ),
     StudyRule(
         "training.guidance_mask must be brain, atlas:<name> or atlas:<name>:<numbers>",

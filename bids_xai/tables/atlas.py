@@ -70,7 +70,7 @@ class RegionGain:
     )
     n: int = column("Number of scans of the group")
     hemisphere: str | None = column(
-        "L, R, both where the sides are joined, n/a where the name tells none"
+        "L, R, both where the sides are combined, n/a where the name gives none"
     )
     merged: bool = column("Whether left and right are joined")
     n_voxels: int = column("Number of voxels of the region")
@@ -120,12 +120,12 @@ class Overlap:
     atlas: str | None = column("Atlas, n/a for measures of mean maps")
     merged: bool | None = column("Whether left and right are joined, n/a for measures of mean maps")
     metric: str = column(
-        f"top{TOP}_sum, top{TOP}_abs_sum, top{TOP}_density, top{TOP}_gain: share of the {TOP} "
-        f"leading regions that both have, of atlases with {FEWEST_REGIONS} or more. Of means: "
-        f"{_IOUS}: intersection over union of the smallest sets of voxels that hold this share "
-        "of the positive relevance; ssim: structural similarity in 3-D, and spearman: rank "
-        "correlation, both in the template's brain mask; euclidean: distance of maps over the "
-        "sum of their magnitudes; l2: distance of maps over their largest magnitude"
+        f"top{TOP}_sum, top{TOP}_abs_sum, top{TOP}_density, top{TOP}_gain: proportion of the "
+        f"{TOP} leading regions that both share, for atlases with {FEWEST_REGIONS} or more "
+        f"regions. Of means: {_IOUS}: intersection over union of the smallest sets of voxels that "
+        "contain this share of the positive relevance; ssim: structural similarity in 3-D, and "
+        "spearman: rank correlation, both in the template's brain mask; euclidean: distance of "
+        "maps over the sum of their magnitudes; l2: distance of maps over their largest magnitude"
     )
     value: float | None = column("Value of the metric")
 
@@ -167,14 +167,14 @@ class Trajectory:
     atlas: str = column("Atlas")
     index: int = column("Label value of the region")
     name: str = column("Name of the region")
-    hemisphere: str | None = column("L, R, n/a where the name tells none")
+    hemisphere: str | None = column("L, R, n/a where the name gives none")
     true_class: str = column("Class of the participant in the last session")
     first_session: str = column("First session by age or date, else by its label")
     last_session: str = column("Last one")
     n_sessions: int = column("Number of sessions")
     years: float | None = column(
-        "Years between both, from age or acq_time of sessions.tsv; n/a where not "
-        "known of all sessions",
+        "Years between both, from age or acq_time of sessions.tsv; n/a where "
+        "not known for all sessions",
         unit="year",
     )
     density_first: float | None = column(
@@ -209,8 +209,8 @@ class BiologyRow:
     group: str = column("all, class of the participants, or TP")
     measure: str = column(
         "volume: relevance (sum) of the region with its volume; lesion_load: with the"
-        " volume of the lesion mask; lesion_share: part of the positive relevance "
-        "that lies in lesions, Σ(lm·hm⁺)/Σhm⁺ on the grid of the network"
+        " volume of the lesion mask; lesion_share: fraction of the positive "
+        "relevance that lies in lesions, Σ(lm·hm⁺)/Σhm⁺ on the grid of the network"
     )
     source: str = column(
         "Where the measure comes from: dseg (the atlas warped to the T1w image), "
@@ -222,9 +222,9 @@ class BiologyRow:
     p_value: float | None = column("Two-sided permutation p, (1 + k) / (1 + n_permutations)")
     p_holm: float | None = column("p_value corrected by Holm over the regions of the atlas")
     n: int = column("Number of participants")
-    n_permutations: int | None = column("Orders drawn; all there are where exact")
-    exact: bool | None = column("Whether all orders were counted")
-    seed: int | None = column("Seed of the orders drawn")
+    n_permutations: int | None = column("Number of permutations; all possible ones where exact")
+    exact: bool | None = column("Whether all permutations were enumerated")
+    seed: int | None = column("Seed of the random permutations")
     mean: float | None = column(
         "Mean of the measure over the participants: ml (as in the user's table), or the share"
     )

@@ -43,24 +43,30 @@ class SplitMember:
 class Balance:
     """A covariate in both classes, before and after selection."""
 
-    name: str = column("Covariate; of text one row a value")
-    mean_treated_before: float | None = column("Mean of the positive class, everybody")
-    sd_treated_before: float | None = column("Standard deviation of the positive class, everybody")
-    mean_control_before: float | None = column("Mean of the others, everybody")
-    sd_control_before: float | None = column("Standard deviation of the others, everybody")
-    smd_before: float | None = column("Standardised mean difference, everybody (0 is balanced)")
-    variance_ratio_before: float | None = column(
-        "Variance of the positive class over that of the others, everybody"
+    name: str = column("Covariate; for text, one row per value")
+    mean_treated_before: float | None = column("Mean of the positive class, before matching")
+    sd_treated_before: float | None = column(
+        "Standard deviation of the positive class, before matching"
     )
-    mean_treated_after: float | None = column("Mean of the positive class, those kept")
-    sd_treated_after: float | None = column("Standard deviation of the positive class, those kept")
-    mean_control_after: float | None = column("Mean of the others, those kept")
-    sd_control_after: float | None = column("Standard deviation of the others, those kept")
+    mean_control_before: float | None = column("Mean of the others, before matching")
+    sd_control_before: float | None = column("Standard deviation of the others, before matching")
+    smd_before: float | None = column(
+        "Standardised mean difference before matching (0 is balanced)"
+    )
+    variance_ratio_before: float | None = column(
+        "Variance of the positive class over that of the others, before matching"
+    )
+    mean_treated_after: float | None = column("Mean of the positive class, after matching")
+    sd_treated_after: float | None = column(
+        "Standard deviation of the positive class, after matching"
+    )
+    mean_control_after: float | None = column("Mean of the others, after matching")
+    sd_control_after: float | None = column("Standard deviation of the others, after matching")
     smd_after: float | None = column(
-        "Standardised mean difference, those kept, by the sds of everybody"
+        "Standardised mean difference after matching, in sds before matching"
     )
     variance_ratio_after: float | None = column(
-        "Variance of the positive class over that of the others, those kept"
+        "Variance of the positive class over that of the others, after matching"
     )
 
 

@@ -51,7 +51,7 @@ class Prediction(ScanRow):
 class BaselinePrediction(ScanRow):
     """What a baseline says of a test scan."""
 
-    scan: str = column("Name of the scan, which tells runs of a session apart")
+    scan: str = column("Name of the scan, which distinguishes runs of a session")
     configuration: str = column("Baseline of the study")
     split: int = column("Number of the split, from 0")
     method: str | None = column("n/a: baselines are not explained")
@@ -59,7 +59,7 @@ class BaselinePrediction(ScanRow):
     true_class: str = column("Class of the participant")
     predicted_class: str = column("Class with the highest probability")
     probability: float = column(
-        "Probability of the positive class, were the classes equally frequent"
+        "Probability of the positive class if the classes were equally frequent"
     )
     outcome: str = column("TP, FP, TN or FN")
     parameters: str = column(
@@ -80,12 +80,12 @@ class Performance:
     configuration: str = column("Configuration or baseline of the study")
     split: int = column("Number of the split, from 0")
     n_test: int = column("Number of test scans")
-    accuracy: float | None = column("Share of scans predicted right")
+    accuracy: float | None = column("Share of scans classified correctly")
     balanced_accuracy: float | None = column(
         "Mean of the classes' recalls (of two: sensitivity and specificity)"
     )
     macro_auc: float | None = column("Mean of the classes' AUC, each against all others")
-    sensitivity: float | None = column("Share of the positive class predicted right")
+    sensitivity: float | None = column("Share of the positive class classified correctly")
     specificity: float | None = column("Share of the others not predicted as the positive class")
     auc: float | None = column(
         "Area under the receiver operating characteristic curve of the positive class"
@@ -118,17 +118,17 @@ class Comparison:
     configuration_a: str = column("First configuration")
     configuration_b: str = column("Second configuration")
     n: int = column("Number of participants tested by both (each counted once, in its first split)")
-    only_a_correct: int = column("Right in the first only")
-    only_b_correct: int = column("Right in the second only")
+    only_a_correct: int = column("Correct in the first only")
+    only_b_correct: int = column("Correct in the second only")
     p_value: float | None = column("Exact McNemar test, two-sided")
     p_holm: float | None = column("p_value after Holm's correction over all pairs")
-    n_splits: int = column("Splits that both were tested in")
+    n_splits: int = column("Splits in which both were tested")
     mean_difference: float | None = column(
         "Mean over splits of the difference in balanced accuracy, a minus b"
     )
     p_wilcoxon: float | None = column(
         "Wilcoxon signed-rank test over splits of balanced accuracy, two-sided. "
-        "Splits share participants, so that it is too optimistic"
+        "Splits share participants, so it is too optimistic"
     )
     p_wilcoxon_holm: float | None = column("p_wilcoxon after Holm's correction over all pairs")
 
@@ -153,7 +153,8 @@ class CalibrationBin:
 
     configuration: str = column("Configuration or baseline of the study")
     bin_number: int = column(
-        "Number of the bin of equally many test scans, all splits together, from 1", name="bin"
+        "Number of the bin, from 1; bins have equally many test scans, all splits together",
+        name="bin",
     )
     n: int = column("Scans in the bin")
     predicted: float | None = column("Mean predicted probability of the positive class")

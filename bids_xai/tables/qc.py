@@ -20,13 +20,13 @@ from bids_xai.tables.table import Table, column, more_columns
 class Measure:
     """A figure of the quality of an image."""
 
-    image: str = column("File the figure belongs to, without extension")
-    metric: str = column("Name of the figure; its meaning is in the column meaning")
+    image: str = column("File the metric belongs to, without extension")
+    metric: str = column("Name of the metric; its meaning is in the column meaning")
     value: float | None = column("Value")
-    low: float | None = column("Smallest value that does not want a look", default=None)
-    high: float | None = column("Largest value that does not want a look", default=None)
+    low: float | None = column("Smallest value that needs no inspection", default=None)
+    high: float | None = column("Largest value that needs no inspection", default=None)
     flagged: bool = column("Whether the value lies outside the limits")
-    meaning: str = column("What the figure says")
+    meaning: str = column("What the metric measures")
 
     @classmethod
     def of(cls, image: str, metric: str, value: float | None) -> Measure:

@@ -70,7 +70,7 @@ class ContingencyCell:
     cluster: int = column("Cluster, from 1")
     variable: str = column("class, outcome or split")
     value: str = column("Its value")
-    n: int = column("Number of heatmaps of the cluster with it")
+    n: int = column("Number of heatmaps of the cluster with this value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class StabilityRow:
         name="what",
     )
     value: int = column("Which seed, how many neighbours, which sample (from 0)")
-    n_clusters: int = column("Number of clusters that the eigengap chooses then")
+    n_clusters: int = column("Number of clusters that the eigengap then gives")
     ari: float | None = column(
         "Adjusted Rand index with the clusters of the analysis, for as many clusters"
     )
@@ -104,7 +104,7 @@ class Confound:
     p: float | None = column("p value, two-sided")
     q: float | None = column(
         "False-discovery rate (Benjamini-Hochberg) among the tests of the analysis; "
-        "class, outcome and probability apart"
+        "class, outcome and probability separately"
     )
     n: int = column(
         "Units tested: participants; one whose text differs between scans once for each value"
@@ -114,11 +114,12 @@ class Confound:
     )
     q_within: float | None = column("Its false-discovery rate")
     effect_within: float | None = column(
-        "Effect size within classes and splits: what counts, but for the diagnosis"
+        "Effect size within classes and splits: decisive except for the diagnosis"
     )
     kind: str = column("expected (diagnosis), suspect, personal or model (split)")
     counts: bool = column(
-        "Whether the cluster goes with the covariate: sure, strong, beyond the diagnosis"
+        "Whether the cluster is associated with the covariate: significantly, strongly and beyond "
+        "the diagnosis"
     )
 
 

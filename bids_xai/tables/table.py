@@ -248,8 +248,8 @@ class Table(Generic[Row]):
             return _KINDS[column.kind][1](cell)
         except ValueError as error:
             raise BadDataError(
-                f"line {line} of the table: the column {column.name} holds {cell!r}, which is no "
-                f"{_KINDS[column.kind][0]}",
+                f"line {line} of the table: the column {column.name} contains {cell!r}, "
+                f"expected: {_KINDS[column.kind][0]}",
                 file=path,
                 fix=self._again("again"),
             ) from error

@@ -21,8 +21,8 @@ class EpochRecord:
         "Balanced accuracy on the validation scans, undefined where a class has none"
     )
     inner_mask_share: float | None = column(
-        "Mean over validation scans of the relevance inside the mask, for every configuration that "
-        "z+ holds for"
+        "Mean over validation scans of the relevance inside the mask, for every configuration "
+        "to which z+ applies"
     )
     relevance_sum: float | None = column(
         "Mean over validation scans of the sum of relevance, 1 by construction"

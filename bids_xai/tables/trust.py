@@ -29,14 +29,14 @@ class PerturbationStep(CheckedMap):
     order: str = column("morf: cubes with most relevance first; lerf: with least first; random")
     step: int = column("Number of steps done (L); 0 is the unchanged scan")
     aopc: float | None = column(
-        "Mean over steps 0 to L of the fall in probability of the predicted class, "
-        "mean over repetitions"
+        "Mean over steps 0 to L of the drop in probability of the predicted "
+        "class, mean over repetitions"
     )
     sd: float | None = column(
         "Standard deviation of aopc over repetitions (random orders, draws of noise); n/a for one"
     )
     drop: float | None = column(
-        "Fall in probability of the predicted class at this step, mean over repetitions"
+        "Drop in probability of the predicted class at this step, mean over repetitions"
     )
     scan: str = column(_SCAN)
 
@@ -47,7 +47,7 @@ class RandomizedLayer(CheckedMap):
 
     mode: str = column(
         "cascading: all layers from the output down to this one are random; "
-        "independent: this one alone"
+        "independent: only this one"
     )
     layer: str = column(
         "Position in the network's chain and kind of the layer; the first is next to the output"
@@ -69,15 +69,15 @@ class LocalizationRow(CheckedMap):
     region: str = column("True region, by the label or desc of its file")
     mass_accuracy: float | None = column(
         "Share of the positive relevance that lies in the region; n/a, like the other"
-        " two measures, of a map without any"
+        " two measures, for a map without any"
     )
     rank_accuracy: float | None = column(
-        "Of the K highest voxels, K being the size of the region, the share in it"
+        "Share of the K highest voxels that lie in the region, K being its size"
     )
     pointing_game: float | None = column("1 where the highest voxel lies in the region, else 0")
     n_voxels: int = column("Size K of the region on the network's grid")
     chance: float | None = column(
-        "Share of the grid that the region makes up: what a flat map would have"
+        "Share of the grid that the region makes up: the value for a constant map"
     )
     scan: str = column(_SCAN)
 
@@ -87,8 +87,8 @@ class LayerSum(CheckedMap):
     """The sum of relevance at a layer."""
 
     layer: str = column(
-        f"{MAP}: the heatmap as written. Of some scans also output, where relevance "
-        "starts, and the input of each layer by its position in the chain and kind"
+        f"{MAP}: the heatmap as written. For some scans also output, where "
+        "relevance starts, and the input of each layer by its position in the chain and kind"
     )
     relevance_sum: float | None = column("Sum of relevance there")
     start: float | None = column(
@@ -111,10 +111,10 @@ class CheckVerdict:
     value: float | None = column(
         "network: range of the probabilities over scans; aopc: AOPC of morf; "
         "randomization: rank correlation of absolute values with all layers random; "
-        "localization: mass accuracy; conservation: share of the relevance that is "
-        "kept"
+        "localization: mass accuracy; conservation: share of the relevance that "
+        "is conserved"
     )
-    passed: bool | None = column("true, false, or n/a where it cannot be told")
+    passed: bool | None = column("true, false, or n/a where undecided")
     verdict: str = column("The same in words")
 
 

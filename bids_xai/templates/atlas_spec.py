@@ -59,7 +59,7 @@ def parse_atlas(text: str) -> AtlasSpec:
     head, equals, files = text.partition("=")
     name, *modifiers = head.split(":")
     if not (name.isascii() and name.isalnum()):
-        raise ValueError(f"'{name}' in '{text}' is no atlas name: ASCII letters and digits only")
+        raise ValueError(f"'{name}' in '{text}' is not an atlas name: use ASCII letters and digits")
     if equals:
         match = re.fullmatch(r"(.+?\.nii(?:\.gz)?)(?:,(.+))?", files)
         if modifiers or match is None:

@@ -130,8 +130,8 @@ def _only_embedded(spec: AtlasSpec, space: OutputSpace) -> UserError:
             fix=f"--output-spaces {EMBEDDED_TEMPLATE}:res-2, or another --atlas",
         )
     return NoInputError(
-        f"the embedded template {EMBEDDED_TEMPLATE} comes with the atlas {EMBEDDED_ATLAS} only, "
-        f"not with {spec}",
+        f"the embedded template {EMBEDDED_TEMPLATE} has only the atlas {EMBEDDED_ATLAS}, "
+        f"not {spec}",
         fix=f"--atlas {EMBEDDED_ATLAS}, your own --atlas {spec.label}=dseg.nii.gz,labels.tsv, or a "
         "template of TemplateFlow in --output-spaces",
     )
@@ -144,7 +144,7 @@ def _check_declared(spec: AtlasSpec, space: OutputSpace) -> None:
             f"{space.template}",
             file=spec.image,
             fix=f"use --output-spaces {spec.template}, warp the atlas to {space.template}, or "
-            "rename the file where its name is wrong",
+            "rename the file if its name is wrong",
         )
 
 
@@ -263,6 +263,6 @@ def _check_sides(
             f"{len(swapped)} names of atlas {spec.name} are on the wrong side of {image.name}, "
             f"where left is x < 0: {shown}",
             file=table,
-            fix="swap left and right in the label table, or, where all sides are wrong, correct "
-            "the orientation (sform and qform) of the image",
+            fix="swap left and right in the label table, or, if all sides are wrong, "
+            "correct the orientation (sform and qform) of the image",
         )

@@ -64,6 +64,6 @@ def load_atlases(template: str, texts: Sequence[str]) -> list[Atlas]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
-            f"two atlases are called {twice[0]}", fix="give each a NAME of its own: NAME=FILE"
+            f"two atlases are called {twice[0]}", fix="give each its own NAME: NAME=FILE"
         )
     return list(atlases.values())

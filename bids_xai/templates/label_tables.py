@@ -224,7 +224,7 @@ def _xml_rows(text: str, path: Path) -> list[Row]:
         root = ElementTree.fromstring(text.encode())
     except (ElementTree.ParseError, ValueError) as error:
         raise BadDataError(
-            f"the label table is no valid XML ({error})", file=path, fix=_FIX
+            f"the label table is not valid XML ({error})", file=path, fix=_FIX
         ) from error
     kind = (root.findtext(".//type") or "").strip().lower()
     offset = 1 if kind.startswith("prob") else 0
@@ -247,8 +247,8 @@ def _checked(rows: Sequence[Row], path: Path) -> dict[int, str]:
                 raise BadDataError(
                     f"label 0 is background, but the label table calls it '{name[:60]}'",
                     file=path,
-                    fix="compare names and image: the numbers may start at 0 where the image's "
-                    "start at 1; then add 1 to every index",
+                    fix="compare names and image: the numbers may start at 0 while those "
+                    "of the image start at 1; then add 1 to every index",
                 )
         elif names.setdefault(index, name) != name:
             raise BadDataError(
@@ -269,7 +269,7 @@ def _numbered(rows: Sequence[Row], path: Path) -> Iterator[tuple[int, str]]:
             continue
         if not _is_whole(text) or not 0 <= _whole(text) <= _LARGEST:
             raise BadDataError(
-                f"label '{text[:30]}' of '{name[:60]}' is no whole number from 0 to {_LARGEST}",
+                f"label '{text[:30]}' of '{name[:60]}' is not a whole number from 0 to {_LARGEST}",
                 file=path,
                 fix="correct the index",
             )

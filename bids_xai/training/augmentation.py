@@ -1,12 +1,14 @@
-"""Small changes of a training scan: mirrored, moved by whole voxels.
+"""Changes of a training scan: mirrored, moved by whole voxels, with or without its skull.
 
-Volume and mask are changed alike. What is drawn depends on seed, epoch and number of the scan
-alone, not on what was drawn before: a run that goes on in the middle of an epoch draws the same.
+Volume and mask are moved alike; a scan without its skull is zero outside the mask. What is drawn
+depends on seed, epoch and number of the scan alone, not on what was drawn before: a run that goes
+on in the middle of an epoch draws the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,23 +20,33 @@ from bids_xai.training.recipe import Recipe
 
 def augmentation(recipe: Recipe, epoch: int) -> Change | None:
     """The change of this epoch's training scans, None where the recipe asks for none."""
-    if not recipe.flip_axes and not recipe.shift_voxels:
+    if not recipe.flip_axes and not recipe.shift_voxels and not recipe.skull_strip:
         return None
 
     def change(volume: Tensor, mask: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        flips, shift = draw(recipe, epoch, index)
-        return moved(volume, flips, shift), moved(mask, flips, shift)
+        drawn = draw(recipe, epoch, index)
+        stripped = volume * (mask > 0) if drawn.stripped else volume
+        return moved(stripped, drawn.flips, drawn.shift), moved(mask, drawn.flips, drawn.shift)
 
     return change
 
 
-def draw(recipe: Recipe, epoch: int, index: int) -> tuple[list[int], tuple[int, ...]]:
-    """Axes to mirror, and voxels to shift along each of the three axes, of one scan."""
+class ScanChange(NamedTuple):
+    """Axes to mirror, voxels to shift along each axis, and whether the skull is taken off."""
+
+    flips: list[int]
+    shift: tuple[int, ...]
+    stripped: bool
+
+
+def draw(recipe: Recipe, epoch: int, index: int) -> ScanChange:
+    """The changes of one scan in one epoch; those asked for first are drawn as if alone."""
     # + 1: a trailing 0 would be the stream that orders the scans of the epoch
     rng = np.random.default_rng((recipe.seed, epoch, index + 1))
     flips = [axis for axis in recipe.flip_axes if rng.random() < 0.5]
     k = recipe.shift_voxels
-    return flips, tuple(int(voxels) for voxels in rng.integers(-k, k, size=3, endpoint=True))
+    shift = tuple(int(voxels) for voxels in rng.integers(-k, k, size=3, endpoint=True))
+    return ScanChange(flips, shift, bool(rng.random() < recipe.skull_strip))
 
 
 def moved(tensor: Tensor, flips: Sequence[int], shift: Sequence[int]) -> Tensor:

@@ -69,6 +69,6 @@ def _check_shapes(items: Sequence[tuple[Tensor, Tensor, int]]) -> None:
     if len(grids) > 1 or len(channels) > 1:
         shapes = {tuple(tensor.shape) for volume, mask, _ in items for tensor in (volume, mask)}
         raise BadDataError(
-            f"Volumes and masks of different shapes meet in a batch: {sorted(shapes)}",
+            f"Volumes and masks of different shapes occur in one batch: {sorted(shapes)}",
             fix="bring all maps and masks onto one grid",
         )

@@ -42,8 +42,8 @@ def board(folder: Path) -> Iterator[Board]:
     except ImportError as error:
         raise UsageError(
             "--tensorboard needs the package tensorboard, which is not installed",
-            fix="pip install 'bids_xai[tensorboard]', or leave the option out: training.tsv holds "
-            "the same numbers",
+            fix="pip install 'bids_xai[tensorboard]', or omit the option: training.tsv "
+            "has the same numbers",
         ) from error
     try:
         yield Board(writer)

@@ -120,7 +120,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
             header = Header(**json.loads(stored.metadata()[_HEADER]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadDataError(
-            f"The checkpoint cannot be read ({error})", file=file, fix="delete it to start anew"
+            f"The checkpoint cannot be read ({error})",
+            file=file,
+            fix="delete it to start from scratch",
         ) from error
     written: dict[str, Tensors] = {entry: {} for entry in header.places.values()}
     for key, tensor in tensors.items():

@@ -6,6 +6,7 @@ between two steps therefore goes on as if nothing had happened.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -18,11 +19,17 @@ from torch import Tensor
 
 from bids_xai.arrays import Floats64
 from bids_xai.attribution.modes import full_precision
+from bids_xai.models.size import feature_values, step_bytes
 from bids_xai.tables.training import EpochRecord
 from bids_xai.training.augmentation import augmentation
 from bids_xai.training.batches import Change, Scans, batches
 from bids_xai.training.losses import check_finite, losses
-from bids_xai.training.parameters import Penalty, add_penalty_gradients, set_training_mode
+from bids_xai.training.parameters import (
+    Penalty,
+    add_penalty_gradients,
+    depends_on_batch,
+    set_training_mode,
+)
 from bids_xai.training.processes import Processes
 from bids_xai.training.recipe import Recipe
 from bids_xai.training.resume import Learner
@@ -30,10 +37,17 @@ from bids_xai.training.schedule import EpochPart, TrainingState, warming_up
 from bids_xai.training.signals import StopRequest
 from bids_xai.training.validation import Validation, validate
 
+LOG = logging.getLogger("bids_xai")
+
+_SHARE_OF_MEMORY = 0.8  # the rest is for what else the process holds, and for other processes
+
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same from step to step."""
+    """What stays the same from step to step.
+
+    parts : in how many a batch is taken, one after the other, to save memory
+    """
 
     learner: Learner
     recipe: Recipe
@@ -41,6 +55,57 @@ class Run:
     penalised: Sequence[Penalty]
     processes: Processes
     stop: StopRequest
+    parts: int = 1
+
+    @property
+    def batch(self) -> int:
+        """Scans of a batch that fall to one process."""
+        share = math.ceil(self.recipe.batch_size * self.recipe.accumulate / self.processes.size)
+        return min(self.recipe.batch_size, share)
+
+    @property
+    def scans_at_once(self) -> int:
+        """Scans that go through the network together, at most."""
+        whole = self.parts == 1
+        return self.recipe.batch_size if whole else math.ceil(self.batch / self.parts)
+
+
+def parts_of_batch(run: Run, shape: tuple[int, ...], free: int | None, before: int = 1) -> int:
+    """In how many parts a batch must be taken so that a step fits into memory; 1: as a whole.
+
+    shape : (channels, x, y, z) of a scan; free : bytes, None where they are not known
+    before : parts that the run has been trained with so far: never fewer, so that a run that goes
+        on repeats one that was not interrupted
+    Objectives are means over scans, so the sum of the parts' gradients is that of the batch up to
+    rounding. Where a layer depends on the batch the batch stays whole, and the log says so.
+    """
+    model, batch = run.learner.model, run.batch
+    try:
+        values = feature_values(model, shape)
+    except (RuntimeError, NotImplementedError, TypeError, AttributeError):
+        return before  # a network of the user's own that runs with real numbers alone
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    guided = run.recipe.relevance_guided
+    needed = [step_bytes(weights, values, scans, guided=guided) for scans in range(batch + 1)]
+    limit = math.inf if free is None else _SHARE_OF_MEMORY * free
+    fitting = max([scans for scans in range(1, batch + 1) if needed[scans] <= limit], default=1)
+    parts = max(before, math.ceil(batch / fitting))
+    if parts == 1:
+        return 1
+    layer = depends_on_batch(model, run.recipe.freeze)
+    what = f"a batch of {batch} scans needs about {needed[batch] / 1e9:.1f} GB"
+    if free is not None:
+        what += f", and {free / 1e9:.1f} GB may be taken"
+    if layer:
+        LOG.warning(
+            "%s; because of its %s it cannot be taken in parts (where memory runs out, lower "
+            "batch_size and raise accumulate)",
+            what,
+            layer,
+        )
+        return 1
+    LOG.info("%s: it is taken in %d parts, whose gradients add up to the same", what, parts)
+    return parts
 
 
 def run_epoch(
@@ -57,7 +122,7 @@ def run_epoch(
     validation = validate(
         run.learner.model,
         validation_data,
-        run.recipe,
+        replace(run.recipe, batch_size=run.scans_at_once),
         epoch,
         run.class_weights,
         run.processes,
@@ -122,7 +187,7 @@ def take_step(
     for volumes, masks, labels in batches(
         data,
         processes.share(scans),
-        recipe.batch_size,
+        run.scans_at_once,
         device,
         channels_last=recipe.lies_last(device),
         change=change,

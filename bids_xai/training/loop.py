@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,16 +21,17 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from bids_xai.runtime.device import saying_memory_is_short
+from bids_xai.runtime.free_memory import free_bytes
 from bids_xai.runtime.memory import keep_memory
 from bids_xai.tables.training import EpochRecord
 from bids_xai.training.batches import Scans
 from bids_xai.training.checkpoint import CHECKPOINT, restore
 from bids_xai.training.checks import check_training, n_classes
-from bids_xai.training.epoch import Run, run_epoch
+from bids_xai.training.epoch import Run, parts_of_batch, run_epoch
 from bids_xai.training.losses import balanced_weights
 from bids_xai.training.parameters import build_optimizer, frozen, penalties
 from bids_xai.training.predict import predict
-from bids_xai.training.processes import Processes, current_processes
+from bids_xai.training.processes import Processes, current_processes, n_on_device
 from bids_xai.training.recipe import Recipe
 from bids_xai.training.records import LOG, TrainingResult, write_log
 from bids_xai.training.resume import Learner, load_progress, run_id, save_progress
@@ -63,6 +65,7 @@ def train(
     folder: str | os.PathLike[str],
     device: str | torch.device,
     progress: Callable[[EpochRecord], None] | None = None,
+    memory_bytes: int | None = None,
 ) -> TrainingResult:
     """Train ``model`` in place; it ends in evaluation mode with the weights of its best epoch.
 
@@ -74,6 +77,9 @@ def train(
         bit for bit what an uninterrupted run gives; the model must again come with its initial
         weights.
     progress : called after every epoch, once the epoch is safely on disk
+    memory_bytes : what a step may take, by default what is free. Where a batch needs more it is
+        taken in parts, which changes rounding alone; not where batch norm or dropout would make
+        another step of it
     In the processes of a :func:`~bids_xai.training.processes.process_group` the run is one, and
     the first process alone writes and calls ``progress``.
     Raises ``BadDataError`` for empty or unusable data, for a loss that is not finite and for too
@@ -95,6 +101,11 @@ def train(
         run = _prepare(model, labels, recipe, device, processes, stop)
         state = load_progress(folder, identity, run.learner, recipe, processes)
         resumed_after = len(state.history)
+        shape = tuple(validation_data[0][0].shape)
+        free = free_bytes(device) if memory_bytes is None else memory_bytes
+        free = free if free is None else free // n_on_device(device)
+        state.parts = parts_of_batch(run, shape, free, state.parts)
+        run = replace(run, parts=state.parts)
         while not finished(state, recipe):
             measured = run_epoch(run, train_data, validation_data, state)
             if measured is not None:
@@ -129,6 +140,7 @@ def _result(state: TrainingState, recipe: Recipe, resumed_after: int) -> Trainin
         resumed_after=resumed_after,
         stopped_early=stopped_early(state, recipe),
         constant=state.constant,
+        parts=state.parts,
     )
 
 

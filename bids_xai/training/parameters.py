@@ -14,6 +14,7 @@ from bids_xai.training.recipe import Recipe
 Penalty = tuple[nn.Parameter, float]
 
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
@@ -75,6 +76,21 @@ def set_training_mode(model: nn.Module, layers: Sequence[str]) -> None:
             module.eval()
 
 
+def depends_on_batch(model: nn.Module, layers: Sequence[str]) -> str:
+    """Why a step differs where its batch is taken in parts: a kind of layer; else empty.
+
+    layers : frozen ones. Batch norm that learns takes its statistics from the scans at hand, and
+    dropout draws anew for every part.
+    """
+    set_training_mode(model, layers)
+    for module in model.modules():
+        if module.training and isinstance(module, _BATCH_NORM):
+            return "batch norm"
+        if module.training and isinstance(module, _DROPOUT) and module.p > 0:
+            return "dropout"
+    return ""
+
+
 def penalties(model: nn.Module) -> list[Penalty]:
     """Weights and factors of the L2 terms ``factor * sum(weight^2)`` that a network asks for.
 
@@ -88,7 +104,7 @@ def penalties(model: nn.Module) -> list[Penalty]:
         weight = getattr(layer, "weight", None)
         if not isinstance(weight, nn.Parameter):
             raise UsageError(
-                f"The network asks for a penalty of '{name}', which is no layer with weights",
+                f"The network asks for a penalty of '{name}', which is not a layer with weights",
                 fix="correct the names in its attribute l2",
             )
         penalised.append((weight, float(factor)))

@@ -156,3 +156,9 @@ def n_started() -> int:
     """How many processes torchrun started, 1 without it."""
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in names) else 1
+
+
+def n_on_device(device: str | torch.device) -> int:
+    """How many processes that train together share a device: those of a machine share its CPU."""
+    alone = torch.device(device).type != "cpu" or n_started() == 1
+    return 1 if alone else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -30,6 +30,7 @@ _NOT_NEGATIVE = (
     "seed",
 )
 _FRACTIONS = {"factor": (0.0, 1.0, False), "momentum": (0.0, 1.0, True)}
+_PROBABILITIES = ("skull_strip",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ class Recipe:
     flip_axes : axes (0 to 2) along which a training scan is mirrored with probability 1/2 each;
         axis 0 runs from left to right
     shift_voxels : k moves a training scan by -k to k voxels along each axis, zeros move in
+    skull_strip : probability with which a training scan is set to zero outside its mask
     class_weights : ``balanced`` weighs the cross-entropy of a class by n scans / (n classes * n
         scans of the class), from the training scans, in validation, too
     relevance_guided : add ``- guidance_weight * mean over scans of sum(M * R)`` to the loss
@@ -91,6 +93,7 @@ class Recipe:
     end_with: str = "best"
     flip_axes: tuple[int, ...] = ()
     shift_voxels: int = 0
+    skull_strip: float = 0.0
     class_weights: str = "none"
     relevance_guided: bool = False
     guidance_weight: float = 1.0
@@ -104,6 +107,7 @@ class Recipe:
         wrong = [name for name in _POSITIVE if not getattr(self, name) > 0]
         wrong += [name for name in _NOT_NEGATIVE if not getattr(self, name) >= 0]
         wrong += [name for name in _FRACTIONS if not self._is_fraction(name)]
+        wrong += [name for name in _PROBABILITIES if not 0 <= getattr(self, name) <= 1]
         if wrong:
             raise UsageError(
                 f"Training cannot run with {self._shown(wrong)}",

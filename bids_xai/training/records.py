@@ -23,6 +23,7 @@ class TrainingResult:
     stopped_early : whether ``stop_patience`` ended the run before ``epochs``
     constant : a warning: the model gives all validation scans (two or more) the same
         probabilities to within 1e-6, it has learnt nothing
+    parts : in how many a batch was taken at last, to save memory
     """
 
     history: tuple[EpochRecord, ...]
@@ -31,6 +32,7 @@ class TrainingResult:
     resumed_after: int
     stopped_early: bool
     constant: bool
+    parts: int = 1
 
 
 def write_log(folder: Path, history: Sequence[EpochRecord]) -> None:

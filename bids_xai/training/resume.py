@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from torch import nn, optim
 from torch.amp.grad_scaler import GradScaler
 
 from bids_xai.errors import BadDataError, UsageError
+from bids_xai.settings import available_cpus
 from bids_xai.tables.training import EpochRecord
 from bids_xai.training.batches import Scans
 from bids_xai.training.checkpoint import (
@@ -28,6 +31,8 @@ from bids_xai.training.processes import Processes
 from bids_xai.training.recipe import Recipe
 from bids_xai.training.records import write_log
 from bids_xai.training.schedule import EpochPart, TrainingState, Watch
+
+LOG = logging.getLogger("bids_xai")
 
 ARITHMETIC = 2
 """Counts the ways in which steps were computed: runs of two ways differ in their last digits."""
@@ -93,10 +98,13 @@ class SavedPart:
 class SavedNumbers:
     """What a checkpoint holds besides tensors: whose run, and its state.
 
+    n_threads : with which it was made; the last digits of sums depend on it
     scaler : the state of the scale of half-precision gradients, as torch has it
+    parts : in how many a batch is taken; checkpoints that do not say know of one alone
     """
 
     run: RunIdentity
+    n_threads: int
     scaler: dict[str, Any]
     lr: float
     history: tuple[EpochRecord, ...]
@@ -104,6 +112,7 @@ class SavedNumbers:
     stopping: SavedWatch
     constant: bool
     part: SavedPart
+    parts: int = 1
 
     @classmethod
     def parsed(
@@ -166,8 +175,9 @@ def load_progress(
         raise UsageError(
             f"The checkpoint belongs to another run: {', '.join(different)} differ",
             file=folder / CHECKPOINT,
-            fix="delete it to start anew, or train into another folder",
+            fix="delete it to start from scratch, or train into another folder",
         )
+    _go_on_with(numbers.n_threads)
     restore(states.now, learner.model, learner.optimizer)
     learner.scaler.load_state_dict(numbers.scaler)
     part = numbers.part
@@ -179,6 +189,7 @@ def load_progress(
         stopping=numbers.stopping.watch(states.stopping),
         constant=numbers.constant,
         part=EpochPart(part.done, sums, part.seconds),
+        parts=numbers.parts,
     )
 
 
@@ -191,6 +202,7 @@ def save_progress(
         return
     numbers = SavedNumbers(
         run=run,
+        n_threads=torch.get_num_threads(),
         scaler=learner.scaler.state_dict(),
         lr=state.lr,
         history=tuple(state.history),
@@ -198,6 +210,7 @@ def save_progress(
         stopping=SavedWatch.of(state.stopping),
         constant=state.constant,
         part=SavedPart(done=state.part.done, sums=sums.tolist(), seconds=state.part.seconds),
+        parts=state.parts,
     )
     states = SavedStates(
         now=snapshot(learner.model, learner.optimizer),
@@ -208,10 +221,27 @@ def save_progress(
     write_log(folder, state.history)
 
 
+def _go_on_with(n_threads: int) -> None:
+    """Use the threads that a run began with: it then ends as an undisturbed one, to the bit."""
+    if n_threads == torch.get_num_threads():
+        return
+    if n_threads > available_cpus():
+        LOG.warning(
+            "this training began with %d threads and goes on with %d: the last digits of its "
+            "weights will differ from those of an undisturbed run",
+            *(n_threads, torch.get_num_threads()),
+        )
+        return
+    LOG.info("this training goes on with the %d thread(s) that it began with", n_threads)
+    torch.set_num_threads(n_threads)
+
+
 def _parsed(checkpoint: Checkpoint, file: Path) -> tuple[SavedNumbers, SavedStates]:
     try:
         return SavedNumbers.parsed(**checkpoint.scalars), SavedStates(**checkpoint.states)
     except TypeError as error:
         raise BadDataError(
-            f"The checkpoint cannot be read ({error})", file=file, fix="delete it to start anew"
+            f"The checkpoint cannot be read ({error})",
+            file=file,
+            fix="delete it to start from scratch",
         ) from error

@@ -57,6 +57,7 @@ class TrainingState:
     low, stopping : the two watches
     constant : whether the model that training would end with has one answer to all scans
     part : the epoch under way
+    parts : in how many a batch is taken
     """
 
     lr: float
@@ -65,6 +66,7 @@ class TrainingState:
     stopping: Watch = field(default_factory=Watch)
     constant: bool = False
     part: EpochPart = field(default_factory=EpochPart)
+    parts: int = 1
 
     def best(self, recipe: Recipe) -> Watch:
         """The watch that knows the best epoch."""

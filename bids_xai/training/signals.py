@@ -33,7 +33,7 @@ class StopRequest:
         return TrainingInterrupted(
             f"Training was stopped by {by}; nothing is lost",
             file=checkpoint,
-            fix="start the same command again, it goes on from there",
+            fix="run the same command again; it continues from there",
         )
 
 

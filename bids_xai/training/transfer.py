@@ -56,7 +56,7 @@ def load_pretrained(
                 f"The pretrained '{name}' has shape {_shape(given, name)}, the network asks for "
                 f"{_shape(needed, name)}",
                 file=card_folder,
-                fix="train on the same grid with the same network, or name the layers to take over",
+                fix="train on the same grid with the same network, or name the layers to transfer",
             )
     for name in copied:
         needed[name].copy_(given[name])
@@ -72,7 +72,7 @@ def check_disjoint(trained_on: Iterable[str], test_participants: Iterable[str]) 
         raise BadDataError(
             f"{len(both)} participant(s) of the test set were trained on: "
             f"{', '.join(both[:_SHOWN])}{more}",
-            fix="leave them out of the test set, or start from another model",
+            fix="exclude them from the test set, or start from another model",
         )
 
 

@@ -55,7 +55,7 @@ def model_space(card: ModelCard, settings: RunSettings) -> OutputSpace | None:
         if space.template == card.space:
             return space
     raise UsageError(
-        f"the model reads maps in the space {card.space}, which this run does not make",
+        f"the model reads maps in the space {card.space}, which this run does not produce",
         fix=f"add {card.space} with the resolution of its training to --output-spaces",
     )
 

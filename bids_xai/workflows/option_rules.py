@@ -18,7 +18,7 @@ _SAY_WHERE = "say where: --derivatives NAME=PATH"
 
 
 def _maps(settings: RunSettings) -> list[str]:
-    """The inputs that are maps made elsewhere."""
+    """The inputs that are precomputed maps."""
     return [name for name in settings.inputs if name not in RAW_INPUTS]
 
 
@@ -40,7 +40,7 @@ def _has_two_cohorts(settings: RunSettings) -> bool:
 OPTION_RULES: tuple[OptionRule[RunSettings], ...] = (
     OptionRule(
         lambda run: bool(_maps(run)) and not run.derivatives,
-        lambda run: f"--inputs {','.join(_maps(run))} are maps made elsewhere",
+        lambda run: f"--inputs {','.join(_maps(run))} are precomputed maps",
         _SAY_WHERE,
     ),
     OptionRule(
@@ -56,24 +56,24 @@ OPTION_RULES: tuple[OptionRule[RunSettings], ...] = (
     OptionRule(
         lambda run: run.synthstrip_model is not None and run.brain_mask != "synthstrip",
         "--synthstrip-model has no effect without --brain-mask synthstrip",
-        "add --brain-mask synthstrip, or leave the model out",
+        "add --brain-mask synthstrip, or omit the model",
     ),
     OptionRule(
         lambda run: run.registration_engine == "greedy" and run.registration != "nonlinear",
         lambda run: (
             "--registration-engine greedy has no effect with --registration " + run.registration
         ),
-        "leave out the engine: only the nonlinear step can be done by greedy",
+        "omit the engine: greedy only does the nonlinear step",
     ),
     OptionRule(
         lambda run: len({*_derivative_names(run), "raw"}) <= len(run.derivatives),
         "--derivatives names must differ, and 'raw' is the input folder",
-        "give each dataset a name of its own",
+        "give each dataset its own name",
     ),
     OptionRule(
         lambda run: "megre" in run.inputs and "R2starmap" in run.inputs,
-        "R2starmap from --derivatives and R2* from megre would have one name",
-        "leave out one of the two inputs",
+        "R2starmap from --derivatives and R2* from megre would have the same name",
+        "omit one of the two inputs",
     ),
     OptionRule(
         lambda run: run.noise_floor > 0 and run.r2star_method not in NOISE_FLOOR_METHODS,
@@ -92,13 +92,13 @@ OPTION_RULES: tuple[OptionRule[RunSettings], ...] = (
     ),
     OptionRule(
         lambda run: run.model is not None and bool(run.output_spaces[0].cohort),
-        "--model does not know the cohorts of templates",
+        "--model does not support the cohorts of templates",
         "name a template without cohorts first in --output-spaces",
     ),
     OptionRule(
         lambda run: len({parse_atlas(text).label for text in run.atlas}) < len(run.atlas),
         "two --atlas share a name",
-        "give each a NAME of its own: NAME=FILE",
+        "give each its own NAME: NAME=FILE",
     ),
 )
 
@@ -125,7 +125,7 @@ class ModelChoice:
 MODEL_RULES: tuple[OptionRule[ModelChoice], ...] = (
     OptionRule(
         lambda choice: choice.card.suffix not in choice.suffixes,
-        lambda choice: f"the model reads {choice.card.suffix}, which this run does not make",
+        lambda choice: f"the model reads {choice.card.suffix}, which this run does not produce",
         lambda choice: f"add {choice.missing_input} to --inputs",
         lambda choice: choice.settings.model,
     ),

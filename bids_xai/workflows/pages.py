@@ -113,7 +113,7 @@ def written_participants(output_dir: Path, labels: Sequence[str]) -> list[str]:
     requested = {label.removeprefix("sub-") for label in labels}
     if unknown := sorted(requested - written):
         raise NothingMatchedError(
-            f"there is nothing to report of sub-{unknown[0]}",
+            f"there is nothing to report for sub-{unknown[0]}",
             file=output_dir,
             fix="run the participant level without --reports-only",
         )

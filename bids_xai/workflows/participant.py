@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 from bids_xai.bids import run_log
 from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
-from bids_xai.bids.layout import check_dataset, open_layout, select_participants
+from bids_xai.bids.index import open_index
+from bids_xai.bids.layout import check_dataset, select_participants
 from bids_xai.bids.query import collect_sessions, read_filters
 from bids_xai.bids.records import Session
+from bids_xai.bids.session_records import SessionRecords
 from bids_xai.errors import NothingMatchedError, UserError
 from bids_xai.reports.citation import write_citation
 from bids_xai.reports.participant.qc import finding
@@ -56,16 +58,14 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
     raw = check_dataset(settings.bids_dir, settings.skip_bids_validation)
     if settings.sloppy:
         LOG.warning(
-            "--sloppy: coarse masks and registrations, to try things out; never for results"
+            "--sloppy: coarse masks and registrations, for trying things out; never for results"
         )
     check_options(settings)
     if settings.use_plugin is not None:
         read_plugin(settings.use_plugin)
     participants = select_participants(settings.bids_dir, settings.participant_label)
-    indexed = participants if settings.participant_label else ()
-    layout = open_layout(settings.bids_dir, indexed, settings.bids_database_dir)
     run = ParticipantRun()
-    sessions = _collect(layout, participants, settings, run)
+    sessions, keep = _collect(participants, settings, run)
     todo = _todo([preprocessing_job(session, settings) for session in sessions], settings)
     atlases = ready_templates(settings) if todo or settings.model is not None else []
     model = ready_model(settings)
@@ -80,9 +80,10 @@ def run_participants(settings: RunSettings) -> ParticipantRun:
         write_citation(settings, None if model is None else model.card)
     if run.failed:
         LOG.warning(
-            "%d participant(s) cannot be worked on; why is said at the end", len(run.failed)
+            "%d participant(s) cannot be processed; reasons are given at the end", len(run.failed)
         )
     changed = _work(sessions, todo, settings, model, run)
+    keep()
     _draw(participants, changed, settings, run)
     return run
 
@@ -152,7 +153,7 @@ def _only_pages(settings: RunSettings) -> ParticipantRun:
         problems |= read_problems(output_dir, participant)
     run = ParticipantRun()
     run.pages, run.failed = _write_pages(participants, problems, settings)
-    LOG.info("%d page(s) written from the files that are there", len(run.pages))
+    LOG.info("%d page(s) written from the existing files", len(run.pages))
     return run
 
 
@@ -184,26 +185,37 @@ def _explain(
 
 
 def _collect(
-    layout: Any, participants: Sequence[str], settings: RunSettings, run: ParticipantRun
-) -> list[Session]:
-    filters = read_filters(settings.bids_filter_file)
+    participants: Sequence[str], settings: RunSettings, run: ParticipantRun
+) -> tuple[list[Session], Callable[[], None]]:
+    """The sessions to work on, and what keeps those that pybids was asked for.
+
+    It is asked for participants of whom a file has changed.
+    """
+    question: dict[str, Any] = {
+        "sessions": list(settings.session_label),
+        "filters": read_filters(settings.bids_filter_file),
+        "inputs": list(settings.inputs),
+        "brain_masks": settings.brain_mask == "derivatives",
+    }
     folders = open_derivatives(settings.derivatives)
-    sessions: list[Session] = []
+    records = SessionRecords(settings.output_dir, settings.bids_dir, folders, question)
+    by_participant = {participant: records.read(participant) for participant in participants}
+    asked = [participant for participant, kept in by_participant.items() if kept is None]
     errors: list[UserError] = []
-    for participant in participants:
+    if asked:
+        indexed = asked if settings.participant_label or len(asked) < len(participants) else ()
+        index = open_index(settings.bids_dir, indexed, settings.bids_database_dir)
+    for participant in asked:
         try:
-            sessions += collect_sessions(
-                layout,
-                participant,
-                settings.session_label,
-                filters,
-                settings.inputs,
-                folders,
-                brain_masks=settings.brain_mask == "derivatives",
+            if participant in index.unreadable:
+                raise index.unreadable[participant]
+            by_participant[participant] = collect_sessions(
+                index.layout, participant, derivatives=folders, **question
             )
         except UserError as error:
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)
+    sessions = [session for some in by_participant.values() for session in some or ()]
     for session in sessions:
         for note in session.notes:
             LOG.warning("%s: %s", session.label, note)
@@ -211,7 +223,13 @@ def _collect(
         LOG.debug("%s: the images are %s", session.label, ", ".join(images))
     if not sessions and (len(errors) == 1 or _all_unmatched(errors)):
         raise errors[0]  # one cause for all: its own exit status says more than "some failed"
-    return sessions
+
+    def keep() -> None:
+        for participant in asked:
+            if answer := by_participant[participant]:
+                records.write(participant, answer)
+
+    return sessions, keep
 
 
 def _all_unmatched(errors: Sequence[UserError]) -> bool:

@@ -42,7 +42,7 @@ def read_plugin(file: Path) -> Plugin:
         raise NoInputError("no plugin file", file=file, fix="give an existing file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadDataError(
-            f"the plugin file cannot be read: {error}", file=file, fix="write YAML as nipype does"
+            f"the plugin file cannot be read: {error}", file=file, fix="write YAML for nipype"
         ) from error
     if not isinstance(content, dict) or not set(content) <= {"plugin", "plugin_args"}:
         raise UsageError(
@@ -55,6 +55,6 @@ def read_plugin(file: Path) -> Plugin:
         raise UsageError(f"no plugin '{name}'", file=file, fix=f"choose from {', '.join(PLUGINS)}")
     if not isinstance(arguments, dict):
         raise UsageError(
-            "plugin_args is no table", file=file, fix="write one 'name: value' a line below it"
+            "plugin_args is not a table", file=file, fix="write one 'name: value' per line below it"
         )
     return Plugin(str(name), arguments)

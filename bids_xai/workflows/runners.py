@@ -24,7 +24,7 @@ GRAPH = "participant"
 """Name of the graph of graphs, and of the folder of its working files."""
 _KILLED = (
     "its process was killed, most likely for lack of memory. "
-    "Fix: give fewer --nprocs, or more memory."
+    "Fix: use a lower --nprocs, or more memory."
 )
 
 
@@ -62,7 +62,8 @@ def run_by_plugin(
     except Exception as error:  # of a node, which has its crash file, or of the batch system
         problem = (
             f"the plugin {plugin.name} ended with: {type(error).__name__}: {error} "
-            f"[{settings.use_plugin}]. Fix: look at plugin_args, and at the jobs that still run."
+            f"[{settings.use_plugin}]. Fix: look at plugin_args, and at the jobs that are still "
+            "running."
         )
     for job in jobs:
         if job.is_done(settings.output_dir.resolve()):
@@ -97,7 +98,7 @@ def run_in_processes(
                 yield left.pop(0), _KILLED
             else:
                 workers = max(1, workers // 2)
-                LOG.warning("a process was killed; going on with %d: %s", workers, _KILLED)
+                LOG.warning("a process was killed; continuing with %d: %s", workers, _KILLED)
         finally:
             _end_pool(pool, at_once=not all(future.done() for future in futures))
 

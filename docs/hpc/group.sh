@@ -8,7 +8,7 @@
 #   sbatch --dependency=afterok:JOB group.sh
 set -euo pipefail
 
-# --cleanenv drops which GPU is whose
+# --cleanenv drops the variable that assigns the GPU
 if [ -n "${CUDA_VISIBLE_DEVICES+x}" ]; then
     export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES
 fi

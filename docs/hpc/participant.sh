@@ -4,12 +4,12 @@
 #SBATCH --mem=8G
 #SBATCH --time=02:00:00
 #SBATCH --requeue
-# One participant a task:
+# One participant per task:
 #   export BIDS_XAI="apptainer run --cleanenv -B /path/to,/scratch /path/to/bids_xai.sif"
 #   export RAW=/path/to/raw OUT=/path/to/derivatives SCRATCH=/path/to/scratch
 #   export OPTIONS="--output-spaces MNI152NLin2009aSym"
 #   sbatch --array=1-$(($(grep -c . "$RAW/participants.tsv") - 1)) participant.sh
-# Many clusters take no array index above 1000 (MaxArraySize). The participants from 1001 to 2000:
+# Many clusters allow no array index above 1000 (MaxArraySize). For participants 1001 to 2000:
 #   OFFSET=1000 sbatch --array=1-1000 participant.sh
 set -euo pipefail
 
@@ -18,7 +18,7 @@ LABEL=$(sed -n "$((ROW + 1))p" "$RAW/participants.tsv" | cut -f 1)
 LABEL=${LABEL#sub-}
 [ -n "$LABEL" ] || { echo "no participant $ROW in $RAW/participants.tsv" >&2; exit 1; }
 
-# --cleanenv drops which GPU is whose
+# --cleanenv drops the variable that assigns the GPU
 if [ -n "${CUDA_VISIBLE_DEVICES+x}" ]; then
     export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES
 fi

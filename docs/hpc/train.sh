@@ -6,14 +6,15 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@120
-# One training a task, configurations and splits in turn. First, once:
+# One training per task, configurations and splits in turn. First, once:
 #   $BIDS_XAI "$RAW" "$OUT" group $OPTIONS --steps cohort qc
 # then, for three configurations and ten splits (add --gres=gpu:1 for a GPU):
 #   export CONFIGURATIONS="A B C" OPTIONS="--study tinauer2025"
 #   sbatch --array=0-29 train.sh
-# 48 GB are for guided trainings on 1 mm (group --dry-run tells the memory of yours).
+# 48 GB are for guided trainings on 1 mm (group --dry-run shows the memory of yours); with less, batches
+# are processed in parts. All tasks share the folder of training volumes.
 # Two minutes before its time is over a training writes its state and ends with status 75; the task
-# puts itself back into the queue and goes on from there. So it does where SLURM preempts it
+# requeues itself and continues from there, as it does when SLURM preempts it
 # (PreemptMode=REQUEUE) or a node fails.
 set -euo pipefail
 
@@ -21,14 +22,14 @@ read -r -a NAMES <<<"${CONFIGURATIONS:-A B C}"
 CONFIGURATION=${NAMES[SLURM_ARRAY_TASK_ID % ${#NAMES[@]}]}
 SPLIT=$((SLURM_ARRAY_TASK_ID / ${#NAMES[@]}))
 
-# --cleanenv drops which GPU is whose
+# --cleanenv drops the variable that assigns the GPU
 if [ -n "${CUDA_VISIBLE_DEVICES+x}" ]; then
     export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES
 fi
 
 # shellcheck disable=SC2086
 $BIDS_XAI "$RAW" "$OUT" group --steps train --configuration "$CONFIGURATION" --split "$SPLIT" \
-    --nprocs "$SLURM_CPUS_PER_TASK" --work-dir "$SCRATCH/$CONFIGURATION-$SPLIT" $OPTIONS &
+    --nprocs "$SLURM_CPUS_PER_TASK" --work-dir "$SCRATCH/training" $OPTIONS &
 training=$!
 signalled=yes
 again=no

@@ -168,6 +168,7 @@ grep -q "back into the queue" "$WORK"/jobs/train-*_2.txt || failed "task 2 was n
 for task in 0 1; do # only the interrupted task is put back
     scontrol show job "${job}_$task" --oneliner | grep -q " Restarts=0 " || failed "task $task ran twice"
 done
+[ ! -e "$SCRATCH/training" ] || failed "training volumes are left behind"
 passed "three trainings, one preempted, put back into the queue, killed and started anew: the same weights to the byte"
 
 say "the steps that need all: docs/hpc/group.sh"

@@ -215,12 +215,15 @@ def test_configurations_are_paired(group8: Run) -> None:
 def test_again_trains_nothing(group8: Run) -> None:
     models = sorted((group8.out / "models").rglob("model.safetensors"))
     heatmaps = sorted((group8.out / "group").rglob("*_relmap.nii.gz"))
-    before = [p.stat().st_mtime_ns for p in models + heatmaps]
+    pages = sorted(group8.out.glob("group_*.html"))
+    assert len(pages) == 3
+    before = [p.stat().st_mtime_ns for p in models + heatmaps + pages]
     again = command(*short_group(group8), "--nprocs", 2)
     assert again.status == 0, again.err
     assert len(re.findall(r"training ., split .: up to date", again.err)) == 6
     assert "explaining" not in again.err
-    assert [p.stat().st_mtime_ns for p in models + heatmaps] == before
+    assert "page of quick: up to date" in again.err
+    assert [p.stat().st_mtime_ns for p in models + heatmaps + pages] == before
 
 
 def test_model_is_used_in_a_new_output_folder(group8: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bids_xai.bids.derivatives import open_derivatives
-from bids_xai.bids.layout import open_layout
+from bids_xai.bids.index import open_index
 from bids_xai.bids.query import collect_sessions
 from bids_xai.bids.records import Session
 from bids_xai.errors import UserError
@@ -23,7 +23,10 @@ def sessions(
     **filters: Any,
 ) -> list[Session]:
     folders = open_derivatives(derivatives)
-    return collect_sessions(open_layout(raw.root), participant, wanted, filters, inputs, folders)
+    index = open_index(raw.root)
+    if participant in index.unreadable:
+        raise index.unreadable[participant]
+    return collect_sessions(index.layout, participant, wanted, filters, inputs, folders)
 
 
 def refused(raw: Any, kind: type[UserError], match: str, **filters: Any) -> UserError:

@@ -31,7 +31,7 @@ def inner_fold_numbers(
     sizes = Counter(label for classes in classes_of.values() for label in classes)
     if min(sizes.values()) < 2:
         raise BadDataError(
-            "a class has one participant only among those who train",
+            "a class has only one participant in the training set",
             fix="a baseline chosen by cross-validation needs two or more of each class",
         )
     line: dict[int, list[str]] = defaultdict(list)
@@ -46,8 +46,8 @@ def inner_fold_numbers(
         there = set(np.asarray(labels)[folds != fold].tolist())
         if len(there) < len(sizes) or not np.any(folds == fold):
             raise BadDataError(
-                "the participants who train cannot be shared out so that each inner fold leaves "
-                "scans of all classes",
+                "the training participants cannot be divided so that each inner "
+                "fold leaves scans of all classes",
                 fix="include more participants of each class, or ask for other inner_folds",
             )
     return folds

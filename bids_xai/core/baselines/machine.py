@@ -88,9 +88,9 @@ def decision_values(fitted: FittedSvm, features: Floats) -> Floats64:
     """
     if features.ndim != 2 or features.shape[1] != fitted.mean.size or np.isinf(features).any():
         raise BadDataError(
-            f"the machine takes {fitted.mean.size} finite features a scan, got an array of shape "
+            f"the machine takes {fitted.mean.size} finite features per scan, got an array of shape "
             f"{features.shape}",
-            fix="measure the same features as for the training",
+            fix="use the same features as for the training",
         )
     points = Space(fitted.mean, fitted.sd, fitted.axes).points(features) / fitted.spread
     kernel = kernel_values(points, fitted.vectors, fitted.parameters.gamma)

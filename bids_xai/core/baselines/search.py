@@ -99,19 +99,19 @@ def _checked(features: Floats, labels: npt.ArrayLike, groups: Sequence[str]) -> 
     given: Ints = np.asarray(labels, dtype=np.int64)
     if features.ndim != 2 or features.shape[0] != given.size or given.size != len(groups):
         raise ValueError(
-            f"features {features.shape}, {given.size} labels and {len(groups)} groups do not fit"
+            f"features {features.shape}, {given.size} labels and {len(groups)} groups do not match"
         )
     if np.isinf(features).any():
-        raise BadDataError("a feature is infinite", fix="look at the maps of these scans")
+        raise BadDataError("a feature is infinite", fix="check the maps of these scans")
     classes = np.unique(given)
     if classes.size < 2:
         raise BadDataError(
-            "the scans that train a baseline are all of one class",
+            "the training scans of a baseline are all of the same class",
             fix="include participants of the other class",
         )
     if not np.any(Space.of(features, 0).sd > 0):
         raise BadDataError(
-            "the features of a baseline are the same in all scans that train it",
+            "the features of a baseline are the same in all its training scans",
             fix="choose other features",
         )
     return classes, given[:, None] == classes

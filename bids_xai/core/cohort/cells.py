@@ -30,5 +30,5 @@ def refuse_missing(values: Sequence[Value], name: str) -> None:
     if n_missing:
         raise BadDataError(
             f"Column '{name}' is missing for {n_missing} of {len(values)} participants",
-            fix="fill it in, leave these participants out, or do without the column",
+            fix="fill it in, exclude these participants, or do not use the column",
         )

@@ -54,9 +54,9 @@ def propensity_logit(treated: Bools, table: Floats64, names: Sequence[str]) -> F
         if np.abs(logit - former).max() < 1e-10:
             return logit
     raise BadDataError(
-        f"The covariates tell the groups apart completely{_culprits(treated, table, names)}, so "
+        f"The covariates separate the groups completely{_culprits(treated, table, names)}, so "
         "there is no propensity score",
-        fix="leave out the covariate or the participants without a counterpart in the other group",
+        fix="exclude the covariate or the participants without a counterpart in the other group",
     )
 
 

@@ -154,7 +154,7 @@ class _Query:
                 for side, cell, number in zip((a, b), cells, numbers, strict=True):
                     if isinstance(side, _Column) and number is None:
                         raise self._error(
-                            f"compares '{side.name}' with a number, but it holds '{cell}'",
+                            f"compares '{side.name}' with a number, but it contains '{cell}'",
                             side.position,
                             fix="correct the table, or compare with a text in quotes",
                         )

@@ -54,7 +54,7 @@ def undersample(
     if not selected.any():
         raise BadDataError(
             f"No age bin of {bin_years} years has all of {', '.join(groups)}",
-            fix="take wider bins, or another cohort",
+            fix="use wider bins, or another cohort",
         )
     return selected
 

@@ -64,16 +64,16 @@ def whole_labels(data: NDArray[Any]) -> NDArray[np.int32]:
             broken = ~(np.abs(values - whole) <= _NEAREST_INT)
         if broken.any():
             raise BadDataError(
-                f"an atlas holds whole numbers, this image has {_shown(values[broken][0])} "
+                f"an atlas contains whole numbers, this image has {_shown(values[broken][0])} "
                 f"(in {int(broken.sum())} voxels)",
-                fix="give a label image (dseg); resample label images by nearest neighbour; of "
-                "probability maps take the most probable region of each voxel",
+                fix="give a label image (dseg); resample label images by nearest neighbour; for "
+                "probability maps, use the most probable region of each voxel",
             )
     if whole.size and (whole.min() < 0 or whole.max() > _LARGEST):
         worst = whole.min() if whole.min() < 0 else whole.max()
         raise BadDataError(
             f"labels are numbers from 0 to {_LARGEST}, this image has {_shown(worst)}",
-            fix="number the regions anew and write the same numbers into the label table",
+            fix="renumber the regions and write the same numbers into the label table",
         )
     return np.asarray(whole.astype(np.int32))
 

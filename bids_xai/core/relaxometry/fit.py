@@ -177,7 +177,7 @@ def _check_arlo(times_s: Floats64) -> None:
     if spacing_deviation(times_s) > _SPACING_TOLERANCE:
         raise BadDataError(
             f"R2* method 'arlo' needs equally spaced echoes, found {times_s.tolist()} s",
-            fix="use nlls, loglin or numart2s, which take any spacing",
+            fix="use nlls, loglin or numart2s, which accept any spacing",
         )
 
 

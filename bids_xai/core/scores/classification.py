@@ -133,9 +133,9 @@ def _check_multiclass(
         raise ValueError(f"classes must be two or more names with the positive one, got {names}")
     if p.shape != (len(true_classes), len(names)) or p.size == 0:
         raise BadDataError(
-            f"Scores need a probability of each of {len(names)} classes a scan, got {p.shape} for "
-            f"{len(true_classes)} scans",
-            fix="check that the set holds scans and each has a prediction",
+            f"Scores need a probability for each of {len(names)} classes per scan, got {p.shape} "
+            f"for {len(true_classes)} scans",
+            fix="check that the set contains scans and each has a prediction",
         )
     if not np.isfinite(p).all():
         raise BadDataError("A predicted probability is not finite", fix="train the model again")
@@ -143,7 +143,7 @@ def _check_multiclass(
     if unknown:
         raise BadDataError(
             f"Class '{unknown[0]}' is not one of {', '.join(names)}",
-            fix="leave its scans out, or name the class in the study",
+            fix="exclude its scans, or name the class in the study",
         )
 
 

@@ -46,7 +46,7 @@ def calibration(
     truth, p = two_class_arrays(true_positive, p_positive)
     if p.min() < 0 or p.max() > 1:
         raise BadDataError(
-            f"Probabilities reach from {p.min():g} to {p.max():g}", fix="give values from 0 to 1"
+            f"Probabilities range from {p.min():g} to {p.max():g}", fix="give values from 0 to 1"
         )
     if n_bins < 1:
         raise ValueError(f"{n_bins} bins")

@@ -20,8 +20,8 @@ def two_class_arrays(
     p: Floats64 = np.asarray(p_positive, dtype=np.float64)
     if truth.ndim != 1 or truth.shape != p.shape or truth.size == 0:
         raise BadDataError(
-            f"Scores need one probability a scan, got {p.shape} for {truth.shape}",
-            fix="check that the set holds scans and each has a prediction",
+            f"Scores need one probability per scan, got {p.shape} for {truth.shape}",
+            fix="check that the set contains scans and each has a prediction",
         )
     if not np.isfinite(p).all():
         raise BadDataError("A predicted probability is not finite", fix="train the model again")

@@ -130,7 +130,7 @@ def confounding_note(covariate: Covariate, units: AuditUnits) -> str | None:
     if max(effects) < _CONFOUNDED:
         return None
     return (
-        f"In the cohort itself {covariate.words} goes with the class (effect size "
-        f"{max(effects):.2f}): what follows the one follows the other, and the audit cannot tell "
-        "which of them the classifier uses."
+        f"In the cohort itself, {covariate.words} is associated with the class "
+        f"(effect size {max(effects):.2f}): whatever follows one follows the other, and the audit "
+        "cannot tell which of them the classifier uses."
     )

@@ -159,24 +159,26 @@ def verdict_on(
     if because:
         text += ": " + "; ".join(_sentence(row, member, splits, noun) for row in because[:4])
     if blurred := [row for row in tests if row.inseparable]:
-        text += ". It also goes with what cannot be told from the class here: " + ", ".join(
-            f"{row.covariate.words} ({_size(row)})" for row in blurred[:4]
+        text += (
+            ". It is also associated with what cannot be separated from the class here: "
+            + ", ".join(f"{row.covariate.words} ({_size(row)})" for row in blurred[:4])
         )
     text += f". Classes: {_composition(classes, member)}."
     if cluster in locations:
         text += f" {locations[cluster]}"
     if survives is not None and not survives[cluster]:
-        text += " It does not survive resampling: do not read much into it."
+        text += " It does not survive resampling: interpret it with caution."
     strength = max((abs(row.effect) for row in because), default=0.0)
     return Verdict(cluster, finding, strength, text, _examples(because, member, people))
 
 
 _OPENING = {
     "suspicious": "is suspicious",
-    "model": "follows the model that made the heatmaps",
-    "personal": "goes with a trait of the participants beyond the diagnosis",
-    "diagnosis": "goes with the diagnosis, and beyond it with nothing that could be tested",
-    "none": "goes with nothing that could be tested",
+    "model": "reflects the model that produced the heatmaps",
+    "personal": "is associated with a trait of the participants beyond the diagnosis",
+    "diagnosis": "is associated with the diagnosis, and beyond it with nothing that could be "
+    "tested",
+    "none": "is associated with nothing that could be tested",
 }
 _NOT_TESTED = "was not tested: too few participants, or nothing that differs between them"
 
@@ -199,7 +201,7 @@ def _sentence(row: AuditRow, member: Bools, splits: Ints, noun: str) -> str:
     if covariate.is_text:
         value, n, total = _leading(covariate, member)
         return (
-            f"it holds {n} of the {total} {noun}s with {covariate.words} {value} "
+            f"it contains {n} of the {total} {noun}s with {covariate.words} {value} "
             f"({_size(row)}, {sure})"
         )
     mean, others = means_of(covariate, member, splits)

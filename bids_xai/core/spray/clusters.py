@@ -180,8 +180,8 @@ def _check(features: Maps, n_neighbors: int, max_clusters: int, n_clusters: int 
     n = len(features)
     if n_neighbors < 1 or max_clusters < 1 or not 1 <= (n_clusters or 1) <= n or n_clusters == 0:
         raise UsageError(
-            f"{n} maps, {n_neighbors} neighbours and {n_clusters or max_clusters} clusters "
-            "do not go together",
+            f"{n} maps, {n_neighbors} neighbours and {n_clusters or max_clusters} "
+            "clusters cannot be combined",
             fix=f"ask for at least 1 neighbour and for 1 to {n} clusters",
         )
     return n
@@ -200,7 +200,7 @@ def _notes(
     if n < n_neighbors:
         notes.append(f"only {n} maps: {n} neighbours instead of {n_neighbors}")
     if n <= n_neighbors and n > 1:
-        notes.append("every map is every other's neighbour: groups cannot be told apart")
+        notes.append("every map is a neighbour of every other: groups cannot be distinguished")
     if spectrum.n_components > 1:
         notes.append(
             f"the neighbour graph falls into {spectrum.n_components} unconnected parts: as many "
@@ -208,17 +208,17 @@ def _notes(
         )
     if spectrum.n_components > max_clusters:
         notes.append(
-            f"there are more parts than the {max_clusters} clusters that are looked for: the "
-            "eigengap cannot tell their number"
+            f"there are more parts than the maximum of {max_clusters} clusters: "
+            "the eigengap cannot determine their number"
         )
     if spectrum.n_components > k > 1:
-        notes.append(f"with {k} clusters some clusters hold several unconnected parts")
+        notes.append(f"with {k} clusters, some clusters contain several unconnected parts")
     if n_copies:
         notes.append(f"{n_copies} maps have an exact copy among the others")
     if n < FEWEST:
         notes.append(f"only {n} maps: the picture shows eigenvectors, not t-SNE")
     if neighbours.recall is not None:
-        low = ", which is low: read clusters with care" * (neighbours.recall < LEAST_RECALL)
+        low = ", which is low: interpret clusters with caution" * (neighbours.recall < LEAST_RECALL)
         notes.append(
             f"neighbours were searched approximately and {100 * neighbours.recall:.1f} % of the "
             f"true ones found on a sample{low}"

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.manifold import TSNE
-from sklearn.neighbors import sort_graph_by_row_values
 
 from bids_xai.arrays import Floats64
 from bids_xai.core.spray.neighbours import Neighbours
@@ -67,6 +65,8 @@ def picture(
 
 def _tsne(start: Floats64, affinity: Any, neighbours: Neighbours, seed: int) -> Floats64:
     """t-SNE with the distance 1 / (A + 1e-3)."""
+    from sklearn.manifold import TSNE
+
     n = affinity.shape[0]
     spread = start.std(axis=0).max()
     begin = start * (_TSNE_SPREAD / spread if spread > 0 else 0.0)
@@ -92,6 +92,8 @@ def graph_distances(affinity: Any, neighbours: Neighbours, dense_up_to: int = DE
         dense: Floats64 = 1.0 / (affinity.toarray() + _FAR)
         np.fill_diagonal(dense, 0.0)
         return dense
+    from sklearn.neighbors import sort_graph_by_row_values
+
     near = neighbours.indices[:, 1 : neighbours_needed(n, 1)]
     rows = np.repeat(np.arange(n), near.shape[1])
     others = csr_array((np.full(rows.size, 1e-9), (rows, near.ravel())), shape=(n, n))

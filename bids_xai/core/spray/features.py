@@ -60,6 +60,6 @@ def feature_row(values: Row, kind: str) -> Row:
     if not np.isfinite(values).all():
         raise BadDataError(
             "a map to cluster must be finite, and one is not",
-            fix="look for NaN and infinite values in the maps",
+            fix="check the maps for NaN and infinite values",
         )
     return FEATURES[kind](values.astype(np.float32) if values.dtype == np.float16 else values)

@@ -14,7 +14,6 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
-from sklearn.cluster import KMeans
 
 from bids_xai.arrays import Bools, Floats64, Ints
 from bids_xai.core.spray.neighbours import Maps, exact_neighbours
@@ -174,6 +173,8 @@ def cluster_rows(rows: Floats64, k: int, seed: int, n_init: int = 10) -> Ints:
     which do not depend on the order of the maps (nor on the choice of vectors among those of one
     eigenvalue), so that shuffled maps start from the same rows.
     """
+    from sklearn.cluster import KMeans
+
     k = min(k, len(np.unique(np.round(rows, 12), axis=0)))  # k-means wants k different rows
     if k == 1:
         return np.zeros(len(rows), dtype=np.int64)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bids_xai.arrays import Floats, Floats64, Ints
+from bids_xai.core.spray.products import add_products, mirror
 from bids_xai.errors import BadDataError
 
 Maps = Floats
@@ -22,8 +23,8 @@ MEMORY_MB = 1024.0
 EXACT_UP_TO = 2000
 """Up to so many maps, products are taken in float64; beyond, in float32 with float64 sums."""
 
-_SQUARES = 6  # arrays of the size of one block of distances that are alive at once
-_NARROWEST = 256  # voxels in a product
+_SAMPLE = 256  # maps whose mean is the centre, about
+_NARROWEST, _WIDEST = 256, 8192  # voxels in a product; more would lose digits in float32
 
 
 @dataclass(frozen=True)
@@ -42,81 +43,106 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Blocks:
-    """How many maps and voxels are worked on at once within a bound of memory."""
+    """How much is worked on at once within a bound of memory.
+
+    rows : maps on a side of a block of distances; columns : voxels in a product; strip : rows of a
+        block whose nearest are looked for at once
+    """
 
     rows: int
     columns: int
+    strip: int
 
     @classmethod
     def within(cls, memory_mb: float, n: int) -> Blocks:
-        """Half of the memory for blocks of distances, half for the maps that make them."""
-        half = memory_mb * 2**20 / 2
-        rows = int(min(n, max(64, np.sqrt(half / (8 * _SQUARES)))))
-        return cls(rows, max(_NARROWEST, int(half / (2 * 8 * rows))))
+        """Half of the memory for a block of distances, the rest for what makes and reads it.
+
+        A block is as large as it can be: maps are read and centred once for each block of a row of
+        blocks, and up to 8,000 maps are a single block of the default memory.
+        """
+        memory = memory_mb * 2**20
+        rows = int(min(n, max(64, np.sqrt(memory / 2 / 8))))
+        values = memory / 4 / precision(n).itemsize  # of the maps of both sides
+        strip = int(memory / 16 / (8 * 2 * rows))  # order and copies beside the block
+        columns = min(_WIDEST, int(values / (2 * rows)))
+        return cls(rows, max(_NARROWEST, columns), max(16, strip))
+
+
+def precision(n: int) -> np.dtype[Any]:
+    """Type of the products of ``n`` maps."""
+    return np.dtype(np.float64 if n <= EXACT_UP_TO else np.float32)
 
 
 @dataclass(frozen=True)
 class Centred:
-    """Maps (n, p), their mean (p,), and the squared norms (n,) of maps less their mean.
+    """Maps (n, p) and a centre (p,) that is taken off them before products are taken.
 
+    Distances are the same for every centre; near the mean few digits are lost.
     device : where matrix products are taken: ``cpu`` by numpy, any other name by torch
     """
 
     maps: Maps
-    mean: Floats64
-    squares: Floats64
+    centre: Floats64
     device: str = "cpu"
 
     @classmethod
-    def of(cls, maps: Maps, blocks: Blocks, device: str = "cpu") -> Centred:
-        """Two passes over the maps, block by block.
+    def of(cls, maps: Maps, device: str = "cpu") -> Centred:
+        """The mean of some maps, evenly spaced, is near enough: the others are not read for it."""
+        some = maps[:: max(1, len(maps) // _SAMPLE)]
+        centre = np.zeros(maps.shape[1])
+        with np.errstate(invalid="ignore"):  # told by the squares
+            for values in some:
+                centre += values
+        return cls(maps, centre / len(some), device)
+
+    def distances(self, rows: slice | Ints, others: slice | Ints, width: int) -> Floats64:
+        """Squared distances of some maps to others, by products of ``width`` voxels at a time.
 
         Raises ``BadDataError`` for maps that are not finite.
         """
-        n, p = maps.shape
-        mean, squares = np.zeros(p), np.zeros(n)
-        for columns in _slices(p, blocks.columns):
-            for rows in _slices(n, blocks.rows):
-                with np.errstate(invalid="ignore"):  # told below
-                    mean[columns] += maps[rows, columns].sum(axis=0, dtype=np.float64)
-            mean[columns] /= n
-            if not np.isfinite(mean[columns]).all():
-                raise BadDataError(
-                    f"Maps to cluster must be finite, those given ({n} of {p} voxels) are not",
-                    fix="look for NaN and infinite values, or for overflow of float16, in the maps",
-                )
-            for rows in _slices(n, blocks.rows):
-                part = maps[rows, columns].astype(np.float64) - mean[columns]
-                squares[rows] += np.einsum("ij,ij->i", part, part)
-        return cls(maps, mean, squares, device)
-
-    def distances(self, rows: slice | Ints, others: slice | Ints, width: int) -> Floats64:
-        """Squared distances of some maps to others, by products of ``width`` voxels at a time."""
-        dtype: Any = np.float64 if len(self.squares) <= EXACT_UP_TO else np.float32
-        products: Floats64 = np.zeros((self.squares[rows].size, self.squares[others].size))
         same = rows is others
-        for columns in _slices(self.mean.size, width):
-            mean: Any = self.mean[columns].astype(dtype)
-            left = self.maps[rows, columns].astype(dtype) - mean
-            right = left if same else self.maps[others, columns].astype(dtype) - mean
-            products += _product(left, right, self.device)
+        numbers = np.arange(len(self.maps))
+        squares, squares_of_others = np.zeros(numbers[rows].size), np.zeros(numbers[others].size)
+        products: Floats64 = np.zeros((squares.size, squares_of_others.size))
+        width = min(width, self.centre.size)
+        room = np.empty(squares.size * width, precision(len(self.maps)))  # fresh memory costs time
+        room_of_others = room if same else np.empty(squares_of_others.size * width, room.dtype)
+        for columns in _slices(self.centre.size, width):
+            left = self._part(rows, columns, room)
+            right = left if same else self._part(others, columns, room_of_others)
+            squares += _squares(left)
+            squares_of_others += 0.0 if same else _squares(right)
+            add_products(products, left, right, self.device)
+        if same:
+            mirror(products)
+            squares_of_others = squares
+        self._check_finite(squares, squares_of_others)
         products *= -2
-        products += self.squares[rows][:, None]
-        products += self.squares[others][None, :]
+        products += squares[:, None]
+        products += squares_of_others[None, :]
         return np.maximum(products, 0.0, out=products)
 
+    def _part(self, rows: slice | Ints, columns: slice, room: Maps) -> Maps:
+        """Some voxels of some maps, less the centre, written into ``room``, in its precision."""
+        maps = self.maps[rows, columns]
+        part: Maps = room[: maps.size].reshape(maps.shape)
+        centre = self.centre[columns].astype(part.dtype)
+        with np.errstate(invalid="ignore"):  # told by the squares
+            return np.subtract(maps, centre, out=part, casting="same_kind")
 
-def _product(left: Maps, right: Maps, device: str) -> Maps:
-    """``left @ right.T`` (a, b); on a GPU in full precision."""
-    if device == "cpu":
-        product: Maps = left @ right.T
-        return product
-    import torch
+    def _check_finite(self, *squares: Floats64) -> None:
+        if not all(np.isfinite(values).all() for values in squares):
+            n, p = self.maps.shape
+            raise BadDataError(
+                f"Maps to cluster must be finite, those given ({n} of {p} voxels) are not",
+                fix="look for NaN and infinite values, or for overflow of float16, in the maps",
+            )
 
-    ours = torch.from_numpy(np.ascontiguousarray(left)).to(device)
-    others = ours if right is left else torch.from_numpy(np.ascontiguousarray(right)).to(device)
-    on_host: Maps = (ours @ others.T).cpu().numpy()
-    return on_host
+
+def _squares(part: Maps) -> Floats64:
+    """Sums of squares (n,) of a part (n, w) of maps, in float64."""
+    sums: Floats64 = np.einsum("ij,ij->i", part, part, dtype=np.float64)
+    return sums
 
 
 def squared_distances(features: Maps, block: int = 65536) -> Floats64:
@@ -126,7 +152,7 @@ def squared_distances(features: Maps, block: int = 65536) -> Floats64:
     Raises ``BadDataError`` for maps that are not finite.
     """
     all_maps = slice(0, len(features))
-    centred = Centred.of(features, Blocks(len(features), block))
+    centred = Centred.of(features)
     distances = centred.distances(all_maps, all_maps, block)
     np.fill_diagonal(distances, 0.0)
     return distances
@@ -145,7 +171,7 @@ def exact_neighbours(
     n = len(features)
     count = min(count, n)
     blocks = Blocks.within(memory_mb, n)
-    centred = Centred.of(features, blocks, device)
+    centred = Centred.of(features, device)
     best = _Best.empty(n, count)
     for first in _slices(n, blocks.rows):
         for second in _slices(n, blocks.rows):
@@ -155,8 +181,8 @@ def exact_neighbours(
             if second == first:
                 np.fill_diagonal(block, -1.0)  # itself comes first, duplicates or not
             else:
-                best.offer(second, first.start, block.T)
-            best.offer(first, second.start, block)
+                best.offer(second, first.start, block.T, blocks.strip)
+            best.offer(first, second.start, block, blocks.strip)
     return Neighbours(best.indices, np.maximum(best.squared, 0.0))
 
 
@@ -171,11 +197,16 @@ class _Best:
     def empty(cls, n: int, count: int) -> _Best:
         return cls(np.zeros((n, count), np.int64), np.full((n, count), np.inf))
 
-    def offer(self, rows: slice, start: int, block: Floats64) -> None:
+    def offer(self, rows: slice, start: int, block: Floats64, strip: int) -> None:
         """Keep the nearest of what there was and of a block whose columns begin at ``start``.
 
         Blocks come in ascending order of their columns, so that ties go to the lower row.
+        strip : rows that are looked at together
         """
+        for part in _slices(len(block), strip):
+            self._offer(slice(rows.start + part.start, rows.start + part.stop), start, block[part])
+
+    def _offer(self, rows: slice, start: int, block: Floats64) -> None:
         count = self.squared.shape[1]
         columns = smallest_columns(block, min(count, block.shape[1]))
         values = np.hstack([self.squared[rows], np.take_along_axis(block, columns, 1)])

@@ -21,7 +21,6 @@ import numpy.typing as npt
 from bids_xai.arrays import Floats32, Ints
 from bids_xai.core.spray.neighbours import (
     MEMORY_MB,
-    Blocks,
     Centred,
     Maps,
     Neighbours,
@@ -61,7 +60,7 @@ def approximate_neighbours(
     """
     n, p = features.shape
     count = min(count, n)
-    centred = Centred.of(features, Blocks.within(memory_mb, n), device)
+    centred = Centred.of(features, device)
     small = features if p <= dimensions else project(features, dimensions, memory_mb, seed)
     n_candidates = min(n, candidates * count)
     if n >= library_from and find_spec(LIBRARY) is not None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 
 from bids_xai.arrays import Bools, Floats64, Ints
 from bids_xai.core.spray.clusters import SprayResult
@@ -180,4 +179,6 @@ def _clustered_again(
 
 
 def _agreement(truth: Ints, labels: Ints) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
     return float(adjusted_rand_score(truth, labels))

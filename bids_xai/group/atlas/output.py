@@ -88,8 +88,8 @@ def gain_note(gains: Sequence[RegionGain]) -> str:
     missing = sum(1 for row in gains if row.gain is None or math.isnan(row.gain))
     if missing:
         LOG.warning(
-            "atlas: no gain in %d of %d lines of gain.tsv, where the controls' mean relevance is "
-            "next to nothing, or there are no controls",
+            "atlas: no gain in %d of %d lines of gain.tsv, where the controls' mean relevance "
+            "is close to zero, or there are no controls",
             missing,
             len(gains),
         )

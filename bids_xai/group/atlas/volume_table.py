@@ -36,7 +36,7 @@ def user_volumes(path: Path, predictions: Sequence[Prediction], atlas: Atlas) ->
     header, lines = read_table(path)
     if _PARTICIPANT not in header:
         raise BadDataError(
-            "no column participant_id", file=path, fix="add it: one line a participant or session"
+            "no column participant_id", file=path, fix="add it: one line per participant or session"
         )
     columns = matched_columns(header, atlas.labels)
     if not columns:
@@ -90,7 +90,7 @@ def _number(text: str | None, path: Path, line: int, column: str) -> float:
         return float(str(text))
     except ValueError as error:
         raise BadDataError(
-            f"'{text}' in line {line}, column {column}, is no number",
+            f"'{text}' in line {line}, column {column}, is not a number",
             file=path,
             fix="correct it, or write n/a",
         ) from error

@@ -118,7 +118,9 @@ def _lesion_load(scans: Sequence[Scan], table: Input, template: str) -> Features
         raise NoInputError(
             "no scan of the study has a lesion mask, which features = 'lesion-load' needs",
             file=scans[0].map_file.parent,
-            fix="run the participant level with -d NAME=PATH of a folder that holds lesion masks",
+            fix=(
+                "run the participant level with -d NAME=PATH of a folder that contains lesion masks"
+            ),
         )
     if missing:
         LOG.warning(
@@ -163,7 +165,7 @@ def _t1w_labels(scans: Sequence[Scan]) -> Callable[[Scan], Volume]:
     name = _common_atlas(scans)
     if not name:
         raise NoInputError(
-            "no atlas lies beside the maps of all scans, which features = 'regions' needs",
+            "not all scans have an atlas beside their maps, which features = 'regions' needs",
             file=scans[0].map_file.parent,
             fix="run the participant level with the same --atlas for all participants",
         )

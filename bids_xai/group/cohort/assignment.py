@@ -79,7 +79,7 @@ def _stratum(people: list[Candidate], column: str) -> list[str]:
     if missing:
         raise BadDataError(
             f"splits.stratify asks for '{name}', which {missing[0]} does not have",
-            fix="add the column to participants.tsv, or take it out of the study file",
+            fix="add the column to participants.tsv, or remove it from the study file",
         )
     values = [candidate.row[name] for candidate in people]
     if not years:

@@ -194,6 +194,6 @@ def _column(people: Sequence[Candidate], name: str) -> list[str]:
     if not all(name in candidate.row for candidate in people):
         raise BadDataError(
             f"no column '{name}' in participants.tsv, which the study needs",
-            fix=f"add it, or take it out of the study file; there are {', '.join(people[0].row)}",
+            fix=f"add it, or remove it from the study file; there are {', '.join(people[0].row)}",
         )
     return [candidate.row[name] for candidate in people]

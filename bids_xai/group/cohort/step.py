@@ -23,7 +23,7 @@ from bids_xai.tables.cohort import BALANCE, COHORT, SPLITS, Balance, CohortScan,
 from bids_xai.tables.qc import SESSION_QC, Measure, qc_file
 
 _AFTER_A_LOOK = (
-    "; where the pages show that the scans are good, set cohort.exclude_failed_qc = false in a "
+    "; if the pages show that the scans are good, set cohort.exclude_failed_qc = false in a "
     "copy of the study"
 )
 _NO_MAP = "no input map among the derivatives"
@@ -140,7 +140,7 @@ def _log_selection(
     included = selection.included
     count = Counter(candidate.class_name for candidate in included)
     LOG.info(
-        "cohort: %d scans of %d participants included (%s), %d scans left out",
+        "cohort: %d scans of %d participants included (%s), %d scans excluded",
         len(included),
         len({candidate.participant for candidate in included}),
         ", ".join(f"{count[name]} of {name}" for name in classes),
@@ -148,10 +148,10 @@ def _log_selection(
     )
     for reason, n in Counter(scan.reason for scan in selection.candidates).most_common():
         if reason:
-            LOG.log(details, "left out: %d scans, %s", n, reason)
+            LOG.log(details, "excluded: %d scans, %s", n, reason)
     without = len({*people} - {candidate.participant for candidate in selection.candidates})
     if without:
-        LOG.log(details, "left out: %d participants, %s", without, _NO_MAP)
+        LOG.log(details, "excluded: %d participants, %s", without, _NO_MAP)
 
 
 def write(cohort: CohortPlan, target: str, folder: Path, output_dir: Path) -> list[Path]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from bids_xai.attribution import options_record
 from bids_xai.attribution.request import WHOLE, Request
@@ -30,6 +28,9 @@ from bids_xai.stages.network_grid import InputRule
 from bids_xai.studies.tables import Target
 from bids_xai.tables.predictions import Prediction
 from bids_xai.templates.grid import TemplateGrid
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)

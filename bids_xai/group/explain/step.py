@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import bids_xai
+from bids_xai.attribution.request import Request
 from bids_xai.errors import NoInputError
 from bids_xai.group.baselines.step import as_prediction, current_predictions
 from bids_xai.group.baselines.step import read as read_baselines
@@ -24,15 +23,19 @@ from bids_xai.group.explain.performance import (
 )
 from bids_xai.group.outcomes import probability_classes, test_scans
 from bids_xai.group.scans import Scan
-from bids_xai.group.study_file import add_to_study
+from bids_xai.group.study_file import add_to_study, is_in_study
 from bids_xai.group.units import Unit, Units
 from bids_xai.models.card import load_model
-from bids_xai.runtime.device import choose_device
+from bids_xai.runtime.device import check_device, choose_device
 from bids_xai.runtime.progress import Progress
+from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
 from bids_xai.stages.network_grid import InputRule
 from bids_xai.studies.tables import Target
 from bids_xai.tables.predictions import PREDICTIONS, BaselinePrediction, Prediction
 from bids_xai.templates.grid import TemplateGrid, load_template_grid
+
+_OF_STUDY = ("resolution", "atlas")
+"""Keys of ``study.json`` that the step writes, with the version of torch."""
 
 
 @dataclass(frozen=True)
@@ -82,42 +85,66 @@ class ExplainInputs:
     """What the step works on.
 
     splits : the test sets with a trained network; baselines : predictions that are up to date
+    requests : one heatmap each of every scan; target : the classes of the study
+    template : that heatmaps are warped to, empty where there is none
+    device : as ``--device`` takes it; n_threads : of the networks
+    renormalise : keep the sum of relevance in the warp
     names : configurations and baselines in the order of the study
     lengths : (configuration, split) → length of its training
     folder : of the study's results
     """
 
     splits: tuple[SplitExplanation, ...]
-    options: HeatmapOptions
+    requests: tuple[Request, ...]
+    target: Target
+    template: str
+    device: str
+    renormalise: bool
+    n_threads: int
     baselines: tuple[BaselinePrediction, ...]
     names: tuple[str, ...]
     lengths: Mapping[tuple[str, int], TrainingLength]
     folder: Path
 
+    @cached_property
+    def options(self) -> HeatmapOptions:
+        """How heatmaps are made, where some are to be: with the template loaded.
+
+        Raises as :func:`load_template_grid` and :func:`choose_device`.
+        """
+        return HeatmapOptions(
+            requests=self.requests,
+            target=self.target,
+            grid=load_template_grid(self.template) if self.template else None,
+            device=choose_device(self.device),
+            renormalise=self.renormalise,
+        )
+
 
 def run(context: GroupContext) -> list[Path]:
     """Explain what is not up to date; write heatmaps, predictions, performance, comparisons."""
-    torch.set_num_threads(context.settings.training_threads)
     inputs = read(context)
-    options, folder = inputs.options, inputs.folder
-    units = [(split, split.unit(len(options.requests))) for split in inputs.splits]
+    folder, target = inputs.folder, inputs.target
+    units = [(split, split.unit(len(inputs.requests))) for split in inputs.splits]
     progress = Progress("heatmaps", int(sum(unit.n_items for _, unit in units)))
     explained = Units(folder, progress)
-    predictions: list[Prediction] = []
-    for split, unit in units:
-        explained.run(unit, partial(_explain_and_write, split, options, folder, progress))
-        predictions += PREDICTIONS.read(split.table)
-    _write_study(folder, options.grid)
+    if not explained.keep([unit for _, unit in units]):
+        _write_study(folder, inputs.options.grid)  # first: an interrupted run has said it, too
+        for split, unit in units:
+            explained.run(unit, partial(_explain_and_write, split, inputs, progress))
+    elif not is_in_study(folder, *_OF_STUDY):
+        _write_study(folder, inputs.options.grid)
+    predictions = [row for split, _ in units for row in PREDICTIONS.read(split.table)]
     rows = [*predictions, *map(as_prediction, inputs.baselines)]
-    first = options.requests[0].name
+    first = inputs.requests[0].name
     tables = performance_tables(
         [*(row for row in predictions if row.method == first), *inputs.baselines],
-        options.target,
+        target,
         inputs.names,
         inputs.lengths,
     )
     return [
-        *write_predictions(folder / PREDICTIONS.file, rows, options.target),
+        *write_predictions(folder / PREDICTIONS.file, rows, target),
         *write_performance(folder, tables),
     ]
 
@@ -130,11 +157,11 @@ def read(context: GroupContext) -> ExplainInputs:
     """
     study, settings = context.study, context.settings
     every, members_of_splits = context.scans(), context.splits()
-    grid = load_template_grid(context.template) if context.template else None
+    space = OutputSpace(context.template, RELEVANCE_RESOLUTION) if context.template else None
     unit_options = {
         "attribution": study.as_plain()["attribution"],
         "renormalise": settings.renormalise,
-        "template": str(grid and grid.space),
+        "template": str(space),
     }
     splits: list[SplitExplanation] = []
     for configuration in study.configurations:
@@ -158,15 +185,15 @@ def read(context: GroupContext) -> ExplainInputs:
         raise NoInputError(
             "no trained model", file=context.models_folder, fix="run --steps train first"
         )
+    check_device(settings.device)
     return ExplainInputs(
         splits=tuple(splits),
-        options=HeatmapOptions(
-            requests=tuple(context.requests()),
-            target=study.target,
-            grid=grid,
-            device=choose_device(settings.device),
-            renormalise=settings.renormalise,
-        ),
+        requests=tuple(context.requests()),
+        target=study.target,
+        template=context.template,
+        device=settings.device,
+        renormalise=settings.renormalise,
+        n_threads=settings.training_threads,
         baselines=tuple(current_predictions(read_baselines(context))),
         names=(
             *(configuration.id for configuration in study.configurations),
@@ -180,9 +207,13 @@ def read(context: GroupContext) -> ExplainInputs:
 
 
 def _explain_and_write(
-    part: SplitExplanation, options: HeatmapOptions, root: Path, progress: Progress
+    part: SplitExplanation, inputs: ExplainInputs, progress: Progress
 ) -> list[Path]:
     """Make and write the heatmaps of a test set one by one; return all files written."""
+    import torch
+
+    torch.set_num_threads(inputs.n_threads)
+    options = inputs.options
     model, card = load_model(part.model_folder)
     rule = InputRule.of_model(card, part.model_folder)
     network = TrainedNetwork(part.configuration, part.split, model, card, rule)
@@ -197,7 +228,7 @@ def _explain_and_write(
     rows: list[Prediction] = []
     written: list[Path] = []
     for heatmap in heatmaps(network, part.scans, options):
-        row, files = write_heatmap(heatmap, card, part.folder, root, options.template)
+        row, files = write_heatmap(heatmap, card, part.folder, inputs.folder, options.template)
         rows.append(row)
         written += files
         progress.step()
@@ -210,7 +241,9 @@ def write_predictions(file: Path, rows: Iterable[Prediction], target: Target) ->
 
 
 def _write_study(folder: Path, grid: TemplateGrid | None) -> None:
-    """Tell later steps and the page what the heatmaps lie on."""
+    """Tell later steps and the page what the heatmaps lie on, and what made them."""
+    import torch
+
     add_to_study(
         folder,
         resolution=grid.space.resolution if grid else None,

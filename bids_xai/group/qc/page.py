@@ -83,9 +83,9 @@ def _summary(
             )
         )
     note = (
-        "A mark is a reason to look at the pictures of the session, not a reason to leave it out. "
+        "A mark is a reason to look at the pictures of the session, not a reason to exclude it. "
         f"Outliers have |z| > {LARGEST_Z}, z = 0.6745 (value − median) / MAD over all sessions; "
-        "in a sample of sick and healthy people the sick ones may stand out by their illness."
+        "in a sample of patients and controls, patients may be outliers because of their disease."
     )
     return Section("Summary", (*blocks, Text(note, "note")))
 
@@ -185,9 +185,9 @@ def _pictures(sessions: Sequence[SessionQc], columns: Sequence[MetricColumn]) ->
     names = [session.name for session in sessions]
     blocks: list[Block] = [
         Text(
-            "A point is a session. Grey box: quartiles and median. Orange ground: outside the "
-            "fixed limits. Orange diamonds: outside the limits or far from the others; those "
-            "farthest from the median are named."
+            "Each point is a session. Grey box: quartiles and median. Orange background: "
+            "outside the fixed limits. Orange diamonds: outside the limits or far from the others; "
+            "those farthest from the median are named."
         )
     ]
     for kind in dict.fromkeys(column.kind for column in columns):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_xai.bids.files import write_text
-from bids_xai.bids.stamps import was_sloppy
+from bids_xai.bids.stamps import code_state, was_sloppy
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.qc.columns import MetricColumn, metric_columns, summaries
-from bids_xai.group.qc.page import qc_page
+from bids_xai.group.units import Unit, Units
 from bids_xai.tables.qc import GROUP_QC, SessionQc, SessionSummary, collect_qc
 
 
@@ -44,7 +44,9 @@ def run(context: GroupContext) -> list[Path]:
 
 
 def write_group_qc(output_dir: Path) -> list[Path]:
-    """Write ``group_qc.tsv``, ``.json`` and ``.html``; nothing where no session has a table.
+    """Write ``group_qc.tsv``, ``.json`` and ``.html`` where what they show has changed.
+
+    Nothing is written where no session has a table.
 
     output_dir : the derivatives
     Raises :class:`BadDataError` naming a table that is damaged.
@@ -52,6 +54,24 @@ def write_group_qc(output_dir: Path) -> list[Path]:
     inputs = read(output_dir)
     if not inputs.sessions:
         return []
+    unit = Unit(
+        "quality of all sessions",
+        output_dir / "logs" / "group_qc.json",
+        (),
+        {
+            "sessions": [repr(session) for session in inputs.sessions],
+            "pages": sorted(inputs.pages),
+            "n_sloppy": inputs.n_sloppy,
+            "code": code_state("jinja2", "matplotlib", "numpy"),
+        },
+        shares_folder=True,
+    )
+    Units(output_dir).run(unit, lambda: _make(inputs, output_dir))
+    table = output_dir / GROUP_QC.file
+    return [table, table.with_suffix(".json"), table.with_suffix(".html")]
+
+
+def _make(inputs: QcInputs, output_dir: Path) -> list[Path]:
     results = compute(inputs)
     _log(results.rows)
     return write(results, output_dir)
@@ -70,6 +90,8 @@ def read(output_dir: Path) -> QcInputs:
 
 def compute(inputs: QcInputs) -> QcResults:
     """Compare the sessions, of which there is at least one, and draw the page."""
+    from bids_xai.group.qc.page import qc_page
+
     columns = metric_columns(inputs.sessions)
     rows = summaries(inputs.sessions, columns)
     page = qc_page(inputs.sessions, columns, rows, pages=inputs.pages, n_sloppy=inputs.n_sloppy)
@@ -88,7 +110,7 @@ def write(results: QcResults, output_dir: Path) -> list[Path]:
 
 def _log(rows: Sequence[SessionSummary]) -> None:
     LOG.info(
-        "quality of %d sessions: %d out of limits, %d with outliers",
+        "quality of %d sessions: %d outside limits, %d with outliers",
         len(rows),
         sum(row.flagged for row in rows),
         sum(bool(row.n_outliers) for row in rows),

@@ -119,7 +119,7 @@ class _Analyses:
         spaces = maps.spaces(options.spaces)
         for space in sorted(set(options.spaces) - set(spaces)):
             LOG.warning(
-                "spray %s_%s: left out, since %d of %d heatmaps are not there in this space",
+                "spray %s_%s: skipped, since %d of %d heatmaps are missing in this space",
                 maps.configuration,
                 space,
                 maps.n_missing(space),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 
 from bids_xai.arrays import Floats32, Ints
 from bids_xai.bids.images import Volume
@@ -47,6 +46,8 @@ class Control:
 
     def compared(self, labels: Ints) -> ControlSummary:
         """Return how much the clusters are those of the heatmaps, ``labels`` (n,)."""
+        from sklearn.metrics import adjusted_rand_score
+
         ari = float(adjusted_rand_score(labels, self.labels))
         return ControlSummary(n_clusters=self.clustering.result.n_clusters, ari=ari)
 

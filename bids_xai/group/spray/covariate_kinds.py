@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bids_xai.core.spray.audit import PERSONAL, SUSPECT
+from bids_xai.core.spray.audit_words import PERSONAL, SUSPECT
 
 _TECHNICAL = {
     "site",

@@ -12,7 +12,7 @@ import numpy as np
 from bids_xai.bids.images import read_header
 from bids_xai.bids.layout import read_json
 from bids_xai.bids.names import parse_name
-from bids_xai.core.spray.audit import SUSPECT
+from bids_xai.core.spray.audit_words import SUSPECT
 from bids_xai.group.context import Scan
 from bids_xai.group.people import People, read_participants, read_sessions
 from bids_xai.group.spray.covariate_kinds import column_kind, quality_kind, spaced

@@ -50,7 +50,7 @@ def locations_in_words(
         where = (
             _in_template(index, stack, grid) if grid is not None else _in_image(index, stack, brain)
         )
-        sentences[cluster] = f"Its heatmaps exceed the others' most {where}."
+        sentences[cluster] = f"Its heatmaps exceed those of the other clusters most {where}."
     return sentences
 
 

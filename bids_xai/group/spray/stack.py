@@ -54,8 +54,8 @@ class Stack:
         scaled = values.astype(np.float64) * scale
         if size > 0 and (np.abs(scaled).max() > _LARGEST or size * scale < _SMALLEST):
             raise BadDataError(
-                f"float16 has no room for this map beside the others: its mean size is {size:.3g}, "
-                f"that of the first {1 / scale:.3g}",
+                "float16 cannot hold this map together with the others: its mean magnitude is "
+                f"{size:.3g}, that of the first {1 / scale:.3g}",
                 fix='set spray.precision = "float32"',
             )
         self.maps[row] = scaled
@@ -134,7 +134,7 @@ def _allocate(file: Path, n: int, first: Volume, inside: Bools, precision: str) 
             f"cannot reserve {n * p * dtype.itemsize / 2**20:.0f} MiB for the maps: "
             f"{error.strerror or error}",
             file=file,
-            fix="give a larger --work-dir, or use spray.voxel_mm and spray.precision",
+            fix="use a --work-dir with more space, or spray.voxel_mm and spray.precision",
         ) from error
     maps = np.memmap(file, dtype=dtype, mode="r+", shape=(n, p))
     scale = 0.0 if dtype == np.float16 else 1.0

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bids_xai.bids.files import remove_if_empty
 from bids_xai.core.spray.embedding import check_embedding
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.scans import known_scan
-from bids_xai.group.spray.compute import AnalysisResult, compute
 from bids_xai.group.spray.covariate_sources import CovariateSources
 from bids_xai.group.spray.input_maps import InputSource
 from bids_xai.group.spray.inputs import NETWORK, TEMPLATE, ConfigurationMaps, SprayInputs
-from bids_xai.group.spray.write import SprayWriter
 from bids_xai.group.study_file import add_to_study
 from bids_xai.group.units import Unit, Units
 from bids_xai.runtime.device import choose_device
@@ -26,6 +25,9 @@ from bids_xai.runtime.progress import Progress
 from bids_xai.tables.predictions import PREDICTIONS, Prediction
 from bids_xai.tables.spray import read_summaries
 from bids_xai.templates.grid import load_template_grid
+
+if TYPE_CHECKING:
+    from bids_xai.group.spray.compute import AnalysisResult
 
 
 def run(context: GroupContext) -> list[Path]:
@@ -107,6 +109,9 @@ def _below(folder: Path, path: Path | None) -> Path | None:
 
 def _make(inputs: SprayInputs, folder: Path, work: Path, progress: Progress | None) -> list[Path]:
     """Do and write all analyses, one after the other; return the files."""
+    from bids_xai.group.spray.compute import compute
+    from bids_xai.group.spray.write import SprayWriter
+
     work.mkdir(parents=True, exist_ok=True)
     writer = SprayWriter(folder, inputs.study, inputs.target, inputs.method)
     with tempfile.TemporaryDirectory(dir=work, prefix=f"{inputs.study}-spray-") as scratch:

@@ -68,6 +68,7 @@ def training_metrics(result: TrainingResult) -> dict[str, float | None]:
     metrics: dict[str, float | None] = {
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
+        "parts_of_batch": result.parts,
         "seconds": round(sum(record.seconds for record in result.history), 3),
         "validation_loss": result.best_validation_loss,
         "validation_balanced_accuracy": best.validation_balanced_accuracy,

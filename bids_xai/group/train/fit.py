@@ -123,11 +123,12 @@ def _trained(
             folder=folder,
             device=resources.device,
             progress=replace(epochs, curves=curves),
+            memory_bytes=resources.memory_bytes,
         )
     if result.constant:
         LOG.warning(
-            "training %s: the network gives every validation scan the same answer; it has learnt "
-            "nothing (try another learning rate, or more epochs)",
+            "training %s: the network gives every validation scan the same probabilities; it has "
+            "learnt nothing (try another learning rate, or more epochs)",
             training.title,
         )
     return result

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.group.scans import Scan
@@ -14,6 +13,9 @@ from bids_xai.group.train.transfer import start_folder
 from bids_xai.group.units import Unit
 from bids_xai.models.card import WEIGHTS
 from bids_xai.studies.tables import Configuration, Study
+
+if TYPE_CHECKING:
+    import torch
 
 _TABLES = ("input", "model", "training", "target", "search")
 """Tables of a study that decide on what a network learns."""
@@ -23,14 +25,16 @@ _TABLES = ("input", "model", "training", "target", "search")
 class Resources:
     """What trainings run on.
 
-    cache : folder for volumes of this run; device : where the networks run
+    cache : folder of the study's volumes; device : where the networks run
     n_threads : of each process; tensorboard : whether curves are written for it
+    memory_bytes : what a step may take; None: what is free
     """
 
     cache: Path
     device: torch.device
     n_threads: int
     tensorboard: bool
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)

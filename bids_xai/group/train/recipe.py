@@ -31,6 +31,7 @@ def recipe_of(study: Study, *, relevance_guided: bool, seed: int) -> Recipe:
         stop_min_delta=training.early_stopping.min_delta,
         flip_axes=training.augmentation.flip_axes,
         shift_voxels=training.augmentation.shift_voxels,
+        skull_strip=training.augmentation.skull_strip,
         class_weights=training.class_weights,
         relevance_guided=relevance_guided,
         guidance_weight=training.guidance_weight,

@@ -7,13 +7,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_xai.studies.tables import Study, merged
 from bids_xai.tables.training import SEARCH, SearchDraw
-from bids_xai.training.loop import TrainingResult
+
+if TYPE_CHECKING:
+    from bids_xai.training.loop import TrainingResult
 
 
 @dataclass(frozen=True)

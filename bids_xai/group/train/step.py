@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from bids_xai.bids.claims import in_use, remove_unused
 from bids_xai.bids.files import remove_if_empty
 from bids_xai.core.cohort.splits import check_no_leakage
+from bids_xai.errors import UserError
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.group.train.fit import fit_network, save_network
 from bids_xai.group.train.inputs import Resources, SplitTraining
 from bids_xai.group.train.search import Draw, draws_of, keep_best
 from bids_xai.group.units import Units
-from bids_xai.runtime.device import choose_device
+from bids_xai.runtime.device import check_device, choose_device
 from bids_xai.runtime.progress import Progress
+from bids_xai.settings import RunSettings
 from bids_xai.stages.network_grid import common_shape
-from bids_xai.training.processes import current_processes, process_group
 from bids_xai.training.signals import stop_requests
 
 
@@ -27,22 +28,68 @@ def run(context: GroupContext) -> list[Path]:
     settings = context.settings
     trainings = read(context)
     progress = Progress("trainings", len(trainings))
-    work = settings.work_folder.resolve() / "group"
-    cards: list[Path] = []
+    units = Units(context.models_folder, progress)
+    check_device(settings.device)
+    folder = volume_folder(settings.work_folder, context.study.name)
+    if "WORLD_SIZE" in os.environ or not units.keep([t.unit() for t in trainings]):
+        _train(trainings, progress, settings, folder)  # torch, slow to load, is asked only here
+    elif not folder.exists():
+        return [training.card_file for training in trainings]
+    whole_study = partial(read, context.of_all_runs)
+    _tidy_up(folder, settings.clean_workdir or _all_done(whole_study, units))
+    return [training.card_file for training in trainings]
+
+
+def _train(
+    trainings: Sequence[SplitTraining], progress: Progress, settings: RunSettings, folder: Path
+) -> None:
+    """Train what is not up to date, with the processes that torchrun started.
+
+    folder : of the training volumes; there is at least one training
+    """
+    from bids_xai.training.processes import current_processes, process_group
+
     with (
-        _cache_folder(work, context.study.name) as cache,
+        in_use(folder),
         process_group(choose_device(settings.device)) as device,
         stop_requests() as stop,
     ):
-        resources = Resources(cache, device, settings.training_threads, settings.tensorboard)
-        units = Units(context.models_folder, progress, current_processes())
+        resources = Resources(
+            folder,
+            device,
+            settings.training_threads,
+            settings.tensorboard,
+            settings.mem_mb * 2**20 if settings.mem_mb else None,
+        )
+        units = Units(trainings[0].models_folder, progress, current_processes())
         for training in trainings:
             train_split(training, resources, units, progress)
-            cards.append(training.card_file)
             if stop:
-                raise stop.error(cards[-1])
-    remove_if_empty(work, work.parent)
-    return cards
+                raise stop.error(training.card_file)
+
+
+def volume_folder(work: Path, study: str) -> Path:
+    """Where the training volumes of a study lie: all runs with one work folder share them."""
+    return work.resolve() / "group" / "volumes" / study
+
+
+def _tidy_up(folder: Path, is_over: bool) -> None:
+    """Remove training volumes that are not needed any more.
+
+    Where other processes use them, they stay for the last of these to remove.
+    """
+    if not is_over:
+        LOG.info("training volumes are kept for the trainings to come [%s]", folder)
+    elif remove_unused(folder):
+        remove_if_empty(*folder.parents[:3])
+
+
+def _all_done(read_trainings: Callable[[], list[SplitTraining]], units: Units) -> bool:
+    """Whether all trainings of the study are up to date, those of other runs included."""
+    try:
+        return all(units.is_current(training.unit()) for training in read_trainings())
+    except (UserError, OSError):  # inputs of another configuration are not there yet
+        return False
 
 
 def read(context: GroupContext) -> list[SplitTraining]:
@@ -80,14 +127,6 @@ def read(context: GroupContext) -> list[SplitTraining]:
     return trainings
 
 
-@contextmanager
-def _cache_folder(work: Path, study: str) -> Iterator[Path]:
-    """Within it, a folder of this process's own: job-array tasks share the work folder."""
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work, prefix=f"{study}-") as cache:
-        yield Path(cache)
-
-
 def train_split(
     training: SplitTraining, resources: Resources, units: Units, progress: Progress
 ) -> bool:
@@ -97,6 +136,8 @@ def train_split(
     """
 
     def make() -> list[Path]:
+        from bids_xai.group.train.fit import fit_network, save_network
+
         participants = [scan.participant for scan in training.scans]
         check_no_leakage(participants, [training.members[label] for label in participants])
         if training.study.search.draws:
@@ -109,6 +150,9 @@ def train_split(
 
 def _search(training: SplitTraining, resources: Resources, progress: Progress) -> list[Path]:
     """Train every draw, keep the files of the best by validation."""
+    from bids_xai.group.train.fit import fit_network, save_network
+    from bids_xai.training.processes import current_processes
+
     leads = current_processes().leads
     n_draws = training.study.search.draws
     draws: list[Draw] = []

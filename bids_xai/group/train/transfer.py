@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from bids_xai.errors import NoInputError
 from bids_xai.group.context import LOG
 from bids_xai.studies.tables import Transfer
-from bids_xai.training.transfer import check_disjoint, load_pretrained
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def start_folder(transfer: Transfer | None, models_folder: Path, split: int) -> Path | None:
@@ -43,6 +44,8 @@ def take_over(
     tested : labels of the participants who will be tested; title : of the training, for the log
     Raises :class:`BadDataError` where one of them is to be tested.
     """
+    from bids_xai.training.transfer import check_disjoint, load_pretrained
+
     pretrained = load_pretrained(model, folder, layers=layers)
     participants = pretrained.card.training_participants
     check_disjoint(participants, set(tested))

@@ -6,16 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bids_xai.group.context import LOG
-from bids_xai.group.trust.conservation import layer_sums, map_sums
-from bids_xai.group.trust.heatmaps import ExplainedSplit
+from bids_xai.group.trust.heatmaps import ExplainedSplit, heatmap_of
 from bids_xai.group.trust.inputs import CheckedNetwork, TrustInputs
 from bids_xai.group.trust.localization import localizations
-from bids_xai.group.trust.network import ExplainedNetwork, heatmap_of
-from bids_xai.group.trust.perturbation import perturbation_steps
-from bids_xai.group.trust.randomization import randomized_layers
 from bids_xai.group.trust.truth import located_maps, truth_files
 from bids_xai.group.units import Unit
 from bids_xai.models.card import WEIGHTS
@@ -31,6 +27,9 @@ from bids_xai.tables.trust import (
     PerturbationStep,
     RandomizedLayer,
 )
+
+if TYPE_CHECKING:
+    from bids_xai.group.trust.network import ExplainedNetwork
 
 FOLDER = "quality"
 """Where the tables lie in the folder of the study."""
@@ -61,6 +60,11 @@ def loader(inputs: TrustInputs, network: CheckedNetwork) -> Callable[[], Explain
 
     @cache
     def load() -> ExplainedNetwork:
+        import torch
+
+        from bids_xai.group.trust.network import ExplainedNetwork
+
+        torch.set_num_threads(inputs.n_threads)
         return ExplainedNetwork(
             network.model_folder, inputs.study_folder, network.scans, inputs.grid, inputs.device
         )
@@ -79,6 +83,8 @@ def curves_check(
     unit = _unit(inputs, AOPC, split, _input_files(inputs, network, split), options)
 
     def steps() -> Iterator[PerturbationStep]:
+        from bids_xai.group.trust.perturbation import perturbation_steps
+
         LOG.info("perturbing: %d scans of %s", len(split.heatmaps), network.name)
         return perturbation_steps(load(), split, quality, inputs.seed)
 
@@ -96,7 +102,9 @@ def randomization_check(
     unit = _unit(inputs, RANDOMIZATION, split, files, {"without": left_out})
 
     def layers() -> Iterator[RandomizedLayer]:
-        LOG.info("with random weights: %d scans of %s", len(split.heatmaps), network.name)
+        from bids_xai.group.trust.randomization import randomized_layers
+
+        LOG.info("weight randomisation: %d scans of %s", len(split.heatmaps), network.name)
         return randomized_layers(load(), split, inputs.requests, inputs.seed, left_out)
 
     return NetworkCheck(RANDOMIZATION, unit, layers)
@@ -111,6 +119,8 @@ def sums_check(
     unit = _unit(inputs, CONSERVATION, network.split, files, {"layers_of": some.scans})
 
     def sums() -> Iterator[LayerSum]:
+        from bids_xai.group.trust.conservation import layer_sums, map_sums
+
         yield from map_sums(network.split, inputs.requests, inputs.target)
         if some.heatmaps:
             yield from layer_sums(load(), some, inputs.requests)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,3 +105,13 @@ def request_of(prediction: Prediction, requests: Mapping[str, Request]) -> Reque
 def defined(value: float) -> float | None:
     """Return a measure as tables hold it: ``None`` where it is undefined."""
     return float(value) if np.isfinite(value) else None
+
+
+def heatmap_of(prediction: Prediction) -> Path:
+    """Return the file of a heatmap, relative to the study's folder.
+
+    Raises ValueError for a prediction of a baseline, which has none.
+    """
+    if prediction.heatmap is None:
+        raise ValueError(f"{prediction.configuration} has no heatmap")
+    return prediction.heatmap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bids_xai.attribution.request import Request
@@ -51,8 +52,8 @@ class TrustInputs:
 
     study_folder : that heatmaps are given relative to; predictions : those with a heatmap
     requests : how heatmaps were made, by the method of a prediction
-    grid : of the template, for its atlas; truth : folder of the true regions, where there is one
-    device : as ``--device`` takes it
+    template : empty where there is none; truth : folder of the true regions, where there is one
+    device : as ``--device`` takes it; n_threads : of the networks
     """
 
     study_folder: Path
@@ -63,9 +64,18 @@ class TrustInputs:
     quality: Quality
     attribution: Attribution
     seed: int
-    grid: TemplateGrid | None
+    template: str
     truth: Path | None
     device: str
+    n_threads: int = 1
+
+    @cached_property
+    def grid(self) -> TemplateGrid | None:
+        """The grid of the template, for its atlas; loaded where a check needs it.
+
+        Raises as :func:`load_template_grid`.
+        """
+        return load_template_grid(self.template) if self.template else None
 
 
 def read(context: GroupContext) -> TrustInputs:
@@ -107,9 +117,10 @@ def read(context: GroupContext) -> TrustInputs:
         quality=study.quality,
         attribution=study.attribution,
         seed=settings.random_seed,
-        grid=load_template_grid(context.template) if context.template else None,
+        template=context.template,
         truth=truth_folder(dict(settings.derivatives)),
         device=settings.device,
+        n_threads=settings.training_threads,
     )
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.trust.checks import (
     FOLDER,
@@ -66,7 +64,6 @@ def run(context: GroupContext) -> list[Path]:
     Raises :class:`NoInputError` where the heatmaps are not made yet.
     """
     inputs = read(context)
-    torch.set_num_threads(context.settings.training_threads)
     results = compute(inputs, Units(context.folder))
     _log(results.verdicts)
     return write(results, context.folder / FOLDER)
@@ -130,7 +127,7 @@ def _log(verdicts: Sequence[CheckVerdict]) -> None:
             )
     passed = [verdict.passed for verdict in verdicts]
     LOG.info(
-        "checks of the heatmaps: %d passed, %d failed, %d cannot be told (summary.tsv)",
+        "checks of the heatmaps: %d passed, %d failed, %d undecided (summary.tsv)",
         passed.count(True),
         passed.count(False),
         passed.count(None),

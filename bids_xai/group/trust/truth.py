@@ -12,9 +12,8 @@ from bids_xai.bids.images import Volume, read_volume
 from bids_xai.bids.names import parse_name
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.context import Scan
-from bids_xai.group.trust.heatmaps import ExplainedSplit
+from bids_xai.group.trust.heatmaps import ExplainedSplit, heatmap_of
 from bids_xai.group.trust.localization import LocatedMap
-from bids_xai.group.trust.network import heatmap_of
 from bids_xai.stages import ants_tools
 from bids_xai.stages.network_grid import load_region_mask
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from bids_xai.arrays import Floats64
-from bids_xai.attribution.randomization import verdict as depends_on_weights
+from bids_xai.attribution.randomization_verdict import verdict as depends_on_weights
 from bids_xai.core.perturbation import FEWEST, mean_interval
 from bids_xai.studies.tables import Target
 from bids_xai.tables.predictions import Prediction
@@ -56,13 +56,13 @@ def _of_network(rows: Sequence[Prediction], target: Target) -> CheckVerdict:
     spread = float(np.ptp(values, axis=0).max())
     passed = None if n_scans < 2 else spread >= LEAST_RANGE
     if passed is None:
-        words = "one scan only: it cannot be told whether the network is constant"
+        words = "only one scan: whether the network is constant is undecided"
     elif passed:
         words = f"passes: its probabilities range over {spread:.2g}"
     else:
         words = (
-            f"fails: the network says the same of every scan (probabilities range over "
-            f"{spread:.1g}, {LEAST_RANGE:g} to pass). Its heatmaps mean nothing, though those "
+            "fails: the network gives nearly the same output for every scan (probabilities range "
+            f"over {spread:.1g}, {LEAST_RANGE:g} to pass). Its heatmaps mean nothing, though those "
             "of lrp-zplus still sum to 1"
         )
     return CheckVerdict(
@@ -115,7 +115,7 @@ def _curve_words(
             "passes: most relevant first lies above random, and random above least relevant first"
         )
     if passed is None and stepped:
-        return f"only {n} participants, {FEWEST} or more to tell"
+        return f"only {n} participants, {FEWEST} or more are needed"
     if passed is None:
         return "no step was taken: there are fewer cubes than one step replaces"
     reasons = (
@@ -171,7 +171,7 @@ def _of_region(rows: Sequence[LocalizationRow]) -> CheckVerdict:
     hits = [row for row in rows if row.outcome == "TP"]
     mass = _means(hits, lambda row: row.mass_accuracy)
     pointing = _means(hits, lambda row: row.pointing_game)
-    passed, words = None, "no true positive with this region: it cannot be told"
+    passed, words = None, "no true positive with this region: undecided"
     if hits:
         share = float(pointing.mean())
         numbers = _location_numbers(hits, share, mass)
@@ -225,14 +225,14 @@ def _of_sums(rows: Sequence[LayerSum]) -> CheckVerdict:
     ends = [row for row in comparable if row.layer == MAP]
     ends = ends or list({(row.scan, row.split): row for row in comparable}.values())  # last layers
     shares = np.array([_or_nan(row.share) for row in ends])
-    passed, words, value = None, "its maps sum to nothing known", None
+    passed, words, value = None, "its maps have no known sum", None
     if shares.size:
         value = float(np.median(shares))
         passed = bool(np.abs(shares - 1).max() <= TOLERANCE)
         words = (
             f"passes: every map sums to where relevance started, within {TOLERANCE:g}"
             if passed
-            else f"fails: its maps hold {100 * value:.1f} % of what relevance started from "
+            else f"fails: its maps sum to {100 * value:.1f} % of the relevance at the start "
             f"(median; from {100 * shares.min():.1f} to {100 * shares.max():.1f} %, "
             f"100 ± {100 * TOLERANCE:g} % in every map to pass): biases, a stabiliser or units "
             "without input take the rest, or add it"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bids_xai.bids.names import SCAN_ENTITIES, file_name
+from bids_xai.bids.names import RAW_ENTITIES, file_name
 from bids_xai.bids.session_times import sessions_file
 from bids_xai.reports.participant.model import UsedModel
 from bids_xai.reports.study_files import StudyFiles
@@ -61,7 +61,7 @@ def used_model(folder: Path, entities: Mapping[str, str]) -> UsedModel | None:
 
     folder : the session's ``anat`` folder; entities : of any product of that model for that scan
     """
-    names = {key: entities[key] for key in (*SCAN_ENTITIES, "model") if key in entities}
+    names = {key: entities[key] for key in (*RAW_ENTITIES, "model") if key in entities}
     sidecar = read_object(folder / file_name(names, "prediction", ".json"))
     return UsedModel.from_card(sidecar.get("Model"))
 
@@ -175,13 +175,13 @@ def calibration_words(origin: ModelStudy, configuration: str, participant: str, 
     )
     if len(near) < FEWEST:
         return (
-            f"The study has only {scans}, fewer than {FEWEST}: how often such a probability is "
-            "right cannot be said."
+            f"The study has only {scans}, fewer than {FEWEST}: how often such a probability "
+            "is right cannot be estimated."
         )
     hits, all_hits = (sum(row.true_class == positive for row in rows) for rows in (near, others))
     return (
         f"Of {scans}, {hits} were {positive}; of all {len(others)} test scans, "
-        f"{all_hits}. A scan that several splits tested counts each time. In a population where "
+        f"{all_hits}. A scan tested in several splits counts each time. In a population where "
         f"{positive} is rarer, {positive} is also rarer among scans with this probability."
     )
 

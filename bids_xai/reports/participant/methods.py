@@ -22,8 +22,8 @@ _PREPROCESSING = "preprocessing"
 _STEPS = {"": _PREPROCESSING, "_explanation": "prediction and explanation"}
 _UNKNOWN = (
     "How the images of this session were made was not recorded: an earlier version of bids_xai "
-    "made them, or the run did not end. logs/CITATION.md tells the methods of the last run, which "
-    "may have had other options."
+    "made them, or the run did not finish. logs/CITATION.md describes the methods of the last run, "
+    "which may have had other options."
 )
 
 

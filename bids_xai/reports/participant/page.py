@@ -27,7 +27,7 @@ from bids_xai.tables.qc import SESSION_QC, Measure, qc_file
 
 _NO_MODEL = "No model was applied to this session, so there is no prediction."
 _SLOPPY = (
-    "Made with --sloppy: coarse masks and registrations, for tests only. Give the same command "
+    "Made with --sloppy: coarse masks and registrations, for tests only. Run the same command "
     "without --sloppy before you use any of it."
 )
 _NOTHING = "No derivative of this session was found."

@@ -18,8 +18,8 @@ RELMAP = "relmap"
 HOW_TO_READ = (
     f"Colours run from the {RELEVANCE_PERCENTILES[0]:g} to the {RELEVANCE_PERCENTILES[1]:g} "
     "percentile of the positive values of one map (of the magnitudes where the method gives both "
-    f"signs), so colours cannot be compared between pictures. {ZERO_NOTE} Relevance tells what the "
-    "model used, not what is ill."
+    f"signs), so colours cannot be compared between pictures. {ZERO_NOTE} Relevance shows what the "
+    "model used, not what is diseased."
 )
 
 _ORDER = (
@@ -39,38 +39,38 @@ _CAPTIONS = {
     ),
     "lesion": (
         "Lesion mask on the T1w image",
-        "The slices are those with most lesion. The outlines should surround what is dark in "
-        "white matter (old or demyelinated lesions); healthy tissue inside points to a mask in "
-        "another space.",
+        "The slices shown have the largest lesion area. The outlines should surround what is "
+        "dark in white matter (old or demyelinated lesions); healthy tissue inside points to a "
+        "mask in another space.",
     ),
     "lesionfilled": (
         "T1w image with lesions filled",
-        "The same slices and outlines: inside them the image should look like the white matter "
-        "around. A lesion that is still dark lies too far from white matter.",
+        "The same slices and outlines: inside them the image should look like the surrounding "
+        "white matter. A lesion that is still dark is too far from white matter.",
     ),
     "registration": (
         "on the T1w grid with outlines from the T1w image",
-        "Both outlines come from the T1w image: its brain mask, and what is bright in it, which "
-        "is about the white matter and leaves the ventricles out. Brain surface, white matter and "
-        "ventricles of this image should lie on them.",
+        "Both outlines come from the T1w image: its brain mask, and its brightest voxels, "
+        "roughly the white matter without the ventricles. The brain surface, white matter "
+        "and ventricles of this image should match them.",
     ),
     "residual": (
         "Residuals of the R2* fit over S0",
-        "What the exponential decay does not explain, as a part of the signal: 0.02 is 2 %. "
-        "Expect dark, even grey with bright vessels and bright edges near the sinuses and ears; "
-        "stripes or shifted edges all over point to motion between echoes.",
+        "What the exponential decay does not explain, as a fraction of the signal: 0.02 "
+        "is 2 %. Expect a uniform dark grey with bright vessels and bright edges near the sinuses "
+        "and ears; stripes or shifted edges everywhere suggest motion between echoes.",
     ),
     "templatemask": (
         "T1w image in template space",
-        "The legend says whose outlines these are. The brain should fill the outer one; where "
-        "there is an inner one, it is the template's white matter and should lie on that of the "
-        "image.",
+        "The legend names the source of the outlines. The brain should fill the outer "
+        "one; an inner one, where present, is the template's white matter and should match "
+        "that of the image.",
     ),
 }
 _HISTOGRAM = "Grey values in the unit of the bar under the histogram."
 _HISTOGRAM_R2STAR = (
     "Grey values in 1/s. Expect a single peak near 20 1/s at 3 T and bright basal ganglia; "
-    "a peak at 0 or many voxels above the window point to a failed fit."
+    "a peak at 0 or many voxels above the window suggest a failed fit."
 )
 _SHOWS_INPUT = {"T1w": "brainmask", "FLAIR": "registration"}  # of a map: its histogram
 

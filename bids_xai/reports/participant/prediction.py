@@ -21,7 +21,7 @@ from bids_xai.reports.participant.model import UsedModel
 from bids_xai.tables.numbers import number, percent
 from bids_xai.tables.participant import CLASS_PROBABILITIES, ClassProbability
 
-OPINION = "A prediction is the opinion of a research model about a picture. It is no diagnosis."
+OPINION = "A prediction is the output of a research model for one image. It is not a diagnosis."
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def _context(
 ) -> list[Block]:
     if origin is None:
         text = (
-            "How often such a probability is right is not known here: the output folder of the "
-            "study that trained this model is not at hand. It is found from --model, as long as "
-            "the model lies in the folder models/ of that study."
+            "How often such a probability is right is not known here: the output folder "
+            "of the study that trained this model is not available. It is located through --model, "
+            "as long as the model is in the folder models/ of that study."
         )
         return [Text(text, "note")]
     sentences = [
@@ -140,10 +140,10 @@ def _trained(
     visit = f"Session {session}: " if session else ""
     if origin.same:
         return [
-            f"{visit}{name} is one of those who trained {training}, or chose its weights. "
+            f"{visit}{name} was used to train {training}, or to select its weights. "
             "Prediction and relevance are not those of a new case."
         ]
     return [
-        f"{visit}a participant called {name} trained {training}, or chose its weights. If that is "
-        "the same person, prediction and relevance are not those of a new case."
+        f"{visit}a participant called {name} was used to train {training}, or to select its "
+        "weights. If that is the same person, prediction and relevance are not those of a new case."
     ]

@@ -83,15 +83,15 @@ def _cohort(
     origin = study_of(model, sources)
     if model is None or origin is None:
         return (
-            "There is no cohort to compare with: the output folder of the study that trained "
-            "this model is not at hand."
+            "There is no cohort to compare with: the output folder of the study that "
+            "trained this model is not available."
         )
     study, configuration = origin.study, str(model.configuration)
     gains = study_rows(study, GAIN, "atlas")
     if not gains:
         return (
             f"There is no cohort to compare with: group/{study.name}/atlas/gain.tsv does not "
-            "exist. The step “atlas” makes it (--steps atlas)."
+            "exist. The step “atlas” writes it (--steps atlas)."
         )
     method, atlas = regions[0].method, entities.get("atlas", "")
     lines = [
@@ -108,7 +108,7 @@ def _cohort(
     if not _explained_alike(origin, configuration, method, entities):
         return (
             f"There is no cohort to compare with: in the study {study.name} relevance by {method} "
-            "starts elsewhere, has other options or lies in another template."
+            "starts elsewhere, has other options or is in another template space."
         )
     if not _same_regions(lines, regions):
         return (
@@ -177,8 +177,8 @@ def _tables(regions: Sequence[RegionRow], cohort: CohortRanges | None) -> list[B
     rest = rows[SHOWN:]
     which = f"The {SHOWN} of {len(rows)} regions with most" if rest else "The regions by their"
     caption = (
-        f"{which} relevance a voxel (density). Share: part of the relevance of the whole map. "
-        "Where a map has negative relevance, the share says little."
+        f"{which} relevance per voxel (density). Share: fraction of the relevance of the whole "
+        "map. Where a map has negative relevance, the share says little."
     )
     blocks: list[Block] = [TableBlock(caption, tuple(header), rows[:SHOWN])]
     if rest:

@@ -20,8 +20,8 @@ from bids_xai.tables.numbers import MISSING, number
 _LEADING = 6
 _KEYS = ("model", "label", "desc", "atlas")  # what all sessions of one course share
 _CAUTION = (
-    "Sessions differ in position, motion, scanner and registration as well: a change of relevance "
-    "is a change of what the model used, and no measure of progression."
+    "Sessions differ in position, motion, scanner and registration as well: a change in relevance "
+    "is a change in what the model used, not a measure of progression."
 )
 
 
@@ -118,7 +118,7 @@ def _picture(
         [name.removeprefix("ses-") for name in times.sessions],
         years,
         title=f"{len(leading)} leading regions",
-        label="relevance a voxel",
+        label="relevance per voxel",
         years_label=labels.get(times.kind, "years since the first session"),
     )
     caption = (
@@ -128,7 +128,7 @@ def _picture(
     if times.kind == ORDER:
         caption += (
             " Ages or dates of all sessions are not known (columns age or acq_time of "
-            "sessions.tsv), so the steps are equal."
+            "sessions.tsv), so the sessions are equally spaced."
         )
     return embedded(image, f"Relevance of leading regions over sessions. {title}", caption)
 
@@ -145,4 +145,6 @@ def _values(
         )
         for row in leading
     )
-    return TableBlock("The same in numbers: density; change: last session less first", header, rows)
+    return TableBlock(
+        "The same in numbers: density; change: last session minus first", header, rows
+    )

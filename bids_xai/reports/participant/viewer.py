@@ -23,11 +23,11 @@ SHOWN_AROUND_MM = 5.0
 
 _NO_FACE = (
     f"The T1w image and the R2* map end {SHOWN_AROUND_MM:g} mm outside the brain mask, so that no "
-    "face can be rebuilt from this file. Heatmaps are shown in full."
+    "face can be reconstructed from this file. Heatmaps are shown in full."
 )
 _NO_MASK = (
-    "There is no brain mask, so the T1w image and the R2* map are left out: a face could be "
-    "rebuilt from them."
+    "There is no brain mask, so the T1w image and the R2* map are omitted: a face could be "
+    "reconstructed from them."
 )
 
 
@@ -84,8 +84,7 @@ def fitting(files: Mapping[str, Path], most: int) -> tuple[dict[str, Path], list
     if len(names) <= most:
         return first, []
     return first, [
-        f"A page of the viewer holds {MOST_LAYERS} maps at most. Not in it: "
-        f"{'; '.join(names[most:])}."
+        f"A viewer page shows at most {MOST_LAYERS} maps. Not shown: {'; '.join(names[most:])}."
     ]
 
 

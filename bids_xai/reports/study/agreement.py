@@ -94,7 +94,7 @@ def _matrices(
         }
         yield _picture(panels, f"{words}, atlas {atlas}", positive)
     if pairs:
-        caption = f"Part of the ten leading regions that two have in common, scans of {positive}."
+        caption = f"Proportion of the ten leading regions that two share, scans of {positive}."
         yield TableBlock(caption, ("Within", "Pair", "Atlas", *_TOP_TITLES), tuple(pairs))
 
 
@@ -122,10 +122,10 @@ def _matrix(rows: Sequence[Overlap], names: list[str]) -> Floats:
 
 def _picture(panels: Mapping[str, tuple[list[str], Floats]], what: str, group: str) -> Picture:
     caption = (
-        f"Share in % of the ten leading regions that two have in common, whatever their order, for "
-        f"scans of {group}: {what}."
+        f"Percentage of the ten leading regions that two share, regardless of order, "
+        f"for scans of {group}: {what}."
     )
-    return embedded(agreement_matrices(panels), f"Leading regions in common: {what}", caption)
+    return embedded(agreement_matrices(panels), f"Shared leading regions: {what}", caption)
 
 
 def _distances(
@@ -140,8 +140,9 @@ def _distances(
             cells = [write(values.get(metric)) for metric, (_, write) in _MAPS.items()]
             lines.append((f"{a}, {b}", group, *cells))
         caption = (
-            f"Mean maps of {comparison.words.format(within)}, pair by pair. IoU: intersection over "
-            "union of the smallest sets of voxels that hold this part of the positive relevance."
+            f"Mean maps of {comparison.words.format(within)}, pair by pair. IoU: intersection "
+            "over union of the smallest sets of voxels that contain this fraction of the positive "
+            "relevance."
         )
         yield TableBlock(caption, ("Pair", "Class", *(t for t, _ in _MAPS.values())), tuple(lines))
 
@@ -149,8 +150,8 @@ def _distances(
 def _over_splits(study: StudyFiles, rows: Sequence[Overlap]) -> Iterator[Block]:
     """Means over all pairs of splits: leading regions, then maps."""
     yield Text(
-        "Each split trained a network of its own. Low agreement says that a heatmap owes much to "
-        "the one training it comes from."
+        "Each split trained its own network. Low agreement means that a heatmap depends strongly "
+        "on the particular training it comes from."
     )
     groups = grouped(
         _tops(rows, study.classes[1]),
@@ -162,8 +163,8 @@ def _over_splits(study: StudyFiles, rows: Sequence[Overlap]) -> Iterator[Block]:
         lines.append((*key, *(percent(means.get(metric)) for metric in _TOPS)))
     if lines:
         caption = (
-            f"Ten leading regions in scans of {study.classes[1]} that two splits have in common, "
-            "mean over all pairs of splits."
+            f"Proportion of the ten leading regions in scans of {study.classes[1]} that two "
+            "splits share, mean over all pairs of splits."
         )
         header = ("Configuration", "Method", "Atlas", *_TOP_TITLES)
         yield TableBlock(caption, header, tuple(sorted(lines, key=lambda line: natural(line[0]))))

@@ -27,8 +27,8 @@ def balance(study: StudyFiles) -> list[Block]:
     )
     caption = (
         f"Participants of {positive} and {negative} before and after matching: mean ± standard "
-        "deviation, or share. SMD, standardised mean difference: of the means, in standard "
-        "deviations before matching; 0 is equal. Variance ratio: 1 is equal."
+        "deviation, or share. SMD, standardised mean difference: difference of the means "
+        "in standard deviations before matching; 0 is equal. Variance ratio: 1 is equal."
     )
     names = [_covariate(row.name) for row in covariates]
     before = np.array([row.smd_before for row in covariates], float)
@@ -38,8 +38,8 @@ def balance(study: StudyFiles) -> list[Block]:
         for name, row in zip(names, covariates, strict=True)
     )
     shown = (
-        f"Hollow: before matching, filled: after. Right of 0, {positive} has more. Grey: within "
-        "±0.1, which is often called balanced (Austin 2009)."
+        f"Hollow: before matching, filled: after. Right of 0, {positive} has the larger value. "
+        "Grey: within ±0.1, often considered balanced (Austin 2009)."
     )
     figure = embedded(balance_dots(names, before, after), described, shown)
     table = TableBlock(caption, header, tuple(map(_line, covariates)))

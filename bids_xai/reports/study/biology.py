@@ -21,7 +21,7 @@ def biology(study: StudyFiles) -> list[Block]:
     if not rows:
         text = (
             "Nothing to compare with: no atlas on the T1w images, no lesion masks and no table of "
-            "volumes, or too few participants. The step “atlas” makes this table (--steps atlas)."
+            "volumes, or too few participants. The step “atlas” writes this table (--steps atlas)."
         )
         return [Text(text, "note")]
     blocks: list[Block] = []
@@ -67,6 +67,8 @@ def _lesion_shares(rows: Sequence[BiologyRow]) -> TableBlock:
     lines = tuple(
         (row.configuration, row.method, row.group, percent(row.mean), count(row.n)) for row in rows
     )
-    caption = "Part of the positive relevance that lies in the lesion masks, mean of participants."
+    caption = (
+        "Fraction of the positive relevance that lies in the lesion masks, mean over participants."
+    )
     header = ("Configuration", "Method", "Group", "In lesions", "Participants")
     return TableBlock(caption, header, lines)

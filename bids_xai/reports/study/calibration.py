@@ -27,16 +27,18 @@ def calibration(study: StudyFiles) -> list[Block]:
     if not rows:
         return [study.missing(CALIBRATION)]
     image = calibration_curves(panels, positive)
-    described = f"Observed share of {positive} over the predicted probability, {', '.join(panels)}"
+    described = (
+        f"Observed share of {positive} against the predicted probability, {', '.join(panels)}"
+    )
     caption = (
-        "Marks hold about equally many test scans of all splits, in the order of the predicted "
-        f"probability of {positive}. Below the dotted line the probability is too high, above it "
-        "too low."
+        "Each mark is a bin with about the same number of test scans of all splits, ordered by "
+        f"the predicted probability of {positive}. Below the dotted line the probability is too "
+        "high, above it too low."
     )
     header = ("Id", "Test scans", "Brier score", "Brier score, no model", "ECE")
     meanings = (
         "Brier score: mean squared difference of probability and truth, 0 is perfect. No model: "
-        f"always giving the share of {positive} among these scans. ECE, expected calibration "
+        f"always predicting the share of {positive} among these scans. ECE, expected calibration "
         "error: mean distance of the marks from the dotted line. A scan tested in several splits "
         "counts in each."
     )

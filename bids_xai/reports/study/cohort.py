@@ -27,12 +27,12 @@ def class_names(study: StudyFiles, scans: Sequence[CohortScan]) -> tuple[str, ..
 
 
 def left_out_words(rows: Sequence[CohortScan]) -> str:
-    """``Left out: 7 scans and 1 participant without a map.``, nothing for no lines."""
+    """``Excluded: 7 scans and 1 participant without a map.``, nothing for no lines."""
     n_scans = _n_scans(rows)
     parts = [plural(n_scans, "scan")] if n_scans else []
     if n_scans < len(rows):
         parts.append(f"{plural(len(rows) - n_scans, 'participant')} without a map")
-    return f" Left out: {' and '.join(parts)}." if parts else ""
+    return f" Excluded: {' and '.join(parts)}." if parts else ""
 
 
 def n_participants(rows: Sequence[CohortScan]) -> int:
@@ -53,7 +53,7 @@ def cohort(study: StudyFiles) -> list[Block]:
         return [study.missing(COHORT)]
     excluded = any(not row.included for row in rows)
     return [
-        _flow(rows) if excluded else Text("No scan was left out."),
+        _flow(rows) if excluded else Text("No scan was excluded."),
         _by_class(study, rows),
         *balance(study),
         _sets(study),
@@ -67,12 +67,12 @@ def _flow(rows: Sequence[CohortScan]) -> TableBlock:
     for label, part in _reasons([row for row in rows if not row.included]):
         gone = set(map(id, part))
         remaining = [row for row in remaining if id(row) not in gone]
-        lines.append((f"Left out: {label}", *_sizes(part), *_sizes(remaining)))
+        lines.append((f"Excluded: {label}", *_sizes(part), *_sizes(remaining)))
     lines.append(("Used", *_sizes(remaining), *_sizes(remaining)))
     header = ("Step", "Scans", "Participants", "Scans remaining", "Participants remaining")
     caption = (
-        "From all that was considered to what was used. A participant counts where any scan is "
-        "concerned, and remains as long as a scan does."
+        "From everything that was considered to what was used. A participant counts in each line "
+        "that affects any of its scans, and remains as long as one scan does."
     )
     return TableBlock(caption, header, tuple(lines))
 
@@ -125,7 +125,7 @@ def _age(scan: CohortScan) -> float | None:
         return float(text) if text else None
     except ValueError as error:
         raise BadDataError(
-            f"the column age of {COHORT.file} holds something that is no number ({error})",
+            f"the column age of {COHORT.file} contains something that is not a number ({error})",
             fix="correct participants.tsv",
         ) from error
 
@@ -150,8 +150,8 @@ def _sets(study: StudyFiles) -> Block:
         lines.append((str(split), *(str(len(sets.get(name, ()))) for name in SETS)))
     header = ("Split", *(name.capitalize() for name in SETS))
     checked = (
-        f"WRONG: {plural(shared, 'participant')} in two sets of one split"
+        f"WRONG: {plural(shared, 'participant')} in two sets of the same split"
         if shared
-        else "checked: nobody is in two sets of one split"
+        else "checked: nobody is in two sets of the same split"
     )
     return TableBlock(f"Participants in each set ({checked})", header, tuple(lines))

@@ -26,7 +26,7 @@ def comparisons(study: StudyFiles) -> list[Block]:
         blocks.append(_wilcoxon(pairs))
         notes += _wilcoxon_notes(max(pair.n_splits for pair in pairs))
     else:
-        notes.append("Wilcoxon's test compares splits: it needs two that both were tested in.")
+        notes.append("Wilcoxon's test compares splits: it needs two in which both were tested.")
     return [*blocks, Items(tuple(notes))]
 
 
@@ -45,11 +45,10 @@ def _mcnemar(pairs: Sequence[Comparison]) -> TableBlock:
     first, second = "Only first right", "Only second right"
     header = ("Pair", "Participants", first, second, "p", "p (Holm)")
     caption = (
-        "Exact McNemar test: is one right more often than the other on the same participants? "
-        "Only participants that exactly one of them got right bear on it. Participants that both "
-        "tested, each counted once: its first test scan in the first split. p (Holm): corrected "
-        "for the "
-        f"{plural(len(rows), 'pair')} of this table."
+        "Exact McNemar test: is one correct more often than the other on the same participants? "
+        "Only participants that exactly one of them classified correctly affect it. Participants "
+        "tested by both, each counted once: its first test scan in the first split. p (Holm): "
+        f"corrected for the {plural(len(rows), 'pair')} of this table."
     )
     return TableBlock(caption, header, rows)
 
@@ -69,8 +68,8 @@ def _wilcoxon(pairs: Sequence[Comparison]) -> TableBlock:
     header = ("Pair", "Splits", "Mean difference (points)", "p", "p (Holm)")
     caption = (
         "Wilcoxon's signed-rank test: does the difference in balanced accuracy, first minus "
-        "second, lean to one side over the splits? In percentage points. p (Holm): corrected for "
-        f"the {plural(len(rows), 'pair')} of this table."
+        "second, differ systematically from zero over the splits? In percentage points. p (Holm): "
+        f"corrected for the {plural(len(rows), 'pair')} of this table."
     )
     return TableBlock(caption, header, rows)
 
@@ -78,8 +77,8 @@ def _wilcoxon(pairs: Sequence[Comparison]) -> TableBlock:
 def _wilcoxon_notes(splits: int) -> list[str]:
     notes = [
         "Splits share participants, so their differences are not independent and the p of "
-        "Wilcoxon's test is too small. It says how steadily one is ahead in this data set, not "
-        "how sure that is for new participants."
+        "Wilcoxon's test is too small. It shows how consistently one is ahead in this data "
+        "set, not how certain that is for new participants."
     ]
     if splits <= _FEW_PAIRS:
         least = 2.0 ** (1 - splits)

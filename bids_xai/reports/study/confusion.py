@@ -23,15 +23,15 @@ def confusion(study: StudyFiles) -> list[Block]:
     if not counts:
         return [study.missing(CONFUSION)]
     image = confusion_matrices({titles[name]: square for name, square in counts.items()}, names)
-    described = f"Confusion matrices ({', '.join(counts)}); the table below holds their numbers"
+    described = f"Confusion matrices ({', '.join(counts)}); the table below has their numbers"
     once = "The test sets of all splits together: a scan tested in several splits counts in each."
-    caption = f"Lines: true class. Columns: predicted class. {once}"
+    caption = f"Rows: true class. Columns: predicted class. {once}"
     rows = [
         (f"{name}, {truth}", *(_of_all(n, line.sum()) for n in line))
         for name, square in counts.items()
         for truth, line in zip(names, square, strict=True)
     ]
-    header = ("Id and true class", *(f"Taken for {name}" for name in names))
+    header = ("Id and true class", *(f"Predicted {name}" for name in names))
     return [
         embedded(image, described, caption),
         TableBlock(f"Test scans by true and predicted class. {once}", header, tuple(rows)),

@@ -86,7 +86,7 @@ def _method_strip(study: StudyFiles, identifier: str, method: str, mean: Volume)
     signed = is_signed(mean.data)
     window = positive_window(mean.data, MEAN_PERCENTILES, signed=signed)
     if window is None:
-        text = f"The mean map of {positive} by {method} holds no relevance above zero."
+        text = f"The mean map of {positive} by {method} has no relevance above zero."
         return Text(text, "note")
     background, what = template_background(study, mean)
     image = strips(
@@ -114,7 +114,7 @@ def _configuration_maps(study: StudyFiles, identifier: str, files: dict[str, Pat
     signed = is_signed(base.data)
     window = positive_window(base.data, MEAN_PERCENTILES, signed=signed)
     if window is None:
-        return [Text(f"The mean map of {reference} holds no relevance.", "note")]
+        return [Text(f"The mean map of {reference} has no relevance.", "note")]
     background, what = template_background(study, base)
     shared: dict[str, Any] = {
         "window": window,
@@ -174,6 +174,6 @@ def template_background(study: StudyFiles, like: Volume) -> tuple[Floats, str]:
         image = Folder.of(folder).first("T1w", space=name, desc="preproc")
         if image is not None:
             participant = f"sub-{image.entities.get('sub')}"
-            text = f"background: T1w image of {participant} in {name} (template not at hand)"
+            text = f"background: T1w image of {participant} in {name} (template not available)"
             return on_grid(load(image.path), like), text
-    return np.zeros(like.data.shape, np.float32), "no background: the template is not at hand"
+    return np.zeros(like.data.shape, np.float32), "no background: the template is not available"

@@ -55,16 +55,16 @@ _SECTIONS = (
     settings,
 )
 _SLOPPY = (
-    "Made with --sloppy: few epochs and splits, coarse voxels. Use nothing of it as a result; give "
-    "the same command without --sloppy."
+    "Made with --sloppy: few epochs and splits, coarse voxels. Do not use any of it as a result; "
+    "run the same command without --sloppy."
 )
 _SLOPPY_SCANS = (
     "{} had coarse masks and registrations, since the participant level ran with --sloppy. Run it "
     "again without, then the group level."
 )
 _NOTHING_YET = (
-    "The study did not begin, so there are no results to show. Mend what is named above and give "
-    "the same command again."
+    "The study did not start, so there are no results to show. Correct what is named above and "
+    "run the same command again."
 )
 _LEAD = "bids_xai group report, made from tables and maps on disk. It works offline."
 

@@ -39,7 +39,7 @@ def performance(study: StudyFiles) -> list[Block]:
     else:
         blocks = [_scores_table(study, rows), *_baseline_notes(study)]
     if len(study.names) > 2:
-        blocks += [Subheading("What is taken for what"), *confusion(study)]
+        blocks += [Subheading("Confusion matrices"), *confusion(study)]
     return [*blocks, Subheading("Calibration"), *calibration(study)]
 
 
@@ -81,7 +81,7 @@ def _caption(study: StudyFiles, rows: Sequence[PerformanceSummary]) -> str:
     of_measures = [row for row in rows if row.metric in (*METRICS, "macro_auc")]
     by_name = grouped(of_measures, lambda row: row.configuration).values()
     if any(len({row.n_splits for row in lines}) > 1 for lines in by_name):
-        caption += " A test set that lacks a class is left out of the measures that need it."
+        caption += " A test set that lacks a class is excluded from the measures that need it."
     return caption
 
 
@@ -89,14 +89,16 @@ def _meanings(study: StudyFiles) -> str:
     negative, positive = study.classes
     if len(study.names) == 2:
         return (
-            f"Sensitivity = share of {positive} found, specificity = share of {negative} found. "
-            "AUC: area under the receiver operating characteristic curve."
+            f"Sensitivity = share of {positive} classified correctly, specificity = share of "
+            f"{negative} classified correctly. AUC: area under the receiver operating "
+            "characteristic curve."
         )
     return (
-        f"Balanced accuracy = mean over the {len(study.names)} classes of the share found. "
-        f"Sensitivity = share of {positive} found, specificity = share of the others not taken "
-        f"for {positive}. AUC: area under the receiver operating characteristic curve of "
-        f"{positive} against the others; macro AUC: the mean of such areas over all classes."
+        f"Balanced accuracy = mean over the {len(study.names)} classes of the share classified "
+        f"correctly. Sensitivity = share of {positive} classified correctly, specificity = share "
+        f"of the others not predicted as {positive}. AUC: area under the receiver operating "
+        f"characteristic curve of {positive} against the others; macro AUC: the mean of such areas "
+        "over all classes."
     )
 
 

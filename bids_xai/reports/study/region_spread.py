@@ -160,10 +160,11 @@ def _spread(
     prints = _fingerprints(study, identifier, atlas)
     values = RegionPanel(shown, negative, positive, _individuals(prints, shown))
     image = region_violins(
-        values, study.classes, title=f"Configuration {identifier}", label="relevance a voxel"
+        values, study.classes, title=f"Configuration {identifier}", label="relevance per voxel"
     )
     described = (
-        f"Relevance a voxel of single scans in regions of atlas {atlas}, configuration {identifier}"
+        f"Relevance per voxel of individual scans in regions of atlas {atlas}, configuration "
+        f"{identifier}"
     )
     caption = (
         f"The {len(shown)} regions with the highest mean density in scans of {study.classes[1]}: "

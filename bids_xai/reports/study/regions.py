@@ -69,9 +69,9 @@ def _no_gain(gains: Sequence[RegionGain]) -> list[Block]:
     if not missing:
         return []
     text = (
-        f"The gain is n/a in {missing} of {plural(len(gains), 'line')} of gain.tsv: there the "
-        "controls have next to no relevance, less than a millionth of that of all regions, and a "
-        "quotient would say nothing."
+        f"The gain is n/a in {missing} of {plural(len(gains), 'line')} of gain.tsv: there "
+        "the controls have almost no relevance, less than a millionth of that of all regions, "
+        "and a ratio would be meaningless."
     )
     return [Text(text, "note")]
 
@@ -94,12 +94,12 @@ def _bars(study: StudyFiles, tops: Mapping[str, Sequence[_LeadingRegion]], atlas
         )
         for name, top in tops.items()
     }
-    image = region_bars(panels, study.classes, "mean relevance a voxel")
-    described = f"Relevance a voxel in the ten leading regions of atlas {atlas}, by configuration"
+    image = region_bars(panels, study.classes, "mean relevance per voxel")
+    described = f"Relevance per voxel in the ten leading regions of atlas {atlas}, by configuration"
     caption = (
-        f"Regions in the order of mean relevance a voxel in scans of {study.classes[1]}. Filled: "
-        f"{study.classes[1]}; hatched: {study.classes[0]}. × is the gain, the quotient of the mean "
-        "sums of both."
+        f"Regions ordered by mean relevance per voxel in scans of {study.classes[1]}. Filled: "
+        f"{study.classes[1]}; hatched: {study.classes[0]}. × is the gain, the ratio of the mean "
+        "sums of both classes."
     )
     return embedded(image, described, caption)
 
@@ -128,8 +128,9 @@ def _region_table(study: StudyFiles, identifier: str, top: Sequence[_LeadingRegi
         for region in top
     )
     caption = (
-        f"Configuration {identifier}: the {len(rows)} regions with most relevance a voxel "
-        "(density) in scans of the positive class. Share: part of the relevance of the whole map."
+        f"Configuration {identifier}: the {len(rows)} regions with the most relevance per "
+        "voxel (density) in scans of the positive class. Share: fraction of the relevance of the "
+        "whole map."
     )
     return TableBlock(caption, header, rows)
 
@@ -144,9 +145,9 @@ def _shares(study: StudyFiles, gains: Sequence[RegionGain]) -> TableBlock:
             cells = (_leading_shares(groups.get(g, ())) for g in reversed(study.classes))
             rows.append((name, *cells))
     caption = (
-        f"The {_SHARES} regions with most relevance by configuration, left and right together "
-        "where the atlas tells them apart. In brackets: mean share of the relevance of the whole "
-        "map; of maps with negative relevance it says little."
+        f"The {_SHARES} regions with the most relevance by configuration, left and right "
+        "combined where the atlas separates them. In brackets: mean share of the relevance of the "
+        "whole map; for maps with negative relevance it says little."
     )
     return TableBlock(caption, ("Configuration", *reversed(study.classes)), tuple(rows))
 

@@ -37,11 +37,11 @@ def _roc_with_bands(study: StudyFiles, points: Sequence[RocPoint]) -> Block:
     described = f"Receiver operating characteristic, {', '.join(bands)}"
     line = (
         "Line: mean sensitivity over the test sets at equal specificity. Band: 2.5 to 97.5 "
-        "percentile over the test sets, rate by rate."
+        "percentile over the test sets, at each false-positive rate."
         if max(band.n_splits for band in bands.values()) > 1
-        else "Line: the one test set there is."
+        else "Line: the only test set."
     )
-    caption = f"{positive} against {against}. {line} The dotted diagonal is chance."
+    caption = f"{positive} against {against}. {line} The dotted diagonal is chance level."
     without = [title for title in titles.values() if title not in bands]
     if without:
         caption += f" Without a test set of both classes: {', '.join(without)}."

@@ -33,8 +33,8 @@ def summary(study: StudyFiles) -> list[Block]:
     """Return what was done and what came out, in a few sentences."""
     blocks: list[Block] = [Text(_who(study)), Text(_best(study)), *_warnings(study)]
     note = (
-        "A heatmap shows which voxels a model used. It does not show by itself that the model is "
-        "right, or that these voxels are ill."
+        "A heatmap shows which voxels a model used. By itself it does not show that the model "
+        "is right, or that these voxels are diseased."
     )
     return [*blocks, Text(note, "note")]
 
@@ -78,7 +78,7 @@ def _warnings(study: StudyFiles) -> list[Block]:
     ]
     if not parts:
         return []
-    text = Markup("What speaks against the heatmaps: {}.").format(Markup(" and ").join(parts))
+    text = Markup("Evidence against the heatmaps: {}.").format(Markup(" and ").join(parts))
     return [Text(text, "problem" if failed or suspicious else "plain")]
 
 
@@ -118,13 +118,13 @@ def _best(study: StudyFiles) -> str:
     kind = "baseline " if best.configuration in others else ""
     caution = (
         " The best was chosen by its test scans, so its score is optimistic: new scans are likely "
-        "to give less."
+        "to give a lower one."
         if several
         else ""
     )
     return (
         f"{compared}{kind}{best.configuration} has the highest mean balanced accuracy: "
-        f"{_score(study, best)}; {100 / len(study.names):.0f} % would be chance.{caution}"
+        f"{_score(study, best)}; {100 / len(study.names):.0f} % would be chance level.{caution}"
     )
 
 
@@ -143,9 +143,9 @@ def limits(study: StudyFiles) -> list[Block]:
         *_cohort_limits(study),
         *_test_limits(study),
         "Heatmaps of different configurations and splits come from different models. Their "
-        "values are comparable only after scaling, and only in the sense stated with each figure.",
+        "values are comparable only after scaling, and only as stated with each figure.",
         "The 2.5 and 97.5 percentiles describe the spread over splits of one data set. "
-        "Splits share participants, so this is no confidence interval for new patients.",
+        "Splits share participants, so this is not a confidence interval for new patients.",
     ]
     return [Items(tuple(sentences))]
 
@@ -159,13 +159,13 @@ def _cohort_limits(study: StudyFiles) -> list[str]:
     if people < len(scans):
         sentences.append(
             f"{len(scans)} scans come from {people} participants: scans of one participant are "
-            "not independent, and counts by scan look more certain than they are."
+            "not independent, and counts of scans look more certain than they are."
         )
     sizes = _sizes(scans, class_names(study, scans))
     if min(sizes) < max(sizes) / 2:
         sentences.append(
-            f"The classes are unequal ({' and '.join(map(str, sizes))} scans): plain accuracy "
-            "favours the larger one; read balanced accuracy."
+            f"The classes are unequal ({' and '.join(map(str, sizes))} scans): accuracy "
+            "favours the larger one; use balanced accuracy."
         )
     return sentences
 

@@ -37,7 +37,7 @@ def _training_curves(study: StudyFiles) -> Block:
     )
     caption = (
         "Thin: one split. Thick: mean of the splits still in training at that epoch. Dotted: "
-        "chance."
+        "chance level."
     )
     return embedded(training_curves(curves, 1 / len(study.names)), described, caption)
 
@@ -74,8 +74,8 @@ def _convergence(study: StudyFiles) -> list[Block]:
         return [Text("Epochs and duration of the training were not recorded.", "note")]
     caption = (
         "Until training ended: epochs and duration, mean ± standard deviation over splits. After "
-        "a random search: of the training that was kept. Durations compare only between "
-        "trainings on the same machine."
+        "a random search: of the training that was kept. Durations are comparable only "
+        "between trainings on the same machine."
     )
     return [TableBlock(caption, ("Configuration", "Splits", "Epochs", "Duration"), tuple(lines))]
 
@@ -115,8 +115,8 @@ def _searches(study: StudyFiles) -> list[Block]:
         "Duration of all",
     )
     caption = (
-        "Random search: the values kept, by validation scans alone, and their balanced accuracy "
-        "there beside the lowest and highest of all draws"
+        "Random search: the values kept, selected on the validation scans alone, and their "
+        "balanced accuracy there next to the lowest and highest of all draws"
     )
     return [TableBlock(caption, header, tuple(lines))]
 
@@ -194,6 +194,6 @@ def _test_share(study: StudyFiles) -> Block:
 def _no_training(study: StudyFiles) -> Text:
     text = (
         f"Not available: no models/{study.name}/<configuration>/split-<k>/{TRAINING.file}. "
-        "The step “train” makes it (--steps train)."
+        "The step “train” writes it (--steps train)."
     )
     return Text(text, "note")

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from bids_xai.arrays import Floats
-from bids_xai.attribution.randomization import LIMIT
+from bids_xai.attribution.randomization_verdict import LIMIT
 from bids_xai.core.perturbation import mean_interval
 from bids_xai.figures.trust import Band, LayerLikeness, perturbation_curves, randomization_curves
 from bids_xai.reports.blocks import Block, Subheading, TableBlock, Text, embedded
@@ -40,9 +40,9 @@ _CHECKS = {
 }
 _ORDERS = ("morf", "random", "lerf")
 _NO_PROOF = (
-    "A method that passes can still be wrong: perturbed scans are unlike any that the network was "
-    "trained on, and a map that depends on the weights may lie elsewhere than what they use. Do "
-    "not interpret a method that fails."
+    "A method that passes can still be wrong: perturbed scans are unlike any that the network "
+    "was trained on, and a map that depends on the weights may still not show the voxels they "
+    "use. Do not interpret a method that fails."
 )
 
 
@@ -71,9 +71,9 @@ def _verdicts(study: StudyFiles, verdicts: Sequence[CheckVerdict]) -> list[Block
         )
         for row in sorted(rest, key=lambda row: _rank(study, row))
     )
-    summary = f"{n_good} of {len(networks)} networks tell scans apart."
+    summary = f"{n_good} of {len(networks)} networks respond to differences between scans."
     header = ("Configuration, method", "Check", "Verdict")
-    caption = "Verdicts with their thresholds; ✓ passes, ✗ fails, – cannot be told"
+    caption = "Verdicts with their thresholds; ✓ passes, ✗ fails, – undecided"
     return [Text(summary), TableBlock(caption, header, lines)]
 
 
@@ -106,11 +106,12 @@ def _perturbation(study: StudyFiles, rows: Sequence[PerturbationStep]) -> list[B
     for name, part in _by_configuration(study, rows).items():
         methods = grouped(part, lambda row: row.method)
         caption = (
-            f"Configuration {name}, {_n_participants(part)} participants. AOPC: mean fall in "
-            f"probability of the predicted class over the steps so far, while {cubes} become "
-            "noise. Bands: 95 % "
-            "intervals over participants, from five on. A map that shows what the network uses has "
-            "its curve (most relevant first) above the random one, and least relevant first below."
+            f"Configuration {name}, {_n_participants(part)} participants. AOPC: mean drop in "
+            f"probability of the predicted class over the steps so far, while {cubes} are replaced "
+            "by noise. Bands: 95 % "
+            "intervals over participants, from five participants up. For a map that shows what the "
+            "network uses, the curve with the most relevant cubes first lies above the random one, "
+            "and that with the least relevant first below it."
         )
         described = f"Perturbation curves of configuration {name}, by method and order"
         panels = {method: _bands(lines) for method, lines in methods.items()}
@@ -147,12 +148,13 @@ def _randomization(study: StudyFiles, rows: Sequence[RandomizedLayer]) -> list[B
         methods = grouped(part, lambda row: row.method)
         caption = (
             f"Configuration {name}, median over scans of {_n_participants(part)} participants. "
-            "From left to "
-            "right, layers lose what they learnt, beginning at the output. Filled: all layers down "
-            "to this one are random; hollow: this one alone. Dotted: a method whose maps stay "
-            f"above {LIMIT:g} with all layers random fails."
+            "From left to right, layers are randomised one after the other, beginning at the "
+            "output. Filled: all layers down to this one are random; hollow: only this one. "
+            f"Dotted: a method whose maps stay above {LIMIT:g} with all layers random fails."
         )
-        described = f"Likeness of heatmaps to the original with random layers, configuration {name}"
+        described = (
+            f"Similarity of heatmaps to the original with random layers, configuration {name}"
+        )
         panels = {method: _likeness(lines) for method, lines in methods.items()}
         blocks.append(embedded(randomization_curves(panels, LIMIT), described, caption))
     return blocks
@@ -205,7 +207,7 @@ def _localization(study: StudyFiles, rows: Sequence[LocalizationRow]) -> list[Bl
     caption = (
         "Heatmaps against the true regions, means over true positives. Mass: share of the positive "
         "relevance inside; rank: share of the highest voxels, as many as the region has; pointing "
-        "game: how often the highest voxel lies inside; chance: what a flat map would have."
+        "game: how often the highest voxel lies inside; chance: the value for a constant map."
     )
     return [Subheading("Localisation"), TableBlock(caption, header, tuple(lines))]
 

@@ -70,7 +70,7 @@ def _template_regions(study: StudyFiles) -> tuple[Regions | None, list[str]]:
     atlas = _atlas_called(name, space) if name else _default_atlas(space)
     if atlas is not None:
         return Regions(atlas.volume, dict(atlas.labels)), []
-    return None, [f"The atlas {name} of the study's tables is not at hand."] if name else []
+    return None, [f"The atlas {name} of the study's tables is not available."] if name else []
 
 
 def _atlas_called(name: str, space: OutputSpace) -> Atlas | None:

@@ -25,7 +25,7 @@
 
   async function start() {
     if (typeof niivue === "undefined") {
-      return say("The script of the viewer is missing: the folder “viewer” must lie in the output folder.", true);
+      return say("The script of the viewer is missing: the folder “viewer” must be in the output folder.", true);
     }
     if (!document.createElement("canvas").getContext("webgl2")) {
       return say("This browser cannot draw volumes (WebGL 2 is off or missing). The pictures of the report show the same maps.", true);

@@ -44,10 +44,12 @@ class Augmentation:
 
     flip_axes : mirrored with probability 0.5: 0 left-right, 1 back-front, 2 down-up
     shift_voxels : moved by up to so many voxels along each axis
+    skull_strip : probability with which a volume is set to zero outside the brain mask
     """
 
     flip_axes: tuple[int, ...] = ()
     shift_voxels: int = 0
+    skull_strip: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_networks_and_layers_that_do_not_fit() -> None:
             explain("cam", net, maps())
     with pytest.raises(UsageError, match="needs a network with convolutions"):
         explain("grad-cam", flat, maps())
-    with pytest.raises(UsageError, match="holds no feature maps"):
+    with pytest.raises(UsageError, match="has no feature maps"):
         explain("grad-cam", conv_net(), maps(), layer=-1)
     with pytest.raises(UsageError, match="no layer 30"):
         explain("grad-cam", conv_net(), maps(), layer=30)

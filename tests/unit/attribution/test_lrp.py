@@ -333,7 +333,7 @@ def test_overlapping_max_pooling_adds_up_at_the_winner() -> None:
         (conv_net(), {"bias": "drop"}, "bias policy 'drop'"),
         (conv_net(), {"first": "last"}, "first layer 'last'"),
         (conv_net(), {"low": 0}, "no effect"),
-        (conv_net(), {"first": "box", "low": 1, "high": 1}, "nothing between"),
+        (conv_net(), {"first": "box", "low": 1, "high": 1}, "enclose no values"),
         (conv_net(), {"engine": "innvestigate"}, "engine 'innvestigate'"),
         (conv_net(), {"start": "top"}, "start 'top'"),
         (conv_net(), {"epsilon": -1}, "epsilon -1"),

@@ -238,7 +238,7 @@ def test_areas_against_a_plain_loop(kind: str) -> None:
         ("occlusion", {"start": "softmax"}, "explains one class"),
         ("area-occlusion", {}, "needs an atlas"),
         ("area-occlusion", {"atlas": np.ones((6, 5, 4))}, r"atlas has shape \(6, 5, 4\)"),
-        ("area-occlusion", {"atlas": np.full(SHAPE, 1.5)}, "no whole numbers"),
+        ("area-occlusion", {"atlas": np.full(SHAPE, 1.5)}, "not whole numbers"),
     ],
 )
 def test_options_that_make_no_sense(method: str, options: dict[str, Any], message: str) -> None:

@@ -9,7 +9,8 @@ from chains import conv_net, maps, scramble
 from torch import nn
 
 from bids_xai.attribution import METHODS, explain
-from bids_xai.attribution.randomization import LIMIT, randomised, stages, verdict, weighted_layers
+from bids_xai.attribution.randomization import randomised, stages, weighted_layers
+from bids_xai.attribution.randomization_verdict import LIMIT, verdict
 from bids_xai.core.perturbation import CubePlan, Perturbation, aopc
 from bids_xai.core.similarity import compare
 from bids_xai.errors import UsageError
@@ -39,7 +40,7 @@ def test_layers_go_from_the_output_down_batch_norm_with_its_convolution(nets) ->
     assert [len(taken) for _, taken in stages(nets[0], "independent")] == [1, 1, 1, 1]
     with pytest.raises(UsageError, match="sideways"):
         stages(nets[0], "sideways")
-    with pytest.raises(UsageError, match="no layer with weights"):
+    with pytest.raises(UsageError, match="no known layer with weights"):
         weighted_layers(nn.Sequential(nn.ReLU()))
 
 
@@ -76,13 +77,13 @@ def test_networks_of_another_kind_are_refused(nets) -> None:
     model, before = nets[0], state(nets[0])
     other = conv_net(norm=False)
     with (
-        pytest.raises(UsageError, match="other layers"),
+        pytest.raises(UsageError, match="layers of the untrained network differ"),
         randomised(model, other, weighted_layers(model)),
     ):
         pass
     wider = scramble(nn.Sequential(*[*list(conv_net())[:-1], nn.Linear(4, 3)]))
     with (
-        pytest.raises(UsageError, match="other layers"),
+        pytest.raises(UsageError, match="layers of the untrained network differ"),
         randomised(model, wider, weighted_layers(model)),
     ):
         pass
@@ -159,7 +160,7 @@ def test_an_edge_detector_fails_and_saliency_passes(trained) -> None:
 def test_a_verdict_needs_maps() -> None:
     passed, words = verdict([float("nan")], [float("nan")])
     assert passed is None
-    assert "cannot be told" in words
+    assert "undecided" in words
     assert verdict([0.1, float("nan")], [0.2, 0.3])[0] is True
     assert verdict([0.6], [0.1])[0] is False
     assert verdict([0.1], [0.6])[0] is False

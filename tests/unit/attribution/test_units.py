@@ -93,7 +93,7 @@ def test_the_model_is_left_as_found() -> None:
         (6, {"channel": 3}, "no channel 3"),
         (6, {"voxel": (0, 0, 9)}, "no voxel 9"),
         (6, {"patch": 0}, "has no patches"),
-        (6, {"patch": 0, "voxel": (0, 0, 0)}, "do not go together"),
+        (6, {"patch": 0, "voxel": (0, 0, 0)}, "cannot be combined"),
         (8, {"patch": 0}, "neither voxels nor patches"),
         (6, {"method": "saliency"}, "propagates no relevance"),
         (6, {"epsilon": 1}, "no option epsilon"),

@@ -63,7 +63,7 @@ def test_only_phase_is_refused(raw: Any) -> None:
     ("value", "text"),
     [
         (None, "EchoTime is missing.*beside the image or above it"),
-        (4.92, r"EchoTime 4\.92 is in milliseconds.*in seconds, as BIDS asks: 0\.00492"),
+        (4.92, r"EchoTime 4\.92 is in milliseconds.*in seconds, as BIDS requires: 0\.00492"),
         ("9.84", "milliseconds.*0.00984"),
         ("soon", "EchoTime is not a number: 'soon'"),
         ([0.01], r"EchoTime is not a number: \[0\.01\]"),

@@ -73,7 +73,9 @@ def test_a_series_is_refused_with_the_way_out(tmp_path: Path, shape: tuple[int, 
 def test_colours_and_complex_numbers_are_refused(tmp_path: Path, dtype: Any, found: str) -> None:
     path = save(tmp_path / "x.nii.gz", np.zeros(SHAPE, dtype))
     assert read_header(path)[0] == SHAPE
-    with pytest.raises(BadDataError, match=rf"one real number a voxel, found {found}.*x\.nii\.gz"):
+    with pytest.raises(
+        BadDataError, match=rf"one real number per voxel, found {found}.*x\.nii\.gz"
+    ):
         read_volume(path)
 
 

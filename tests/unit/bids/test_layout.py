@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import sessions
 
-from bids_xai.bids.layout import check_dataset, open_layout, select_participants
-from bids_xai.bids.query import collect_sessions
-from bids_xai.errors import InvalidBidsError, NoInputError, NothingMatchedError, UserError
+from bids_xai.bids.layout import check_dataset, select_participants
+from bids_xai.errors import InvalidBidsError, NoInputError, NothingMatchedError
 
 
 def test_participants_are_chosen_with_or_without_prefix(raw: Any) -> None:
@@ -27,22 +25,6 @@ def test_participants_are_chosen_with_or_without_prefix(raw: Any) -> None:
 def test_a_dataset_without_participants_is_refused(raw: Any) -> None:
     with pytest.raises(NothingMatchedError, match=r"no sub-\* folder"):
         select_participants(raw.root, ())
-
-
-def test_a_broken_sidecar_is_named_in_one_line(raw: Any) -> None:
-    start = raw.session("01")
-    (raw.root / f"{start}_echo-2_MEGRE.json").write_text("{broken")
-    with pytest.raises(UserError, match=r"sub-01_echo-2_MEGRE\.json") as caught:
-        open_layout(raw.root)
-    assert caught.value.status in (16, 65)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_sidecar_that_is_no_object_is_named(raw: Any) -> None:
-    start = raw.session("01")
-    (raw.root / f"{start}_echo-2_MEGRE.json").write_text("[1]")
-    with pytest.raises(UserError, match=r"sub-01_echo-2_MEGRE\.json"):
-        sessions(raw)
 
 
 def test_the_description_of_the_dataset_is_checked(raw: Any, tmp_path: Path) -> None:
@@ -77,27 +59,3 @@ def test_a_description_with_a_byte_order_mark_is_read(raw: Any) -> None:
     path = raw.root / "dataset_description.json"
     path.write_text("\ufeff" + json.dumps({"BIDSVersion": "1.10.0"}), encoding="utf-8")
     assert check_dataset(raw.root)["BIDSVersion"] == "1.10.0"
-
-
-def test_only_chosen_participants_are_indexed(raw: Any) -> None:
-    for name in ("1", "11", "2"):
-        raw.image(f"sub-{name}/anat/sub-{name}_T1w.nii.gz")
-    assert open_layout(raw.root, ["1"]).get_subjects() == ["1"]
-    assert sorted(open_layout(raw.root).get_subjects()) == ["1", "11", "2"]
-
-
-def test_the_index_is_kept_where_asked(raw: Any, tmp_path: Path) -> None:
-    raw.session("01")
-    first = open_layout(raw.root, ["01"], tmp_path / "index")
-    raw.session("02")
-    again = open_layout(raw.root, (), tmp_path / "index")
-    assert first.get_subjects() == again.get_subjects() == ["01"]  # made once, not looked at again
-    assert collect_sessions(again, "01")[0].megre[0].echo_times_s == (0.01, 0.02)
-
-
-def test_half_an_index_is_not_taken_for_whole(raw: Any, tmp_path: Path) -> None:
-    raw.session("01")
-    half = tmp_path / "index" / ".tmp-killed"
-    half.mkdir(parents=True)
-    (half / "layout_index.sqlite").write_bytes(b"")
-    assert open_layout(raw.root, (), tmp_path / "index").get_subjects() == ["01"]

@@ -9,7 +9,8 @@ import pytest
 from asking import refused, sessions
 
 from bids_xai.bids.derivatives import open_derivatives
-from bids_xai.bids.layout import open_layout, select_participants
+from bids_xai.bids.index import open_index
+from bids_xai.bids.layout import select_participants
 from bids_xai.bids.query import collect_sessions, read_filters
 from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError
 
@@ -206,7 +207,7 @@ def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -
     for name in ("sub-01_run-1_desc-brain_mask.nii.gz", "sub-01_run-2_desc-brain_mask.nii.gz"):
         (other / name).touch()
     folders = open_derivatives([("other", tmp_path / "other")])
-    layout = open_layout(raw.root)
+    layout = open_index(raw.root).layout
     assert collect_sessions(layout, "01", derivatives=folders)[0].brain_mask is None
     with pytest.raises(BadDataError, match="2 files could be the brain mask"):
         collect_sessions(layout, "01", derivatives=folders, brain_masks=True)
@@ -216,5 +217,5 @@ def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -
     (other / "sub-01_run-1_desc-brain_mask.nii.gz").unlink()
     (without,) = collect_sessions(layout, "01", derivatives=folders, brain_masks=True)
     assert without.notes == (
-        "no brain mask in the derivatives: the brain is found by registration",
+        "no brain mask in the derivatives: the mask is computed by registration",
     )

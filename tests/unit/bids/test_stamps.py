@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bids_xai.bids.stamps import (
+    code_state,
+    file_states,
     fingerprint,
     is_current,
     read_stamp,
@@ -144,3 +146,44 @@ def test_a_stamp_says_why_it_is_not_current(stamped: tuple[Path, Path, Path]) ->
     assert "cannot be read" in what_changed(stamp, "digest", root)
     stamp.unlink()
     assert what_changed(stamp, "digest", root) == "it has not been done"
+
+
+def test_states_of_files_are_names_sizes_and_times(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    for name in ("x.tsv", "b/y.tsv", "b/.tmp-1", ".git/c", "left/z.tsv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+        os.utime(folder / name, ns=(1, 7))
+    left = [folder / "left"]
+    assert file_states(tmp_path, folder, leave_out=left) == ["a/b/y.tsv:7:7", "a/x.tsv:5:7"]
+    assert file_states(tmp_path, folder, leave_out=[folder / "x.tsv"]) == [
+        "a/b/y.tsv:7:7",
+        "a/left/z.tsv:10:7",
+    ]
+    (folder / "link").symlink_to(tmp_path / "nowhere")
+    assert file_states(tmp_path, folder, leave_out=left)[1] == "a/link:gone"
+    (folder / "link").unlink()
+    (folder / "link").symlink_to(folder / "left")  # a folder of models may lie elsewhere
+    assert "a/link/z.tsv:10:7" in file_states(tmp_path, folder, leave_out=left)
+    assert file_states(tmp_path, tmp_path / "none") == []
+
+
+def test_the_code_is_known_by_its_files_and_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name: tmp_path / name for name in ("__init__.py", "page.html", "page.pyc")}
+    for file in files.values():
+        file.write_text("a")
+    monkeypatch.setattr("bids_xai.__file__", str(files["__init__.py"]))
+
+    def now(*libraries: str) -> str:
+        code_state.cache_clear()
+        return code_state(*libraries)
+
+    first = now("numpy")
+    files["page.pyc"].write_text("b")
+    assert now("numpy") == first
+    assert now("scipy") != first
+    files["page.html"].write_text("b")
+    assert now("numpy") != first
+    code_state.cache_clear()

@@ -15,7 +15,7 @@ import pytest
 
 import bids_xai
 from bids_xai.cli.main import main
-from bids_xai.cli.parser import build_parser, parse_settings
+from bids_xai.cli.parser import asks_for_threads, build_parser, parse_settings
 from bids_xai.errors import UsageError
 from bids_xai.settings import OutputSpace, RunSettings, to_toml
 
@@ -220,7 +220,7 @@ def test_a_signal_ends_a_run_with_its_status_and_the_handler_is_put_back(
     finally:
         signal.signal(signal.SIGINT, of_shell)
     assert cleaned == [True]
-    assert "interrupted. What is finished is kept" in capsys.readouterr().err
+    assert "interrupted. Finished work is kept" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is former
 
 
@@ -416,3 +416,11 @@ def test_a_step_answers_to_its_former_name(tmp_path: Path) -> None:
     for name in ("quality", "trust"):
         arguments = [str(tmp_path), str(tmp_path / "out"), "group", "--steps", name, "report"]
         assert parse_settings(arguments).steps == ("trust", "report")
+
+
+@pytest.mark.parametrize(
+    ("options", "asks"),
+    [((), False), (("--nprocs", "2"), True), (("--omp-nthr=1",), True), (("--sloppy",), False)],
+)
+def test_whether_threads_were_asked_for(options: tuple[str, ...], asks: bool) -> None:
+    assert asks_for_threads([*MINIMAL, *options]) is asks

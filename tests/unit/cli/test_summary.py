@@ -155,11 +155,11 @@ def check(
 
 
 CLUSTERS = [cluster(2, "suspicious", "it follows the scanner"), cluster(1, "none", "nothing")]
-MUTE = "fails: the network says the same of every scan"
+MUTE = "fails: the network gives nearly the same output for every scan"
 CHECKS = [
     check("aopc", None, True, "passes"),
     check("network", 1, False, MUTE, configuration="B", method=None),
-    check("aopc", 1, None, "cannot be told", configuration="B"),
+    check("aopc", 1, None, "undecided", configuration="B"),
 ]
 
 
@@ -263,7 +263,7 @@ def test_suspicious_clusters_and_failed_checks_are_worth_a_look(raw: Path, said:
     assert "configuration A, space T1w, cluster 2: it follows the scanner" in spray
     assert "verdicts.tsv" in spray
     assert "1 of 3 check(s) of the heatmaps failed" in checks
-    assert "configuration B, split 1, check network: fails: the network says" in checks
+    assert "configuration B, split 1, check network: fails: the network gives" in checks
 
 
 def test_tables_of_steps_that_did_not_run_are_left_alone(raw: Path, said: Said) -> None:
@@ -275,9 +275,9 @@ def test_there_is_nothing_to_mend_after_a_signal(raw: Path, said: Said) -> None:
     GroupSummary(settings, words).say_stopped(InterruptedRunError("stopped by SIGTERM"))
     GroupSummary(settings, words).say_stopped(BadDataError("damaged"))
     stopped, failed = said()
-    assert stopped.startswith("next: go on with  bids_xai ")
+    assert stopped.startswith("next: continue with  bids_xai ")
     assert stopped.endswith("group --steps train")
-    assert failed.startswith("next: mend what is named below, and go on with  bids_xai ")
+    assert failed.startswith("next: correct what is named below, and continue with  bids_xai ")
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_a_step_that_fails_is_told_with_its_traceback_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fails(settings: RunSettings) -> None:
+    def fails(settings: RunSettings, **options: bool) -> None:
         run_log.begin(settings)
         raise error
 
@@ -315,7 +315,7 @@ def test_a_step_that_fails_is_told_with_its_traceback_in_the_log(
         assert main(line) == 65
         *_, ahead, last = capsys.readouterr().err.splitlines()
         assert last == "bids_xai: error: the loss is wrong."
-        assert ahead.endswith(f"go on with  bids_xai {dataset} {out} group")
+        assert ahead.endswith(f"continue with  bids_xai {dataset} {out} group")
     (file,) = out.glob("logs/*/run.log")
     assert f"{type(error).__name__}: " in file.read_text()
     assert "in fails" in file.read_text()
@@ -325,7 +325,7 @@ def test_the_page_is_the_last_line_and_only_stdout_has_it(
     dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = dataset.parent / "out" / "group_quick.html"
-    monkeypatch.setattr("bids_xai.group.run.run_group", lambda settings: page)
+    monkeypatch.setattr("bids_xai.group.run.run_group", lambda settings, **options: page)
     assert main([str(dataset), str(dataset.parent / "out"), "group"]) == 0
     assert capsys.readouterr().out == f"{page}\n"
 

@@ -119,7 +119,7 @@ def test_pairs_must_be_finite_and_as_many() -> None:
     for function in (wilcoxon_signed_rank, pearson_permutation):
         with pytest.raises(BadDataError, match="1 of 2 pairs"):
             function([1, np.nan], [1, 2])
-        with pytest.raises(BadDataError, match="one value each a pair"):
+        with pytest.raises(BadDataError, match="two values per pair"):
             function([1, 2, 3], [1, 2])
 
 

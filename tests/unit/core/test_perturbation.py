@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from bids_xai.core import perturbation
+from bids_xai.core import answers
 from bids_xai.core.perturbation import (
     CubePlan,
     Perturbation,
@@ -115,7 +115,7 @@ def test_intervals_of_few_participants_hold_what_they_promise() -> None:
     ],
 )
 def test_curves_equal_a_slow_version(volume, order: str, changes: dict, monkeypatch) -> None:
-    monkeypatch.setattr(perturbation, "BATCH_VOXELS", 4 * volume.size + 5)  # batches of four
+    monkeypatch.setattr(answers, "BATCH_VOXELS", 4 * volume.size + 5)  # batches of four
     relevance = np.random.default_rng(2).normal(size=SHAPE)
     made = plan(**changes)
     run = Perturbation(volume, network, made, low=-0.5, high=2.0, seed=7, draws=2)

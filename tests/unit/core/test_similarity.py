@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from bids_xai.core.similarity import compare, scaled, spearman, ssim3d
+from bids_xai.core.similarity import Reference, compare, scaled, spearman, ssim3d
 from bids_xai.errors import BadDataError, UsageError
 
 
@@ -120,3 +120,30 @@ def test_scaled_clips_the_peak() -> None:
     assert found[0] == pytest.approx(1.0)
     assert found.min() == -1.0
     assert not scaled(np.zeros((3, 3, 3))).any()
+
+
+@pytest.mark.parametrize("signed", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("region", ["all", "some", "corner", "nothing"])
+def test_a_reference_compares_as_slow_loops_do(
+    maps, signed: tuple[bool, bool], region: str
+) -> None:
+    maps = [values if may else np.abs(values) for values, may in zip(maps, signed, strict=True)]
+    within = np.zeros(maps[0].shape, bool)
+    where = {"all": np.s_[:], "some": np.s_[2:7, 4:, 5:9], "corner": np.s_[:5, :4, :5]}
+    if region in where:
+        within[where[region]] = True
+    a, b = maps
+    reference = Reference(a, within)
+    reference.compare(-b)  # what is kept of the first comparison changes nothing in the second
+    similarity = reference.compare(b)
+    each = slow_ssim(scaled(a), scaled(b), 2.0 if any(signed) else 1.0, windows()["uniform"])
+    counted = each[within[3:-3, 3:-3, 3:-3]]
+    expected = {
+        "ssim": counted.mean() if counted.size else np.nan,
+        "spearman": spearmanr(a[within], b[within]).statistic if within.any() else np.nan,
+        "spearman_abs": spearmanr(np.abs(a[within]), np.abs(b[within])).statistic
+        if within.any()
+        else np.nan,
+    }
+    for name, value in expected.items():
+        assert getattr(similarity, name) == pytest.approx(value, abs=1e-12, nan_ok=True)

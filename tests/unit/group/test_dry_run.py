@@ -31,8 +31,8 @@ def test_a_dry_run_says_who_is_in_before_a_class_is_missed(
         derivatives.scan(label)
     with caplog.at_level(logging.INFO, "bids_xai"), pytest.raises(BadDataError, match="AD"):
         dry_run.say_what_would_be_done(derivatives.context(dry_run=True), ["train"])
-    assert "included (1 of NC, 0 of AD), 1 scans left out" in caplog.text
-    assert "left out: 1 scans, diagnosis is MCI" in caplog.text
+    assert "included (1 of NC, 0 of AD), 1 scans excluded" in caplog.text
+    assert "excluded: 1 scans, diagnosis is MCI" in caplog.text
 
 
 def test_a_dry_run_says_who_and_how_much(
@@ -49,8 +49,8 @@ def test_a_dry_run_says_who_and_how_much(
     with caplog.at_level(logging.INFO, "bids_xai"):
         dry_run.say_what_would_be_done(derivatives.context(dry_run=True), ["train"])
     said = caplog.text
-    assert "9 scans of 9 participants included (4 of NC, 5 of AD), 0 scans left out" in said
-    assert "left out: 1 participants, no input map among the derivatives" in said
+    assert "9 scans of 9 participants included (4 of NC, 5 of AD), 0 scans excluded" in said
+    assert "excluded: 1 participants, no input map among the derivatives" in said
     assert "2 split(s)" in said
     assert "configuration C: graz on 40×48×40 voxels" in said
     assert "would run train: 6 training(s)" in said

@@ -48,16 +48,16 @@ def test_a_study_that_was_refused_shows_why_and_no_empty_sections(
     report_failure(here, "cohort", BadDataError("fewer than two classes", fix="add controls"))
     page = page_of(tmp_path)
     assert "fewer than two classes. Fix: add controls." in page
-    assert "The study did not begin" in page
+    assert "The study did not start" in page
     assert page.count("<h2") == 1
-    assert "is shown in" not in caplog.text
+    assert "are shown in" not in caplog.text
     here.folder.mkdir(parents=True, exist_ok=True)
     (here.folder / "cohort.tsv").write_text("participant_id\tincluded\n")
     report_failure(here, "cohort", BadDataError("fewer than two classes", fix="add controls"))
     page = page_of(tmp_path)  # what an earlier run left is still shown
-    assert "The study did not begin" not in page
+    assert "The study did not start" not in page
     assert page.count("<h2") > 5
-    assert "is shown in" in caplog.text
+    assert "are shown in" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_study_that_was_refused_shows_why_and_no_empty_sections(
     [
         (ValueError("odd shape"), "ValueError: odd shape. This looks like a bug. Fix: "),
         (OSError(28, "No space left on device", "/x"), "No space left on device"),
-        (MemoryError(), "out of memory (no more is known). Fix: take a smaller batch"),
+        (MemoryError(), "out of memory (no details available). Fix: use a smaller batch"),
     ],
 )
 def test_what_failed_is_said_until_the_step_succeeds(

@@ -13,7 +13,7 @@ from bids_xai.bids.files import write_json
 from bids_xai.cli.main import main
 from bids_xai.errors import UsageError
 from bids_xai.group import STEPS
-from bids_xai.group.run import find_template, run_group, selected_steps
+from bids_xai.group.run import find_template, run_group, selected_steps, with_idle_threads
 from bids_xai.settings import RunSettings
 
 
@@ -29,7 +29,7 @@ def test_steps_keep_their_order_and_pages_alone_are_one_step() -> None:
     assert selected_steps(settings()) == list(STEPS)
     assert selected_steps(settings(steps=("train", "cohort"))) == ["cohort", "train"]
     assert selected_steps(settings(reports_only=True)) == ["report"]
-    with pytest.raises(UsageError, match="do not go together"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         selected_steps(settings(reports_only=True, steps=("train",)))
 
 
@@ -68,11 +68,11 @@ def test_a_run_leaves_a_log_and_its_settings_and_a_dry_one_nothing(
     text = file.read_text()
     assert "cohort: 8 scans of 8 participants included" in text
     assert "DEBUG" in text
-    assert "left out: 1 scans, " in text
+    assert "excluded: 1 scans, " in text
     assert "step cohort: " in text
     assert (file.parent / "settings.toml").is_file()
     shown = capsys.readouterr().err
-    assert "left out: 1 scans" not in shown
+    assert "excluded: 1 scans" not in shown
     assert "1 of the scans were preprocessed with --sloppy" in shown
     description = json.loads((derivatives.out / "group" / "quick" / "study.json").read_text())
     assert description["sloppy_scans"] == 1
@@ -127,3 +127,13 @@ def test_the_template_is_that_of_the_transforms(derivatives: Any) -> None:
     derivatives.scan("01", "1")
     settings = derivatives.context().settings
     assert find_template(settings) == "MNI152NLin2009aSym"  # first by name: not asked for any
+
+
+@pytest.mark.parametrize(("idle", "n_threads"), [(1, 1), (3, 3), (8, 4)])
+def test_networks_get_no_more_threads_than_there_are_idle_processors(
+    idle: int, n_threads: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bids_xai.group.run.free_cpus", lambda available: min(idle, available))
+    with caplog.at_level("INFO", logger="bids_xai"):
+        assert with_idle_threads(settings(nprocs=4)).training_threads == n_threads
+    assert (f"{idle} of 4 processors are idle" in caplog.text) == (idle < 4)

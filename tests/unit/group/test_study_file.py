@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bids_xai
-from bids_xai.group.study_file import add_to_study, write_study
+from bids_xai.group.study_file import add_to_study, is_in_study, write_study
 from bids_xai.studies.schema import load_study
 
 OPTIONS: dict[str, Any] = {"template": "T", "seed": 7, "sloppy": True}
@@ -44,3 +44,10 @@ def test_what_later_steps_add_stays(tmp_path: Path) -> None:
 def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text("{")
     assert content(add_to_study(tmp_path, atlas="Nuclei")) == {"atlas": "Nuclei"}
+
+
+def test_keys_are_there_whatever_they_hold(tmp_path: Path) -> None:
+    assert not is_in_study(tmp_path, "atlas")
+    add_to_study(tmp_path, atlas=None, resolution=2)
+    assert is_in_study(tmp_path, "atlas", "resolution")
+    assert not is_in_study(tmp_path, "atlas", "spray")

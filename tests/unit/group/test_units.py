@@ -44,6 +44,21 @@ def test_a_unit_is_done_once(tmp_path: Path, unit: Unit, make: Callable[[], list
     assert units.outputs(unit) == [tmp_path / "out" / "result.txt"]
 
 
+def test_units_are_kept_together_or_not_at_all(
+    tmp_path: Path, unit: Unit, make: Callable[[], list[Path]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "bids_xai")
+    progress = Progress("items", 6)
+    units = Units(tmp_path, progress)
+    other = replace(unit, title="more", stamp=unit.stamp.with_name("other.json"))
+    units.run(unit, make)
+    assert not units.keep([unit, other])
+    assert (progress.done, caplog.messages) == (0, [])
+    units.run(other, make)
+    assert units.keep([unit, other])
+    assert (progress.done, caplog.messages) == (6, ["work: up to date", "more: up to date"])
+
+
 @pytest.mark.parametrize("change", ["input", "option", "output"])
 def test_a_change_makes_it_again(
     tmp_path: Path, unit: Unit, make: Callable[[], list[Path]], change: str

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import signal
+import socket
+import subprocess
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_xai.errors import InterruptedRunError, NoInputError
+from bids_xai.errors import CannotCreateError, InterruptedRunError, NoInputError
 from bids_xai.group.scans import Scan
 from bids_xai.group.volumes import guidance_mask, input_rule, training_volumes, with_statistics
 from bids_xai.stages.network_grid import InputRule, load_network_input
@@ -152,7 +157,135 @@ def test_volumes_are_made_once_for_each_rule(scans: list[Scan], tmp_path: Path) 
     training_volumes(study(), rule, scans, cache)
     assert {f: f.stat().st_mtime_ns for f in cache.rglob("*.npy")} == stamps
     training_volumes(study(), dataclasses.replace(rule, skull_strip=True), scans, cache)
-    assert len(list(cache.rglob("*.npy"))) == 2 * len(stamps)
+    assert len(list(cache.rglob("*_input-*.npy"))) == len(stamps)  # masks are the same
+    assert len(list(cache.rglob("*_mask-*.npy"))) == len(stamps) / 2
+
+
+Loaded = list[str]
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    """Names of the maps that were read."""
+    names: Loaded = []
+
+    def load(map_file: Path, *of: Any) -> Any:
+        names.append(map_file.name[:6])
+        return load_network_input(map_file, *of)
+
+    monkeypatch.setattr("bids_xai.group.volumes.load_network_input", load)
+    return names
+
+
+def test_only_scans_that_changed_are_read_again(
+    scans: list[Scan], tmp_path: Path, loaded: Loaded
+) -> None:
+    """Another split has other scans of the same study; another guidance needs masks alone."""
+    rule = input_rule(study().input, False, SHAPE)
+    cache = tmp_path / "cache"
+    training_volumes(study(), rule, scans[:3], cache)
+    training_volumes(study(), rule, scans[1:], cache)
+    assert loaded == ["sub-00", "sub-01", "sub-02", "sub-03"]
+    nib.save(nib.Nifti1Image(values(scans[1]) + 1, AFFINE), scans[1].map_file)
+    data = training_volumes(study(), rule, scans, cache)
+    assert loaded[4:] == ["sub-01"]
+    assert np.allclose(data[1][0][0].numpy(), values(scans[1]) / 40, atol=1e-6)
+    n_inputs = len(list(cache.glob("*_input-*.npy")))
+    eroded = dataclasses.replace(study().training, guidance_erode=1)
+    masks = training_volumes(study(training=eroded), rule, scans, cache)
+    assert len(list(cache.glob("*_input-*.npy"))) == n_inputs
+    assert masks[0][1].sum() == 6 * 8 * 4
+    assert data[0][1].sum() == 8 * 10 * 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": 20.0},
+        {"maximum": 25.0},
+        {"skull_strip": True},
+        {"voxel_mm": 3.0},
+        {"scaling": "minmax"},
+    ],
+)
+def test_every_setting_of_the_input_has_volumes_of_its_own(
+    scans: list[Scan], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    rule = input_rule(study().input, False, SHAPE)
+    before = training_volumes(study(), rule, scans[:1], tmp_path)[0][0]
+    changed = training_volumes(study(), dataclasses.replace(rule, **change), scans[:1], tmp_path)
+    assert not np.allclose(before, changed[0][0])
+    assert np.allclose(training_volumes(study(), rule, scans[:1], tmp_path)[0][0], before)
+
+
+def test_a_damaged_volume_is_made_again(
+    scans: list[Scan], tmp_path: Path, loaded: Loaded, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = input_rule(study().input, False, SHAPE)
+    files = training_volumes(study(), rule, scans, tmp_path).files
+    content = files[2].volume.read_bytes(), files[3].mask.read_bytes()
+    files[2].volume.write_bytes(content[0][:-100])  # as by a disk that was full
+    files[3].mask.write_bytes(b"")
+    loaded.clear()
+    training_volumes(study(), rule, scans, tmp_path)
+    assert loaded == ["sub-02", "sub-03"]
+    assert (files[2].volume.read_bytes(), files[3].mask.read_bytes()) == content
+    assert f"{files[2].volume} is damaged and made again" in caplog.messages
+
+
+def test_a_disk_that_is_too_small_is_told_before_any_work(
+    scans: list[Scan], tmp_path: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = input_rule(study().input, False, SHAPE)
+    n_bytes = 5 * int(np.prod(SHAPE))
+    training_volumes(study(), rule, scans[:1], tmp_path)
+    loaded.clear()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3 * n_bytes - 1))
+    with pytest.raises(CannotCreateError, match=r"of 3 scans need .* GB are free.*--work-dir"):
+        training_volumes(study(), rule, scans, tmp_path)
+    assert loaded == []
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3 * n_bytes))
+    training_volumes(study(), rule, scans, tmp_path)
+
+
+def test_what_another_process_is_making_is_waited_for(
+    scans: list[Scan], tmp_path: Path, loaded: Loaded
+) -> None:
+    """It is taken as it comes; the other scans are made meanwhile."""
+    rule = input_rule(study().input, False, SHAPE)
+    there, here = tmp_path / "there", tmp_path / "here"
+    theirs = training_volumes(study(), rule, scans[:1], there).files[0]
+    here.mkdir()
+    claimed = here / f".{theirs.volume.name}.claim"
+    loaded.clear()
+    with subprocess.Popen(["sleep", "60"]) as another:
+        claimed.write_text(f"{socket.gethostname()} {another.pid}")
+
+        def finish() -> None:
+            for file in (theirs.mask, theirs.volume):
+                shutil.copy(file, here / file.name)
+            claimed.unlink()
+
+        timer = threading.Timer(0.7, finish)
+        timer.start()
+        data = training_volumes(study(), rule, scans, here)
+        timer.join()
+        another.kill()
+    assert loaded == ["sub-01", "sub-02", "sub-03"]
+    assert np.allclose(data[0][0][0].numpy(), values(scans[0]) / 40, atol=1e-6)
+
+
+def test_what_a_killed_process_was_making_is_made(scans: list[Scan], tmp_path: Path) -> None:
+    rule = input_rule(study().input, False, SHAPE)
+    files = training_volumes(study(), rule, scans[:1], tmp_path).files[0]
+    files.volume.unlink()
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    claimed = files.volume.with_name(f".{files.volume.name}.claim")
+    claimed.write_text(f"{socket.gethostname()} {gone.pid}")
+    training_volumes(study(), rule, scans[:1], tmp_path)
+    assert files.volume.is_file()
+    assert not claimed.exists()
 
 
 def test_a_signal_while_volumes_are_made_stops_after_a_scan(

@@ -36,7 +36,7 @@ def test_first_figures_stay_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch
     assert blocks[:3] == [Subheading("a"), first, Details("more", (small,))]
     assert isinstance(blocks[3], Text)
     assert blocks[3].text == (
-        "2 figures are left out to keep the page small, beginning with “large”. The files they "
+        "2 figures are omitted to keep the page small, beginning with “large”. The files they "
         "show are in group/x/means."
     )
     assert bounded([first], "w") == [first]
@@ -101,7 +101,7 @@ def test_the_page_of_a_wide_study_is_bounded(
             monkeypatch.setattr(module, name, large)
     page = write_group_page(tmp_path, NAME)
     text = page.read_text()
-    assert text.count("left out to keep the page small") == 2
+    assert text.count("omitted to keep the page small") == 2
     assert text.count("shows no pictures of these heatmaps") == len(analyses) - 4
     assert "mosaics.png" in text
     figures = 2 * bounds.MOST_BYTES + 4 / 3 * explorer.MOST_BYTES

@@ -9,7 +9,7 @@ import torch
 
 from bids_xai.errors import UsageError
 from bids_xai.runtime import device
-from bids_xai.runtime.device import choose_device, why_no_cuda
+from bids_xai.runtime.device import check_device, choose_device, why_no_cuda
 
 
 @pytest.fixture
@@ -60,8 +60,19 @@ def test_without_a_gpu_nothing_is_said_and_cuda_is_refused(
     gpu.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == "cpu"
     assert not caplog.records
-    with pytest.raises(UsageError, match=r"no GPU is seen.*--gpus all, --nv"):
+    with pytest.raises(UsageError, match=r"no GPU is visible.*--gpus all, --nv"):
         choose_device("cuda")
+
+
+def test_torch_is_asked_of_a_device_that_is_named_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(device, "why_no_cuda", lambda index, **_: asked.append(index) or "no GPU")
+    check_device("auto")
+    check_device("cpu")
+    assert asked == []
+    with pytest.raises(UsageError, match="cuda:1 is not usable here: no GPU"):
+        check_device("cuda:1")
+    assert asked == [1]
 
 
 def test_a_number_that_is_not_there_is_refused(gpu: pytest.MonkeyPatch) -> None:

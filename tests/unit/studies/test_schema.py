@@ -145,6 +145,11 @@ MISTAKES = {
     "a file for random splits": ('[splits]\nfile = "x.tsv"', "splits.file is needed"),
     "table of the target": ('[target2]\ntable = "x"', "unknown key 'target2'"),
     "optimizer": ('[training]\noptimizer = "lbfgs"', "training.optimizer", "'adamw'"),
+    "strip": ("[training.augmentation]\nskull_strip = 1.5", "skull_strip must lie between 0 and 1"),
+    "eroded": (
+        "[training]\nguidance_erode = 1\n[training.augmentation]\nskull_strip = 0.5",
+        "skull_strip needs guidance_mask",
+    ),
     "axes": ("[training.augmentation]\nflip_axes = [3]", "flip_axes must be among 0, 1, 2"),
     "guidance mask": ('[training]\nguidance_mask = "head"', "training.guidance_mask"),
     "baseline": ('[[baselines]]\nid = "A"', "different ids"),

@@ -126,11 +126,11 @@ def test_a_windows_character_ends_no_line(tmp_path: Path) -> None:
         ("Left Value\tRight Value\tstructure\n1\t2\tA\n", "no columns index and name .*Left Value"),
         ("index\tcolour\n1\t#ff\n", "no columns index and name"),
         ("index\tname\n-1\tA\n", "'-1' of 'A'"),
-        ("index\tname\n2147483648\tA\n", "no whole number"),
+        ("index\tname\n2147483648\tA\n", "not a whole number"),
         ("", "names no labels"),
         ("index\tname\n", "no columns|names no labels"),
         ("1 A b\nsome words here\n", "cannot read the line 'some words here'"),
-        ("<atlas><label>", "no valid XML"),
+        ("<atlas><label>", "not valid XML"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:

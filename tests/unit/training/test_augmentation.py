@@ -66,7 +66,7 @@ def test_volume_and_mask_are_moved_alike() -> None:
 
 def test_draws_are_even_and_depend_on_seed_epoch_and_scan_alone() -> None:
     recipe = make_recipe(flip_axes=(0, 2), shift_voxels=2, seed=7)
-    drawn = [draw(recipe, epoch, index) for epoch in range(1, 31) for index in range(40)]
+    drawn = [draw(recipe, epoch, index)[:2] for epoch in range(1, 31) for index in range(40)]
     n = len(drawn)
     for axis, share in ((0, 0.5), (1, 0.0), (2, 0.5)):
         assert np.mean([axis in flips for flips, _ in drawn]) == pytest.approx(share, abs=0.05)
@@ -74,9 +74,10 @@ def test_draws_are_even_and_depend_on_seed_epoch_and_scan_alone() -> None:
         shifts = [shift[axis] for _, shift in drawn]
         assert set(shifts) == {-2, -1, 0, 1, 2}
         np.testing.assert_allclose(np.bincount(np.array(shifts) + 2) / n, 0.2, atol=0.05)
-    assert draw(recipe, 4, 11) == draw(recipe, 4, 11) == drawn[3 * 40 + 11]
+    assert draw(recipe, 4, 11) == draw(recipe, 4, 11)
+    assert draw(recipe, 4, 11)[:2] == drawn[3 * 40 + 11]
     other = make_recipe(flip_axes=(0, 2), shift_voxels=2, seed=8)
-    assert [draw(other, 1, index) for index in range(40)] != drawn[:40]
+    assert [draw(other, 1, index)[:2] for index in range(40)] != drawn[:40]
     assert drawn[:40] != drawn[40:80]
 
 
@@ -84,4 +85,33 @@ def test_augmentation_is_not_the_stream_that_orders_the_scans() -> None:
     """Trailing zeros of a seed change nothing in numpy: scan 0 must not repeat its draws."""
     recipe = make_recipe(shift_voxels=500, seed=3)
     order = np.random.default_rng((3, 1)).integers(-500, 500, size=3, endpoint=True)
-    assert draw(recipe, 1, 0)[1] != tuple(order)
+    assert draw(recipe, 1, 0).shift != tuple(order)
+
+
+def test_a_share_of_the_scans_is_zero_outside_its_mask() -> None:
+    change = augmentation(make_recipe(skull_strip=0.3, flip_axes=(1,), seed=2), 5)
+    assert change is not None
+    volume, mask = torch.rand(1, *SHAPE) + 1, (torch.rand(1, *SHAPE) < 0.5).float()
+    n_stripped = 0
+    for index in range(1000):
+        seen, seen_mask = change(volume, mask, index)
+        outside = seen[seen_mask == 0]
+        assert (seen[seen_mask > 0] > 0).all()
+        assert (outside == 0).all() or (outside > 0).all()
+        n_stripped += bool((outside == 0).all())
+    assert n_stripped == pytest.approx(300, abs=45)  # three standard deviations
+    assert (volume > 0).all()  # not changed
+
+
+@pytest.mark.parametrize(("share", "stripped"), [(0.0, False), (1.0, True)])
+def test_skull_stripping_of_none_and_of_all(share: float, stripped: bool) -> None:
+    recipe = make_recipe(skull_strip=share, shift_voxels=1)
+    assert {draw(recipe, 1, index).stripped for index in range(50)} == {stripped}
+
+
+def test_skull_stripping_leaves_the_other_draws_as_they_are() -> None:
+    with_it, without = (
+        make_recipe(flip_axes=(0, 2), shift_voxels=2, skull_strip=share) for share in (0.5, 0.0)
+    )
+    for index in range(20):
+        assert draw(with_it, 2, index)[:2] == draw(without, 2, index)[:2]

@@ -134,7 +134,7 @@ def test_penalties_of_the_networks() -> None:
     assert [factor for _, factor in penalties(model)] == [0.01, 0.01]
     wrong = Tiny()
     wrong.l2 = {"layers.2": 0.1}
-    with pytest.raises(UsageError, match=r"'layers.2', which is no layer"):
+    with pytest.raises(UsageError, match=r"'layers.2', which is not a layer"):
         penalties(wrong)
 
 

@@ -26,6 +26,8 @@ from bids_xai.training.recipe import CHOICES, Recipe
         {"stop_patience": -1},
         {"stop_min_delta": -1.0},
         {"shift_voxels": -1},
+        {"skull_strip": -0.1},
+        {"skull_strip": 1.1},
         {"flip_axes": (3,)},
         {"flip_axes": (0, 0)},
         {"flip_axes": (-1,)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +192,35 @@ def test_the_recipes_do_what_their_names_say(straight: Callable[..., tuple]) -> 
     ends = [weights_of(straight(name)[0]) for name in ("augmented", "sgd", "adamw", "layout")]
     for i, run in enumerate(ends):
         assert not any(torch.equal(run[0], other[0]) for other in ends[:i])
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("n_cpus", "goes_on_with"), [(4, 3), (2, 1)])
+def test_a_run_goes_on_with_the_threads_it_began_with_where_it_may(
+    n_cpus: int,
+    goes_on_with: int,
+    tmp_path: Path,
+    threads: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("bids_xai.training.resume.available_cpus", lambda: n_cpus)
+    data, recipe = make_scans(4), make_recipe(epochs=2)
+
+    def stop(record: EpochRecord) -> None:
+        raise Interrupt
+
+    torch.set_num_threads(3)
+    with pytest.raises(Interrupt):
+        train(Tiny(), data, data, recipe, folder=tmp_path, device="cpu", progress=stop)
+    torch.set_num_threads(1)
+    with caplog.at_level("INFO", logger="bids_xai"):
+        train(Tiny(), data, data, recipe, folder=tmp_path, device="cpu")
+    assert torch.get_num_threads() == goes_on_with
+    assert ("last digits" in caplog.text) == (goes_on_with == 1)

@@ -94,7 +94,7 @@ def test_a_source_with_more_layers_is_refused(saved: Graz, tmp_path: Path) -> No
 
 def test_participants_trained_on_are_named() -> None:
     check_disjoint(["sub-01", "sub-02"], ["sub-03"])
-    with pytest.raises(BadDataError, match=r"2 participant.* sub-02, sub-03\. .*leave them out"):
+    with pytest.raises(BadDataError, match=r"2 participant.* sub-02, sub-03\. .*exclude them"):
         check_disjoint(["sub-01", "sub-03", "sub-02"], iter(["sub-03", "sub-02", "sub-09"]))
     many = [f"sub-{i:02}" for i in range(14)]
     with pytest.raises(BadDataError, match=r"14 participant.* sub-09 and 4 more"):

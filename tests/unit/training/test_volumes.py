@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from bids_xai.errors import BadDataError
 from bids_xai.training.batches import batches, labels_of
-from bids_xai.training.volumes import VolumeFile, VolumeFiles, save_array
+from bids_xai.training.volumes import VolumeFile, VolumeFiles, is_whole, save_array
 
 SHAPE = (4, 5, 6)
 
@@ -27,14 +28,43 @@ def files(tmp_path: Path) -> list[VolumeFile]:
     ]
 
 
-def _size(files: list[VolumeFile]) -> int:
-    return sum(f.stat().st_size for entry in files for f in (entry.volume, entry.mask))
+@pytest.mark.parametrize("n_kept", [0, 1, 2, 3])
+def test_no_more_is_kept_in_memory_than_is_allowed(files: list[VolumeFile], n_kept: int) -> None:
+    """The first scans that are asked for stay, whatever comes later."""
+    of_a_scan = 5 * int(np.prod(SHAPE))
+    data = VolumeFiles(files, memory_bytes=n_kept * of_a_scan)
+    for index in (2, 0, 1, 2, 1):
+        data[index]
+    assert data.bytes_in_memory == n_kept * of_a_scan
+    for entry in files:
+        save_array(entry.volume, np.zeros(SHAPE, dtype=np.float32))
+    assert [bool(data[index][0].any()) for index in (2, 0, 1)] == [i < n_kept for i in range(3)]
 
 
-def test_size_decides_between_memory_and_disk(files: list[VolumeFile]) -> None:
-    assert VolumeFiles(files).in_memory
-    assert VolumeFiles(files, memory_bytes=_size(files)).in_memory
-    assert not VolumeFiles(files, memory_bytes=_size(files) - 1).in_memory
+def test_a_volume_that_is_gone_or_cut_is_named(files: list[VolumeFile]) -> None:
+    data = VolumeFiles(files)
+    files[0].volume.unlink()
+    files[1].mask.write_bytes(files[1].mask.read_bytes()[:-1])
+    for index, file in ((0, files[0].volume), (1, files[1].mask)):
+        with pytest.raises(
+            BadDataError, match=r"gone or damaged.*start the same command"
+        ) as caught:
+            data[index]
+        assert caught.value.file == str(file)
+
+
+def test_a_file_is_whole_with_all_its_bytes_shape_and_type(tmp_path: Path) -> None:
+    values = np.asfortranarray(np.random.default_rng(0).random(SHAPE, dtype=np.float32))
+    file = save_array(tmp_path / "v.npy", values)
+    np.testing.assert_array_equal(np.load(file), values)
+    assert is_whole(file, SHAPE, np.float32)
+    assert not is_whole(file, SHAPE[::-1], np.float32)
+    assert not is_whole(file, SHAPE, np.float64)
+    content = file.read_bytes()
+    for damaged in (content[:-1], content + b"0", content[:20], b"", b"x" + content[1:]):
+        file.write_bytes(damaged)
+        assert not is_whole(file, SHAPE, np.float32)
+    assert not is_whole(tmp_path / "none.npy", SHAPE, np.float32)
 
 
 @pytest.mark.parametrize("memory_bytes", [0, 10**6])

@@ -150,7 +150,7 @@ def test_a_killed_process_takes_its_own_session_only(tmp_path: Path) -> None:
     """As the system kills where memory runs out."""
     said = run(tmp_path, 2, "kill")
     assert "DONE ['sub-1', 'sub-3', 'sub-4', 'sub-5']" in said
-    assert "going on with 1" in said
+    assert "continuing with 1" in said
     assert "FAILED {'sub-2': 'its process was killed" in said
 
 

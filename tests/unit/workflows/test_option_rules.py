@@ -1,4 +1,4 @@
-"""Options that do not go together are refused before any work, in these very words."""
+"""Options that cannot be combined are refused before any work, in these very words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def settings(**options: Any) -> RunSettings:
 
 
 BROKEN: list[tuple[dict[str, Any], str, str]] = [
-    ({"inputs": ("R1map", "Chimap")}, "--inputs R1map,Chimap are maps made elsewhere", WHERE),
+    ({"inputs": ("R1map", "Chimap")}, "--inputs R1map,Chimap are precomputed maps", WHERE),
     ({"brain_mask": "derivatives"}, "--brain-mask derivatives needs a dataset", WHERE),
     (
         {"brain_mask": "synthstrip"},
@@ -32,22 +32,22 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"synthstrip_model": Path("s.pt")},
         "--synthstrip-model has no effect without --brain-mask synthstrip",
-        "add --brain-mask synthstrip, or leave the model out",
+        "add --brain-mask synthstrip, or omit the model",
     ),
     (
         {"registration_engine": "greedy", "registration": "linear"},
         "--registration-engine greedy has no effect with --registration linear",
-        "leave out the engine: only the nonlinear step can be done by greedy",
+        "omit the engine: greedy only does the nonlinear step",
     ),
     (
         {"derivatives": (("raw", Path("/q")),)},
         "--derivatives names must differ, and 'raw' is the input folder",
-        "give each dataset a name of its own",
+        "give each dataset its own name",
     ),
     (
         {"inputs": ("megre", "R2starmap"), "derivatives": OTHER},
-        "R2starmap from --derivatives and R2* from megre would have one name",
-        "leave out one of the two inputs",
+        "R2starmap from --derivatives and R2* from megre would have the same name",
+        "omit one of the two inputs",
     ),
     (
         {"noise_floor": 3.0, "r2star_method": "arlo"},
@@ -66,13 +66,13 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"model": Path("m"), "output_spaces": (OutputSpace("T", 2, "1"),)},
-        "--model does not know the cohorts of templates",
+        "--model does not support the cohorts of templates",
         "name a template without cohorts first in --output-spaces",
     ),
     (
         {"atlas": ("A=/a.nii", "A=/b.nii")},
         "two --atlas share a name",
-        "give each a NAME of its own: NAME=FILE",
+        "give each its own NAME: NAME=FILE",
     ),
 ]
 
@@ -99,7 +99,7 @@ def test_two_datasets_of_one_name_are_refused_as_well() -> None:
 
 
 def test_of_several_the_first_rule_is_told() -> None:
-    with pytest.raises(UsageError, match="--inputs R1map are maps"):
+    with pytest.raises(UsageError, match="--inputs R1map are precomputed maps"):
         check_options(settings(inputs=("R1map",), rician=True, r2star_method="arlo"))
 
 
@@ -134,6 +134,6 @@ def test_the_maps_of_the_model_must_be_made(
         return
     with pytest.raises(UsageError) as caught:
         check_rules(MODEL_RULES, choice)
-    assert caught.value.problem == f"the model reads {suffix}, which this run does not make"
+    assert caught.value.problem == f"the model reads {suffix}, which this run does not produce"
     assert caught.value.fix == f"add {missing} to --inputs"
     assert caught.value.file == "/m"

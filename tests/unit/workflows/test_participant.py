@@ -19,7 +19,7 @@ def test_pages_alone_are_drawn_for_those_that_have_files_or_failed(tmp_path: Pat
     (tmp_path / "sub-01" / "anat").mkdir(parents=True)
     assert written_participants(tmp_path, []) == ["01", "02"]
     assert written_participants(tmp_path, ["sub-02"]) == ["02"]
-    with pytest.raises(NothingMatchedError, match="nothing to report of sub-07"):
+    with pytest.raises(NothingMatchedError, match="nothing to report for sub-07"):
         written_participants(tmp_path, ["07"])
     with pytest.raises(NothingMatchedError, match="nothing to report"):
         written_participants(tmp_path / "empty", [])

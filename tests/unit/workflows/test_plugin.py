@@ -37,7 +37,7 @@ def test_all_plugins_are_nipypes() -> None:
         ("plugin: SLURM\nargs: 1", UsageError, "other keys"),
         ("plugin: SLURMGraph", UsageError, "no plugin 'SLURMGraph'"),  # does not wait
         ("plugin: Slurm", UsageError, "no plugin 'Slurm'"),
-        ("plugin: SLURM\nplugin_args: fast", UsageError, "no table"),
+        ("plugin: SLURM\nplugin_args: fast", UsageError, "not a table"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, text: str, error: type[Exception], words: str) -> None:

@@ -97,7 +97,7 @@ def fixed_counts(
     if not counts or len(fixed) < len(counts) - 1 or min(fixed, default=1) < 1:
         raise UsageError(
             f"{dict(counts)} are not sizes of sets",
-            fix="give every set 1 participant or more, and leave one set open at most",
+            fix="give every set 1 participant or more, and leave at most one set open",
         )
     members = members_of_classes(participants, classes)
     stratum_of = strata_of_participants(participants, strata)

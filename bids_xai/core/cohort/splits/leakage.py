@@ -21,7 +21,7 @@ def check_no_leakage(scan_participants: Sequence[str], scan_sets: Sequence[str])
     leaking = sorted(participant for participant, names in sets.items() if len(names) > 1)
     if leaking:
         raise BadDataError(
-            f"Scans of {', '.join(leaking)} lie in more than one set "
+            f"Scans of {', '.join(leaking)} are in more than one set "
             f"({', '.join(sorted(sets[leaking[0]]))})",
             fix="split participants, not scans",
         )

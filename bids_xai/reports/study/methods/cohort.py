@@ -21,7 +21,7 @@ _STUDIES = {
     "cam-lrp-digits": "CAM and LRP thesis",
 }
 _SCALINGS = {
-    "minmax": "Every map was scaled to 0 … 1.",
+    "minmax": "Every map was scaled to the range 0 to 1.",
     "zscore": "Every voxel was standardised by mean and standard deviation over training scans.",
 }
 
@@ -34,7 +34,7 @@ def target_words(study: StudyFiles) -> str:
     resampled = f", resampled to {value_words(maps.voxel_mm)} mm voxels." if maps.voxel_mm else "."
     return (
         f"The study {study.name}{f' (after {paper})' if paper else ''} trained networks to "
-        f"tell {study.classes[1]} (positive class) from {listed(others)}, by the column "
+        f"distinguish {study.classes[1]} (positive class) from {listed(others)}, by the column "
         f"{target.column} of {target.table}.tsv. Input: {maps.suffix} maps in "
         f"{SPACES.get(maps.space)}{resampled} {_scaling(maps)}"
     )
@@ -43,7 +43,7 @@ def target_words(study: StudyFiles) -> str:
 def _scaling(maps: Input) -> str:
     if maps.scaling != "fixed":
         return _SCALINGS[maps.scaling]
-    cut = f"cut at {value_words(maps.maximum)} and " if maps.maximum else ""
+    cut = f"clipped at {value_words(maps.maximum)} and " if maps.maximum else ""
     return f"Values were {cut}divided by {value_words(maps.scale)}."
 
 
@@ -53,7 +53,7 @@ def cohort_words(cohort: Cohort) -> str:
     if cohort.include:
         sentences.append(f"Participants were included where {cohort.include}.")
     if cohort.exclude_failed_qc:
-        sentences.append("Scans with quality figures outside their limits were left out.")
+        sentences.append("Scans with quality metrics outside their limits were excluded.")
     if cohort.match:
         caliper = f", within {value_words(cohort.caliper)} standard deviations of the logit"
         sentences.append(
@@ -73,12 +73,12 @@ def cohort_words(cohort: Cohort) -> str:
 def splits_words(splits: Splits) -> str:
     """Return how participants are shared out to training, validation and test."""
     if splits.scheme == "fixed":
-        text = "Training, validation and test sets were given by a file."
+        text = "Training, validation and test sets were read from a file."
     elif splits.scheme == "kfold":
-        text = f"Participants were shared out to {splits.folds} folds; each fold was tested once"
+        text = f"Participants were divided into {splits.folds} folds; each fold was tested once"
         text += f", {splits.repeats} times." if splits.repeats > 1 else "."
     else:
-        text = f"Participants were shared out at random, {plural(splits.repeats, 'time')}: "
+        text = f"Participants were split at random, {plural(splits.repeats, 'time')}: "
         text += _shares(splits)
     if splits.stratify:
         text += f" The sets were stratified by class and {listed(splits.stratify)}."
@@ -95,7 +95,8 @@ def _shares(splits: Splits) -> str:
     if splits.counts:
         n_validation, n_test = splits.counts[:2]
         return (
-            f"{n_validation} of each class for validation, {n_test} for test, the others to train."
+            f"{n_validation} of each class for validation, {n_test} for test, the others for "
+            "training."
         )
     train, validation, test = (f"{100 * share:g} %" for share in splits.fractions)
     return f"within each class {train} for training, {validation} for validation, {test} for test."

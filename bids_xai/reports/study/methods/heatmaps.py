@@ -55,14 +55,14 @@ def quality_words(quality: Quality) -> str:
     sentences = []
     if quality.scans:
         sentences.append(
-            f"Heatmaps were checked by perturbation (Samek et al. 2017) of {quality.scans} test "
-            f"scans a configuration at most, with cubes of {value_words(quality.cube_mm)} mm and "
+            f"Heatmaps were checked by perturbation (Samek et al. 2017) of at most {quality.scans} "
+            f"test scans per configuration, with cubes of {value_words(quality.cube_mm)} mm and "
             f"{quality.random_orders} random orders."
         )
     if quality.randomization_scans:
         sentences.append(
-            "They were checked by random weights (Adebayo et al. 2018) on "
-            f"{quality.randomization_scans} scans a configuration at most."
+            "They were checked by weight randomisation (Adebayo et al. "
+            f"2018) on at most {quality.randomization_scans} scans per configuration."
         )
     return " ".join(sentences)
 

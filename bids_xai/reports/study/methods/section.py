@@ -21,7 +21,7 @@ def methods(study: StudyFiles) -> list[Block]:
     if not study.description.is_written:
         return [study.missing_file("study.json", "cohort")]
     if not study.settings.target.column:
-        return [Text("study.json holds no settings: run the step “cohort” again.", "note")]
+        return [Text("study.json contains no settings: run the step “cohort” again.", "note")]
     settings, description = study.settings, study.description
     paragraphs = [
         target_words(study),

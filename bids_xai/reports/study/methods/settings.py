@@ -28,7 +28,7 @@ def settings(study: StudyFiles) -> list[Block]:
         blocks.append(TableBlock("Versions", ("Software", "Version"), lines))
     values = flattened(description.recorded_settings)
     if values:
-        caption = "Every key of the study file, with the defaults that it does not name"
+        caption = "Every key of the study file, including defaults that it does not set"
         cells = tuple((key, value_words(value)) for key, value in values)
         table = TableBlock(caption, ("Key", "Value"), cells)
         blocks.append(Details(f"All {len(cells)} settings of the study", (table,)))

@@ -27,7 +27,7 @@ _OPTIMIZERS = {
     "adamw": "AdamW (Loshchilov and Hutter 2019)",
     "sgd": "stochastic gradient descent",
 }
-_AXES = ("left to right", "back to front", "down to up")
+_AXES = ("left–right", "posterior–anterior", "inferior–superior")
 
 
 def training_words(training: Training, model: Model) -> str:
@@ -39,7 +39,7 @@ def training_words(training: Training, model: Model) -> str:
         f"The network {_network(model.architecture)}{options_words(model.options)} was "
         f"trained with {_OPTIMIZERS[training.optimizer]}{momentum} for at most {training.epochs} "
         f"epochs, with learning rate {value_words(training.learning_rate)}{decay} and "
-        f"{training.batch_size * training.accumulate} scans a step."
+        f"{training.batch_size * training.accumulate} scans per step."
     )
     text += _plateau(training.plateau) + _stopping(training.early_stopping)
     if training.class_weights == "balanced":
@@ -74,9 +74,13 @@ def _changes(training: Training) -> str:
     text, changes = "", training.augmentation
     if changes.flip_axes:
         directions = listed(_AXES[axis] for axis in changes.flip_axes)
-        text += f" Training maps were mirrored by chance {directions}."
+        axes = "axis" if len(changes.flip_axes) == 1 else "axes"
+        text += f" Training maps were mirrored at random along the {directions} {axes}."
     if changes.shift_voxels:
-        text += f" Training maps were moved by up to {changes.shift_voxels} voxels."
+        text += f" Training maps were shifted by up to {changes.shift_voxels} voxels."
+    if changes.skull_strip:
+        probability = value_words(changes.skull_strip)
+        text += f" Training maps were skull-stripped with probability {probability}."
     if training.transfer is not None:
         text += f" Training started from the weights of {training.transfer.model}."
     return text

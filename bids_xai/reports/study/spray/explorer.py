@@ -117,8 +117,8 @@ class _Explorer:
         if size > self.left:
             path = file.relative_to(self.study.output_dir).as_posix()
             self.notes.append(
-                f"{analysis.title}: the drawing shows no pictures of these heatmaps, to keep the "
-                f"page small. They are in {path}."
+                f"{analysis.title}: the plot shows no pictures of these heatmaps, to "
+                f"keep the page small. They are in {path}."
             )
             return None
         self.left -= size

@@ -32,10 +32,10 @@ def embeddings(study: StudyFiles, analyses: Sequence[Analysis]) -> list[Block]:
     name = embedding_name(study)
     described = f"{name} embedding of the heatmaps by configuration and space, marked by outcome"
     caption = (
-        f"{name}: each mark is one heatmap of a test scan, and near marks are similar heatmaps. "
-        "Colour is the true class; hollow marks are wrong predictions. Numbers stand at the middle "
-        "of each cluster, with a question mark where it does not survive resampling. Distances "
-        f"between clusters that lie far apart mean nothing in {name}."
+        f"{name}: each mark is one heatmap of a test scan, and nearby marks are similar "
+        "heatmaps. Colour is the true class; hollow marks are wrong predictions. Numbers mark "
+        "the centre of each cluster, with a question mark where it does not survive resampling. "
+        f"Distances between clusters that are far apart mean nothing in {name}."
     )
     return [embedded(embedding_panels(panels, study.classes), described, caption)]
 
@@ -72,7 +72,7 @@ def eigenvalues(space: str, analyses: Sequence[Analysis]) -> list[Block]:
     described = f"Smallest eigenvalues of the Laplacian and their gaps, {SPACES[space]}"
     caption = (
         f"{SPACES[space].capitalize()}: eigenvalues of the normalised Laplacian and the gap after "
-        "each. The filled bar is at the number of clusters that was taken."
+        "each. The filled bar is at the number of clusters that was chosen."
     )
     return [embedded(eigenvalue_panels(panels), described, caption)]
 
@@ -90,7 +90,7 @@ def cluster_pictures(study: StudyFiles, analysis: Analysis) -> list[Block]:
     signed = is_signed(pooled)
     window = positive_window(pooled, MEAN_PERCENTILES, signed=signed)
     if window is None:
-        return [Text("The mean heatmaps of the clusters hold no relevance.", "note")]
+        return [Text("The mean heatmaps of the clusters have no relevance.", "note")]
     background, what = _background(study, analysis.space, base)
     image = cluster_maps(
         background,

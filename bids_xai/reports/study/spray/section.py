@@ -42,10 +42,11 @@ def sureness(analysis: Analysis) -> list[Block]:
     if description.ari is None:
         return []
     text = (
-        "How sure the clusters are, as adjusted Rand index (1: the same clusters) with other runs "
-        f"of the analysis: other seeds {_two(description.ari.seed)}, other numbers of neighbours "
-        f"{_two(description.ari.neighbours)}, bootstrap samples {_two(description.ari.bootstrap)}. "
-        f"{percent(description.same_number, 0)} of the samples give as many clusters."
+        "Stability of the clusters, as adjusted Rand index (1: the same clusters) with "
+        f"other runs of the analysis: other seeds {_two(description.ari.seed)}, other numbers of "
+        f"neighbours {_two(description.ari.neighbours)}, bootstrap samples "
+        f"{_two(description.ari.bootstrap)}. {percent(description.same_number, 0)} of the samples "
+        "give the same number of clusters."
     )
     if description.inputs is not None:
         text += (

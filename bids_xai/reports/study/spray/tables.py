@@ -28,8 +28,8 @@ def contingency(study: StudyFiles, analysis: Analysis) -> list[Block]:
     n_splits = len({member.split for member in members})
     caption = (
         f"Clusters by class and outcome ({n_splits} splits in all). A cluster from "
-        "few splits may follow the model that made its heatmaps rather than the scans. Stability: "
-        "mean Jaccard similarity over bootstrap samples."
+        "few splits may reflect the model that produced its heatmaps rather than the scans. "
+        "Stability: mean Jaccard similarity over bootstrap samples."
     )
     return [TableBlock(caption, header, rows)]
 
@@ -59,12 +59,12 @@ def confounds(analysis: Analysis) -> list[Block]:
         return []
     lines = tuple(map(_line, sorted(tests, key=_rank)[:_MOST_TESTS]))
     shown = (
-        f"the {len(lines)} first of {len(tests)} tests" if len(lines) < len(tests) else "all tests"
+        f"the first {len(lines)} of {len(tests)} tests" if len(lines) < len(tests) else "all tests"
     )
     caption = (
         f"Clusters and covariates, {shown}. Effect: Cramér's V, or rank-biserial correlation. "
-        "q: false-discovery rate; within: what is beyond diagnosis and split (n/a: the "
-        "cluster is one class or one split)."
+        "q: false-discovery rate; within: what remains beyond diagnosis and split "
+        "(n/a: the cluster is one class or one split)."
     )
     header = (
         "Cluster",

@@ -12,10 +12,10 @@ from bids_xai.tables.numbers import MISSING, plural
 from bids_xai.tables.spray import CLUSTER_VERDICTS, ClusterVerdict
 
 _READING = (
-    "A cluster that goes with the diagnosis alone is what one hopes for. A suspicious cluster goes "
-    "with something technical beyond the diagnosis, or its relevance lies outside the brain. This "
-    "is a reason to look; it proves nothing. No finding does not prove that the model is honest: "
-    "the audit cannot find what the tables do not hold."
+    "A cluster associated with the diagnosis alone is the desired outcome. A suspicious cluster is "
+    "associated with something technical beyond the diagnosis, or its relevance lies outside the "
+    "brain. This is a reason to look; it proves nothing. The absence of a finding does not prove "
+    "that the model is free of shortcuts: the audit cannot find what the tables do not contain."
 )
 
 

@@ -216,11 +216,11 @@ def test_more_components_than_scans_are_cut() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     features, truth, people = planted(20)
-    with pytest.raises(BadDataError, match="all of one class"):
+    with pytest.raises(BadDataError, match="all of the same class"):
         fit_svm(features, np.zeros(20), people)
-    with pytest.raises(BadDataError, match="one participant only"):
+    with pytest.raises(BadDataError, match="only one participant"):
         fit_svm(features, [1, 1] + [0] * 18, people)
-    with pytest.raises(BadDataError, match="same in all scans"):
+    with pytest.raises(BadDataError, match="same in all its training scans"):
         fit_svm(np.full((20, 3), 0.1), truth, people)
     infinite = features.copy()
     infinite[2, 3] = np.inf
@@ -230,7 +230,7 @@ def test_what_cannot_be_is_refused() -> None:
         fit_svm(features, truth, people, kernel="poly")
     with pytest.raises(UsageError, match="1 inner folds"):
         fit_svm(features, truth, people, inner_folds=1)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         fit_svm(features, truth[:-1], people)
     fitted = fit_svm(features, truth, people)
     for bad in (features[:, 1:], infinite):

@@ -173,7 +173,7 @@ def test_a_site_that_nobody_could_tell_from_the_class_is_mentioned() -> None:
     )
     assert not found.suspicious
     for verdict in found.verdicts:
-        assert "cannot be told from the class here: site (Cramér's V 0." in verdict.text
+        assert "cannot be separated from the class here: site (Cramér's V 0." in verdict.text
         assert "nothing else" not in verdict.text
 
 
@@ -341,7 +341,7 @@ def test_what_cannot_be_told_from_the_class_is_said() -> None:
     site = Covariate("site", np.array(list("AB"))[sick], SUSPECT, "site")
     _, found = _run(maps, sick, [site, *_known(rng, sick)[1:]])
     assert len(found.notes) == 1
-    assert "site goes with the class" in found.notes[0]
+    assert "site is associated with the class" in found.notes[0]
     assert not [v for v in found.suspicious if "site" in v.text]
 
 

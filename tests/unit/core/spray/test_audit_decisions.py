@@ -90,7 +90,7 @@ def test_a_note_where_a_technical_covariate_is_the_class() -> None:
     site = Covariate("site", sites, SUSPECT, "site")
     note = confounding_note(site, units)
     assert note is not None
-    assert "site goes with the class (effect size 1.00)" in note
+    assert "site is associated with the class (effect size 1.00)" in note
     mixed = dataclasses.replace(units, values=np.tile(["A", "B"], 20))
     assert confounding_note(site, mixed) is None
     assert confounding_note(DIAGNOSIS, units) is None

@@ -56,7 +56,7 @@ def test_means_compare_within_splits() -> None:
 def test_text_names_the_value_that_is_over_represented() -> None:
     site = Covariate("site", np.array(list("AAAABBBBBA")), SUSPECT, "site")
     assert verdict_text([row(site)]) == (
-        "Cluster 2 (5 scans) is suspicious: it holds 4 of the 5 scans with site B "
+        "Cluster 2 (5 scans) is suspicious: it contains 4 of the 5 scans with site B "
         "(Cramér's V 0.80, q 0.003). Classes: 4 NC, 1 AD."
     )
 
@@ -80,7 +80,7 @@ def test_location_stability_and_what_does_not_survive() -> None:
     )
     assert text.startswith("Cluster 2 (5 scans, stability 0.40) was not tested")
     assert text.endswith(
-        "It lies at the front. It does not survive resampling: do not read much into it."
+        "It lies at the front. It does not survive resampling: interpret it with caution."
     )
 
 

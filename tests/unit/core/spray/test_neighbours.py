@@ -11,7 +11,7 @@ from planted_maps import planted
 from sklearn.neighbors import kneighbors_graph
 
 from bids_xai.core.spray.clusters import neighbour_affinity, squared_distances
-from bids_xai.core.spray.neighbours import exact_neighbours
+from bids_xai.core.spray.neighbours import Blocks, exact_neighbours, precision
 
 
 def test_neighbours_are_those_of_scikit_learn() -> None:
@@ -32,13 +32,36 @@ def test_blocks_and_types_of_maps_change_nothing(tmp_path: Path) -> None:
     whole = exact_neighbours(wide, 20)
     file = np.lib.format.open_memmap(tmp_path / "maps.npy", "w+", np.float32, wide.shape)
     file[:] = wide
-    few = exact_neighbours(file, 20, memory_mb=0.5)  # blocks of 104 maps
+    few = exact_neighbours(file, 20, memory_mb=0.5)  # blocks of 181 maps
     np.testing.assert_array_equal(whole.indices, few.indices)
     np.testing.assert_allclose(whole.squared, few.squared, rtol=1e-9, atol=1e-9)
     slow = np.argsort(((wide[:, None, :20] - wide[None, :, :20]) ** 2).sum(-1), axis=1)[:, :20]
     np.testing.assert_array_equal(whole.indices, slow)
     single = exact_neighbours(np.vstack([wide] + [wide + i for i in range(1, 7)]), 5)
     np.testing.assert_array_equal(single.indices[:300], whole.indices[:, :5])
+
+
+@pytest.mark.parametrize("memory_mb", [0.2, 1.0, 1024.0])
+@pytest.mark.parametrize("n", [300, 2100])  # products in float64 and in float32
+def test_distances_are_true_in_every_block(memory_mb: float, n: int) -> None:
+    """Maps far from zero, more blocks than one: neighbours and distances of the differences."""
+    maps = (np.random.default_rng(2).normal(size=(n, 50)) + 20).astype(np.float32)
+    nearest = exact_neighbours(maps, 6, memory_mb=memory_mb)
+    for row in range(0, n, 97):
+        squared = ((maps[row].astype(np.float64) - maps) ** 2).sum(axis=1)
+        np.testing.assert_array_equal(nearest.indices[row], np.argsort(squared)[:6])
+        np.testing.assert_allclose(nearest.squared[row], np.sort(squared)[:6], rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("memory_mb", [64.0, 1024.0])
+def test_blocks_keep_within_the_memory(memory_mb: float) -> None:
+    """Sums in float64, the maps of both sides, and a strip with its order, together."""
+    for n in (1000, 8000, 100_000):
+        blocks = Blocks.within(memory_mb, n)
+        sums = 8 * blocks.rows**2
+        maps = 2 * blocks.rows * blocks.columns * precision(n).itemsize
+        strip = 16 * blocks.strip * blocks.rows
+        assert sums + maps + strip <= memory_mb * 2**20
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tsv_rows import text_rows
 
 from bids_xai.bids.files import write_json
 from bids_xai.bids.images import Volume
-from bids_xai.errors import NoInputError
+from bids_xai.errors import NoInputError, UsageError
 from bids_xai.group.cohort import step as cohort
 from bids_xai.group.context import GroupContext
 from bids_xai.group.explain import step
@@ -135,3 +137,41 @@ def test_a_test_set_is_explained_again_where_its_network_or_a_scan_changed(
     settings = dataclasses.replace(context.settings, renormalise=True)
     step.run(dataclasses.replace(context, settings=settings))
     assert explained == [("A", 0), ("A", 1)]
+
+
+def test_the_study_tells_what_made_the_heatmaps_not_what_found_them_up_to_date(
+    context: GroupContext, explained: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(context, "A", 0)
+    step.run(context)
+    file = context.folder / "study.json"
+    written = json.loads(file.read_text())
+    assert written["versions"]["torch"] == torch.__version__
+    write_json(file, written | {"versions": {"torch": "1.0"}})
+    step.run(context)
+    assert json.loads(file.read_text())["versions"] == {"torch": "1.0"}
+    write_json(file, {key: value for key, value in written.items() if key != "atlas"})
+    step.run(context)  # a description that was lost is written again
+    assert json.loads(file.read_text()) == written
+    assert explained == [("A", 0)]
+
+    def interrupted(*_: object) -> Iterator[Heatmap]:
+        raise KeyboardInterrupt
+
+    write_json(file, written | {"versions": {"torch": "1.0"}, "resolution": 99})
+    (context.model_folder("A", 0) / "model.safetensors").write_text("trained again")
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "heatmaps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            step.run(context)
+    assert json.loads(file.read_text())["resolution"] == written["resolution"]
+
+
+def test_a_device_that_cannot_be_used_is_told_where_all_is_up_to_date(
+    context: GroupContext, explained: list[tuple[str, int]]
+) -> None:
+    train(context, "A", 0)
+    step.run(context)
+    settings = dataclasses.replace(context.settings, device="cuda:99")
+    with pytest.raises(UsageError, match="cuda:99"):
+        step.run(dataclasses.replace(context, settings=settings))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from qc_cases import DICE, VOLUME, add, table, usual_but_two
 
-from bids_xai.bids.files import write_text
+from bids_xai.bids.files import write_json, write_text
+from bids_xai.bids.stamps import session_stamp
 from bids_xai.errors import BadDataError
-from bids_xai.group.qc.step import write_group_qc
+from bids_xai.group.qc import step
+from bids_xai.group.qc.step import QcInputs, QcResults, compute, write_group_qc
 from bids_xai.tables.qc import collect_qc
 
 
@@ -85,3 +88,54 @@ def test_hundreds_of_sessions_take_seconds(tmp_path: Path) -> None:
     write_group_qc(tmp_path)
     assert time.monotonic() - started < 8
     assert (tmp_path / "group_qc.html").stat().st_size < 600_000
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a value": lambda out: add(out, "00", MaskDice=0.5),
+    "a session": lambda out: add(out, "new"),
+    "a session is gone": lambda out: (out / "sub-00" / "anat" / "sub-00_qc.tsv").unlink(),
+    "a page to link": lambda out: write_text(out / "sub-00.html", "<html>"),
+    "made for tests": lambda out: write_json(
+        session_stamp(out, "sub-00"), {"settings": {"sloppy": True}}
+    ),
+    "the table is gone": lambda out: (out / "group_qc.tsv").unlink(),
+    "the page is cut": lambda out: write_text(out / "group_qc.html", "<html>"),
+}
+
+
+def test_a_page_of_which_nothing_changed_is_left_as_it_is(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write_group_qc(out)
+    before = [path.stat().st_mtime_ns for path in written]
+    monkeypatch.setattr(step, "compute", lambda _: pytest.fail("drawn again"))
+    assert write_group_qc(out) == written
+    assert [path.stat().st_mtime_ns for path in written] == before
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_kind_of_change_makes_table_and_page_again(
+    out: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_group_qc(out)
+    times: list[str] = []
+
+    def counted(inputs: QcInputs) -> QcResults:
+        times.append(name)
+        return compute(inputs)
+
+    monkeypatch.setattr(step, "compute", counted)
+    CHANGES[name](out)
+    write_group_qc(out)
+    files = [(out / f"group_qc.{end}").read_bytes() for end in ("tsv", "json", "html")]
+    write_group_qc(out)
+    assert times == [name]
+    (out / "logs" / "group_qc.json").unlink()
+    assert [path.read_bytes() for path in write_group_qc(out)] == files
+
+
+def test_other_code_draws_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_group_qc(out)
+    (out / "group_qc.html").write_bytes((out / "group_qc.html").read_bytes()[::-1])
+    monkeypatch.setattr(step, "code_state", lambda *_: "other")
+    assert write_group_qc(out)[-1].read_text().startswith("<!DOCTYPE html>")

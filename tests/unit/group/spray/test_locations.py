@@ -46,8 +46,8 @@ def test_places_in_the_image_are_told_from_its_middle() -> None:
     brain[10, 12, 10] = 0.25
     words = locations_in_words(maps, cluster_means(maps, LABELS), np.array([10, 10]), brain=brain)
     assert words[1] == (
-        "Its heatmaps exceed the others' most 22 mm right, 28 mm front, 22 mm up from the middle "
-        "of the image, inside the brain in 25 % of the scans."
+        "Its heatmaps exceed those of the other clusters most 22 mm right, 28 mm front, 22 mm up "
+        "from the middle of the image, inside the brain in 25 % of the scans."
     )
 
 
@@ -59,7 +59,10 @@ def test_places_in_the_template_have_coordinates_and_a_region() -> None:
     atlas = Atlas("drawn", Volume(labels, AFFINE), ((7, "corner"),))
     grid = TemplateGrid(OutputSpace("T", 2), Template("T", volume, volume), atlas)
     words = locations_in_words(maps, cluster_means(maps, LABELS), np.array([10, 10]), grid=grid)
-    assert words[1] == "Its heatmaps exceed the others' most at x 50, y 60, z 50 mm (corner)."
+    assert (
+        words[1]
+        == "Its heatmaps exceed those of the other clusters most at x 50, y 60, z 50 mm (corner)."
+    )
 
 
 def test_a_single_cluster_differs_from_nothing() -> None:

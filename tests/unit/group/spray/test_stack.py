@@ -35,7 +35,7 @@ def test_a_full_disk_and_a_strange_map_are_told(
     for second in (1e-11, 1e7):
         sizes = [0.0, 1e-2, second]
         maps = [Volume(np.full(SHAPE, size, np.float32), AFFINE) for size in sizes]
-        with pytest.raises(BadDataError, match="float16 has no room") as caught:
+        with pytest.raises(BadDataError, match="float16 cannot hold this map") as caught:
             build_stack(
                 tmp_path / "maps",
                 [lambda v=v: v for v in maps],

@@ -39,6 +39,7 @@ def test_metrics_are_of_the_best_epoch_and_seconds_of_all() -> None:
     assert metrics == {
         "best_epoch": 2,
         "epochs": 3,
+        "parts_of_batch": 1,
         "seconds": pytest.approx(3.704),
         "validation_loss": 0.25,
         "validation_balanced_accuracy": 0.75,

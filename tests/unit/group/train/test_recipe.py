@@ -23,7 +23,7 @@ def test_every_number_of_the_study_is_in_the_recipe() -> None:
         guidance_after=4,
         plateau=Plateau(patience=9, factor=0.7, min=1e-5, min_delta=0.1, reset_weights=False),
         early_stopping=EarlyStopping(patience=8, metric="validation_loss", min_delta=0.2),
-        augmentation=Augmentation(flip_axes=(0,), shift_voxels=2),
+        augmentation=Augmentation(flip_axes=(0,), shift_voxels=2, skull_strip=0.25),
         transfer=Transfer("other", freeze=("layers.0",)),
     )
     changed = dataclasses.replace(study, training=training)
@@ -38,6 +38,7 @@ def test_every_number_of_the_study_is_in_the_recipe() -> None:
     assert (recipe.min_delta, recipe.reset_weights) == (0.1, False)
     assert (recipe.stop_patience, recipe.stop_min_delta) == (8, 0.2)
     assert (recipe.flip_axes, recipe.shift_voxels) == ((0,), 2)
+    assert recipe.skull_strip == 0.25
     assert (recipe.relevance_guided, recipe.freeze, recipe.seed) == (True, ("layers.0",), 5)
     plain = recipe_of(study, relevance_guided=False, seed=0)
     assert (plain.relevance_guided, plain.freeze) == (False, ())

@@ -9,7 +9,6 @@ from typing import Any, cast
 import pytest
 
 from bids_xai.errors import BadDataError, NoInputError
-from bids_xai.group.train import transfer
 from bids_xai.group.train.transfer import start_folder, take_over
 from bids_xai.studies.tables import Transfer
 
@@ -42,7 +41,7 @@ def test_whom_the_weights_have_seen_cannot_be_tested(monkeypatch: pytest.MonkeyP
         asked.append((model, folder, layers))
         return SimpleNamespace(card=SimpleNamespace(training_participants=("01", "02")), copied=())
 
-    monkeypatch.setattr(transfer, "load_pretrained", load)
+    monkeypatch.setattr("bids_xai.training.transfer.load_pretrained", load)
     model = cast("Any", object())
     assert take_over(model, Path("m"), ("layers.0",), {"03"}, "A") == ("01", "02")
     assert asked == [(model, Path("m"), ("layers.0",))]

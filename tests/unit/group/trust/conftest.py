@@ -1,7 +1,8 @@
-"""A network that has learnt nothing, with a scan and its heatmaps: enough for single checks."""
+"""A network that has learnt nothing, with scans and their heatmaps: enough for single checks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,36 +17,55 @@ from bids_xai.group.trust.network import ExplainedNetwork
 from bids_xai.models import build
 from bids_xai.models.card import save_model
 
+SCANS = ("sub-01", "sub-02", "sub-03")
+
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> ExplainedNetwork:
-    """A network of one scan, ``sub-01``."""
+    """A network of three scans."""
     root = tmp_path_factory.mktemp("network")
-    rng = np.random.default_rng(1)
+    model = build(CARD.architecture, SHAPE, 2, seed=5)
+    save_model(root / "model", model, CARD)
+    scans = {scan: _scan(root, scan, seed) for seed, scan in enumerate(SCANS, 1)}
+    return ExplainedNetwork(root / "model", root, scans, None, "cpu")
+
+
+def _scan(root: Path, name: str, seed: int) -> Scan:
+    rng = np.random.default_rng(seed)
     data = (20 + 30 * ndimage.gaussian_filter(rng.normal(size=SHAPE), 1.0)).clip(0.1)
     brain = np.zeros(SHAPE, np.uint8)
     brain[2:-2, 2:-2, 2:-2] = 1
-    anat = root / "sub-01" / "anat"
+    anat = root / name / "anat"
     files = (
-        write_nifti(anat / "sub-01_space-T1w_R2starmap.nii.gz", data.astype(np.float32), AFFINE),
-        write_nifti(anat / "sub-01_desc-brain_mask.nii.gz", brain, AFFINE),
+        write_nifti(anat / f"{name}_space-T1w_R2starmap.nii.gz", data.astype(np.float32), AFFINE),
+        write_nifti(anat / f"{name}_desc-brain_mask.nii.gz", brain, AFFINE),
     )
-    model = build(CARD.architecture, SHAPE, 2, seed=5)
-    save_model(root / "model", model, CARD)
-    scan = Scan("sub-01", "01", "", "AD", *files, None)
-    return ExplainedNetwork(root / "model", root, {"sub-01": scan}, None, "cpu")
+    return Scan(name, name.removeprefix("sub-"), "", "AD", *files, None)
 
 
 @pytest.fixture(scope="module")
 def explained(network: ExplainedNetwork) -> ExplainedSplit:
-    """What the network explained, by every request, written where the predictions say."""
-    opened = network.open("sub-01")
+    """What the network explained of ``sub-01``, by every request."""
+    return _explained(network, SCANS[:1])
+
+
+@pytest.fixture(scope="module")
+def all_explained(network: ExplainedNetwork) -> ExplainedSplit:
+    """What the network explained of all scans, by every request; one of them for another class."""
+    return _explained(network, SCANS)
+
+
+def _explained(network: ExplainedNetwork, scans: Sequence[str]) -> ExplainedSplit:
+    """Heatmaps written where the predictions say."""
+    classes = dict(zip(SCANS, ("AD", "NC", "AD"), strict=True))
     rows = [
-        prediction("sub-01", name, relevance_class="all" if name == "lrp-zplus" else "AD")
+        prediction(scan, name, relevance_class="all" if name == "lrp-zplus" else classes[scan])
+        for scan in scans
         for name in REQUESTS
     ]
     folder = Path(network.scans["sub-01"].map_file).parents[2]
     for row in rows:
+        opened = network.open(row.scan)
         relevance = network.explain(opened, REQUESTS[str(row.method)], row)
         write_nifti(folder / str(row.heatmap), relevance, opened.volume.affine)
     (split,) = explained_splits(rows)

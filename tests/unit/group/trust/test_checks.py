@@ -55,7 +55,7 @@ def inputs(checked: CheckedNetwork, explained: ExplainedSplit, tmp_path: Path) -
         quality=Quality(cube_mm=16.0, steps=3, random_orders=2),
         attribution=Attribution(methods=tuple(REQUESTS)),
         seed=0,
-        grid=None,
+        template="",
         truth=tmp_path,
         device="cpu",
     )

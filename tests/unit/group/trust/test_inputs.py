@@ -110,7 +110,7 @@ def test_mistakes_are_named(context: GroupContext, tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match=r"no such folder.*--derivatives truth"):
         read(dataclasses.replace(context, settings=settings))
     COHORT.write(context.folder / COHORT.file, [cohort_scan(number) for number in range(3)])
-    with pytest.raises(BadDataError, match=r"sub-03 is not in the cohort any more"):
+    with pytest.raises(BadDataError, match=r"sub-03 is no longer in the cohort"):
         read(context)
     (context.folder / PREDICTIONS.file).unlink()
     with pytest.raises(NoInputError, match=r"run --steps explain first"):

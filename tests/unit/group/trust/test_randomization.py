@@ -7,7 +7,7 @@ import pytest
 import torch
 from trust_cases import CARD, REQUESTS
 
-from bids_xai.attribution.randomization import randomised, stages, weighted_layers
+from bids_xai.attribution.randomization import MODES, randomised, stages, weighted_layers
 from bids_xai.core.similarity import compare
 from bids_xai.group.trust.heatmaps import ExplainedSplit
 from bids_xai.group.trust.network import ExplainedNetwork
@@ -60,3 +60,36 @@ def test_the_untrained_network_follows_the_seed() -> None:
     first, same, other = (untrained_like(CARD, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_lines_are_those_of_a_plain_loop(
+    at_once: int,
+    network: ExplainedNetwork,
+    all_explained: ExplainedSplit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every scan, layer and method for itself, nothing kept from one to the next.
+
+    Scans that are explained together round otherwise, and voxels of nearly one value then change
+    places in the order: of these few voxels that shows in the sixth digit.
+    """
+    tolerance = 1e-12 if at_once == 1 else 1e-5
+    monkeypatch.setattr(ExplainedNetwork, "scans_at_once", at_once)
+    untrained = untrained_like(CARD, 0)
+    lines = iter(randomized_layers(network, all_explained, REQUESTS, seed=0))
+    for scan, predictions in all_explained.heatmaps.items():
+        opened = network.open(scan)
+        for mode in MODES:
+            for layer, layers in stages(network.model, mode):
+                for row in predictions:
+                    with randomised(network.model, untrained, layers):
+                        relevance = network.explain(opened, REQUESTS[str(row.method)], row)
+                    alike = compare(network.relevance(row), relevance, opened.volume.data != 0)
+                    line = next(lines)
+                    assert (line.scan, line.mode, line.layer) == (scan, mode, layer.name)
+                    assert (line.method, line.layers_random) == (row.method, len(layers))
+                    values = (line.ssim, line.spearman, line.spearman_abs)
+                    expected = (alike.ssim, alike.spearman, alike.spearman_abs)
+                    assert values == pytest.approx(expected, rel=0, abs=tolerance)
+    assert next(lines, None) is None

@@ -259,7 +259,7 @@ def test_a_dead_network_is_flagged_although_its_maps_sum_to_one(copy: GroupConte
     trust.run(copy)
     rows = [row for row in table(copy, "summary.tsv") if row["check"] == "network"]
     assert [row["passed"] for row in rows] == ["false", "false"]
-    assert all("says the same of every scan" in row["verdict"] for row in rows)
+    assert all("gives nearly the same output for every scan" in row["verdict"] for row in rows)
     assert verdicts(copy, "conservation")["lrp-zplus"]["passed"] == "true"
 
 
@@ -288,10 +288,10 @@ def test_mistakes_are_named(copy: GroupContext, tmp_path: Path) -> None:
 
 
 def test_a_cohort_that_changed_since_is_told(copy: GroupContext) -> None:
-    """A scan of the heatmaps is not in the cohort any more."""
+    """A scan of the heatmaps is no longer in the cohort."""
     file = copy.folder / "cohort.tsv"
     first = table(copy, "aopc.tsv")[0]["participant_id"]
     lines = [line for line in file.read_text().splitlines() if not line.startswith(first)]
     file.write_text("\n".join(lines) + "\n")
-    with pytest.raises(BadDataError, match=r"not in the cohort any more.*--steps train explain"):
+    with pytest.raises(BadDataError, match=r"no longer in the cohort.*--steps train explain"):
         trust.run(copy)

@@ -37,7 +37,7 @@ def test_the_same_tenth_is_counted_among_other_participants(tmp_path: Path) -> N
     few = calibration_words(origin, "A", "01", 0.15)
     assert "only 1 test scans" not in few
     assert "only 1 test scan of" in few
-    assert "cannot be said" in few
+    assert "cannot be estimated" in few
     page = write_participant_page(tmp_path, "01", []).read_text()
     assert words in page
 
@@ -104,12 +104,12 @@ def test_the_study_is_found_from_the_model_and_its_training_is_told(tmp_path: Pa
         assert origin.study.output_dir == elsewhere.resolve()
         assert not origin.same
     page = write_participant_page(out, "01", [], model=model).read_text()
-    assert "Session 1: a participant called sub-01 trained the model tiny" in page
+    assert "Session 1: a participant called sub-01 was used to train the model tiny" in page
     assert "own test scans are among them" not in page
     assert len(region_tables(page)[0][0]) == 6
     shutil.copytree(elsewhere / "models", out / "models")
     shutil.copytree(elsewhere / "group", out / "group")
     page = write_participant_page(out, "01", []).read_text()
-    assert "sub-01 is one of those who trained the model" in page
+    assert "sub-01 was used to train the model" in page
     assert study_of(MODEL, Sources(tmp_path, "01", None, tmp_path / "copied")) is None
     assert study_of(None, Sources(out, "01")) is None

@@ -30,13 +30,13 @@ def test_sentence_context_and_table(tmp_path: Path) -> None:
     assert table.rows == (("tinyA0", "NC", "26.0 %", "no"), ("tinyA0", "AD", "74.0 %", "yes"))
     assert [model.study for model in said.models] == ["tiny"]
     (problem,) = said.problems
-    assert problem.startswith("Session 2: sub-01 is one of those who trained the model tiny,")
+    assert problem.startswith("Session 2: sub-01 was used to train the model tiny,")
 
 
 def test_without_the_study_the_context_is_not_known(tmp_path: Path) -> None:
     folder = write_session(tmp_path, "")
     said = predictions(folder, Sources(tmp_path, "01"), "")
-    assert "is not at hand" in texts(said.blocks)[1]
+    assert "is not available" in texts(said.blocks)[1]
     assert said.problems == ()
 
 

@@ -64,8 +64,8 @@ def test_densities_at_the_ends_and_unknown_ones() -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        ("gain.tsv is missing", "The step “atlas” makes it"),
-        ("other weights", "the study that trained this model is not at hand"),
+        ("gain.tsv is missing", "The step “atlas” writes it"),
+        ("other weights", "the study that trained this model is not available"),
         ("another class explained", "starts elsewhere, has other options"),
         ("another atlas", "has no regions of atlas Y"),
         ("other regions", "has other regions"),

@@ -25,7 +25,7 @@ def test_the_course_over_sessions(tmp_path: Path) -> None:
     assert course[0] == ["Region", "Session 1", "Session 2", "Session 10", "Change"]
     assert course[1] == ["Right part 8", "9e-06", "1e-05", "8.75e-06", "-2.5e-07"]
     assert len(course) == 1 + 6
-    assert "the steps are equal" in page
+    assert "the sessions are equally spaced" in page
     order = re.findall(r'<h2 id="([^"]+)"', page)
     assert order == ["problems", "summary", "regions", "course-over-sessions", "how-this-was-made"]
     assert "Session 10: Regions of atlas X" in page
@@ -36,7 +36,7 @@ def test_the_course_over_sessions(tmp_path: Path) -> None:
     page = write_participant_page(tmp_path, "01", [], bids_dir=raw).read_text()
     (course,) = [t for t in Cells(page).tables if t[0][-1] == "Change"]
     assert course[0] == ["Region", "Session 2", "Session 10", "Session 1", "Change"]
-    assert "the steps are equal" not in page
+    assert "the sessions are equally spaced" not in page
 
 
 def row(index: int, density: float | None) -> RegionRow:

@@ -67,7 +67,7 @@ def test_no_face_is_in_the_viewer_of_a_session(
     assert heatmap.volume.data.all()  # a model that looks at the face must be seen to do so
     for data in (shown["anatomy"].data, r2star.volume.data):
         np.testing.assert_array_equal(data, brain)  # voxels of 8 mm: none within 5 mm
-    assert "no face can be rebuilt" in " ".join(shown["notes"])
+    assert "no face can be reconstructed" in " ".join(shown["notes"])
     Path(f"{stem}_desc-brain_mask.nii.gz").unlink()
     write_session_viewer(participant_dir, "01", "1")
     assert not written[1]["anatomy"].data.any()
@@ -90,7 +90,7 @@ def test_too_many_heatmaps_are_named_and_the_r2star_map_stays(
     names = [layer.name for layer in shown["layers"]]
     assert len(names) == MOST_LAYERS
     assert names[-1] == "R2* map"
-    (note,) = [text for text in shown["notes"] if "maps at most" in text]
+    (note,) = [text for text in shown["notes"] if "at most" in text]
     assert "for AD by other10, model A; Relevance for AD by other11, model A." in note
     assert "other09" not in note
 
@@ -100,7 +100,7 @@ def test_as_many_maps_as_fit_and_a_sentence_on_the_others() -> None:
     assert fitting(files, 3) == (files, [])
     first, (note,) = fitting(files, 1)
     assert first == {"a": Path("a")}
-    assert note.endswith("Not in it: b; c.")
+    assert note.endswith("Not shown: b; c.")
 
 
 def test_the_page_of_a_session_is_removed_where_it_has_no_heatmaps(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is taken for what, counted."""
+"""Confusion matrices, counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_confusion_table_counts_the_predictions(
         n = sum((r["true_class"], r["predicted_class"]) == (truth, predicted) for r in rows)
         of_truth = sum(r["true_class"] == truth for r in rows)
         assert square[i, j] == n
-        assert lines[f"B, {truth}"][f"Taken for {predicted}"] == f"{n} ({100 * n / of_truth:.0f} %)"
+        assert lines[f"B, {truth}"][f"Predicted {predicted}"] == f"{n} ({100 * n / of_truth:.0f} %)"
 
 
 @pytest.mark.usefixtures("quick")

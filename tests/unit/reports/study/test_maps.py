@@ -67,7 +67,7 @@ def test_every_method_has_a_strip_on_its_own_scale(
     assert "white zero" in pictures[2].caption
     assert "50 to the 99.5 percentile of the magnitudes" in pictures[2].caption
     assert [b.text for b in blocks if isinstance(b, Text)] == [
-        "The mean map of A D by saliency holds no relevance above zero."
+        "The mean map of A D by saliency has no relevance above zero."
     ]
 
 

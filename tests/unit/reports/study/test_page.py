@@ -134,7 +134,7 @@ def test_the_group_page_has_every_section_filled(finished_study: Path) -> None:
 
 def test_the_group_page_says_the_numbers(finished_study: Path) -> None:
     text = Page(finished_study / f"group_{STUDY}.html").text.replace("\N{NO-BREAK SPACE}", " ")
-    assert "It uses 24 scans of 12 participants: 12 of AD and 12 of NC. Left out: 1 scan." in text
+    assert "It uses 24 scans of 12 participants: 12 of AD and 12 of NC. Excluded: 1 scan." in text
     assert "Of 3 configurations, C has the highest mean balanced accuracy: 74.2 %" in text
     assert "64.2 ± 6.5 % [53.5, 76.9]" in text
     assert "0.64 ± 0.07 [0.54, 0.77]" in text

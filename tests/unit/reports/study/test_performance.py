@@ -55,7 +55,7 @@ def test_scores_stand_as_in_the_paper_with_baselines_below(two: StudyFiles) -> N
         )
         assert lines[name][title] == expected
     assert "Test sets of 3 random splits" in table.caption
-    assert "specificity = share of NC found" in table.caption
+    assert "specificity = share of NC classified correctly" in table.caption
 
 
 @pytest.mark.usefixtures("quick")
@@ -88,7 +88,7 @@ def test_more_classes_have_a_macro_auc_and_other_meanings(
     assert list(lines) == ["A", "B", "C", "svm"]
     assert set(lines["C"].values()) == {"no", "yes", "n/a"}  # configured, but not tested
     assert lines["A"]["Macro AUC"].startswith("0.")
-    assert "share of the others not taken for AD" in table.caption
+    assert "share of the others not predicted as AD" in table.caption
     assert "mean over the 3 classes" in table.caption
     (panels, names) = quick["confusion_matrices"]
     assert list(panels) == ["Configuration A", "Configuration B", "Baseline svm"]
@@ -108,7 +108,7 @@ def test_uneven_splits_are_shown(tmp_path: Path) -> None:
         "B": "2",
         "C": "2",
     }
-    assert "A test set that lacks a class is left out" in table.caption
+    assert "A test set that lacks a class is excluded" in table.caption
     # one test set has no AD: its sensitivity is that of the other, with no spread
     assert cells(table)["C"]["Sensitivity"].count("±") == 0
 
@@ -121,7 +121,7 @@ def test_a_single_split_has_no_spread(tmp_path: Path) -> None:
     assert "±" not in "".join(map("".join, table.rows))
     section = comparisons(study)
     assert len(of_kind(section, TableBlock)) == 1
-    assert any("needs two that both were tested in" in text for text in texts(section))
+    assert any("needs two in which both were tested" in text for text in texts(section))
 
 
 def test_everything_can_be_drawn(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def study(tmp_path: Path) -> StudyFiles:
 def test_section_shows_verdicts_figures_and_localisation(study: StudyFiles) -> None:
     section = trust(study)
     texts = [block.text for block in section.blocks if isinstance(block, Text)]
-    assert texts[0] == "3 of 4 networks tell scans apart."
+    assert texts[0] == "3 of 4 networks respond to differences between scans."
     verdicts, located = (b for b in section.blocks if isinstance(b, TableBlock))
     assert [row[:2] for row in verdicts.rows] == [
         ("B, lrp-zplus", "Perturbation"),

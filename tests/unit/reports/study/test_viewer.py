@@ -43,7 +43,7 @@ def test_the_viewer_of_a_study_has_the_atlas_of_its_tables(
     assert first["regions"].names
     assert first["notes"] == []
     assert second["regions"] is None
-    assert second["notes"] == ["The atlas Elsewhere of the study's tables is not at hand."]
+    assert second["notes"] == ["The atlas Elsewhere of the study's tables is not available."]
 
 
 def test_a_participant_who_stands_in_for_the_template_shows_no_face(

@@ -34,7 +34,7 @@ def test_listed_splits_are_taken_as_they_are_in_the_order_of_their_numbers() -> 
     ("rows", "message"),
     [
         ("0:ab|cd|ez", "Split '0' lists participant 'z', who is not in the cohort"),
-        ("0:abe|cd|ef", r"Scans of e lie in more than one set \(test, train\)"),
+        ("0:abe|cd|ef", r"Scans of e are in more than one set \(test, train\)"),
         ("0:abcd||ef", "Set 'validation' of split '0' is missing"),
         ("0:abc|d|ef", "Set 'validation' of split '0' has no participant of class 'x'"),
         ("0:ab|cd|ge", "Split '0' has no set for f"),

@@ -34,11 +34,14 @@ def test_undersampling_says_what_is_equal_within_what(equalise: str, within: str
 @pytest.mark.parametrize(
     ("splits", "words"),
     [
-        (Splits("fixed"), "given by a file"),
+        (Splits("fixed"), "read from a file"),
         (Splits("kfold", repeats=1, folds=7), "to 7 folds; each fold was tested once."),
         (Splits("kfold", repeats=3), "to 5 folds; each fold was tested once, 3 times."),
         (Splits(repeats=1), "at random, 1 time: within each class 70 % for training, 15 %"),
-        (Splits(counts=(4, 6)), "4 of each class for validation, 6 for test, the others to train"),
+        (
+            Splits(counts=(4, 6)),
+            "4 of each class for validation, 6 for test, the others for training",
+        ),
         (Splits(stratify=("age:5", "sex")), "stratified by class and age:5 and sex."),
         (Splits(repetitions=2), "Every split was trained 2 times from different initial weights."),
         (Splits(test_baseline_only=True), "Only the first session of a participant was tested."),
@@ -52,10 +55,12 @@ def test_splits_in_words(splits: Splits, words: str) -> None:
 def test_maps_and_their_scaling_in_words(tmp_path: Path) -> None:
     study = described("quick", tmp_path)
     words = target_words(study)
-    assert words.endswith("resampled to 5 mm voxels. Values were cut at 100 and divided by 40.")
+    assert words.endswith("resampled to 5 mm voxels. Values were clipped at 100 and divided by 40.")
     assert "(after" not in words
     settings = dataclasses.replace(study.settings, input=Input(scaling="minmax"))
     description = dataclasses.replace(study.description, settings=settings)
     words = target_words(dataclasses.replace(study, name="rieke2018", description=description))
     assert words.startswith("The study rieke2018 (after Rieke et al. 2018) trained networks")
-    assert words.endswith("R2starmap maps in subject space. Every map was scaled to 0 … 1.")
+    assert words.endswith(
+        "R2starmap maps in subject space. Every map was scaled to the range 0 to 1."
+    )

@@ -46,9 +46,9 @@ def test_the_class_explained_is_named(target: str, words: str) -> None:
 def test_checks_that_were_not_done_are_not_said() -> None:
     assert quality_words(Quality(scans=0, randomization_scans=0)) == ""
     words = quality_words(Quality(scans=7, cube_mm=12.5, randomization_scans=0))
-    assert "of 7 test scans a configuration at most, with cubes of 12.5 mm and 5 random" in words
+    assert "of at most 7 test scans per configuration, with cubes of 12.5 mm and 5 random" in words
     assert "Adebayo" not in words
-    assert quality_words(Quality(scans=0)).startswith("They were checked by random weights")
+    assert quality_words(Quality(scans=0)).startswith("They were checked by weight randomisation")
 
 
 def test_clustering_names_spaces_and_embedding(tmp_path: Path) -> None:

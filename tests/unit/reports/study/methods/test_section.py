@@ -23,7 +23,7 @@ def test_methods_are_those_of_the_settings(tmp_path: Path) -> None:
         "matched 1:1 by propensity score on age and sex",
         "at random, 10 times: within each class 70 % for training, 15 % for validation, 15 % for",
         "The network graz (Tinauer et al. 2025) was trained with Adam (Kingma and Ba 2015)",
-        "for at most 60 epochs, with learning rate 0.001 and 6 scans a step.",
+        "for at most 60 epochs, with learning rate 0.001 and 6 scans per step.",
         "Configuration B: maps without the skull, not relevance guided.",
         "inside the mask (brain) with weight −1",
         "lrp-zplus, starting at all softmax outputs (Montavon et al. 2017;",

@@ -12,7 +12,7 @@ PLAIN = Training(plateau=Plateau(patience=0))
 def test_a_plain_recipe_has_no_more_than_its_sentence() -> None:
     assert training_words(PLAIN, Model("mine", {"width": 8})) == (
         "The network mine (width 8) was trained with Adam (Kingma and Ba 2015) for at most 60 "
-        "epochs, with learning rate 0.001 and 6 scans a step. The weights of the best epoch by "
+        "epochs, with learning rate 0.001 and 6 scans per step. The weights of the best epoch by "
         "validation were kept."
     )
 
@@ -32,12 +32,12 @@ def test_everything_a_recipe_can_have_is_said() -> None:
     for part in (
         "The network vgg-a (Eitel et al. 2021) was trained with stochastic gradient descent, "
         "momentum 0.9 for",
-        "learning rate 0.001, weight decay 0.0001 and 12 scans a step.",
+        "learning rate 0.001, weight decay 0.0001 and 12 scans per step.",
         "After 5 epochs without a lower validation loss, the learning rate was multiplied by 0.3 "
         "(at least 1e-06). Training stopped after 8 epochs without a better validation balanced "
         "accuracy. The classes were weighted by their inverse frequency.",
-        "mirrored by chance left to right and down to up. Training maps were moved by up to 3 "
-        "voxels. Training started from the weights of digits/A.",
+        "mirrored at random along the left–right and inferior–superior axes. Training maps were "
+        "shifted by up to 3 voxels. Training started from the weights of digits/A.",
     ):
         assert part in words
     assert "restored" not in words

@@ -24,4 +24,4 @@ def test_the_tests_that_count_come_first(study: StudyFiles) -> None:
     assert table.rows[0][:2] == ("Cluster 2", "site")
     assert table.rows[1][1] == "c19"
     assert len(table.rows) == 12
-    assert "12 first of 21 tests" in table.caption
+    assert "the first 12 of 21 tests" in table.caption

@@ -1,0 +1,1 @@
+"""Explanations and predictions made again: what did not change is not computed again."""
