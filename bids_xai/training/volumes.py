@@ -99,8 +99,8 @@ def is_whole(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> bool:
     """Whether a ``.npy`` file is there, of this shape and type, and has all its bytes."""
     try:
         with path.open("rb") as stream:
-            np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0(stream)
+            np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+            header = np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
             n_bytes = stream.tell() + math.prod(shape) * np.dtype(dtype).itemsize
     except (OSError, ValueError):
         return False
