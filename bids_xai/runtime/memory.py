@@ -28,3 +28,8 @@ def keep_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     taken = mallopt(_MMAP_THRESHOLD, _MOST) or mallopt(_MMAP_THRESHOLD, _MOST_OF_OLD)
     return bool(taken and mallopt(_TRIM_THRESHOLD, _MOST))
+
+
+def give_back() -> bool:
+    """Give freed memory back that :func:`keep_memory` kept; whether there was any (glibc)."""
+    return platform.libc_ver()[0] == "glibc" and bool(ctypes.CDLL(None).malloc_trim(0))

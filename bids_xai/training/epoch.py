@@ -20,6 +20,7 @@ from torch import Tensor
 from bids_xai.arrays import Floats64
 from bids_xai.attribution.modes import full_precision
 from bids_xai.models.size import feature_values, step_bytes
+from bids_xai.runtime.memory import give_back
 from bids_xai.tables.training import EpochRecord
 from bids_xai.training.augmentation import augmentation
 from bids_xai.training.batches import Change, Scans, batches
@@ -40,6 +41,10 @@ from bids_xai.training.validation import Validation, validate
 LOG = logging.getLogger("bids_xai")
 
 _SHARE_OF_MEMORY = 0.8  # the rest is for what else the process holds, and for other processes
+
+_FEWEST_ON_CPU = 2
+"""Scans in a part: torch convolves a single volume by another way on the CPU, which takes the
+memory of two and 2.5 times the time (benchmarks/parts.py)."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,10 @@ def parts_of_batch(run: Run, shape: tuple[int, ...], free: int | None, before: i
     guided = run.recipe.relevance_guided
     needed = [step_bytes(weights, values, scans, guided=guided) for scans in range(batch + 1)]
     limit = math.inf if free is None else _SHARE_OF_MEMORY * free
-    fitting = max([scans for scans in range(1, batch + 1) if needed[scans] <= limit], default=1)
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    fewest = min(batch, _FEWEST_ON_CPU if on_cpu else 1)
+    sizes = range(fewest, batch + 1)
+    fitting = max([scans for scans in sizes if needed[scans] <= limit], default=fewest)
     parts = max(before, math.ceil(batch / fitting))
     if parts == 1:
         return 1
@@ -192,23 +200,11 @@ def take_step(
         channels_last=recipe.lies_last(device),
         change=change,
     ):
-        batch_losses = losses(
-            learner.model,
-            volumes,
-            masks,
-            labels,
-            recipe,
-            training=True,
-            class_weights=run.class_weights,
-        )
-        share = batch_losses.objective * (len(volumes) / len(scans))
-        with full_precision(volumes) if recipe.relevance_guided else nullcontext():
-            learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-        values = torch.stack(
-            [batch_losses.objective, batch_losses.ce]
-        ).tolist()  # the one wait for the device
+        values = _backward(run, recipe, (volumes, masks, labels), len(scans))
         check_finite(values[0], f"training loss of epoch {epoch}")
         sums += len(volumes) * np.array(values)
+        if run.parts > 1:
+            give_back()
     model = learner.model
     stopped = processes.sum_gradients(model.parameters(), model.buffers(), bool(run.stop))
     learner.scaler.unscale_(learner.optimizer)
@@ -219,6 +215,23 @@ def take_step(
     if project is not None:
         project()
     return sums, stopped
+
+
+def _backward(
+    run: Run, recipe: Recipe, scans: tuple[Tensor, Tensor, Tensor], n_scans: int
+) -> list[float]:
+    """Add a part's gradients of the mean over ``n_scans``; its objective and cross-entropy.
+
+    scans : volumes, masks, labels. Their graph is gone on return, before that of the next part
+        begins.
+    """
+    volumes = scans[0]
+    part = losses(run.learner.model, *scans, recipe, training=True, class_weights=run.class_weights)
+    share = part.objective * (len(volumes) / n_scans)
+    with full_precision(volumes) if recipe.relevance_guided else nullcontext():
+        run.learner.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+    values: list[float] = torch.stack([part.objective, part.ce]).tolist()  # the one wait
+    return values
 
 
 def _defined(value: float) -> float | None:

@@ -49,3 +49,30 @@ def test_freed_memory_is_used_again() -> None:
 def test_what_the_user_has_set_stays() -> None:
     said, _ = run("keep", MALLOC_TRIM_THRESHOLD_="131072")
     assert said == "False"
+
+
+_GIVE_BACK = """
+import numpy as np
+from bids_xai.runtime.memory import give_back, keep_memory
+
+def resident():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+assert keep_memory()
+blocks = [np.ones(2**21) for _ in range(20)]  # of 16 MiB
+last = np.ones(2**21)  # above the others: the end of the heap is not free
+del blocks
+kept_mib = resident()
+assert give_back()
+print(kept_mib - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_memory_that_was_kept_can_be_given_back() -> None:
+    """Also what lies below blocks that are in use."""
+    done = subprocess.run(
+        [sys.executable, "-c", _GIVE_BACK], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) > 300
