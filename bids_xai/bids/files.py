@@ -21,7 +21,7 @@ from bids_xai.errors import CannotCreateError
 
 TEMPORARY = ".tmp-"  # files being written; nothing reads them
 
-_GZIP_LEVEL = 5
+_GZIP_LEVEL = 1  # of float maps with noise, 5 leaves a half per cent less, in a fourth more time
 _SPACES = str.maketrans("\t\n\r", "   ")
 
 

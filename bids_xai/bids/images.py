@@ -47,6 +47,12 @@ def read_header(path: Path) -> tuple[tuple[int, ...], Floats64]:
     return tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=np.float64)
 
 
+def empty_volume(path: Path) -> Volume:
+    """Return zeros on the grid of an image, for what needs the grid alone. Errors as there."""
+    shape, affine = read_header(path)
+    return Volume(np.zeros(shape[:3], np.float32), affine)
+
+
 def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
     """Read a 3-D volume with its scaling applied.
 

@@ -48,20 +48,23 @@ def erode(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
 def _within(mask: Bools, radius_mm: float, voxel_mm: tuple[float, ...]) -> Bools:
     """Return the voxels within a distance of the mask.
 
-    Small balls are laid column by column: the columns of one length together, as shifts of the
-    mask grown along the last axis. From some 1000 columns on a distance transform is cheaper.
+    Balls are laid column by column: the columns of one length together, as shifts of the mask
+    grown along the last axis, along which eight voxels are packed into a byte. From some 4000
+    columns on a distance transform is cheaper.
     """
     columns = (ball(radius_mm, voxel_mm).sum(axis=-1) + 1) // 2 - 1  # half lengths, -1: none
-    if columns.size > 1000:
+    if columns.size > 4000:
         return np.asarray(ndimage.distance_transform_edt(~mask, sampling=voxel_mm) <= radius_mm)
-    grown, result = mask.copy(), np.zeros_like(mask)
+    grown = mask.copy()
+    result = np.zeros_like(np.packbits(mask, axis=-1))
     for half in range(int(columns.max()) + 1):
         if half:
             grown[..., half:] |= mask[..., :-half]
             grown[..., :-half] |= mask[..., half:]
+        packed = np.packbits(grown, axis=-1)
         for offset in np.argwhere(columns == half) - np.array(columns.shape) // 2:
-            result[_overlap(offset, mask.shape)] |= grown[_overlap(-offset, mask.shape)]
-    return result
+            result[_overlap(offset, mask.shape)] |= packed[_overlap(-offset, mask.shape)]
+    return np.unpackbits(result, axis=-1, count=mask.shape[-1]).view(bool)
 
 
 def _overlap(offset: NDArray[np.intp], shape: tuple[int, ...]) -> tuple[slice, ...]:

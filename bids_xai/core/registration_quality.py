@@ -11,6 +11,7 @@ from scipy import ndimage
 from bids_xai.arrays import Bools, Floats
 
 _CLIP_PERCENTILES = (0.5, 99.5)
+_TRUNCATE_SDS = 4.0  # of a Gaussian
 
 
 def correlation(first: Floats, second: Floats, mask: Bools) -> float:
@@ -60,7 +61,11 @@ def edge_alignment(
     random directions (normalised gradient fields, Haber & Modersitzki 2006,
     doi:10.1007/11866763_89). NaN where there are no edges.
     """
-    a, b = (_gradient(image, voxel_mm, width_mm / 2)[:, mask] for image in (first, second))
+    near = _neighbourhood(mask, voxel_mm, width_mm / 2)
+    a, b = (
+        _gradient(image[near], voxel_mm, width_mm / 2)[:, mask[near]]
+        for image in (np.asarray(first), np.asarray(second))
+    )
     strength = np.sqrt((a**2).sum(0) * (b**2).sum(0))
     if not strength.size or not strength.max() > 0:
         return float("nan")
@@ -117,7 +122,19 @@ def _entropy(counts: Floats) -> float:
     return float(-(share * np.log(share)).sum())
 
 
+def _neighbourhood(mask: Bools, voxel_mm: tuple[float, ...], sd_mm: float) -> tuple[slice, ...]:
+    """The box of all voxels on which a gradient of Gaussians within the mask depends."""
+    slices = []
+    for axis, edge in enumerate(voxel_mm):
+        inside = np.flatnonzero(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
+        margin = int(np.ceil(_TRUNCATE_SDS * sd_mm / edge)) + 2
+        first, last = (int(inside[0]), int(inside[-1])) if inside.size else (0, 0)
+        slices.append(slice(max(first - margin, 0), last + margin + 1))
+    return tuple(slices)
+
+
 def _gradient(image: Floats, voxel_mm: tuple[float, ...], sd_mm: float) -> Floats:
     finite = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    smooth = ndimage.gaussian_filter(finite, [sd_mm / v for v in voxel_mm])
+    sds = [sd_mm / v for v in voxel_mm]
+    smooth = ndimage.gaussian_filter(finite, sds, truncate=_TRUNCATE_SDS)
     return np.stack(np.gradient(smooth, *voxel_mm))

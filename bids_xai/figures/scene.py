@@ -115,9 +115,10 @@ def cropped(scene: Scene, rows: Sequence[Row]) -> tuple[Scene, list[Row]]:
     filled = np.any([_lit(scene), *scene.outlines, *(o.shown for o in overlays)], axis=0)
     if not filled.any():
         return scene, list(rows)
-    corners = np.argwhere(filled)
-    start = np.maximum(corners.min(axis=0) - _MARGIN_VOXELS, 0)
-    stop = corners.max(axis=0) + 1 + _MARGIN_VOXELS
+    others = [tuple(k for k in range(filled.ndim) if k != axis) for axis in range(filled.ndim)]
+    lines = [np.flatnonzero(filled.any(axis=axes)) for axes in others]
+    start = np.maximum([line[0] - _MARGIN_VOXELS for line in lines], 0)
+    stop = [line[-1] + 1 + _MARGIN_VOXELS for line in lines]
     box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
     origin = scene.origin_mm and tuple(
         o + s * v for o, s, v in zip(scene.origin_mm, start, scene.voxel_mm, strict=True)

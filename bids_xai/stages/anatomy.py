@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Bools
-from bids_xai.bids.images import Volume, read_volume
+from bids_xai.bids.images import Volume, empty_volume, read_volume
 from bids_xai.core.lesions import fill_lesions
 from bids_xai.core.masks import dice
 from bids_xai.core.regions.labels import to_ranks
@@ -208,7 +208,7 @@ def atlas_to_t1w(
     out = StageFolder(folder, origin)
     if template_atlas is None:  # the template has no atlas of its own
         return StageFiles(out.close())
-    anatomy = read_volume(t1w)
+    anatomy = empty_volume(t1w)
     ranks, values = to_ranks(template_atlas.volume.data)  # ANTs counts in float32
     moving = Volume(ranks.astype(np.float32), template_atlas.volume.affine)
     warped = ants_tools.resample(ants, moving, anatomy, [inverse], nearest=True)

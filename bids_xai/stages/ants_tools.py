@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_xai.arrays import Bools, Floats32
 from bids_xai.bids.images import Volume
@@ -49,13 +50,17 @@ def to_ants(ants: Any, volume: Volume) -> Any:
     left, _, right = np.linalg.svd(rotation)
     direction = LPS @ (left @ right)
     origin = LPS @ volume.affine[:3, 3]
-    finite = np.nan_to_num(
-        volume.data, nan=0.0, posinf=0.0, neginf=0.0
-    )  # one NaN ends ITK's search
-    data = np.ascontiguousarray(finite, dtype=np.float32)
+    data = np.ascontiguousarray(_finite(volume.data), dtype=np.float32)
     return ants.from_numpy(
         data, origin=tuple(origin), spacing=tuple(float(s) for s in spacing), direction=direction
     )
+
+
+def _finite(data: NDArray[Any]) -> NDArray[Any]:
+    """The data without NaN and infinities, one of which would end ITK's search."""
+    if np.isfinite(data).all():
+        return data
+    return np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def resample(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bids_xai.arrays import Bools
 from bids_xai.bids.files import write_nifti
-from bids_xai.bids.images import Volume, read_volume
+from bids_xai.bids.images import Volume, empty_volume, read_volume
 from bids_xai.core.masks import dilate
 from bids_xai.core.registration_quality import edge_alignment, normalised_mutual_information
 from bids_xai.settings import OutputSpace
@@ -31,6 +31,7 @@ from bids_xai.stages.products import (
 from bids_xai.templates.lookup import load_template
 
 _REACH_MM = 8.0  # registration looks this far beyond the brain
+_EDGES_MM = 8.0  # edges of the brain are smoothed with what lies this far around it
 
 
 @dataclass(frozen=True)
@@ -88,29 +89,37 @@ def coregister(
     kind : ``Rigid`` or ``Affine``
     """
     ants = ants_tools.ants_module(seed)
-    fixed = read_volume(t1w)
-    reach = dilate(read_volume(mask).data > 0, _REACH_MM, fixed.voxel_mm)
+    fixed, moving_image, brain = read_volume(t1w), read_volume(image), read_volume(mask)
     forward = registration.register_linear(
         ants,
         fixed,
-        read_volume(image),
+        moving_image,
         folder / "forward.txt",
         kind=kind,
-        fixed_mask=reach,
+        fixed_mask=dilate(brain.data > 0, _REACH_MM, fixed.voxel_mm),
         seed=seed,
     )
     inverse = registration.invert_linear(ants, forward, folder / "inverse.txt")
-    moved = ants_tools.resample(ants, read_volume(image), fixed, [forward])
-    inside = (read_volume(mask).data > 0) & (moved > 0)
-    quality = {
-        "MutualInformation": normalised_mutual_information(fixed.data, moved, inside),
-        "EdgeAlignment": edge_alignment(fixed.data, moved, inside, fixed.voxel_mm),
-    }
+    quality = _match_quality(ants, fixed, moving_image, brain.data > 0, forward)
     sidecar = {"Registration": kind, "Quality": {k: round(v, 4) for k, v in quality.items()}}
     out = StageFolder(folder, origin)
     out.add(forward, "xfm", ".txt", sidecar, **{"from": moving, "to": "T1w", "mode": "image"})
     out.add(inverse, "xfm", ".txt", {}, **{"from": "T1w", "to": moving, "mode": "image"})
     return TransformFiles(out.close(), forward, inverse)
+
+
+def _match_quality(
+    ants: Any, fixed: Volume, moving: Volume, brain: Bools, forward: Path
+) -> dict[str, float]:
+    """How well the image lies on the T1w image within the brain, on the T1w grid."""
+    box = ants_tools.crop(fixed, brain, _EDGES_MM)
+    anatomy = ants_tools.cut(fixed, box)
+    moved = ants_tools.resample(ants, moving, anatomy, [forward])
+    inside = brain[box] & (moved > 0)
+    return {
+        "MutualInformation": normalised_mutual_information(anatomy.data, moved, inside),
+        "EdgeAlignment": edge_alignment(anatomy.data, moved, inside, fixed.voxel_mm),
+    }
 
 
 def map_to_t1w(
@@ -129,7 +138,7 @@ def map_to_t1w(
     forward, inverse : to and from the T1w image; ``None``: it lies there already, by its header
     """
     ants = ants_tools.ants_module(0)
-    native, anatomy, brain_mask = read_volume(image), read_volume(t1w), read_volume(mask)
+    native, anatomy, brain_mask = read_volume(image), empty_volume(t1w), read_volume(mask)
     transforms = [forward] if forward else []
     mapped = ants_tools.resample(ants, _finite(native), anatomy, transforms)
     inside = brain_mask.data > 0
@@ -210,7 +219,9 @@ def _map_quality(
 ) -> dict[str, float]:
     """How much of the brain the map covers, and its median there, where it covers any."""
     ones = Volume(np.ones(native.data.shape, np.float32), native.affine)
-    covered = ants_tools.resample(ants, ones, anatomy, transforms)[inside] > 0.5
+    box = ants_tools.crop(anatomy, inside, 0.0)
+    near = ants_tools.resample(ants, ones, ants_tools.cut(anatomy, box), transforms)
+    covered = near[inside[box]] > 0.5
     values = mapped[inside][covered]
     quality = {
         "BrainCovered": round(float(covered.mean()), 4),

@@ -136,13 +136,13 @@ def register_to_template(
         invert_linear(ants, align_centres(ants, template, brain, forward), inverse)
         return
     inside = template_mask.data > 0
-    stripped = Volume(brain.data * (brain_mask.data > 0), brain.affine)
+    stripped = coarsen(ants, Volume(brain.data * (brain_mask.data > 0), brain.affine))
     with scratch_folder() as folder:
         start = align_centres(ants, template_mask, brain_mask, folder / "start.mat", masks=True)
         affine = register_linear(
             ants,
             coarsen(ants, template),
-            coarsen(ants, stripped),
+            stripped,
             folder / "affine.mat",
             kind="Affine",
             initial=start,

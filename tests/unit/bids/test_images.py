@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_xai.bids.images import Volume, read_header, read_volume
+from bids_xai.bids.images import Volume, empty_volume, read_header, read_volume
 from bids_xai.errors import BadDataError, NoInputError
 
 SHAPE = (7, 8, 9)
@@ -32,6 +32,16 @@ def oblique() -> np.ndarray:
     affine[:3, :3] = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.diag([-0.9, 1.1, 2.0])
     affine[:3, 3] = (20, -30, 5)
     return affine
+
+
+def test_an_empty_volume_has_the_grid_alone(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.nii.gz", noise((*SHAPE, 1)), oblique())
+    empty, full = empty_volume(path), read_volume(path)
+    assert empty.data.shape == full.data.shape == SHAPE
+    assert not empty.data.any()
+    np.testing.assert_array_equal(empty.affine, full.affine)
+    with pytest.raises(NoInputError):
+        empty_volume(tmp_path / "y.nii.gz")
 
 
 def test_data_affine_and_voxels_come_back(tmp_path: Path) -> None:

@@ -70,6 +70,15 @@ def test_dilate_is_the_slow_version_and_scipy(
     np.testing.assert_array_equal(mask, before)
 
 
+@pytest.mark.parametrize("radius_mm", [8.0, 20.0, 40.0])
+def test_dilate_by_large_balls_is_the_distance_transform(radius_mm: float) -> None:
+    """Balls of 197 to 1257 columns are laid, larger ones left to the distance transform itself."""
+    mask = np.zeros((50, 45, 43), bool)
+    mask[tuple(np.random.default_rng(6).integers(0, 43, (3, 4)))] = True
+    expected = ndimage.distance_transform_edt(~mask, sampling=(1.0, 1.0, 1.5)) <= radius_mm
+    np.testing.assert_array_equal(dilate(mask, radius_mm, (1.0, 1.0, 1.5)), expected)
+
+
 @pytest.mark.parametrize("voxel_mm", VOXELS_MM)
 @pytest.mark.parametrize("radius_mm", [1.05, 2.55])
 def test_erode_takes_what_dilating_the_outside_reaches(

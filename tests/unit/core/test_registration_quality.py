@@ -95,6 +95,24 @@ def test_edges_align_whatever_the_contrast() -> None:
     assert np.isnan(edge_alignment(a, np.ones(SHAPE), ALL, voxel_mm))
 
 
+def test_edges_of_a_part_are_those_of_the_whole_images() -> None:
+    """Gradients near the border of the mask see what lies beyond it, and nothing farther off."""
+    a, b, voxel_mm, width_mm = smooth(3), smooth(4), (1.0, 1.5, 2.0), 2.6
+    part = np.zeros(SHAPE, bool)
+    part[9:12, 10:13, 12:15] = True
+    sds = [width_mm / 2 / v for v in voxel_mm]
+    gradients = [
+        np.stack(np.gradient(ndimage.gaussian_filter(image, sds), *voxel_mm))[:, part]
+        for image in (a, b)
+    ]
+    strength = np.linalg.norm(gradients[0], axis=0) * np.linalg.norm(gradients[1], axis=0)
+    edges = strength >= np.quantile(strength, 0.9)
+    cosine = (gradients[0] * gradients[1]).sum(0)[edges] / strength[edges]
+    found = edge_alignment(a, b, part, voxel_mm, width_mm)
+    assert found == pytest.approx((cosine**2).mean(), abs=1e-12)
+    assert np.isnan(edge_alignment(a, b, np.zeros(SHAPE, bool), voxel_mm))
+
+
 def test_edges_are_measured_in_mm() -> None:
     """Ramps of x + y and x − y in mm are perpendicular on any grid."""
     voxel_mm = (1.0, 2.0, 3.0)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from bids_xai.figures.cuts import crossings, panel, positions
 from bids_xai.figures.maps import map_with_histogram, value_window
 from bids_xai.figures.mosaic import mosaic, strips
-from bids_xai.figures.scene import Overlay
+from bids_xai.figures.scene import Overlay, Row, Scene, cropped
 
 SHAPE = (24, 30, 20)
 VOXEL_MM = (2.0, 2.0, 2.5)
@@ -167,6 +167,19 @@ def test_an_outline_surrounds_what_it_outlines(name: str) -> None:
             dark, bright = (np.flatnonzero(part.any(axis=axis)) for part in (blob, line))
             assert abs(dark[0] - bright[0]) <= 2
             assert abs(dark[-1] - bright[-1]) <= 2
+
+
+def test_air_is_cut_off_two_voxels_away_from_what_is_seen() -> None:
+    image = np.zeros((20, 22, 24), np.float32)
+    image[5:9, 3:6, 21:24] = 1
+    outline = np.zeros(image.shape, bool)
+    outline[12, 10, 15] = True
+    scene = Scene(image, (0.0, 1.0), (1.0, 2.0, 3.0), (outline,), origin_mm=(10.0, 20.0, 30.0))
+    smaller, (row,) = cropped(scene, [Row((("axial", 16),))])
+    np.testing.assert_array_equal(smaller.background, image[3:15, 1:13, 13:24])
+    np.testing.assert_array_equal(smaller.outlines[0], outline[3:15, 1:13, 13:24])
+    assert smaller.origin_mm == (13.0, 22.0, 69.0)
+    assert row.cuts == (("axial", 3),)
 
 
 def test_slices_cut_a_scattered_mask() -> None:
