@@ -86,5 +86,5 @@ def test_the_scan_of_a_heatmap_must_be_in_the_cohort(tmp_path: Path) -> None:
     scan = Scan("sub-1_ses-2", "1", "2", "AD", Path("map"), Path("mask"), None)
     scans = {scan.name: scan}
     assert known_scan(tmp_path, scans, "sub-1_ses-2") is scan
-    with pytest.raises(BadDataError, match=r"sub-2 is not in the cohort.*predictions\.tsv"):
+    with pytest.raises(BadDataError, match=r"sub-2 is no longer in the cohort.*predictions\.tsv"):
         known_scan(tmp_path, scans, "sub-2")

@@ -218,5 +218,5 @@ def test_impossible_sizes_and_other_grids_are_refused() -> None:
             PIF3d(*wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="odd kernel"):
         PIF3d(2, 3, (4, 5, 6), 2, 2)
-    with pytest.raises(UsageError, match=r"\(7, 9, 6\) voxels met a PIF layer"):
+    with pytest.raises(UsageError, match=r"\(7, 9, 6\) voxels does not fit a PIF layer"):
         layer()(volumes((7, 9, 6)))

@@ -116,13 +116,13 @@ def test_a_note_stands_behind_the_meaning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("\t3\t", "\tthree\t", "line 2 of the table: the column fibres holds 'three'"),
-        ("\t3\t", "\tn/a\t", "line 2 of the table: the column fibres holds 'n/a'"),
-        ("true", "True", "the column striated holds 'True', which is no true or false"),
-        ("0.3", "inf", "the column force holds 'inf', which is no number"),
+        ("\t3\t", "\tthree\t", "line 2 of the table: the column fibres contains 'three'"),
+        ("\t3\t", "\tn/a\t", "line 2 of the table: the column fibres contains 'n/a'"),
+        ("true", "True", "the column striated contains 'True', expected: true or false"),
+        ("0.3", "inf", "the column force contains 'inf', expected: number"),
         ("\tfibres\t", "\tfibers\t", "the table lacks the columns fibres"),
         ("\t3\t", "\t", "line 2 of the table has 7 cells instead of 8"),
-        ("0.5", "half", "line 2 of the table: the column score_A holds 'half'"),
+        ("0.5", "half", "line 2 of the table: the column score_A contains 'half'"),
         ("biceps", '"biceps', "cannot read the table"),
     ],
 )

@@ -106,7 +106,7 @@ def test_the_embedded_atlas_by_name() -> None:
 
 
 def test_other_names_with_the_embedded_template_and_the_reverse() -> None:
-    with pytest.raises(NoInputError, match="comes with the atlas TissueNuclei only, not with AAL"):
+    with pytest.raises(NoInputError, match="has only the atlas TissueNuclei, not AAL"):
         load_atlas_spec(parse_atlas("AAL"), SPACE)
     with pytest.raises(NoInputError, match="exists for the template MNI152NLin2009aSym only"):
         load_atlas_spec(parse_atlas("TissueNuclei"), OutputSpace("MNI152NLin6Asym", 2))

@@ -54,7 +54,7 @@ def test_groups_that_covariates_separate_are_refused_with_the_covariate() -> Non
     site = (treated & (np.arange(50) % 2 == 0)).astype(float)  # a site of patients only
     for column in (site, treated + 0.0, np.where(treated, 80.0, 60) + np.arange(50) / 10):
         table = np.column_stack([covariates, column])
-        with pytest.raises(BadDataError, match=r"tell the groups apart completely \(site\)"):
+        with pytest.raises(BadDataError, match=r"separate the groups completely \(site\)"):
             propensity_match(treated, table, names=["age", "sex", "site"])
     x = np.random.default_rng(0).normal(size=50)
     together = np.stack([x, np.where(treated, 1, -1) - x], axis=1)

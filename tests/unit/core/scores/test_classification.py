@@ -111,7 +111,7 @@ def test_a_class_that_does_not_occur_leaves_none() -> None:
 
 def test_unusable_predictions_of_many_classes_are_refused() -> None:
     names = ["a", "b", "c"]
-    with pytest.raises(BadDataError, match=r"of 3 classes a scan, got \(2, 2\)"):
+    with pytest.raises(BadDataError, match=r"of 3 classes per scan, got \(2, 2\)"):
         multiclass_scores(["a", "b"], np.eye(2), names)
     with pytest.raises(BadDataError, match="of 3 classes"):
         multiclass_scores([], np.zeros((0, 3)), names)

@@ -106,7 +106,7 @@ def test_the_first_atlas_that_all_have_is_taken(context: GroupContext) -> None:
     for scan in scans[:1]:
         for file in scan.map_file.parent.glob("*dseg.nii.gz"):
             file.unlink()
-    with pytest.raises(NoInputError, match=r"no atlas.*--atlas"):
+    with pytest.raises(NoInputError, match=r"not all scans have an atlas.*--atlas"):
         measure_in(context, "regions", scans)
 
 

@@ -65,5 +65,5 @@ def test_other_methods_are_left_out_and_a_lost_scan_is_told(study: GroupContext)
     assert len(maps.predictions) == N - 1
     cohort = study.folder / "cohort.tsv"
     COHORT.write(cohort, COHORT.read(cohort)[:-1])
-    with pytest.raises(BadDataError, match="sub-35 is not in the cohort any more"):
+    with pytest.raises(BadDataError, match="sub-35 is no longer in the cohort"):
         step.read(study)

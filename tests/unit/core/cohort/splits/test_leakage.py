@@ -10,7 +10,7 @@ from bids_xai.errors import BadDataError
 
 def test_leakage_names_the_participant() -> None:
     check_no_leakage(["a", "a", "b"], ["train", "train", "test"])
-    with pytest.raises(BadDataError, match=r"Scans of a lie in .*test, train"):
+    with pytest.raises(BadDataError, match=r"Scans of a are in more than one set .*test, train"):
         check_no_leakage(["a", "b", "a"], ["train", "train", "test"])
 
 
