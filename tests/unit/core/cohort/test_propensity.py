@@ -58,5 +58,5 @@ def test_groups_that_covariates_separate_are_refused_with_the_covariate() -> Non
             propensity_match(treated, table, names=["age", "sex", "site"])
     x = np.random.default_rng(0).normal(size=50)
     together = np.stack([x, np.where(treated, 1, -1) - x], axis=1)
-    with pytest.raises(BadDataError, match=r"apart completely, so"):
+    with pytest.raises(BadDataError, match=r"separate the groups completely, so"):
         propensity_match(treated, together)

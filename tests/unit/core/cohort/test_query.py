@@ -151,7 +151,7 @@ def test_anything_else_is_refused_with_its_place(
     assert " ".join(query.split()) in text
     if position is not None:
         assert f"(at character {position})" in text
-    if "holds" not in problem:
+    if "contains" not in problem:
         assert "columns are age, mmse score, participant_id, sex, site" in text
 
 
