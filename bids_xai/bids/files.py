@@ -7,9 +7,7 @@ import gzip
 import io
 import json
 import math
-import os
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats64
-from bids_xai.errors import CannotCreateError
-
-TEMPORARY = ".tmp-"  # files being written; nothing reads them
+from bids_xai.runtime.atomic import replacing
 
 _GZIP_LEVEL = 1  # of float maps with noise, 5 leaves a half per cent less, in a fourth more time
 _SPACES = str.maketrans("\t\n\r", "   ")
@@ -36,30 +32,6 @@ def write_bytes(path: Path, content: bytes) -> Path:
         with temporary.open("xb") as stream:  # unlike tempfile's, with the umask's permissions
             stream.write(content)
     return path
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Within it, a file to write; afterwards it stands at ``path``, or is gone after an error.
-
-    Nothing happens where it was not written. Raises :class:`CannotCreateError` naming the file
-    where the folder or disk refuses.
-    """
-    temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            if temporary.is_file():
-                os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise CannotCreateError(
-            f"cannot write the file: {error.strerror or error}",
-            file=path,
-            fix="check free space and write permission of the folder",
-        ) from error
 
 
 def remove_if_empty(*folders: Path) -> None:

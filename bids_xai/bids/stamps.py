@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import bids_xai
-from bids_xai.bids.files import TEMPORARY, write_json
+from bids_xai.bids.files import write_json
+from bids_xai.runtime.atomic import TEMPORARY
 
 _CONTENT = itemgetter("digest", "outputs")  # outputs: name below the root -> size
 

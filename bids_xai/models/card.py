@@ -6,14 +6,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_xai.errors import BadDataError, NoInputError, UsageError
 from bids_xai.models import MODELS, build
+from bids_xai.runtime.atomic import replacing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,19 +103,18 @@ def save_model(folder: str | os.PathLike[str], model: nn.Module, card: ModelCard
 
     The card gets the SHA-256 of the weights. Both files are complete before either takes its
     place; a run that dies between the two leaves files that :func:`load_model` refuses.
+    Raises ``CannotCreateError`` where the folder or disk refuses.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights, text = folder / f".{WEIGHTS}.tmp", folder / f".{CARD}.tmp"
-    with _removed_on_failure(weights, text):
-        tensors = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights)
-        card = replace(card, weights_sha256=_sha256(weights))
+    tensors = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    card = replace(card, weights_sha256=hashlib.sha256(content).hexdigest())
+    with replacing(folder / CARD) as text, replacing(folder / WEIGHTS) as weights:
+        weights.write_bytes(content)  # by the umask; save_file leaves others no permission
         text.write_text(card.to_json(), encoding="utf-8")
-        os.replace(weights, folder / WEIGHTS)
-        os.replace(text, folder / CARD)
     return folder / CARD
 
 
@@ -183,16 +182,6 @@ def _check_weights(file: Path, card: ModelCard) -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextmanager
-def _removed_on_failure(*files: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        for file in files:
-            file.unlink(missing_ok=True)
-        raise
 
 
 def _load_weights(model: nn.Module, file: Path) -> None:

@@ -10,7 +10,6 @@ a page that is opened as a file.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -25,7 +24,7 @@ from bids_xai.bids.files import nifti_bytes, write_bytes, write_text
 from bids_xai.bids.images import Volume
 from bids_xai.core.grids import centred_grid, covering_shape, nearest_on_grid, resample_grid
 from bids_xai.figures.scene import CONVENTION, grey_window
-from bids_xai.reports.blocks import Text, filled
+from bids_xai.reports.blocks import Text, embedded_json, filled
 from bids_xai.reports.volumes import is_signed, on_grid, positive_window
 
 FOLDER = "viewer"
@@ -185,7 +184,7 @@ def _region_volumes(base: Volume, regions: Regions) -> dict[str, Any]:
 
 
 def _page(title: str, content: Mapping[str, Any], source: str, notes: Sequence[str]) -> str:
-    data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
+    data = embedded_json(content)
     return filled(
         "viewer.html", title=title, content=data, source=source, notes=notes, convention=CONVENTION
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from bids_xai.core.grids import centred_grid, covering_shape, resample_grid
 from bids_xai.core.inputs import network_input, standardise
 from bids_xai.core.regions.lesions import filled_part
 from bids_xai.errors import BadDataError, NoInputError
+from bids_xai.runtime.atomic import replacing
 
 if TYPE_CHECKING:
     from bids_xai.models.card import ModelCard
@@ -79,12 +79,15 @@ _STATISTICS_NAMES = ("mean", "sd")
 
 
 def save_statistics(folder: Path, statistics: tuple[Floats32, Floats32]) -> Path:
-    """Write mean and sd of every voxel beside a model."""
-    from safetensors.numpy import save_file
+    """Write mean and sd of every voxel beside a model.
 
-    temporary = folder / f".{STATISTICS}.tmp"
-    save_file(dict(zip(_STATISTICS_NAMES, statistics, strict=True)), temporary)
-    os.replace(temporary, folder / STATISTICS)
+    Raises :class:`CannotCreateError` where the folder or disk refuses.
+    """
+    from safetensors.numpy import save
+
+    content = save(dict(zip(_STATISTICS_NAMES, statistics, strict=True)))
+    with replacing(folder / STATISTICS) as temporary:
+        temporary.write_bytes(content)
     return folder / STATISTICS
 
 

@@ -20,8 +20,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from bids_xai.bids.files import column_descriptions, replacing, tsv_text, write_json
+from bids_xai.bids.files import column_descriptions, tsv_text, write_json
 from bids_xai.errors import BadDataError, NoInputError
+from bids_xai.runtime.atomic import replacing
 
 MISSING = "n/a"
 _LINES = 20_000  # turned into text at a time

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn, optim
 
 from bids_xai.errors import BadDataError
+from bids_xai.runtime.atomic import replacing
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -92,7 +92,10 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint of ``folder`` in one step."""
+    """Replace the checkpoint of ``folder`` in one step.
+
+    Raises ``CannotCreateError`` where the disk is full; the former checkpoint stays.
+    """
     states = checkpoint.states
     first = {id(state): name for name, state in reversed(list(states.items()))}
     header = Header({name: first[id(state)] for name, state in states.items()}, checkpoint.scalars)
@@ -101,9 +104,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         for name in dict.fromkeys(header.places.values())
         for key, tensor in states[name].items()
     }
-    temporary = folder / f".{CHECKPOINT}.tmp"
-    save_file(tensors, temporary, metadata={_HEADER: json.dumps(vars(header))})
-    os.replace(temporary, folder / CHECKPOINT)
+    content = save(tensors, metadata={_HEADER: json.dumps(vars(header))})
+    with replacing(folder / CHECKPOINT) as temporary:
+        temporary.write_bytes(content)  # by the umask; save_file leaves others no permission
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:

@@ -16,7 +16,7 @@ import nibabel as nib
 import pytest
 from conftest import EMBEDDED, Finished, Run, command, simulate
 
-from bids_xai.bids.files import TEMPORARY
+from bids_xai.runtime.atomic import TEMPORARY
 from bids_xai.settings import OutputSpace
 from bids_xai.templates.lookup import load_atlas
 

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats32, Floats64
-from bids_xai.bids.files import replacing, write_text
+from bids_xai.bids.files import write_text
 from bids_xai.group.spray.analysis import Clustering, Heatmaps
 from bids_xai.group.spray.slices import Slices
+from bids_xai.runtime.atomic import replacing
 from bids_xai.tables.predictions import Prediction
 
 

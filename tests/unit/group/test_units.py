@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_xai.bids.files import TEMPORARY
 from bids_xai.group.units import Unit, Units
+from bids_xai.runtime.atomic import TEMPORARY
 from bids_xai.runtime.progress import Progress
 
 

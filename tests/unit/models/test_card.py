@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from bids_xai.errors import BadDataError, NoInputError
+from bids_xai.errors import BadDataError, CannotCreateError, NoInputError
 from bids_xai.models import build
 from bids_xai.models.card import ModelCard, load_model, save_model
 
@@ -98,7 +98,7 @@ def test_nothing_is_left_but_the_old_model_when_writing_fails(
         raise OSError("no space left")
 
     monkeypatch.setattr(ModelCard, "to_json", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CannotCreateError, match="no space"):
         save_model(tmp_path, build("graz", CARD.input_shape, seed=2), CARD)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     load_model(tmp_path)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from bids_xai.figures.style import NEGATIVE, PALETTE, POSITIVE
-from bids_xai.reports.blocks import Html, filled
+from bids_xai.reports.blocks import Html, embedded_json, filled
 from bids_xai.reports.study.spray.analyses import FOLDER, Analysis
 from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.numbers import MISSING, percent
@@ -80,7 +78,7 @@ def explorer(study: StudyFiles, analyses: Sequence[Analysis]) -> list[Html]:
         "positive": POSITIVE,
     }
     text = filled(
-        "spray_explorer.html", data=_safe(data), sheets=drawing.sheets, notes=drawing.notes
+        "spray_explorer.html", data=embedded_json(data), sheets=drawing.sheets, notes=drawing.notes
     )
     return [Html(Markup(text))]
 
@@ -166,9 +164,3 @@ def _scans(study: StudyFiles) -> tuple[list[str], dict[str, list[str]]]:
     names = list(rows[0].covariates) if rows else []
     columns = [name for name in names if any(row.covariates.get(name) is not None for row in rows)]
     return columns, {row.scan: [row.covariates.get(name) or "" for name in columns] for row in rows}
-
-
-def _safe(data: Mapping[str, Any]) -> Markup:
-    """JSON that cannot end the element it stands in."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
