@@ -62,7 +62,7 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> Run:
     others = sorted(everybody(raw) - expected)
     level("--participant-label", *others, "--registration", "linear")
     group("--steps", "cohort")
-    if unexpected := tested(out) - expected:
+    if unexpected := who_is_tested(out) - expected:
         level("--participant-label", *sorted(unexpected))
     group("--steps", "train", "--configuration", *CONFIGURATIONS, "--split", SPLIT)
     return Run(raw, out, group("--steps", "explain", "atlas"))
@@ -85,7 +85,7 @@ def everybody(raw: Path) -> set[str]:
     return {row["participant_id"] for row in rows(raw / "participants.tsv")}
 
 
-def tested(out: Path) -> set[str]:
+def who_is_tested(out: Path) -> set[str]:
     members = rows(out / "group" / STUDY / "splits.tsv")
     return {m["participant_id"] for m in members if (m["split"], m["set"]) == (SPLIT, "test")}
 
