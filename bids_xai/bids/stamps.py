@@ -134,6 +134,12 @@ def _state(path: Path, size: int) -> str:
         return "gone"
 
 
+def stamped_digest(stamp: Path) -> str | None:
+    """Return the digest of what went into a result; None where there is no stamp to be read."""
+    digest = read_stamp(stamp).get("digest")
+    return digest if isinstance(digest, str) else None
+
+
 def read_stamp(stamp: Path) -> dict[str, Any]:
     """Return what a stamp holds; nothing where there is none or it cannot be read."""
     try:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from bids_xai.attribution.request import Request, requests_of
 from bids_xai.errors import BadDataError
+from bids_xai.group.lineage import check_predictions
 from bids_xai.group.maps import MapSource
 from bids_xai.group.scans import Scan, load_scans, load_splits
 from bids_xai.settings import RunSettings
 from bids_xai.studies.tables import Configuration, Study
+from bids_xai.tables.cohort import SPLITS
 from bids_xai.tables.predictions import PREDICTIONS, Prediction
 
 __all__ = ["LOG", "GroupContext", "Scan"]
@@ -32,6 +34,10 @@ class GroupContext:
     def of_all_runs(self) -> GroupContext:
         """The context without a selection of configurations and splits."""
         return replace(self, settings=replace(self.settings, configuration=(), split=()))
+
+    def of_configurations(self, *names: str) -> GroupContext:
+        """The context of some configurations, with all splits."""
+        return replace(self, settings=replace(self.settings, configuration=names, split=()))
 
     @property
     def output_dir(self) -> Path:
@@ -78,8 +84,16 @@ class GroupContext:
         return self.map_source.scans_of(table, scans, self.study.input)
 
     def predictions(self) -> list[Prediction]:
-        """Return the lines of ``predictions.tsv``; raises as :meth:`Table.read`."""
-        return PREDICTIONS.read(self.folder / PREDICTIONS.file)
+        """Return the lines of ``predictions.tsv``.
+
+        Raises as :meth:`Table.read` and, where the cohort or its splits have changed since, as
+        :func:`~bids_xai.group.lineage.check_predictions`.
+        """
+        file = self.folder / PREDICTIONS.file
+        rows = PREDICTIONS.read(file)
+        if (self.folder / SPLITS.file).is_file():
+            check_predictions(rows, self.splits(), self.scans(), file)
+        return rows
 
     def requests(self) -> list[Request]:
         """Return what the study asks to explain: one request a heatmap of a scan."""

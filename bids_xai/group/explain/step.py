@@ -21,9 +21,12 @@ from bids_xai.group.explain.performance import (
     training_length,
     write_performance,
 )
+from bids_xai.group.lineage import check_model, check_stamp
 from bids_xai.group.outcomes import probability_classes, test_scans
 from bids_xai.group.scans import Scan
 from bids_xai.group.study_file import add_to_study, is_in_study
+from bids_xai.group.train.inputs import SplitTraining
+from bids_xai.group.train.step import read as read_trainings
 from bids_xai.group.units import Unit, Units
 from bids_xai.models.card import load_model
 from bids_xai.runtime.device import check_device, choose_device
@@ -171,11 +174,13 @@ def read(context: GroupContext) -> ExplainInputs:
             if not (model_folder / "model.json").is_file():
                 continue
             scans = scans or context.scans_of(configuration, every)
+            tested = tuple(test_scans(scans, members, study.splits.test_baseline_only))
+            check_model(model_folder, members, tested, study.target)
             splits.append(
                 SplitExplanation(
                     configuration=configuration.id,
                     split=split,
-                    scans=tuple(test_scans(scans, members, study.splits.test_baseline_only)),
+                    scans=tested,
                     model_folder=model_folder,
                     folder=context.relevance_folder(configuration.id, split),
                     options=unit_options,
@@ -185,6 +190,8 @@ def read(context: GroupContext) -> ExplainInputs:
         raise NoInputError(
             "no trained model", file=context.models_folder, fix="run --steps train first"
         )
+    trained = context.of_configurations(*{part.configuration: None for part in splits})
+    _check_trainings(read_trainings(trained), splits)
     check_device(settings.device)
     return ExplainInputs(
         splits=tuple(splits),
@@ -204,6 +211,17 @@ def read(context: GroupContext) -> ExplainInputs:
         },
         folder=context.folder,
     )
+
+
+def _check_trainings(
+    trainings: Iterable[SplitTraining], splits: Iterable[SplitExplanation]
+) -> None:
+    """Raise :class:`BadDataError` where the study would train one of the networks anew."""
+    asked = {(part.configuration, part.split) for part in splits}
+    for training in trainings:
+        if (training.configuration.id, training.split) in asked:
+            unit = training.unit()
+            check_stamp(unit.title, unit.stamp, unit.digest)
 
 
 def _explain_and_write(

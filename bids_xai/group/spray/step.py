@@ -57,14 +57,13 @@ def run(context: GroupContext) -> list[Path]:
 def read(context: GroupContext) -> SprayInputs:
     """Return the heatmaps of the study's first method, and where all else lies.
 
-    Raises ``NoInputError`` without the tables of earlier steps, ``BadDataError`` for a heatmap
-    whose scan is not in the cohort any more.
+    Raises ``NoInputError`` without the tables of earlier steps, ``BadDataError`` for heatmaps of
+    another cohort or other splits than those of now.
     """
     study, settings = context.study, context.settings
     method = study.attribution.methods[0]
-    table = context.folder / PREDICTIONS.file
     predictions: dict[str, list[Prediction]] = {}
-    for row in PREDICTIONS.iterate(table):
+    for row in context.predictions():
         if row.method == method:
             predictions.setdefault(row.configuration, []).append(row)
     cohort, configurations = context.scans(), []
@@ -99,7 +98,7 @@ def read(context: GroupContext) -> SprayInputs:
         covariates=CovariateSources(
             settings.bids_dir, context.output_dir, study.target.column, tuple(scans_once.values())
         ),
-        tables=(table,),
+        tables=(context.folder / PREDICTIONS.file,),
     )
 
 

@@ -18,7 +18,7 @@ from bids_xai.group.trust.heatmaps import (
 )
 from bids_xai.group.trust.truth import truth_folder
 from bids_xai.studies.tables import Attribution, Quality, Target
-from bids_xai.tables.predictions import PREDICTIONS, Prediction
+from bids_xai.tables.predictions import Prediction
 from bids_xai.templates.grid import TemplateGrid, load_template_grid
 
 
@@ -84,8 +84,7 @@ def read(context: GroupContext) -> TrustInputs:
     Raises :class:`NoInputError` where the heatmaps are not made yet or the folder of true regions
     is not there, :class:`BadDataError` for a heatmap of a scan that left the cohort.
     """
-    file = context.folder / PREDICTIONS.file
-    predictions = [row for row in PREDICTIONS.read(file) if row.heatmap is not None]
+    predictions = [row for row in context.predictions() if row.heatmap is not None]
     study, settings = context.study, context.settings
     every_scan = context.scans()
     networks: list[CheckedNetwork] = []

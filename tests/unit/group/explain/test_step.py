@@ -14,15 +14,19 @@ import pytest
 import torch
 from tsv_rows import text_rows
 
-from bids_xai.bids.files import write_json
+from bids_xai.bids.files import write_json, write_text
 from bids_xai.bids.images import Volume
-from bids_xai.errors import NoInputError, UsageError
+from bids_xai.bids.stamps import write_stamp
+from bids_xai.core.cohort.splits import split_hash
+from bids_xai.errors import BadDataError, NoInputError, UsageError
 from bids_xai.group.cohort import step as cohort
 from bids_xai.group.context import GroupContext
 from bids_xai.group.explain import step
 from bids_xai.group.explain.heatmaps import Heatmap, HeatmapOptions, TrainedNetwork
 from bids_xai.group.outcomes import prediction
 from bids_xai.group.scans import Scan
+from bids_xai.group.train import step as train_step
+from bids_xai.models.card import ModelCard
 from bids_xai.studies.tables import Attribution
 
 
@@ -54,6 +58,7 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
                 row = dataclasses.replace(row, method=request.name, relevance_class="AD")
                 yield Heatmap(scan, request, row, volume, None)
 
+    monkeypatch.setattr(train_step, "common_shape", lambda *_: (16, 16, 16))  # maps are empty files
     monkeypatch.setattr(step, "load_model", load)
     monkeypatch.setattr(step.InputRule, "of_model", lambda *_: None)
     monkeypatch.setattr(step, "heatmaps", heatmaps)
@@ -80,7 +85,30 @@ def context(derivatives: Any) -> GroupContext:
 
 def train(context: GroupContext, configuration: str, split: int) -> None:
     folder = context.model_folder(configuration, split)
-    write_json(folder / "model.json", {"metrics": {"epochs": 10 + split, "seconds": 2.0}})
+    members, target = context.splits()[split], context.study.target
+    card = ModelCard(
+        architecture="graz",
+        input_shape=(16, 16, 16),
+        voxel_mm=None,
+        suffix="R2starmap",
+        space="T1w",
+        scale=40.0,
+        maximum=None,
+        skull_strip=False,
+        classes=target.names,
+        positive=target.positive_name,
+        seed=0,
+        study=context.study.name,
+        configuration=configuration,
+        split=split,
+        split_hash=split_hash(members),
+        training_participants=tuple(name for name in members if members[name] != "test"),
+        relevance_guided=False,
+        metrics={"epochs": 10 + split, "seconds": 2.0},
+        versions={},
+        weights_sha256="0" * 64,
+    )
+    write_text(folder / "model.json", card.to_json())
     (folder / "model.safetensors").write_text(f"{configuration} {split}")
 
 
@@ -175,3 +203,47 @@ def test_a_device_that_cannot_be_used_is_told_where_all_is_up_to_date(
     settings = dataclasses.replace(context.settings, device="cuda:99")
     with pytest.raises(UsageError, match="cuda:99"):
         step.run(dataclasses.replace(context, settings=settings))
+
+
+def _stamp_trainings(context: GroupContext) -> None:
+    for training in train_step.read(context):
+        unit = training.unit()
+        write_stamp(unit.stamp, unit.digest, training.folder, [])
+
+
+def test_a_model_that_has_seen_who_is_tested_now_is_refused(
+    context: GroupContext, explained: list[tuple[str, int]]
+) -> None:
+    """The cohort was split anew with another seed, the networks were not trained again."""
+    train(context, "A", 0)
+    settings = dataclasses.replace(context.settings, random_seed=7)
+    again = dataclasses.replace(context, settings=settings)
+    cohort.run(dataclasses.replace(again, template="MNI152NLin2009aSym"))
+    with pytest.raises(BadDataError, match="model that has seen them in training") as caught:
+        step.run(again)
+    assert str(caught.value.file).endswith("A/split-0/model.json")
+    assert "--steps train" in str(caught.value.fix)
+    assert explained == []
+
+
+@pytest.mark.parametrize("what", ["epochs", "seed", "map"])
+def test_a_model_of_other_settings_or_maps_than_now_is_refused(
+    what: str, context: GroupContext, explained: list[tuple[str, int]]
+) -> None:
+    train(context, "A", 0)
+    _stamp_trainings(context)
+    step.run(context)  # as it was trained
+    changed = context
+    if what == "epochs":
+        training = dataclasses.replace(context.study.training, epochs=7)
+        changed = dataclasses.replace(
+            context, study=dataclasses.replace(context.study, training=training)
+        )
+    elif what == "seed":
+        settings = dataclasses.replace(context.settings, random_seed=7)
+        changed = dataclasses.replace(context, settings=settings)
+    else:
+        context.scans()[0].map_file.write_bytes(b"another map")
+    with pytest.raises(BadDataError, match="training A, split 0: the maps, the settings") as caught:
+        step.run(changed)
+    assert "--steps train" in str(caught.value.fix)
