@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bids_xai.errors import CannotCreateError
 
 TEMPORARY = ".tmp-"  # files being written; nothing reads them
+_ABANDONED_S = 2.0  # small files are written in a few milliseconds
 
 
 @contextlib.contextmanager
@@ -35,3 +37,14 @@ def replacing(path: Path) -> Iterator[Path]:
             file=path,
             fix="check free space and write permission of the folder",
         ) from error
+
+
+def remove_abandoned(folders: Iterable[Path]) -> None:
+    """Remove small files that killed processes were writing in folders, but none that are young.
+
+    Another process may be writing there right now.
+    """
+    for path in (path for folder in folders for path in folder.glob(f"{TEMPORARY}*")):
+        with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bids_xai.bids import run_log
 from bids_xai.bids.files import remove_if_empty, write_text
+from bids_xai.runtime.atomic import remove_abandoned
 from bids_xai.runtime.progress import Progress
 from bids_xai.settings import RunSettings, to_toml
 from bids_xai.workflows.crashes import failures_from_crashes
@@ -52,6 +53,9 @@ def run_jobs(
         shutil.rmtree(crashes, ignore_errors=True)
         remove_if_empty(settings.work_folder / GRAPH)
         remove_if_empty(settings.work_folder)
+        remove_abandoned(
+            path for folder in log_folders.values() for path in folder.parent.glob("*")
+        )
     return _outcome(jobs, root, problems, failed)
 
 

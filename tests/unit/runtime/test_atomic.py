@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from bids_xai.errors import CannotCreateError
 from bids_xai.models import build
 from bids_xai.models.card import WEIGHTS, ModelCard, save_model
-from bids_xai.runtime.atomic import replacing
+from bids_xai.runtime.atomic import TEMPORARY, remove_abandoned, replacing
 from bids_xai.stages.network_grid import STATISTICS, save_statistics
 from bids_xai.training.checkpoint import CHECKPOINT, Checkpoint, save_checkpoint
 
@@ -111,3 +111,13 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     assert path.read_text() == "one"
     file = _statistics(tmp_path)
     assert set(load_file(file)) == {"mean", "sd"}
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    old, young, whole = (tmp_path / name for name in (f"{TEMPORARY}1", f"{TEMPORARY}2", "x"))
+    for path in (old, young, whole):
+        path.write_text("half")
+        if path != young:
+            os.utime(path, (1, 1))
+    remove_abandoned([tmp_path, tmp_path / "none"])
+    assert sorted(tmp_path.iterdir()) == [young, whole]
