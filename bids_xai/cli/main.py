@@ -110,7 +110,10 @@ def _set_environment() -> None:
     """Threads and telemetry, before any library reads them; what the user set stays."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # threads that spin at barriers collapse where others want the processors, too
+    # threads that spin at barriers for long collapse where others want the processors, too; without
+    # any spinning, small operations of two threads take ten times as long (GNU's OpenMP)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
     os.environ.setdefault("NO_ET", "1")
