@@ -122,8 +122,8 @@ def measured(training: str, seed: int, scans: Sequence[Scan]) -> list[float]:
     people = {scan.person: str(scan.label) for scan in scans}
     of = random_splits([*people], [*people.values()], SHARES, 1, seed=seed)[0]
     sets = {name: [scan for scan in scans if of[scan.person] == name] for name in SHARES}
-    shape = tuple(int(n) for n in scans[0].volume.shape[1:])
-    model = build("graz", shape, 2, seed=seed).eval()  # type: ignore[arg-type]
+    x, y, z = scans[0].volume.shape[1:]
+    model = build("graz", (x, y, z), 2, seed=seed).eval()
     before = densities(model, sets["test"], stripped)
     with tempfile.TemporaryDirectory() as folder:
         data, validation = (Seen(sets[name], stripped) for name in ("train", "validation"))

@@ -6,18 +6,18 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.files import write_json
 from bids_xai.bids.layout import read_json
+from bids_xai.bids.stamps import file_states
 from bids_xai.errors import InvalidBidsError, UserError
 
 LOG = logging.getLogger("bids_xai")
@@ -67,22 +67,15 @@ def _without_the_unreadable(
 ) -> DatasetIndex:
     try:
         return DatasetIndex(_layout(root, ignored, database))
-    except (OSError, ValueError, TypeError) as error:
+    except InvalidBidsError:
         unreadable = _unreadable_participants(root, participants)
         if not unreadable:
-            raise InvalidBidsError(
-                f"the dataset cannot be indexed: {error}", file=root, fix="correct the file named"
-            ) from error
+            raise
     if database is not None:
         shutil.rmtree(database, ignore_errors=True)  # half an index
     labels = "|".join(map(re.escape, unreadable))
     others = [*ignored, re.compile(rf"^/?sub-(?:{labels})(?:/|$)")]
-    try:
-        return DatasetIndex(_layout(root, others, database), unreadable)
-    except (OSError, ValueError, TypeError) as error:
-        raise InvalidBidsError(
-            f"the dataset cannot be indexed: {error}", file=root, fix="correct the file named"
-        ) from error
+    return DatasetIndex(_layout(root, others, database), unreadable)
 
 
 def _layout(root: Path, ignored: Iterable[re.Pattern[str]], database: Path | None) -> Any:
@@ -92,9 +85,14 @@ def _layout(root: Path, ignored: Iterable[re.Pattern[str]], database: Path | Non
     indexer = BIDSLayoutIndexer(validate=False, ignore=ignore, index_metadata=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pybids announces its own future changes
-        return BIDSLayout(
-            root, validate=False, derivatives=False, indexer=indexer, database_path=database
-        )
+        try:
+            return BIDSLayout(
+                root, validate=False, derivatives=False, indexer=indexer, database_path=database
+            )
+        except (OSError, ValueError, TypeError) as error:
+            raise InvalidBidsError(
+                f"the dataset cannot be indexed: {error}", file=root, fix="correct the file named"
+            ) from error
 
 
 def _folders_of_no_participant(root: Path) -> list[re.Pattern[str]]:
@@ -151,23 +149,13 @@ def _kept_index(root: Path, folder: Path) -> DatasetIndex:
 
 def dataset_digest(root: Path) -> str:
     """Digest of the folder's path, and of name, size and time of change of all that is indexed."""
-    digest = hashlib.sha256(str(root).encode(errors="surrogateescape"))
-    for name, stat in sorted(_files(str(root), top=True)):
-        digest.update(f"{name}:{stat.st_size}:{stat.st_mtime_ns};".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _files(folder: str, *, top: bool = False) -> Iterator[tuple[str, os.stat_result]]:
-    """Files of the participants, and those beside them; hidden ones left out."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if not top or entry.name.startswith("sub-"):
-                    yield from _files(entry.path)
-            elif os.path.exists(entry.path):  # a link may lead nowhere
-                yield entry.path, entry.stat()
+    indexed = [
+        path
+        for path in root.iterdir()
+        if not path.name.startswith(".") and (path.is_file() or path.name.startswith("sub-"))
+    ]
+    states = "\n".join([str(root), *file_states(root, *indexed)])
+    return hashlib.sha256(states.encode(errors="surrogateescape")).hexdigest()
 
 
 def _record(file: Path, root: Path, unreadable: Mapping[str, UserError]) -> None:

@@ -87,7 +87,8 @@ class GroupContext:
         """Return the lines of ``predictions.tsv``.
 
         Raises as :meth:`Table.read` and, where the cohort or its splits have changed since, as
-        :func:`~bids_xai.group.lineage.check_predictions`.
+        :func:`~bids_xai.group.lineage.check_predictions`. Where ``splits.tsv`` was removed there
+        is nothing to compare with.
         """
         file = self.folder / PREDICTIONS.file
         rows = PREDICTIONS.read(file)

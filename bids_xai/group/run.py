@@ -24,6 +24,8 @@ from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
 from bids_xai.studies.shortened import shortened
 
+_WITH_NETWORKS = frozenset({"train", "explain", "trust"})
+
 
 def run_group(settings: RunSettings, *, threads_by_load: bool = False) -> Path | None:
     """Run the steps asked for; return the group page where the step ``report`` was among them.
@@ -52,7 +54,7 @@ def run_group(settings: RunSettings, *, threads_by_load: bool = False) -> Path |
     if os.environ.get("RANK", "0") == "0" or "WORLD_SIZE" not in os.environ:  # the one that writes
         run_log.begin(settings)
     keep_memory()
-    if threads_by_load:
+    if threads_by_load and _WITH_NETWORKS.intersection(steps):
         context = replace(context, settings=with_idle_threads(settings))
     written: list[Path] = []
     for name in steps:

@@ -87,8 +87,9 @@ def parts_of_batch(run: Run, shape: tuple[int, ...], free: int | None, before: i
     model, batch = run.learner.model, run.batch
     try:
         values = feature_values(model, shape)
-    except (RuntimeError, NotImplementedError, TypeError, AttributeError):
-        return before  # a network of the user's own that runs with real numbers alone
+    except (RuntimeError, TypeError) as error:  # of a network that needs the numbers themselves
+        LOG.debug("the memory of a step is not known, the batch stays as it is: %s", error)
+        return before
     weights = sum(parameter.numel() for parameter in model.parameters())
     guided = run.recipe.relevance_guided
     needed = [step_bytes(weights, values, scans, guided=guided) for scans in range(batch + 1)]

@@ -124,12 +124,13 @@ def test_the_digest_follows_names_sizes_and_times_of_what_is_indexed(raw: Any) -
     (raw.root / "derivatives").mkdir()
     (raw.root / "derivatives" / "x.txt").write_text("x")
     (raw.root / ".hidden").write_text("x")
-    (raw.root / "sub-01" / "broken").symlink_to("nowhere")
     assert dataset_digest(raw.root) == digests[0]
+    (raw.root / "sub-01" / "link").symlink_to("not there yet")
+    digests.append(dataset_digest(raw.root))
     sidecar.write_text(sidecar.read_text() + " ")
     digests.append(dataset_digest(raw.root))
     os.utime(sidecar, ns=(1, 1))
     digests.append(dataset_digest(raw.root))
     sidecar.rename(sidecar.with_name("sub-01_echo-3_MEGRE.json"))
     digests.append(dataset_digest(raw.root))
-    assert len(set(digests)) == 4
+    assert len(set(digests)) == 5

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cards import model_card
 
 from bids_xai.bids.files import write_text
 from bids_xai.bids.stamps import write_stamp
@@ -15,7 +15,7 @@ from bids_xai.errors import BadDataError
 from bids_xai.group.lineage import check_model, check_predictions, check_stamp
 from bids_xai.group.outcomes import prediction
 from bids_xai.group.scans import Scan
-from bids_xai.models.card import CARD, ModelCard
+from bids_xai.models.card import CARD
 from bids_xai.studies.tables import Target
 
 MEMBERS = {"a": "train", "b": "validation", "c": "test", "d": "test"}
@@ -28,29 +28,8 @@ def _scan(label: str, class_name: str = "AD") -> Scan:
 
 
 def _card(folder: Path, **changes: object) -> Path:
-    card = ModelCard(
-        architecture="graz",
-        input_shape=(16, 16, 16),
-        voxel_mm=None,
-        suffix="R2starmap",
-        space="T1w",
-        scale=40.0,
-        maximum=None,
-        skull_strip=False,
-        classes=("NC", "AD"),
-        positive="AD",
-        seed=0,
-        study="tiny",
-        configuration="A",
-        split=0,
-        split_hash=split_hash(MEMBERS),
-        training_participants=("a", "b"),
-        relevance_guided=False,
-        metrics={},
-        versions={},
-        weights_sha256="0" * 64,
-    )
-    return write_text(folder / CARD, dataclasses.replace(card, **changes).to_json())  # type: ignore[arg-type]
+    own = {"split_hash": split_hash(MEMBERS), "training_participants": ("a", "b"), **changes}
+    return write_text(folder / CARD, model_card(**own).to_json())
 
 
 def test_a_model_of_this_split_is_taken(tmp_path: Path) -> None:

@@ -8,36 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cards import model_card
 from safetensors.numpy import load_file
 
 from bids_xai.errors import CannotCreateError
 from bids_xai.models import build
-from bids_xai.models.card import WEIGHTS, ModelCard, save_model
+from bids_xai.models.card import WEIGHTS, save_model
 from bids_xai.runtime.atomic import TEMPORARY, remove_abandoned, replacing
 from bids_xai.stages.network_grid import STATISTICS, save_statistics
 from bids_xai.training.checkpoint import CHECKPOINT, Checkpoint, save_checkpoint
-
-CARD = ModelCard(
-    architecture="graz",
-    input_shape=(16, 16, 16),
-    voxel_mm=None,
-    suffix="R2starmap",
-    space="T1w",
-    scale=40.0,
-    maximum=None,
-    skull_strip=False,
-    classes=("NC", "AD"),
-    positive="AD",
-    seed=0,
-    study="tiny",
-    configuration="A",
-    split=0,
-    split_hash="0",
-    training_participants=("01",),
-    relevance_guided=False,
-    metrics={},
-    versions={},
-)
 
 
 def _checkpoint(folder: Path) -> Path:
@@ -46,7 +25,7 @@ def _checkpoint(folder: Path) -> Path:
 
 
 def _model(folder: Path) -> Path:
-    save_model(folder, build("graz", (16, 16, 16), 2, seed=0), CARD)
+    save_model(folder, build("graz", (16, 16, 16), 2, seed=0), model_card())
     return folder / WEIGHTS
 
 

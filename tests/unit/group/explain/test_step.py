@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cards import model_card
 from tsv_rows import text_rows
 
 from bids_xai.bids.files import write_json, write_text
@@ -26,7 +27,6 @@ from bids_xai.group.explain.heatmaps import Heatmap, HeatmapOptions, TrainedNetw
 from bids_xai.group.outcomes import prediction
 from bids_xai.group.scans import Scan
 from bids_xai.group.train import step as train_step
-from bids_xai.models.card import ModelCard
 from bids_xai.studies.tables import Attribution
 
 
@@ -86,27 +86,14 @@ def context(derivatives: Any) -> GroupContext:
 def train(context: GroupContext, configuration: str, split: int) -> None:
     folder = context.model_folder(configuration, split)
     members, target = context.splits()[split], context.study.target
-    card = ModelCard(
-        architecture="graz",
-        input_shape=(16, 16, 16),
-        voxel_mm=None,
-        suffix="R2starmap",
-        space="T1w",
-        scale=40.0,
-        maximum=None,
-        skull_strip=False,
+    card = model_card(
         classes=target.names,
         positive=target.positive_name,
-        seed=0,
-        study=context.study.name,
         configuration=configuration,
         split=split,
         split_hash=split_hash(members),
         training_participants=tuple(name for name in members if members[name] != "test"),
-        relevance_guided=False,
         metrics={"epochs": 10 + split, "seconds": 2.0},
-        versions={},
-        weights_sha256="0" * 64,
     )
     write_text(folder / "model.json", card.to_json())
     (folder / "model.safetensors").write_text(f"{configuration} {split}")
