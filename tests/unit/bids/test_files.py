@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from tsv_rows import text_rows as read_rows
 
-from bids_xai.bids import files
 from bids_xai.bids.files import (
     nifti_bytes,
     tsv_text,
@@ -63,7 +62,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         seen.append((target.read_text(), Path(source).read_text(), Path(source).parent))
         replace(source, target)
 
-    monkeypatch.setattr(files.os, "replace", look)
+    monkeypatch.setattr(os, "replace", look)
     write_text(path, "new")
     assert seen == [("old", "new", tmp_path)]  # complete, in the same folder, before it counts
 
@@ -77,7 +76,7 @@ def test_nothing_is_left_over_when_writing_fails(
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(files.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises((CannotCreateError, KeyboardInterrupt)) as caught:
         write_text(path, "new")
     if isinstance(caught.value, CannotCreateError):
