@@ -96,6 +96,10 @@ class CannotCreateError(UserError):
     status = 73
 
 
+class OtherRunError(CannotCreateError):
+    """Another run is working on the same study or training (exit status 73)."""
+
+
 class FileAccessError(UserError):
     """Reading or writing failed part-way (exit status 74)."""
 

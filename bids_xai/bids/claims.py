@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from bids_xai.errors import CannotCreateError
+from bids_xai.runtime.run_lock import is_alive
 
 STALE_S = 300.0
 """A claim of another machine that is older is of a process that was killed."""
@@ -59,18 +60,8 @@ def _is_stale(file: Path) -> bool:
     except OSError:  # just taken back
         return False
     if host == socket.gethostname() and process.isdigit():
-        return int(process) == os.getpid() or not _is_alive(int(process))
+        return int(process) == os.getpid() or not is_alive(int(process))
     return age > STALE_S
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of somebody else
-        return True
-    return True
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 import bids_xai
 from bids_xai.bids.files import write_json
 from bids_xai.runtime.atomic import TEMPORARY
+from bids_xai.runtime.run_lock import ENDING
 
 _CONTENT = itemgetter("digest", "outputs")  # outputs: name below the root -> size
 
@@ -61,8 +62,8 @@ def file_states(root: Path, *places: Path, leave_out: Collection[Path] = ()) -> 
 
     places : below ``root``: files, and folders of which all files count; those that are missing
         have no state
-    leave_out : files and folders that do not count; nor do files that are being written, and the
-        history of a DataLad dataset (``.git``)
+    leave_out : files and folders that do not count; nor do files that are being written, locks,
+        and the history of a DataLad dataset (``.git``)
     """
     states = [_file_state(place, root) for place in places if place.is_file()]
     walks = (os.walk(place, followlinks=True) for place in places)
@@ -72,9 +73,14 @@ def file_states(root: Path, *places: Path, leave_out: Collection[Path] = ()) -> 
         states += [
             _file_state(here / name, root)
             for name in names
-            if here / name not in leave_out and not name.startswith(TEMPORARY)
+            if here / name not in leave_out and not _is_passing(name)
         ]
     return sorted(states)
+
+
+def _is_passing(name: str) -> bool:
+    """Whether a file is there only while a run works: half written, or a lock."""
+    return name.startswith(TEMPORARY) or (name.startswith(".") and ENDING in name)
 
 
 def _file_state(path: Path, root: Path) -> str:

@@ -4,7 +4,7 @@ on the page."""
 from __future__ import annotations
 
 from bids_xai.bids.problems import keep_problems, read_problems
-from bids_xai.errors import InterruptedRunError, error_text
+from bids_xai.errors import InterruptedRunError, OtherRunError, error_text
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.report import forget_page
 from bids_xai.reports.study_files import problems_file
@@ -20,7 +20,7 @@ def forget(context: GroupContext, step: str) -> None:
 
 def report_failure(context: GroupContext, step: str, error: Exception) -> None:
     """Remember what failed and write the page of what is there; the error itself comes first."""
-    if isinstance(error, InterruptedRunError):
+    if isinstance(error, (InterruptedRunError, OtherRunError)):
         return
     file = problems_file(context.output_dir, context.study.name)
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.dry_run import say_what_would_be_done
 from bids_xai.group.failures import forget, report_failure
 from bids_xai.runtime.memory import keep_memory
+from bids_xai.runtime.run_lock import alone_in
 from bids_xai.runtime.threads import free_cpus
 from bids_xai.settings import RunSettings
 from bids_xai.studies.schema import load_study
@@ -56,6 +58,19 @@ def run_group(settings: RunSettings, *, threads_by_load: bool = False) -> Path |
     keep_memory()
     if threads_by_load and _WITH_NETWORKS.intersection(steps):
         context = replace(context, settings=with_idle_threads(settings))
+    with _alone(context, steps):
+        return _run_steps(context, steps)
+
+
+def _alone(context: GroupContext, steps: Sequence[str]) -> AbstractContextManager[None]:
+    """Within it, no other run writes tables of the study.
+
+    Runs that only train go side by side, each with its trainings.
+    """
+    return nullcontext() if steps == ["train"] else alone_in(context.folder)
+
+
+def _run_steps(context: GroupContext, steps: Sequence[str]) -> Path | None:
     written: list[Path] = []
     for name in steps:
         started = time.monotonic()

@@ -8,6 +8,7 @@ says whose it is.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import bids_xai
+from bids_xai.bids.files import write_text
 from bids_xai.bids.stamps import (
     fingerprint,
     remove_leftovers,
@@ -24,6 +26,7 @@ from bids_xai.bids.stamps import (
 )
 from bids_xai.group.context import LOG
 from bids_xai.runtime.progress import Progress
+from bids_xai.runtime.run_lock import alone_in
 
 MARKER = "run.txt"
 
@@ -122,6 +125,18 @@ class Units:
         Files of an earlier run that are not written again are removed, and so is what a killed
         process was writing beside the stamp, unless the unit shares that folder.
         """
+        with self._alone(unit):
+            return self._run(unit, make)
+
+    def _alone(self, unit: Unit) -> contextlib.AbstractContextManager[None]:
+        """Within it, nobody else writes the checkpoint of a unit that keeps one.
+
+        Raises :class:`OtherRunError`. Runs that do other units exclude each other by their study.
+        """
+        locks = unit.keeps_checkpoint and self.team.leads
+        return alone_in(unit.stamp.parent) if locks else contextlib.nullcontext()
+
+    def _run(self, unit: Unit, make: Callable[[], Iterable[Path]]) -> bool:
         digest = unit.digest
         reason = what_changed(unit.stamp, digest, self._root(unit))
         if not reason:
@@ -161,4 +176,4 @@ def _begin(unit: Unit, digest: str) -> None:
     if not unit.marker.is_file() or unit.marker.read_text() != digest:
         shutil.rmtree(unit.stamp.parent, ignore_errors=True)
     unit.stamp.parent.mkdir(parents=True, exist_ok=True)
-    unit.marker.write_text(digest)
+    write_text(unit.marker, digest)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from bids_xai.runtime.atomic import replacing
 
 
 def without_times(path: Path) -> Path:
@@ -13,8 +14,11 @@ def without_times(path: Path) -> Path:
     """
     import h5py
 
-    temporary = path.with_name(f".{path.name}.tmp")
-    with h5py.File(path, "r") as source, h5py.File(temporary, "w", libver="earliest") as target:
+    with (
+        replacing(path) as temporary,
+        h5py.File(path, "r") as source,
+        h5py.File(temporary, "x", libver="earliest") as target,
+    ):
         target.attrs.update(source.attrs)
 
         def copy(name: str, item: object) -> None:
@@ -24,5 +28,4 @@ def without_times(path: Path) -> Path:
                 ).attrs.update(item.attrs)
 
         source.visititems(copy)
-    os.replace(temporary, path)
     return path

@@ -18,6 +18,7 @@ from bids_xai.bids.stamps import (
     what_changed,
     write_stamp,
 )
+from bids_xai.runtime.run_lock import ENDING, alone_in
 
 OPTIONS = {"method": "nlls", "seed": 0, "spaces": ["a"]}
 
@@ -166,6 +167,10 @@ def test_states_of_files_are_names_sizes_and_times(tmp_path: Path) -> None:
     (folder / "link").symlink_to(folder / "left")  # a folder of models may lie elsewhere
     assert "a/link/z.tsv:10:7" in file_states(tmp_path, folder, leave_out=left)
     assert file_states(tmp_path, tmp_path / "none") == []
+    before = file_states(tmp_path, folder, leave_out=left)
+    with alone_in(folder / "b"):
+        assert (folder / f".b{ENDING}").is_file()
+        assert file_states(tmp_path, folder, leave_out=left) == before
 
 
 def test_the_code_is_known_by_its_files_and_versions(

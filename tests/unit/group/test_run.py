@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from bids_xai.bids.files import write_json
 from bids_xai.cli.main import main
-from bids_xai.errors import UsageError
+from bids_xai.errors import OtherRunError, UsageError
 from bids_xai.group import STEPS
+from bids_xai.group.context import GroupContext
+from bids_xai.group.failures import report_failure
 from bids_xai.group.run import find_template, run_group, selected_steps, with_idle_threads
 from bids_xai.settings import RunSettings
 
@@ -121,6 +124,48 @@ def test_any_error_of_a_step_is_shown_and_raised(
     with pytest.raises(ZeroDivisionError):
         run_group(dataclasses.replace(chosen, steps=("cohort",)))
     assert "The step cohort failed" in page_of(derivatives.out)
+
+
+def test_a_study_has_one_run_at_a_time_and_trainings_go_side_by_side(
+    derivatives: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derivatives.people("participant_id\tdiagnosis\n")
+    derivatives.scan("01")
+    cohort = RunSettings(
+        derivatives.raw,
+        derivatives.out,
+        "group",
+        study="quick",
+        steps=("cohort",),
+        skip_bids_validation=True,
+    )
+    train = dataclasses.replace(cohort, steps=("train",))
+    ran = []
+
+    def step(context: GroupContext) -> list[Path]:
+        ran.append(context.settings.steps)
+        if ran == [cohort.steps]:
+            with pytest.raises(OtherRunError, match=f"working here: process {os.getpid()} on "):
+                run_group(cohort)
+            run_group(train)
+        return []
+
+    monkeypatch.setattr("bids_xai.group.cohort.step.run", step)
+    monkeypatch.setattr("bids_xai.group.train.step.run", step)
+    run_group(cohort)
+    assert ran == [cohort.steps, train.steps]
+    folder = derivatives.out / "group" / "quick"
+    assert not (folder / "problems.json").exists()  # nothing of the study is at fault
+    assert list(folder.parent.glob(".*")) == []
+
+
+def test_a_refused_training_is_no_problem_of_the_study(derivatives: Any) -> None:
+    derivatives.scan("01")
+    context = derivatives.context()
+    report_failure(context, "train", OtherRunError("another run is working here"))
+    assert not (derivatives.out / "group" / "quick" / "problems.json").exists()
+    report_failure(context, "train", UsageError("another mistake"))
+    assert (derivatives.out / "group" / "quick" / "problems.json").exists()
 
 
 def test_the_template_is_that_of_the_transforms(derivatives: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_xai.errors import OtherRunError
 from bids_xai.group.units import Unit, Units
 from bids_xai.runtime.atomic import TEMPORARY
 from bids_xai.runtime.progress import Progress
@@ -188,3 +189,23 @@ def test_one_process_of_a_team_writes_and_all_wait_for_it(
     assert not long.marker.exists()
     Units(tmp_path).run(long, make)
     assert not Units(tmp_path, team=Follower()).run(long, follow)
+
+
+def test_two_runs_do_not_share_a_checkpoint(
+    tmp_path: Path, unit: Unit, make: Callable[[], list[Path]]
+) -> None:
+    """Array tasks of other trainings, in folders beside it, go on."""
+    training = replace(unit, keeps_checkpoint=True)
+    beside = replace(training, stamp=tmp_path / "split-1" / "stamp.json")
+    calls = []
+
+    def make_while_another_tries() -> list[Path]:
+        with pytest.raises(OtherRunError, match="another run is working here"):
+            Units(tmp_path).run(training, lambda: calls.append(1) or [])
+        assert Units(tmp_path).run(beside, list)
+        assert training.marker.read_text() == training.digest
+        return make()
+
+    assert Units(tmp_path).run(training, make_while_another_tries)
+    assert calls == []
+    assert not list(tmp_path.glob(".*"))

@@ -50,3 +50,13 @@ def test_the_transform_stays_the_same(tmp_path: Path) -> None:
     after = [ants.read_transform(str(without_times(path))).apply_to_point(p) for p in points]
     np.testing.assert_array_equal(after, before)
     assert np.abs(np.array(before) - points).max() > 1
+
+
+def test_two_processes_may_rewrite_one_transform(tmp_path: Path) -> None:
+    """What another is writing meanwhile stays its own."""
+    path = composite(tmp_path)
+    others = tmp_path / f".{path.name}.tmp"
+    others.write_bytes(b"half a transform of another process")
+    without_times(path)
+    assert others.read_bytes() == b"half a transform of another process"
+    assert sorted(tmp_path.iterdir()) == sorted([path, others])
