@@ -19,6 +19,7 @@ STATUSES = {
     "BadDataError": 65,
     "NoInputError": 66,
     "CannotCreateError": 73,
+    "OtherRunError": 73,
     "FileAccessError": 74,
     "InterruptedRunError": 75,
 }
