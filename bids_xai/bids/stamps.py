@@ -17,9 +17,20 @@ from typing import Any
 import bids_xai
 from bids_xai.bids.files import write_json
 from bids_xai.runtime.atomic import TEMPORARY
+from bids_xai.runtime.digests import sha256_of
 from bids_xai.runtime.run_lock import ENDING
 
-_CONTENT = itemgetter("digest", "outputs")  # outputs: name below the root -> size
+_CONTENT = itemgetter("digest", "outputs")  # outputs: name below the root -> Output
+STAMP = "stamp.json"
+"""Name of the stamp of a unit of work that has a folder, and how the names of all others end."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stamp knows of a file; ``sha256`` is empty in a stamp that knows sizes alone."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -119,31 +130,67 @@ def what_changed(stamp: Path, digest: str, root: Path) -> str:
     A stamp holds one digest of all inputs and options, so it cannot tell which of them changed.
     """
     try:
-        digest_of_stamp, outputs = _CONTENT(json.loads(stamp.read_text()))
-        sizes = {root / name: size for name, size in outputs.items()}
+        content = content_of(stamp)
+        stamped_ns = stamp.stat().st_mtime_ns
     except FileNotFoundError:
         return "it has not been done"
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except OSError:
+        content = None
+    if content is None:
         return f"its stamp cannot be read [{stamp}]"
+    digest_of_stamp, outputs = content
     if digest_of_stamp != digest:
         return "its inputs, its options or the version differ from those of its stamp"
+    states = ((root / name, output) for name, output in outputs.items())
     return next(
-        (f"{path} is {state}" for path, size in sizes.items() if (state := _state(path, size))), ""
+        (f"{path} is {state}" for path, out in states if (state := _state(path, out, stamped_ns))),
+        "",
     )
 
 
-def _state(path: Path, size: int) -> str:
-    """``gone`` or ``of another size``, empty where a file is as it was."""
+def _state(path: Path, output: Output, stamped_ns: int) -> str:
+    """How a file differs from what it was; empty where it does not.
+
+    A file that is not older than its stamp is read; to read all would make a run that
+    has nothing to do as long as one that reads all its results.
+    """
     try:
-        return "" if path.stat().st_size == size else "of another size"
+        stat = path.stat()
+        if stat.st_size != output.size:
+            return "of another size"
+        changed = stat.st_mtime_ns >= stamped_ns and output.sha256
+        return "of another content" if changed and sha256_of(path) != output.sha256 else ""
     except OSError:
         return "gone"
+
+
+def content_of(stamp: Path) -> tuple[str, dict[str, Output]] | None:
+    """Return digest and outputs (name → what is known of it) of a stamp; None where it has none.
+
+    Raises OSError where the file cannot be read.
+    """
+    text = stamp.read_bytes()
+    try:
+        digest, outputs = _CONTENT(json.loads(text))
+        return digest, {name: _output(value) for name, value in outputs.items()}
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+
+
+def _output(value: Any) -> Output:
+    """Older stamps hold the size alone."""
+    return Output(value, "") if isinstance(value, int) else Output(value["bytes"], value["sha256"])
+
+
+def invalidate(stamp: Path) -> None:
+    """Have a result made again; what its stamp knows of the outputs stays. Raises OSError."""
+    write_json(stamp, read_stamp(stamp) | {"digest": ""})
 
 
 def stamped_digest(stamp: Path) -> str | None:
     """Return the digest of what went into a result; None where there is no stamp to be read."""
     digest = read_stamp(stamp).get("digest")
-    return digest if isinstance(digest, str) else None
+    return digest if isinstance(digest, str) and digest else None
 
 
 def read_stamp(stamp: Path) -> dict[str, Any]:
@@ -158,10 +205,10 @@ def read_stamp(stamp: Path) -> dict[str, Any]:
 def stamped_outputs(stamp: Path, root: Path) -> set[Path]:
     """Return the outputs that a stamp lists; none where it cannot be read."""
     try:
-        _, outputs = _CONTENT(json.loads(stamp.read_text()))
-        return {root / name for name in outputs}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        content = content_of(stamp)
+    except OSError:
         return set()
+    return {root / name for name in content[1]} if content else set()
 
 
 def remove_leftovers(outputs: Iterable[Path], folders: Iterable[Path]) -> None:
@@ -178,5 +225,8 @@ def write_stamp(
 
     provenance : what else is to be known of how they were made, as JSON can hold it
     """
-    sizes = {str(path.relative_to(root)): path.stat().st_size for path in sorted(set(outputs))}
-    return write_json(stamp, {"digest": digest, **provenance, "outputs": sizes})
+    content = {
+        str(path.relative_to(root)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(set(outputs))
+    }
+    return write_json(stamp, {"digest": digest, **provenance, "outputs": content})

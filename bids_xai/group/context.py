@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bids_xai.attribution.request import Request, requests_of
+from bids_xai.bids.stamps import STAMP
 from bids_xai.errors import BadDataError
-from bids_xai.group.lineage import check_predictions
+from bids_xai.group.lineage import check_heatmaps, check_predictions
 from bids_xai.group.maps import MapSource
 from bids_xai.group.scans import Scan, load_scans, load_splits
 from bids_xai.settings import RunSettings
@@ -87,13 +88,20 @@ class GroupContext:
         """Return the lines of ``predictions.tsv``.
 
         Raises as :meth:`Table.read` and, where the cohort or its splits have changed since, as
-        :func:`~bids_xai.group.lineage.check_predictions`. Where ``splits.tsv`` was removed there
+        :func:`~bids_xai.group.lineage.check_predictions`, or the models as
+        :func:`~bids_xai.group.lineage.check_heatmaps`. Where ``splits.tsv`` was removed there
         is nothing to compare with.
         """
         file = self.folder / PREDICTIONS.file
         rows = PREDICTIONS.read(file)
         if (self.folder / SPLITS.file).is_file():
             check_predictions(rows, self.splits(), self.scans(), file)
+        for name, split in sorted({(row.configuration, row.split) for row in rows}):
+            check_heatmaps(
+                f"configuration {name}, split {split}",
+                self.relevance_folder(name, split) / STAMP,
+                self.model_folder(name, split),
+            )
         return rows
 
     def requests(self) -> list[Request]:

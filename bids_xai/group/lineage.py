@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bids_xai.bids.stamps import stamped_digest
+from bids_xai.bids.integrity import check_intact
+from bids_xai.bids.stamps import read_stamp, stamped_digest
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.errors import BadDataError
 from bids_xai.group.scans import Scan
-from bids_xai.models.card import CARD, ModelCard
+from bids_xai.models.card import CARD, WEIGHTS, ModelCard, model_files
+from bids_xai.runtime.digests import sha256_of
 from bids_xai.studies.tables import Target
 from bids_xai.tables.predictions import Prediction
+
+MODEL_KEY = "weights_sha256"
+"""Under which the stamp of heatmaps names the weights that made them."""
 
 _RETRAIN = "run --steps train, which trains again what has changed"
 
@@ -23,12 +28,14 @@ _RETRAIN = "run --steps train, which trains again what has changed"
 def check_model(
     folder: Path, members: Mapping[str, str], tested: Iterable[Scan], target: Target
 ) -> None:
-    """Raise :class:`BadDataError` where a model is not of this split, or has seen who is tested.
+    """Raise :class:`BadDataError` for a model that is damaged or not of this split.
 
+    So it does for one that has seen who is tested.
     folder : of the model; members : participant label → set, of its split as it is now
     tested : the scans it is to be asked about; target : the classes of the study
     """
     file = folder / CARD
+    check_intact(model_files(folder))
     card = ModelCard.from_json(file.read_text(encoding="utf-8"), file)
     seen = sorted({scan.participant for scan in tested} & set(card.training_participants))
     if seen:
@@ -65,6 +72,23 @@ def check_stamp(title: str, stamp: Path, digest: str) -> None:
             "the program have changed since",
             file=stamp.parent,
             fix=_RETRAIN,
+        )
+
+
+def check_heatmaps(title: str, stamp: Path, model_folder: Path) -> None:
+    """Raise :class:`BadDataError` where heatmaps were made by another model than the one there.
+
+    title : of configuration and split; stamp : of the heatmaps; model_folder : of the network now
+    Heatmaps without a stamp, and those whose model was removed, are not refused.
+    """
+    weights = model_folder / WEIGHTS
+    stamped = read_stamp(stamp).get(MODEL_KEY)
+    if stamped and weights.is_file() and sha256_of(weights) != stamped:
+        raise BadDataError(
+            f"the heatmaps of {title} were made by another model than the one in {model_folder}: "
+            "it was trained again since",
+            file=stamp.parent,
+            fix="run --steps explain, which explains again what has changed",
         )
 
 

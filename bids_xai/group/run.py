@@ -13,6 +13,7 @@ from typing import cast
 
 from bids_xai.bids import run_log
 from bids_xai.bids.layout import check_dataset
+from bids_xai.bids.stamps import STAMP, write_stamp
 from bids_xai.errors import NoInputError, UsageError
 from bids_xai.group import STEPS
 from bids_xai.group.coarse import coarsened
@@ -84,9 +85,17 @@ def _run_steps(context: GroupContext, steps: Sequence[str]) -> Path | None:
             if name != "report":
                 report_failure(context, name, error)
             raise
+        _stamp_tables(context, name, written)
         forget(context, name)
         LOG.info("step %s: %.1f s", name, time.monotonic() - started)
     return written[-1] if "report" in steps else None
+
+
+def _stamp_tables(context: GroupContext, step: str, written: Sequence[Path]) -> None:
+    """Write down what the tables of a step hold, so that later steps refuse one cut short."""
+    tables = [p for p in written if p.suffix == ".tsv" and p.is_relative_to(context.folder)]
+    if tables:
+        write_stamp(context.folder / f"{step}_{STAMP}", "", context.folder, tables, step=step)
 
 
 def with_idle_threads(settings: RunSettings) -> RunSettings:

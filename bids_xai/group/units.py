@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import bids_xai
 from bids_xai.bids.files import write_text
+from bids_xai.bids.integrity import check_intact
 from bids_xai.bids.stamps import (
     fingerprint,
     remove_leftovers,
@@ -45,6 +46,8 @@ class Unit:
         written there may be theirs
     keeps_checkpoint : whether the folder of the stamp, which is the unit's alone, may hold a
         checkpoint: it stays for the next run of the same digest, and goes before one of another
+    step : of the group level that does it, for those who find its outputs damaged
+    provenance : what else the stamp says of how the outputs were made
     """
 
     title: str
@@ -55,6 +58,8 @@ class Unit:
     root: Path | None = None
     shares_folder: bool = False
     keeps_checkpoint: bool = False
+    step: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def marker(self) -> Path:
@@ -122,6 +127,7 @@ class Units:
 
         make : does the work and returns the files it wrote (in a process that does not lead:
             none); it steps the progress by itself.
+        Raises :class:`BadDataError` where an input is not what its own step wrote.
         Files of an earlier run that are not written again are removed, and so is what a killed
         process was writing beside the stamp, unless the unit shares that folder.
         """
@@ -144,6 +150,7 @@ class Units:
             return False
         LOG.debug("%s: done, since %s", unit.title, reason)
         if self.team.leads:
+            check_intact(unit.inputs)
             _begin(unit, digest)
         self.team.wait()  # nobody looks for a checkpoint before that
         written = set(make())
@@ -161,7 +168,8 @@ class Units:
         before = stamped_outputs(unit.stamp, self._root(unit))
         folders = [] if unit.shares_folder else [unit.stamp.parent]
         remove_leftovers(before - written, folders)
-        write_stamp(unit.stamp, digest, self._root(unit), written)
+        provenance = {"step": unit.step, **unit.provenance}
+        write_stamp(unit.stamp, digest, self._root(unit), written, **provenance)
         if unit.keeps_checkpoint:
             unit.marker.unlink(missing_ok=True)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bids_xai.errors import BadDataError, NoInputError, UsageError
 from bids_xai.models import MODELS, build
 from bids_xai.runtime.atomic import replacing
+from bids_xai.runtime.digests import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -169,7 +170,7 @@ def _check_weights(file: Path, card: ModelCard) -> None:
     """The file of weights must be there, and be the one its card was written for."""
     if not file.is_file():
         raise NoInputError("The weights of the model are missing", file=file, fix=_RETRAIN)
-    digest = _sha256(file)
+    digest = sha256_of(file)
     if digest != card.weights_sha256:
         raise BadDataError(
             f"The weights are not those of the model card: their SHA-256 is {digest[:12]}..., the "
@@ -177,11 +178,6 @@ def _check_weights(file: Path, card: ModelCard) -> None:
             file=file,
             fix=_RETRAIN,
         )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _load_weights(model: nn.Module, file: Path) -> None:

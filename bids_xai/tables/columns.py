@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bids_xai.bids.integrity import check_intact
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.tables.table import MISSING, Column, Table
 
@@ -23,7 +24,7 @@ def columns_of(
     stays text as it stands (also ``n/a``). where : column → text that its cells must equal; other
     lines are left out. The file is read in blocks, so that memory holds those lines alone.
     Raises :class:`NoInputError` where there is no file, :class:`BadDataError` for a column that is
-    missing or a cell that is no number.
+    missing, a cell that is no number, or a file that is not as its step wrote it.
     """
     import pandas as pd
 
@@ -31,6 +32,7 @@ def columns_of(
         raise NoInputError(
             "a table of an earlier step is missing", file=path, fix=f"run --steps {table.step}"
         )
+    check_intact([path])
     kinds = {column.name: column for column in table.columns}
     parsed: Mapping[Any, Any] = {
         name: _parsed_as(kinds[name]) for name in dict.fromkeys((*names, *(where or {})))

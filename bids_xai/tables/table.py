@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bids_xai.bids.files import column_descriptions, tsv_text, write_json
+from bids_xai.bids.integrity import check_intact
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.runtime.atomic import replacing
 
@@ -176,8 +177,8 @@ class Table(Generic[Row]):
         """Return the lines of the table.
 
         Raises :class:`NoInputError` where there is no file, :class:`BadDataError` for a column
-        that is missing or a cell that does not hold what its column says; both name the step that
-        makes the table, and the line.
+        that is missing, a cell that does not hold what its column says, and a file that was
+        damaged or cut short; all name the step that makes the table, and the line.
         """
         return list(self.iterate(path))
 
@@ -191,6 +192,10 @@ class Table(Generic[Row]):
             raise NoInputError(
                 "a table of an earlier step is missing", file=path, fix=self._again("first")
             )
+        check_intact([path], lambda: list(self._lines(path)))  # the line at fault says more
+        yield from self._lines(path)
+
+    def _lines(self, path: Path) -> Iterator[Row]:
         try:
             with path.open(encoding="utf-8", newline="") as stream:
                 yield from self._records(csv.reader(stream, delimiter="\t", strict=True), path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import File, Str, traits
 
+from bids_xai.models.card import model_files
 from bids_xai.stages.products import Origin, StageFiles
 from bids_xai.workflows.stage_node import ManifestOutput, Stage, StageInput
 
@@ -29,6 +30,10 @@ class ExplainScan(Stage):
 
     input_spec = _ExplainInput
     output_spec = ManifestOutput
+
+    def input_files(self) -> list[Path]:
+        """All files that the stage reads."""
+        return [*super().input_files(), *model_files(self.inputs.model)]
 
     def run_stage(self, folder: Path, origin: Origin) -> StageFiles:
         from bids_xai.stages.model import model_products

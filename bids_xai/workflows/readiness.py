@@ -50,11 +50,13 @@ def ready_model(settings: RunSettings) -> ReadyModel | None:
     """Read the model once, so that one clear message comes before the graph."""
     if settings.model is None:
         return None
-    from bids_xai.models.card import load_model
+    from bids_xai.bids.integrity import check_intact
+    from bids_xai.models.card import load_model, model_files
     from bids_xai.runtime.device import choose_device
     from bids_xai.stages.model import check_request
     from bids_xai.workflows.explanation import model_space
 
+    check_intact(model_files(settings.model))
     _, card = load_model(settings.model)
     check_rules(MODEL_RULES, ModelChoice(settings, card))
     model_space(card, settings)

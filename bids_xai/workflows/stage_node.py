@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nipype.interfaces.base import (
 
 import bids_xai
 from bids_xai.bids import run_log
+from bids_xai.bids.integrity import check_intact
 from bids_xai.errors import naming
 from bids_xai.stages.products import Origin, StageFiles
 
@@ -53,6 +55,7 @@ class Stage(SimpleInterface):
         origin = Origin(dict(self.inputs.entities), tuple(self.inputs.sources))
         run_log.join()  # nipype's own processes have not yet
         LOG.debug("step %s of %s", type(self).__name__, origin.sources[0])
+        check_intact(self.input_files())
         with naming(origin.sources[0]):
             files = self.run_stage(Path(runtime.cwd), origin)
         self._results = {name: str(path) for name, path in vars(files).items()}
@@ -61,6 +64,13 @@ class Stage(SimpleInterface):
     def run_stage(self, folder: Path, origin: Origin) -> StageFiles:
         """Call the stage, which works in ``folder``; return the files that it leaves."""
         raise NotImplementedError
+
+    def input_files(self) -> list[Path]:
+        """All files that the stage reads."""
+        values = self.inputs.get_traitsfree().values()
+        texts = chain.from_iterable(v if isinstance(v, list) else [v] for v in values)
+        paths = [Path(text) for text in texts if isinstance(text, str) and text.startswith("/")]
+        return [path for path in paths if path.is_file()]
 
     def path(self, name: str) -> Path:
         """The file of an input."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bids_xai.bids.session_times import sessions_file
+from bids_xai.bids.stamps import STAMP
 from bids_xai.group.atlas.compute import compute
 from bids_xai.group.atlas.inputs import AtlasFiles, PredictionFiles, ScanFiles, load
 from bids_xai.group.atlas.output import MeanMapFolder, write
@@ -34,7 +35,7 @@ def run(context: GroupContext) -> list[Path]:
     methods = study.attribution.methods
     unit = Unit(
         "atlas",
-        folder / "atlas" / "stamp.json",
+        folder / "atlas" / STAMP,
         (folder / PREDICTIONS.file, *files.files, *atlas_files(settings.atlas)),
         {
             "template": context.template,
@@ -44,6 +45,7 @@ def run(context: GroupContext) -> list[Path]:
             "methods": methods,
             "seed": files.seed,
         },
+        step="atlas",
     )
     units = Units(folder)
     units.run(unit, lambda: _make(files, context.template, settings.atlas, folder, methods[0]))

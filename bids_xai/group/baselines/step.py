@@ -65,6 +65,7 @@ class BaselineFit:
                 "seed": self.seed,
             },
             shares_folder=True,
+            step="baselines",
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import bids_xai
 from bids_xai.attribution.request import Request
+from bids_xai.bids.stamps import STAMP
 from bids_xai.errors import NoInputError
 from bids_xai.group.baselines.step import as_prediction, current_predictions
 from bids_xai.group.baselines.step import read as read_baselines
@@ -21,15 +22,16 @@ from bids_xai.group.explain.performance import (
     training_length,
     write_performance,
 )
-from bids_xai.group.lineage import check_model, check_stamp
+from bids_xai.group.lineage import MODEL_KEY, check_model, check_stamp
 from bids_xai.group.outcomes import probability_classes, test_scans
 from bids_xai.group.scans import Scan
 from bids_xai.group.study_file import add_to_study, is_in_study
 from bids_xai.group.train.inputs import SplitTraining
 from bids_xai.group.train.step import read as read_trainings
 from bids_xai.group.units import Unit, Units
-from bids_xai.models.card import load_model
+from bids_xai.models.card import WEIGHTS, load_model, model_files
 from bids_xai.runtime.device import check_device, choose_device
+from bids_xai.runtime.digests import sha256_of
 from bids_xai.runtime.progress import Progress
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
 from bids_xai.stages.network_grid import InputRule
@@ -76,10 +78,12 @@ class SplitExplanation:
         ]
         return Unit(
             f"heatmaps of {self.title}",
-            self.folder / "stamp.json",
-            (*files, self.model_folder / "model.safetensors"),
+            self.folder / STAMP,
+            (*files, *model_files(self.model_folder)),
             {**self.options, "classes": {scan.name: scan.class_name for scan in self.scans}},
             n_items=len(self.scans) * n_requests,
+            step="explain",
+            provenance={MODEL_KEY: sha256_of(self.model_folder / WEIGHTS)},
         )
 
 

@@ -65,6 +65,7 @@ def write_group_qc(output_dir: Path) -> list[Path]:
             "code": code_state("jinja2", "matplotlib", "numpy"),
         },
         shares_folder=True,
+        step="qc",
     )
     Units(output_dir).run(unit, lambda: _make(inputs, output_dir))
     table = output_dir / GROUP_QC.file

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_xai.bids.files import remove_if_empty
+from bids_xai.bids.stamps import STAMP
 from bids_xai.core.spray.embedding import check_embedding
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.scans import known_scan
@@ -42,10 +43,11 @@ def run(context: GroupContext) -> list[Path]:
     units = Units(context.folder, Progress("analyses", inputs.n_analyses))
     unit = Unit(
         "clusters of heatmaps",
-        folder / "stamp.json",
+        folder / STAMP,
         inputs.files,
         inputs.plain_options,
         inputs.n_analyses,
+        step="spray",
     )
     if not units.run(unit, lambda: _make(inputs, folder, work, units.progress)):
         LOG.info("spray: heatmaps and options have not changed")

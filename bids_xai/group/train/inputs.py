@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_xai.bids.stamps import STAMP
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.group.scans import Scan
 from bids_xai.group.train.transfer import start_folder
@@ -96,7 +97,7 @@ class SplitTraining:
         guided = self.configuration.relevance_guided
         return Unit(
             f"training {self.title}",
-            self.folder / "stamp.json",
+            self.folder / STAMP,
             tuple(files),
             {
                 **{key: study[key] for key in _TABLES},
@@ -109,4 +110,5 @@ class SplitTraining:
             },
             root=self.folder,
             keeps_checkpoint=True,
+            step="train",
         )

@@ -14,7 +14,7 @@ from bids_xai.group.trust.inputs import CheckedNetwork, TrustInputs
 from bids_xai.group.trust.localization import localizations
 from bids_xai.group.trust.truth import located_maps, truth_files
 from bids_xai.group.units import Unit
-from bids_xai.models.card import WEIGHTS
+from bids_xai.models.card import model_files
 from bids_xai.tables.predictions import PREDICTIONS
 from bids_xai.tables.table import Table
 from bids_xai.tables.trust import (
@@ -175,6 +175,7 @@ def _unit(
             "attribution": asdict(inputs.attribution),
             "options": options,
         },
+        step="trust",
     )
 
 
@@ -182,7 +183,7 @@ def _input_files(inputs: TrustInputs, network: CheckedNetwork, split: ExplainedS
     """The weights, the inputs and the heatmaps of the scans."""
     scans = [network.scans[name] for name in split.heatmaps]
     files = [file for scan in scans for file in (scan.map_file, scan.mask_file)]
-    return [network.model_folder / WEIGHTS, *files, *_heatmap_files(inputs, split)]
+    return [*model_files(network.model_folder), *files, *_heatmap_files(inputs, split)]
 
 
 def _heatmap_files(inputs: TrustInputs, split: ExplainedSplit) -> list[Path]:

@@ -12,10 +12,17 @@ from bids_xai.bids.files import write_text
 from bids_xai.bids.stamps import write_stamp
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.errors import BadDataError
-from bids_xai.group.lineage import check_model, check_predictions, check_stamp
+from bids_xai.group.lineage import (
+    MODEL_KEY,
+    check_heatmaps,
+    check_model,
+    check_predictions,
+    check_stamp,
+)
 from bids_xai.group.outcomes import prediction
 from bids_xai.group.scans import Scan
-from bids_xai.models.card import CARD
+from bids_xai.models.card import CARD, WEIGHTS
+from bids_xai.runtime.digests import sha256_of
 from bids_xai.studies.tables import Target
 
 MEMBERS = {"a": "train", "b": "validation", "c": "test", "d": "test"}
@@ -84,3 +91,18 @@ def test_predictions_are_of_the_test_sets_and_classes_of_now(tmp_path: Path) -> 
         assert "explain" in str(caught.value.fix)
     with pytest.raises(BadDataError, match="class of sub-d is NC now, and was AD"):
         check_predictions(rows, [MEMBERS], [*scans[:3], _scan("d", "NC")], tmp_path)
+
+
+def test_heatmaps_of_another_model_are_refused(tmp_path: Path) -> None:
+    model, stamp = tmp_path / "model", tmp_path / "relevance" / "stamp.json"
+    model.mkdir()
+    (model / WEIGHTS).write_bytes(b"first")
+    write_stamp(stamp, "1", tmp_path, [], **{MODEL_KEY: sha256_of(model / WEIGHTS)})
+    check_heatmaps("A, split 0", stamp, model)
+    (model / WEIGHTS).write_bytes(b"trained again")
+    with pytest.raises(BadDataError, match="heatmaps of A, split 0 were made by another") as caught:
+        check_heatmaps("A, split 0", stamp, model)
+    assert "--steps explain" in str(caught.value.fix)
+    check_heatmaps("A, split 0", stamp.with_name("none.json"), model)
+    (model / WEIGHTS).unlink()  # heatmaps may be kept without their models
+    check_heatmaps("A, split 0", stamp, model)

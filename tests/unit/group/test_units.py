@@ -118,7 +118,7 @@ def test_a_unit_may_have_a_root_of_its_own(
 ) -> None:
     units, own = Units(tmp_path / "elsewhere"), replace(unit, root=tmp_path / "out")
     units.run(own, make)
-    assert json.loads(unit.stamp.read_text())["outputs"] == {"result.txt": 6}
+    assert json.loads(unit.stamp.read_text())["outputs"].keys() == {"result.txt"}
     assert units.is_current(own)
     assert units.outputs(own) == [tmp_path / "out" / "result.txt"]
 

@@ -1,0 +1,107 @@
+"""Files of earlier steps are read only if they are what was written: damage is told, not used.
+
+The stamp of a result holds the SHA-256 of each of its files. Before work begins, the files that it
+reads and that a stamp knows are compared with it. Where one differs, the result counts as not
+done, so that the step which made it does so again, and the error says which step that is. Until
+then the file is refused each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.stamps import STAMP, content_of, invalidate, read_stamp
+from bids_xai.errors import BadDataError, UserError
+from bids_xai.runtime.digests import sha256_of
+
+_DEEPEST = 6  # folders between a file and its stamp
+
+
+def check_intact(files: Iterable[Path], look: Callable[[], object] | None = None) -> None:
+    """Raise :class:`BadDataError` for the first file that differs from what its stamp says.
+
+    files : of any kind; those that no stamp knows, such as raw data, are not read
+    look : called before that error is raised; it may raise one that says more of the damage
+    From then on the stamp stands for nothing that is done, where it may be written.
+    """
+    for file in files:
+        stamps = _contradicting(file)
+        for stamp in stamps:
+            with contextlib.suppress(OSError, UserError):  # of somebody else, or a read-only disk
+                invalidate(stamp)
+        if stamps:
+            if look is not None:
+                look()
+            raise BadDataError(
+                "the file is damaged or was changed: its content is not what was written",
+                file=file,
+                fix=_again(stamps[0]),
+            )
+
+
+def _contradicting(file: Path) -> list[Path]:
+    """The stamps that know a file, where all of them know another content."""
+    recorded = _recorded(file)
+    if not recorded or sha256_of(file) in {digest for _, digest in recorded}:
+        return []  # of two steps that wrote it the later one counts
+    return [stamp for stamp, _ in recorded]
+
+
+def _recorded(file: Path) -> list[tuple[Path, str]]:
+    """The stamps that know a file, and the digest each of them has of it."""
+    folders = file.parents[:_DEEPEST]
+    stamps = [stamp for folder in folders for stamp in _stamps_in(folder, file)]
+    return [
+        (stamp, digest)
+        for stamp in stamps
+        for folder in folders
+        if (digest := _digests_of(stamp).get(str(file.relative_to(folder))))
+        and stamp.is_relative_to(folder)
+    ]
+
+
+def _stamps_in(folder: Path, file: Path) -> tuple[Path, ...]:
+    """Stamps of units of work in a folder, and those of a participant, in its folder of logs."""
+    subject = file.relative_to(folder).parts[0]
+    return _listed(folder, f"*{STAMP}") + _listed(folder / "logs" / subject, "sub-*.json")
+
+
+def _listed(folder: Path, pattern: str) -> tuple[Path, ...]:
+    try:
+        return _listed_in(folder, pattern, folder.stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=10_000)
+def _listed_in(folder: Path, pattern: str, changed_ns: int) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob(pattern)))
+
+
+def _digests_of(stamp: Path) -> Mapping[str, str]:
+    """Name → SHA-256 of the outputs; nothing where the stamp is gone or is of an older version."""
+    try:
+        stat = stamp.stat()
+    except OSError:
+        return {}
+    return _digests_in(stamp, (stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=1_000)
+def _digests_in(stamp: Path, state: tuple[int, int]) -> Mapping[str, str]:
+    _, outputs = content_of(stamp) or ("", {})
+    return {name: output.sha256 for name, output in outputs.items() if output.sha256}
+
+
+def _again(stamp: Path) -> str:
+    """What to run so that a result is made again."""
+    content: Mapping[str, Any] = read_stamp(stamp)
+    if stamp.parent.parent.name == "logs":
+        label = stamp.parent.name.removeprefix("sub-")
+        return f"run the participant level with --participant-label {label}, which makes it again"
+    step = content.get("step")
+    return f"run --steps {step}, which makes it again" if step else "run the step that made it"
