@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats64
+from bids_xai.bids.integrity import check_intact
 from bids_xai.errors import BadDataError, FileAccessError, NoInputError
 
 
@@ -57,8 +59,8 @@ def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
     """Read a 3-D volume with its scaling applied.
 
     Raises :class:`NoInputError` where there is no file, :class:`BadDataError` where it is
-    damaged, not 3-D, or has more than one real number a voxel (colours, complex),
-    :class:`FileAccessError` where it cannot be read.
+    damaged (also where it is a result, and not what was written), not 3-D, or has more than one
+    real number a voxel (colours, complex), :class:`FileAccessError` where it cannot be read.
     """
     image = _open(path, whole=True)
     kind = np.dtype(image.get_data_dtype())
@@ -85,13 +87,18 @@ def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
 
 
 def _open(path: Path, *, whole: bool = False) -> Any:
-    """The image; ``whole`` reads all of a .gz at once, so that its checksum is looked at."""
+    """The image; ``whole`` reads all of a .gz at once, so that its checksum is looked at, and
+    compares results of the app with their stamp.
+    """
     import nibabel as nib
 
     if not path.exists():
         raise NoInputError(
             "no such image", file=path, fix="check the name, or fetch it (datalad get)"
         )
+    if whole:
+        with contextlib.suppress(OSError):  # which reading it will tell
+            check_intact([path])
     try:
         image = _read_gz(path) if whole and path.name.endswith(".gz") else nib.load(path)
     except PermissionError as error:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bids_xai.arrays import Bools, Floats32
 from bids_xai.bids.images import Volume
+from bids_xai.bids.integrity import check_intact
 from bids_xai.errors import BadDataError
 
 LPS = np.diag([-1.0, -1.0, 1.0])
@@ -76,7 +77,9 @@ def resample(
 
     transforms : in ANTs order, the one nearest to the reference first; ``invert`` flags affine
         ones to be inverted. Linear interpolation, or nearest neighbour for labels; 0 outside.
+    Raises :class:`BadDataError` for a transform of an earlier run that is not what was written.
     """
+    check_intact(map(Path, transforms))  # ITK takes a field with other numbers in it as it is
     image = ants.apply_transforms(
         to_ants(ants, reference),
         to_ants(ants, moving),

@@ -46,10 +46,12 @@ class Header:
     """The JSON text in the header of the file.
 
     places : name of a snapshot -> the name under which its tensors are written
+    sha256 : of all tensors; empty in files of earlier versions
     """
 
     places: Mapping[str, str]
     scalars: Mapping[str, Any]
+    sha256: str = ""
 
 
 def snapshot(model: nn.Module, optimizer: optim.Optimizer) -> Tensors:
@@ -98,12 +100,13 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """
     states = checkpoint.states
     first = {id(state): name for name, state in reversed(list(states.items()))}
-    header = Header({name: first[id(state)] for name, state in states.items()}, checkpoint.scalars)
+    places = {name: first[id(state)] for name, state in states.items()}
     tensors = {
         f"{name}/{key}": tensor
-        for name in dict.fromkeys(header.places.values())
+        for name in dict.fromkeys(places.values())
         for key, tensor in states[name].items()
     }
+    header = Header(places, checkpoint.scalars, _digest(tensors))
     content = save(tensors, metadata={_HEADER: json.dumps(vars(header))})
     with replacing(folder / CHECKPOINT) as temporary:
         temporary.write_bytes(content)  # by the umask; save_file leaves others no permission
@@ -121,6 +124,8 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         with safe_open(file, framework="pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             header = Header(**json.loads(stored.metadata()[_HEADER]))
+        if header.sha256 and header.sha256 != _digest(tensors):
+            raise ValueError("its content is not what was written")
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadDataError(
             f"The checkpoint cannot be read ({error})",
@@ -133,6 +138,15 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         written[entry][name] = tensor
     states = {name: written[entry] for name, entry in header.places.items()}
     return Checkpoint(states, header.scalars)
+
+
+def _digest(tensors: Tensors) -> str:
+    """SHA-256 of names and bytes: numbers that a disk changed look like any others."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bids_xai.bids.images import Volume, empty_volume, read_header, read_volume
+from bids_xai.bids.stamps import is_current, session_stamp, write_stamp
 from bids_xai.errors import BadDataError, NoInputError
 
 SHAPE = (7, 8, 9)
@@ -166,3 +167,22 @@ def test_canonical_order_of_a_canonical_volume_is_itself() -> None:
     volume = Volume(noise(), np.diag([1.0, 2, 3, 1]))
     np.testing.assert_array_equal(volume.canonical().data, volume.data)
     np.testing.assert_array_equal(volume.canonical().affine, volume.affine)
+
+
+def test_a_result_that_is_not_what_was_written_is_refused(tmp_path: Path) -> None:
+    """The image is valid, with a checksum of its own: only the stamp knows better."""
+    out = tmp_path / "out"
+    path = out / "sub-01" / "anat" / "sub-01_atlas-x_dseg.nii.gz"
+    path.parent.mkdir(parents=True)
+    save(path, noise())
+    stamp = session_stamp(out, "sub-01")
+    write_stamp(stamp, "digest", out, [path])
+    assert read_volume(path).data.shape == SHAPE
+    changed = noise()
+    changed[3, 4, 5] += 1
+    save(path, changed)
+    with pytest.raises(BadDataError, match="damaged or was changed") as caught:
+        read_volume(path)
+    assert "--participant-label 01" in str(caught.value.fix)
+    assert not is_current(stamp, "digest", out)
+    assert read_header(path)[0] == SHAPE  # of which no number is taken

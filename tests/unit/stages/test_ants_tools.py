@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bids_xai.bids.images import Volume
+from bids_xai.bids.stamps import session_stamp, write_stamp
 from bids_xai.errors import BadDataError
 from bids_xai.stages import ants_tools
 
@@ -82,3 +85,30 @@ def test_the_scratch_folder_is_gone_after_an_error() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert not folders[0].exists()
+
+
+def test_a_flipped_bit_in_a_transform_moves_no_warp(tmp_path: Path) -> None:
+    """ITK reads the file as if nothing was wrong."""
+    ants = ants_tools.ants_module(0)
+    transform = tmp_path / "out" / "sub-01" / "anat" / "sub-01_from-T1w_to-x_mode-image_xfm.mat"
+    transform.parent.mkdir(parents=True)
+    parameters = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0, 1.0, 2.0, 3.0)
+    affine = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3, parameters=parameters
+    )
+    ants.write_transform(affine, str(transform))
+    image = Volume(np.random.default_rng(0).random((9, 9, 9)).astype(np.float32), np.eye(4))
+    right = ants_tools.resample(ants, image, image, [transform])
+    content = bytearray(transform.read_bytes())
+    content[content.index(np.float64(3.0).tobytes()) + 6] ^= 1 << 3  # of the mantissa: 0.5 or so
+    moved = transform.with_name("moved.mat")
+    moved.write_bytes(content)
+    warped = ants_tools.resample(ants, image, image, [moved])
+    assert np.abs(warped - right).max() > 0.1
+
+    write_stamp(session_stamp(tmp_path / "out", "sub-01"), "1", tmp_path / "out", [transform])
+    np.testing.assert_array_equal(ants_tools.resample(ants, image, image, [transform]), right)
+    transform.write_bytes(content)
+    with pytest.raises(BadDataError, match="damaged or was changed") as caught:
+        ants_tools.resample(ants, image, image, [transform])
+    assert caught.value.file == str(transform)

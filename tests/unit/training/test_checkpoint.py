@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn, optim
 
+from bids_xai.errors import BadDataError
 from bids_xai.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -46,3 +48,19 @@ def test_moments_keep_the_memory_layout_of_their_weights() -> None:
     moment = optimizer.state[model.weight]["exp_avg"]
     assert moment.stride() == model.weight.stride() != model.weight.contiguous().stride()
     assert torch.equal(moment, moments["moment/0/exp_avg"])
+
+
+def test_a_changed_number_in_a_checkpoint_is_no_state_to_go_on_from(tmp_path: Path) -> None:
+    """safetensors has no checksum: a flipped bit is another weight."""
+    for value in (torch.rand(5, 3), torch.tensor(7.0), torch.rand(3).bfloat16()):
+        save_checkpoint(tmp_path, Checkpoint({"now": {"model/w": value}}, {}))
+        loaded = load_checkpoint(tmp_path)
+        assert loaded is not None
+        assert torch.equal(loaded.states["now"]["model/w"], value)
+        file = tmp_path / CHECKPOINT
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(BadDataError, match="not what was written") as caught:
+            load_checkpoint(tmp_path)
+        assert "delete it" in str(caught.value.fix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,8 @@ from bids_xai.group.explain.heatmaps import Heatmap, HeatmapOptions, TrainedNetw
 from bids_xai.group.outcomes import prediction
 from bids_xai.group.scans import Scan
 from bids_xai.group.train import step as train_step
+from bids_xai.group.units import Units
+from bids_xai.models.card import WEIGHTS, model_files
 from bids_xai.studies.tables import Attribution
 
 
@@ -234,3 +237,49 @@ def test_a_model_of_other_settings_or_maps_than_now_is_refused(
     with pytest.raises(BadDataError, match="training A, split 0: the maps, the settings") as caught:
         step.run(changed)
     assert "--steps train" in str(caught.value.fix)
+
+
+def _flip(path: Path) -> None:
+    """Change a bit, as a disk may: size and time of change stay."""
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=times)
+
+
+def test_a_damaged_model_is_named_and_trained_again(
+    context: GroupContext, explained: list[tuple[str, int]]
+) -> None:
+    """Explaining said "train again", and training "up to date", for ever."""
+    for split in range(2):
+        train(context, "A", split)
+    trainings = [t for t in train_step.read(context) if t.configuration.id == "A"]
+    for training in trainings:
+        unit = training.unit()
+        write_stamp(unit.stamp, unit.digest, training.folder, model_files(training.folder))
+    step.run(context)
+    units = Units(context.models_folder)
+    weights = context.model_folder("A", 1) / WEIGHTS
+    _flip(weights)
+    for _ in range(2):  # and again, as long as it is not trained
+        with pytest.raises(BadDataError, match="damaged or was changed") as caught:
+            step.run(context)
+        assert caught.value.file == str(weights)
+        assert [units.is_current(training.unit()) for training in trainings] == [True, False]
+    assert explained == [("A", 0), ("A", 1)]
+
+
+def test_heatmaps_of_a_model_that_was_trained_again_are_no_results(
+    context: GroupContext, explained: list[tuple[str, int]]
+) -> None:
+    train(context, "A", 0)
+    step.run(context)
+    assert context.predictions()
+    (context.model_folder("A", 0) / WEIGHTS).write_text("trained again")
+    with pytest.raises(BadDataError, match="heatmaps of configuration A, split 0") as caught:
+        context.predictions()
+    assert "--steps explain" in str(caught.value.fix)
+    step.run(context)
+    assert context.predictions()
+    assert explained == [("A", 0), ("A", 0)]
