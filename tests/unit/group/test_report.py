@@ -8,16 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bids_xai.bids.files import write_json, write_text
+from bids_xai.bids.stamps import STAMP, write_stamp
 from bids_xai.errors import BadDataError
 from bids_xai.group import failures, report
 from bids_xai.group.context import GroupContext
+from bids_xai.group.explain.step import write_predictions
+from bids_xai.group.lineage import MODEL_KEY
+from bids_xai.group.outcomes import prediction
+from bids_xai.group.scans import Scan
+from bids_xai.models.card import WEIGHTS
 from bids_xai.reports.study import page as page_module
 from bids_xai.reports.study import page_inputs
 from bids_xai.reports.study.page import write_group_page
 from bids_xai.reports.study_files import StudyFiles
+from bids_xai.runtime.digests import sha256_of
+from bids_xai.tables.predictions import PREDICTIONS
 
 
 def page_of(output_dir: Path) -> str:
@@ -148,3 +157,19 @@ def test_the_page_of_a_failure_is_drawn_again_once_it_is_mended(
     report.run(context)
     assert drawn == ["quick"]
     assert page_of(context.output_dir) == page
+
+
+def test_heatmaps_of_another_model_are_not_shown(context: GroupContext, drawn: list[str]) -> None:
+    weights = context.model_folder("A", 0) / WEIGHTS
+    write_text(weights, "trained once")
+    scan = Scan("sub-01_ses-1", "01", "1", "AD", Path("map"), Path("mask"), None)
+    row = prediction(context.study.target, "A", 0, scan, np.array([0.2, 0.8]))
+    write_predictions(context.folder / PREDICTIONS.file, [row], context.study.target)
+    stamp = context.relevance_folder("A", 0) / STAMP
+    write_stamp(stamp, "", context.folder, [], **{MODEL_KEY: sha256_of(weights)})
+    report.run(context)
+    assert drawn.pop() == "quick"
+    write_text(weights, "trained again")
+    with pytest.raises(BadDataError, match="made by another model"):
+        report.run(context)
+    assert drawn == []
