@@ -1,4 +1,4 @@
-"""What a campaign of faults is made of: a small study in stages, its results, what became of a fault.
+"""What a campaign of faults is made of: a study in stages, its results, what became of a fault.
 
 The stages are run once, one after the other, with a copy of the output folder before each. A fault
 begins from such a copy and is compared with the undisturbed results, so that nothing is done twice.
@@ -12,7 +12,7 @@ import random
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 }
 """Stage → the steps of the group level that it runs."""
 _OF_TIME = re.compile(rb"20\d\d-\d\d-\d\d[T ]?\d\d:\d\d(:\d\d)?|20\d{6}-\d{6}_[0-9a-f]{8}")
+_DURATIONS = {"training.tsv": 2, "performance.tsv": 1}  # how many of the last columns hold some
 _SIX_PEOPLE = {
     r"^epochs = \d+": "epochs = 2",
     r"^guidance_after = \d+": "guidance_after = 0",
@@ -78,8 +79,11 @@ def results(out: Path) -> dict[str, bytes]:
 
 def _timeless(path: Path) -> bytes:
     content = path.read_bytes()
-    if path.name == "training.tsv":  # its last columns are durations
-        return b"\n".join(line.rsplit(b"\t", 2)[0] for line in content.splitlines())
+    lines = content.splitlines()
+    if path.name in _DURATIONS:
+        return b"\n".join(line.rsplit(b"\t", _DURATIONS[path.name])[0] for line in lines)
+    if path.name == "performance_summary.tsv":
+        return b"\n".join(line for line in lines if b"\tseconds\t" not in line)
     if path.name == "model.json":
         return re.sub(rb'"seconds": [\d.]+', b"", content)
     return _OF_TIME.sub(b"", content) if path.suffix in (".html", ".md") else content
@@ -158,6 +162,27 @@ class Campaign:
         with ThreadPoolExecutor(2) as pool:
             pending = {name: pool.submit(fault) for name, fault in faults.items()}
             ended = {name: future.result() for name, future in pending.items()}
+        self.verdicts.setdefault(group, {}).update(ended)
+        return {name: verdict for name, verdict in ended.items() if verdict.outcome == "wrong"}
+
+    def run_together(
+        self, group: str, names: Sequence[str], attempt: Callable[[Sequence[str]], Verdict]
+    ) -> dict[str, Verdict]:
+        """As :meth:`run` for faults that can be tried several at once: if all are survived, each is.
+
+        Else each half is tried, down to single faults.
+        """
+
+        def verdicts(part: Sequence[str]) -> dict[str, Verdict]:
+            verdict = attempt(part)
+            if verdict.outcome == "survived" or len(part) == 1:
+                return dict.fromkeys(part, verdict)
+            middle = len(part) // 2
+            return verdicts(part[:middle]) | verdicts(part[middle:])
+
+        halves = [part for part in (names[0::2], names[1::2]) if part]
+        with ThreadPoolExecutor(2) as pool:
+            ended = {n: v for half in pool.map(verdicts, halves) for n, v in half.items()}
         self.verdicts.setdefault(group, {}).update(ended)
         return {name: verdict for name, verdict in ended.items() if verdict.outcome == "wrong"}
 
