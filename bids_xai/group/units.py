@@ -61,7 +61,7 @@ class Unit:
 
     @property
     def digest(self) -> str:
-        """Digest of inputs, options and the version. Raises ``NoInputError`` for one that is gone."""
+        """Digest of inputs, options and the version. Raises ``NoInputError`` where one lacks."""
         try:
             return fingerprint(self.inputs, {**self.options, "version": bids_xai.__version__})
         except FileNotFoundError as error:

@@ -1,7 +1,8 @@
 """The fault campaign, on demand: ``make faults`` (FAULTS=1). Nothing may be silently wrong.
 
 Every fault ends in one of three ways: survived, with the results of an undisturbed run to the byte;
-told, in a message that names the file or the cause; or wrong, which fails.
+told, in a message that names the file or the cause; or wrong, which fails. A table of all is printed
+(``-s``), and each verdict with its reason is in the file that it names.
 
 Another user is root without any capability, whose folder belongs to somebody else: so interpreters
 below /root can be used. A disk that is full is a tmpfs; where none can be mounted, files of a
@@ -357,8 +358,7 @@ def _surrounded(ground: Ground, level: str, around: str) -> Verdict:
         )
         line = words(ground.root, out, *stages)
         if around == "LANG=C":
-            plain = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-            done = _fresh(line, plain)
+            done = _fresh(line, {"LANG": "C", "LC_ALL": "C"})
         elif around == "ulimit -n 256":
             done = _fresh(line, limit=(resource.RLIMIT_NOFILE, 256))
         elif around == "a read-only HOME":

@@ -32,7 +32,10 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "report": ("report",),
 }
 """Stage → the steps of the group level that it runs."""
-_OF_TIME = re.compile(rb"20\d\d-\d\d-\d\d[T ]?\d\d:\d\d(:\d\d)?|20\d{6}-\d{6}_[0-9a-f]{8}")
+_OF_TIME = re.compile(
+    rb"20\d\d-\d\d-\d\d[T ]?\d\d:\d\d(:\d\d)?|20\d{6}-\d{6}_[0-9a-f]{8}|\d+\.\d\xc2\xa0s<"
+)
+"""Dates, names of runs, and durations of trainings on pages."""
 _DURATIONS = {"training.tsv": 2, "performance.tsv": 1}  # how many of the last columns hold some
 _SIX_PEOPLE = {
     r"^epochs = \d+": "epochs = 2",
@@ -168,7 +171,7 @@ class Campaign:
     def run_together(
         self, group: str, names: Sequence[str], attempt: Callable[[Sequence[str]], Verdict]
     ) -> dict[str, Verdict]:
-        """As :meth:`run` for faults that can be tried several at once: if all are survived, each is.
+        """As :meth:`run` of faults that can be tried together: if all are survived, each is.
 
         Else each half is tried, down to single faults.
         """
