@@ -1,7 +1,7 @@
 """The fault campaign, on demand: ``make faults`` (FAULTS=1). Nothing may be silently wrong.
 
 Every fault ends in one of three ways: survived, with the results of an undisturbed run to the byte;
-told, in a message that names the file or the cause; or wrong, which fails. A table of all is printed
+told, in a message that names the file or the cause; or wrong, which fails. A table is printed
 (``-s``), and each verdict with its reason is in the file that it names.
 
 Another user is root without any capability, whose folder belongs to somebody else: so interpreters
