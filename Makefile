@@ -5,6 +5,7 @@
 # make accessibility  the pages under axe-core, from the npm registry, in Chromium
 # make container-test  the image, built and tried without a Docker engine (as root, on Debian)
 # make slurm-test      a SLURM of one node, and the scripts of docs/hpc on it (as root, on Debian)
+# make faults   kills, full disks, flipped bits and odd surroundings; ends with a table
 # make presets  every study of the papers, cut short, on small simulated cohorts
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,7 +22,7 @@ QUICK := tests/unit/test_house.py tests/unit/test_errors.py tests/unit/test_sett
   tests/unit/training/test_losses.py tests/unit/training/test_schedule.py
 QUICK_WITHOUT := --ignore-glob='*spray*' --ignore-glob='*audit*'
 
-.PHONY: demo quick quick-tests test all-tests lint docs presets experiments accessibility container-test slurm-test clean
+.PHONY: demo quick quick-tests test all-tests lint docs presets experiments accessibility faults container-test slurm-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -75,6 +76,9 @@ presets: | $(VENV)/.ready
 
 experiments: | $(VENV)/.ready
 	EXPERIMENTS=1 $(BIN)/python -m pytest tests/e2e/test_cheat.py tests/e2e/test_strategies.py
+
+faults: | $(VENV)/.ready
+	FAULTS=1 $(BIN)/python -m pytest tests/e2e/test_campaign.py -q -s
 
 accessibility: | $(VENV)/.ready
 	mkdir -p build/axe && cd build/axe && npm pack --silent axe-core && tar xzf axe-core-*.tgz

@@ -86,13 +86,29 @@ def _layout(root: Path, ignored: Iterable[re.Pattern[str]], database: Path | Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pybids announces its own future changes
         try:
-            return BIDSLayout(
+            made = database is None or not database.exists()
+            layout = BIDSLayout(
                 root, validate=False, derivatives=False, indexer=indexer, database_path=database
             )
+            if made:
+                _find_by_value(layout)
+            return layout
         except (OSError, ValueError, TypeError) as error:
             raise InvalidBidsError(
                 f"the dataset cannot be indexed: {error}", file=root, fix="correct the file named"
             ) from error
+
+
+def _find_by_value(layout: Any) -> None:
+    """Let the database find files by the value of an entity.
+
+    pybids' own keys are paths: to find the files of one participant it would look at those of all,
+    so that the time for everybody would grow with the square of their number.
+    """
+    from sqlalchemy import text
+
+    layout.session.execute(text("CREATE INDEX tags_by_value ON tags (entity_name, _value)"))
+    layout.session.commit()
 
 
 def _folders_of_no_participant(root: Path) -> list[re.Pattern[str]]:

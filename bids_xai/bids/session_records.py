@@ -2,11 +2,13 @@
 
 To index a dataset with pybids takes longer than to see that its files are what they were, as the
 stamps of sessions do: by name, size and time of change. The record lies in
-``logs/sub-X/sessions.json``.
+``logs/sub-X/sessions.json``, and beside the index where one is kept, so that neither a dry run nor
+another output folder asks pybids again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,9 @@ from bids_xai.bids.derivatives import DerivativeFolder
 from bids_xai.bids.files import write_json
 from bids_xai.bids.records import EchoSeries, PrecomputedMap, Session, SourceImage
 from bids_xai.bids.stamps import code_state, file_states, read_stamp
+from bids_xai.errors import CannotCreateError
 
+_BESIDE_INDEX = "bids_xai-sessions-"
 _INHERITED = (".json", ".nii", ".nii.gz")
 """Endings of files beside the folders of participants that pybids may count to one of them."""
 
@@ -30,6 +34,7 @@ class SessionRecords:
     it, what was asked, and the code and the pybids that answer.
 
     question : what is asked besides files, as JSON can hold it
+    index_dir : where the index of the dataset is kept, if it is
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class SessionRecords:
         bids_dir: Path,
         derivatives: Sequence[DerivativeFolder],
         question: Mapping[str, Any],
+        index_dir: Path | None = None,
     ) -> None:
         self._output_dir, self._root = output_dir, bids_dir.absolute()
         self._derivatives = {folder.name: folder.root.absolute() for folder in derivatives}
@@ -49,31 +55,46 @@ class SessionRecords:
             "code": code_state("pybids"),
         }
         self._digests: dict[str, str] = {}
+        asked = f"{self._root}\n{json.dumps([question, [*self._derivatives]], sort_keys=True)}"
+        name = f"{_BESIDE_INDEX}{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+        self._beside_index = None if index_dir is None else index_dir / name
 
     def read(self, participant: str) -> list[Session] | None:
         """Return what is kept; ``None`` where something changed or the record is damaged."""
         digest = self._digests[participant] = self._digest(participant)
-        content = read_stamp(self.file(participant))
-        if content.get("digest") != digest:
-            return None
-        try:
-            return [session_of(plain) for plain in content["sessions"]]
-        except (KeyError, TypeError, AttributeError):
-            return None
+        for file in (self.file(participant), self.file_beside_index(participant)):
+            content = {} if file is None else read_stamp(file)
+            if content.get("digest") == digest:
+                with contextlib.suppress(KeyError, TypeError, AttributeError):
+                    return [session_of(plain) for plain in content["sessions"]]
+        return None
 
     def write(self, participant: str, sessions: Sequence[Session]) -> None:
         """Keep what pybids said after :meth:`read`, unless JSON cannot hold it as it is.
 
         A file that changed since then makes it stale.
         """
+        self._write(self.file(participant), participant, sessions)
+
+    def write_beside_index(self, participant: str, sessions: Sequence[Session]) -> None:
+        """Keep it beside the index, where there is one and its folder can be written to."""
+        file = self.file_beside_index(participant)
+        if file is not None:
+            with contextlib.suppress(CannotCreateError):
+                self._write(file, participant, sessions)
+
+    def _write(self, file: Path, participant: str, sessions: Sequence[Session]) -> None:
         plain = [as_plain(session) for session in sessions]
         if [session_of(entry) for entry in plain] == [*sessions]:
-            content = {"digest": self._digests[participant], "sessions": plain}
-            write_json(self.file(participant), content)
+            write_json(file, {"digest": self._digests[participant], "sessions": plain})
 
     def file(self, participant: str) -> Path:
         """Return where the sessions of a participant are kept."""
         return self._output_dir / "logs" / f"sub-{participant}" / "sessions.json"
+
+    def file_beside_index(self, participant: str) -> Path | None:
+        """Return where they are kept beside the index; one folder a dataset and question."""
+        return self._beside_index and self._beside_index / f"sub-{participant}.json"
 
     def _digest(self, participant: str) -> str:
         label = f"sub-{participant}"

@@ -25,6 +25,7 @@ from bids_xai.bids.stamps import (
     what_changed,
     write_stamp,
 )
+from bids_xai.errors import NoInputError
 from bids_xai.group.context import LOG
 from bids_xai.runtime.progress import Progress
 from bids_xai.runtime.run_lock import alone_in
@@ -68,8 +69,15 @@ class Unit:
 
     @property
     def digest(self) -> str:
-        """Digest of inputs, options and the version. Raises OSError for an input that is gone."""
-        return fingerprint(self.inputs, {**self.options, "version": bids_xai.__version__})
+        """Digest of inputs, options and the version. Raises ``NoInputError`` where one lacks."""
+        try:
+            return fingerprint(self.inputs, {**self.options, "version": bids_xai.__version__})
+        except FileNotFoundError as error:
+            raise NoInputError(
+                "a file that this step needs is gone, or a table of an earlier step names another",
+                file=error.filename,
+                fix="run --steps cohort again, and the steps after it",
+            ) from error
 
 
 class Team(Protocol):
@@ -129,7 +137,7 @@ class Units:
             none); it steps the progress by itself.
         Raises :class:`BadDataError` where an input is not what its own step wrote.
         Files of an earlier run that are not written again are removed, and so is what a killed
-        process was writing beside the stamp, unless the unit shares that folder.
+        process was writing beside the stamp and the outputs, unless the unit shares that folder.
         """
         with self._alone(unit):
             return self._run(unit, make)
@@ -166,7 +174,9 @@ class Units:
 
     def _finish(self, unit: Unit, digest: str, written: set[Path]) -> None:
         before = stamped_outputs(unit.stamp, self._root(unit))
-        folders = [] if unit.shares_folder else [unit.stamp.parent]
+        folders = {unit.stamp.parent, *(path.parent for path in written)}
+        if unit.shares_folder:
+            folders = set()
         remove_leftovers(before - written, folders)
         provenance = {"step": unit.step, **unit.provenance}
         write_stamp(unit.stamp, digest, self._root(unit), written, **provenance)

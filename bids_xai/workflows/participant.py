@@ -198,13 +198,14 @@ def _collect(
         "brain_masks": settings.brain_mask == "derivatives",
     }
     folders = open_derivatives(settings.derivatives)
-    records = SessionRecords(settings.output_dir, settings.bids_dir, folders, question)
+    index_dir = settings.bids_database_dir
+    records = SessionRecords(settings.output_dir, settings.bids_dir, folders, question, index_dir)
     by_participant = {participant: records.read(participant) for participant in participants}
     asked = [participant for participant, kept in by_participant.items() if kept is None]
     errors: list[UserError] = []
     if asked:
         indexed = asked if settings.participant_label or len(asked) < len(participants) else ()
-        index = open_index(settings.bids_dir, indexed, settings.bids_database_dir)
+        index = open_index(settings.bids_dir, indexed, index_dir)
     for participant in asked:
         try:
             if participant in index.unreadable:
@@ -212,6 +213,7 @@ def _collect(
             by_participant[participant] = collect_sessions(
                 index.layout, participant, derivatives=folders, **question
             )
+            records.write_beside_index(participant, by_participant[participant] or ())
         except UserError as error:
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)

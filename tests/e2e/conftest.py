@@ -37,6 +37,7 @@ FILES = (
     "presets",
     "cheat",
     "strategies",
+    "campaign",
 )
 EMBEDDED = "MNI152NLin2009aSym"
 LONGEST_S = 1100  # a command

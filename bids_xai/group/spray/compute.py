@@ -194,12 +194,17 @@ class _Analyses:
         return build_stack(file, readers, self._inputs.options, pictures.inside, look, files)
 
     def _control(self, maps: ConfigurationMaps, space: str) -> tuple[Control | None, str]:
-        """The control of the heatmaps, or why there is none."""
+        """The control of the heatmaps, or why there is none.
+
+        Raises ``BadDataError`` for a damaged file: to leave the control out would not tell of it.
+        """
         if not self._inputs.options.inputs:
             return None, ""
         try:
             control = self._controls.control(maps.inputs, maps.scans, space)
         except BadDataError as error:  # such as z-scored inputs, which have no sum to be divided by
+            if error.file is not None:
+                raise
             return None, f"input maps: {error.problem}"
         return control, "" if control is not None else "no input maps in this space"
 

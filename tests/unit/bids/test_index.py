@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asking import sessions
+from sqlalchemy import text
 
 from bids_xai.bids.index import dataset_digest, open_index
 from bids_xai.bids.query import collect_sessions
@@ -134,3 +135,13 @@ def test_the_digest_follows_names_sizes_and_times_of_what_is_indexed(raw: Any) -
     sidecar.rename(sidecar.with_name("sub-01_echo-3_MEGRE.json"))
     digests.append(dataset_digest(raw.root))
     assert len(set(digests)) == 5
+
+
+def test_files_are_looked_up_by_the_value_of_an_entity(raw: Any, tmp_path: Path) -> None:
+    """Else the time for all participants grows with the square of their number."""
+    raw.session("01")
+    for database in (None, tmp_path / "index", tmp_path / "index"):
+        layout = open_index(raw.root, (), database).layout
+        select = "SELECT file_path FROM tags WHERE entity_name = 'subject' AND _value = '01'"
+        plan = layout.session.execute(text(f"EXPLAIN QUERY PLAN {select}")).all()
+        assert "tags_by_value (entity_name=? AND _value=?)" in str(plan)

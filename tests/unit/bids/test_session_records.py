@@ -193,6 +193,44 @@ def test_pybids_is_asked_for_those_of_whom_something_changed(
     assert asked[5:] == [()]
 
 
+def test_what_was_asked_with_an_index_is_kept_beside_it(
+    raw: Any, tmp_path: Path, asked: list[tuple[str, ...]]
+) -> None:
+    """A dry run of thousands, and the tasks of an array after it, do not ask pybids again."""
+    for label in ("01", "02"):
+        raw.session(label)
+    index = tmp_path / "index"
+    settings = RunSettings(raw.root, tmp_path / "out", "participant", nprocs=1)
+    dry = dataclasses.replace(settings, dry_run=True, bids_database_dir=index)
+    run_participants(dry)
+    run_participants(dry)
+    run_participants(dataclasses.replace(dry, participant_label=("02",)))
+    run_participants(dataclasses.replace(dry, output_dir=tmp_path / "other"))
+    assert asked == [()]
+    assert not (tmp_path / "out").exists()
+    run_participants(dataclasses.replace(dry, inputs=("megre", "FLAIR")))
+    assert asked == [(), ()]
+    (raw.root / "sub-01" / "anat" / "sub-01_echo-1_MEGRE.json").write_text('{"EchoTime": 0.005}')
+    run_participants(dry)
+    assert asked == [(), (), ("01",)]
+    kept = SessionRecords(tmp_path / "out", raw.root, [], QUESTION, index)
+    kept.read("01")
+    assert kept.file_beside_index("01").parent.parent == index
+    assert SessionRecords(tmp_path / "out", raw.root, [], QUESTION).file_beside_index("01") is None
+
+
+def test_an_index_that_cannot_be_written_to_stops_nobody(raw: Any, tmp_path: Path) -> None:
+    raw.session("01")
+    index = tmp_path / "index"
+    index.write_text("a file where the folder would be")
+    kept = SessionRecords(tmp_path / "out", raw.root, [], QUESTION, index)
+    assert kept.read("01") is None
+    kept.write_beside_index("01", sessions(raw))
+    assert kept.read("01") is None
+    kept.write("01", sessions(raw))
+    assert kept.read("01") == sessions(raw)
+
+
 def test_notes_and_errors_are_told_again(
     raw: Any, tmp_path: Path, asked: list[tuple[str, ...]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_xai.errors import OtherRunError
+from bids_xai.errors import NoInputError, OtherRunError
 from bids_xai.group.units import Unit, Units
 from bids_xai.runtime.atomic import TEMPORARY
 from bids_xai.runtime.progress import Progress
@@ -90,6 +90,29 @@ def test_what_is_not_written_again_goes(
     units.run(replace(unit, options={}), make)
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert names == ["result.txt", "stamp.json"]
+
+
+def test_what_a_killed_process_was_writing_goes_from_every_folder_of_the_unit(
+    tmp_path: Path, unit: Unit, make: Callable[[], list[Path]]
+) -> None:
+    """The step atlas has its stamp in one folder and mean maps in another."""
+    begun = tmp_path / "means" / f"{TEMPORARY}1"
+    begun.parent.mkdir()
+    begun.write_text("half")
+
+    def more() -> list[Path]:
+        (begun.parent / "mean.txt").write_text("mean")
+        return [*make(), begun.parent / "mean.txt"]
+
+    Units(tmp_path).run(unit, more)
+    assert [file.name for file in begun.parent.iterdir()] == ["mean.txt"]
+
+
+def test_an_input_that_is_gone_is_named(tmp_path: Path, unit: Unit) -> None:
+    (tmp_path / "input.txt").unlink()
+    with pytest.raises(NoInputError, match=r"gone.*--steps cohort") as caught:
+        Units(tmp_path).is_current(unit)
+    assert caught.value.file == str(tmp_path / "input.txt")
 
 
 def test_a_failure_leaves_no_stamp(tmp_path: Path, unit: Unit) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from spray_cases import SHAPE, rows
 
 from bids_xai.bids.files import write_json
+from bids_xai.errors import BadDataError
 from bids_xai.group.context import GroupContext
 from bids_xai.group.spray import step
 
 
-def test_input_maps_are_the_control(study: GroupContext) -> None:
-    step.run(study)
-    said = json.loads((study.folder / "study.json").read_text())["spray"]["A_T1w"]
-    assert "there is no control" in " ".join(said["notes"])  # no model: no rule for inputs
-    assert not (study.folder / "spray" / "A_T1w_input").exists()
+def write_card(study: GroupContext) -> None:
     card = {
         "architecture": "graz",
         "options": {},
@@ -43,6 +41,26 @@ def test_input_maps_are_the_control(study: GroupContext) -> None:
         "versions": {},
     }
     write_json(study.model_folder("A", 0) / "model.json", card)
+
+
+def test_a_damaged_input_map_is_named_and_not_left_out(study: GroupContext) -> None:
+    """Without the control a shortcut in the inputs would look like one of the network."""
+    write_card(study)
+    map_file = next(study.output_dir.glob("sub-*/anat/*_space-T1w_R2starmap.nii.gz"))
+    content = bytearray(map_file.read_bytes())
+    content[len(content) // 2] ^= 1
+    map_file.write_bytes(content)
+    with pytest.raises(BadDataError, match="damaged") as caught:
+        step.run(study)
+    assert caught.value.file == str(map_file)
+
+
+def test_input_maps_are_the_control(study: GroupContext) -> None:
+    step.run(study)
+    said = json.loads((study.folder / "study.json").read_text())["spray"]["A_T1w"]
+    assert "there is no control" in " ".join(said["notes"])  # no model: no rule for inputs
+    assert not (study.folder / "spray" / "A_T1w_input").exists()
+    write_card(study)
     os.utime(study.folder / "predictions.tsv")
     step.run(study)
     said = json.loads((study.folder / "study.json").read_text())["spray"]["A_T1w"]
