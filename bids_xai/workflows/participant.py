@@ -24,7 +24,7 @@ from bids_xai.settings import RunSettings
 from bids_xai.tables.qc import SESSION_QC, qc_path
 from bids_xai.workflows.engine import run_jobs
 from bids_xai.workflows.jobs import Outcome, SessionJob
-from bids_xai.workflows.option_rules import check_options
+from bids_xai.workflows.option_rules import check_fit, check_options
 from bids_xai.workflows.pages import read_problems, remember, write_pages, written_participants
 from bids_xai.workflows.plugin import read_plugin
 from bids_xai.workflows.readiness import ReadyModel, ready_model, ready_templates
@@ -196,6 +196,7 @@ def _collect(
         "filters": read_filters(settings.bids_filter_file),
         "inputs": list(settings.inputs),
         "brain_masks": settings.brain_mask == "derivatives",
+        "assume_orientation": settings.assume_orientation,
     }
     folders = open_derivatives(settings.derivatives)
     records = SessionRecords(settings.output_dir, settings.bids_dir, folders, question)
@@ -209,9 +210,9 @@ def _collect(
         try:
             if participant in index.unreadable:
                 raise index.unreadable[participant]
-            by_participant[participant] = collect_sessions(
-                index.layout, participant, derivatives=folders, **question
-            )
+            answer = collect_sessions(index.layout, participant, derivatives=folders, **question)
+            check_fit(answer, settings)
+            by_participant[participant] = answer
         except UserError as error:
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)
