@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from asking import refused, sessions
 
-from bids_xai.errors import BadDataError, NoInputError
+from bids_xai.errors import BadDataError, InvalidBidsError, NoInputError
 
 
 def test_echoes_are_sorted_by_time_not_by_name(raw: Any) -> None:
@@ -194,5 +194,7 @@ def test_a_link_to_nothing_is_to_be_fetched(raw: Any, ending: str) -> None:
     file.unlink()
     file.symlink_to(raw.root / ".git/annex/objects/x")
     refused(
-        raw, NoInputError, rf"link to content.*echo-2_MEGRE\.{ending}.*datalad get sub-01_echo-2"
+        raw,
+        NoInputError if ending == "nii.gz" else InvalidBidsError,
+        rf"link to content.*echo-2_MEGRE\.{ending}.*datalad get sub-01",
     )

@@ -106,7 +106,7 @@ def claim(path: Path, shape: tuple[int, ...]) -> Path:
     """The file of an image whose header claims another shape."""
     whole = image()
     header = whole.header.copy()
-    header["dim"][1:4] = shape
+    header["dim"][1:4], header["vox_offset"] = shape, 352
     content = header.binaryblock + b"\0" * 4 + np.ones(SHAPE, np.float32).tobytes()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path

@@ -205,7 +205,7 @@ def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -
     other = tmp_path / "other" / "sub-01" / "anat"
     other.mkdir(parents=True)
     for name in ("sub-01_run-1_desc-brain_mask.nii.gz", "sub-01_run-2_desc-brain_mask.nii.gz"):
-        (other / name).touch()
+        raw.image(str(other / name))
     folders = open_derivatives([("other", tmp_path / "other")])
     layout = open_index(raw.root).layout
     assert collect_sessions(layout, "01", derivatives=folders)[0].brain_mask is None
