@@ -193,8 +193,5 @@ def test_a_link_to_nothing_is_to_be_fetched(raw: Any, ending: str) -> None:
     file = raw.root / f"sub-01/anat/sub-01_echo-2_MEGRE.{ending}"
     file.unlink()
     file.symlink_to(raw.root / ".git/annex/objects/x")
-    refused(
-        raw,
-        NoInputError if ending == "nii.gz" else InvalidBidsError,
-        rf"link to content.*echo-2_MEGRE\.{ending}.*datalad get sub-01",
-    )
+    kind = NoInputError if ending == "nii.gz" else InvalidBidsError
+    refused(raw, kind, rf"link to content.*echo-2_MEGRE\.{ending}.*datalad get sub-01")

@@ -43,7 +43,8 @@ def test_defaults_of_parser_and_settings_agree() -> None:
 
 ALL_OPTIONS = """
 /in /out group --participant_label 01 sub-02 --session-label 1 --bids-filter-file f.json
---skip-bids-validation --assume-orientation --nprocs 3 --omp-nthreads 2 --mem-mb 4000 --device cuda:1 --sloppy
+--skip-bids-validation --assume-orientation
+--nprocs 3 --omp-nthreads 2 --mem-mb 4000 --device cuda:1 --sloppy
 --r2star-method loglin --output-spaces MNI152NLin6Asym:res-1 MNI152NLin2009aSym
 --random-seed 5 --model m --attribution lrp-zplus --target AD --renormalise --study s.toml
 --steps cohort train --configuration A B --split 0 3 --tensorboard -vv -w /w --clean-workdir
