@@ -8,7 +8,7 @@ The estimators are in ``closed_forms``, ``least_squares`` and ``rician`` of this
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -168,7 +168,7 @@ def _check_option(name: str, value: float | None, method: str, methods: tuple[st
         raise UsageError(f"{name} must be above 0, found {value}", fix=f"leave {name} out")
 
 
-def check_method(echo_times_s: Floats, method: str) -> None:
+def check_method(echo_times_s: Floats | Sequence[float], method: str) -> None:
     """Raise :class:`BadDataError` for echo times (in s) that a method of R2* cannot use."""
     times_s = np.asarray(echo_times_s, dtype=np.float64)
     if method != "arlo":
