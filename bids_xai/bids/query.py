@@ -19,6 +19,8 @@ from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError, Use
 
 FILTERS = ("megre", "t1w", "flair")
 RAW_INPUTS = ("megre", "T1w", "FLAIR")
+OFFER = "no T1w image, but "
+"""How a note on an image that may be meant for the T1w image begins."""
 
 _IMAGE = (".nii.gz", ".nii")
 
@@ -82,7 +84,7 @@ def _with_offer(layout: Any, session: Session) -> Session:
     near = None
     if session.t1w is None:
         near = near_miss(layout, session.participant, ("T1w",), session.session)
-    offer = [f"no T1w image, but {near.file}: {near.fix}"] if near else []
+    offer = [f"{OFFER}{near.file}: {near.fix}"] if near else []
     return replace(session, notes=(*session.notes, *offer))
 
 

@@ -97,7 +97,7 @@ def _run(words: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        if error.filename is None and not os.access(_SHARED_MEMORY, os.W_OK):
+        if _is_of_shared_memory(error):
             LOG.error(
                 "error: %s [%s]. Fix: make it writable (processes share their locks there), in a "
                 "container by its own tmpfs (docker run --tmpfs /dev/shm).",
@@ -114,6 +114,13 @@ def _run(words: Sequence[str]) -> int:
             exc_info=True,
         )
         return errors.FileAccessError.status
+
+
+def _is_of_shared_memory(error: OSError) -> bool:
+    """Whether a lock between processes could not be made: unlike files, such errors have no name,
+    and a full disk raises another one."""
+    read_only = error.errno == errno.EROFS and error.filename is None
+    return read_only and not os.access(_SHARED_MEMORY, os.W_OK)
 
 
 def _set_environment() -> None:
