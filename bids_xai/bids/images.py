@@ -105,6 +105,8 @@ def _open(path: Path, *, whole: bool = False) -> Any:
     try:
         if path.stat().st_size == 0:
             raise BadDataError("the image is empty: 0 bytes", file=path, fix=_EMPTY)
+        if path.name.endswith(".gz"):
+            _check_gzip(path)
         image: Any = nib.load(path)
         if whole:
             check_size(path, image)
@@ -124,6 +126,12 @@ def _open(path: Path, *, whole: bool = False) -> Any:
             "the affine of the image is singular or not finite", file=path, fix=DAMAGED
         )
     return image
+
+
+def _check_gzip(path: Path) -> None:
+    """Raise gzip's own error, which has the reason: nibabel's has none."""
+    with gzip.open(path) as content:
+        content.read(1)
 
 
 def _flat(axes: Floats64) -> bool:

@@ -157,3 +157,11 @@ def test_headers_are_looked_at_when_sessions_are_asked_for(raw: Any) -> None:
         "sub-01_T1w.nii.gz: qform and sform differ by up to 3 mm: the sform is used",
         "sub-01_echo-1_MEGRE.nii.gz and 1 more: the sform has shear: the qform is used",
     )
+
+
+def test_a_file_that_is_no_gzip_is_told_with_the_reason(tmp_path: Path) -> None:
+    plain = save(tmp_path / "x.nii")
+    path = plain.rename(tmp_path / "x.nii.gz")
+    for read in (header_notes, read_header, read_volume):
+        with pytest.raises(BadDataError, match=r"damaged \(Not a gzipped file.*x\.nii\.gz"):
+            read(path)
