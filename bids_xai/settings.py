@@ -81,6 +81,7 @@ class RunSettings:
     bids_database_dir: Path | None = None
     derivatives: tuple[tuple[str, Path], ...] = ()
     skip_bids_validation: bool = False
+    assume_orientation: bool = False
     nprocs: int = dataclasses.field(default_factory=available_cpus)
     omp_nthreads: int = 0
     mem_mb: int | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from bids_xai.arrays import Floats64
 from bids_xai.bids.images import read_header
 from bids_xai.bids.layout import read_json
+from bids_xai.bids.raw_images import check_magnitude, check_present
 from bids_xai.bids.records import EchoSeries
 from bids_xai.errors import BadDataError
 
@@ -24,11 +25,15 @@ def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries
 
     entities : of the series' name, without echo and part
     Raises :class:`BadDataError` naming the file where there are no magnitudes, fewer than two
-    echoes, unusable echo times, or echoes that do not share one grid.
+    echoes, unusable echo times, or echoes that do not share one grid; :class:`NoInputError` for a
+    link to content that is not here.
     """
     magnitude = [f for f in files if f.entities.get("part") in (None, "", "mag")]
     if not magnitude:
         raise _no_magnitude(files)
+    for file in magnitude:
+        check_present(file)
+        check_magnitude(file)
     _check_not_4d(magnitude)
     timed = sorted(
         (time, str(f.path)) for time, f in zip(_echo_times_s(magnitude), magnitude, strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Floats64
+from bids_xai.bids.headers import DAMAGED, check_header, check_size, placement
 from bids_xai.bids.integrity import check_intact
 from bids_xai.errors import BadDataError, FileAccessError, NoInputError
 
@@ -40,13 +41,22 @@ class Volume:
 
 
 _NIFTI2 = (540, int.from_bytes((540).to_bytes(4, "big"), "little"))
-_DAMAGED = "copy the file again from its source; it may be truncated or not be a NIfTI image"
+_EMPTY = "copy the file again from its source, or fetch it (datalad get)"
 
 
 def read_header(path: Path) -> tuple[tuple[int, ...], Floats64]:
     """Return (shape, affine) without reading the voxels. Errors as :func:`read_volume`."""
     image = _open(path)
-    return tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=np.float64)
+    return tuple(int(n) for n in image.shape), placement(image).affine
+
+
+def header_notes(path: Path, *, assume_orientation: bool = True) -> tuple[str, ...]:
+    """Return what is to be said of an image's header, a sentence each, without reading the voxels.
+
+    assume_orientation : see :func:`bids_xai.bids.headers.check_header`, whose errors it has, and
+        those of :func:`read_header`
+    """
+    return check_header(path, _open(path), assume_orientation=assume_orientation)
 
 
 def empty_volume(path: Path) -> Volume:
@@ -80,10 +90,10 @@ def read_volume(path: Path, dtype: Any = np.float32) -> Volume:
     try:
         data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
     except (EOFError, zlib.error, ValueError) as error:
-        raise BadDataError("the image is damaged", file=path, fix=_DAMAGED) from error
+        raise BadDataError("the image is damaged", file=path, fix=DAMAGED) from error
     except OSError as error:
-        raise BadDataError(f"the image is damaged ({error})", file=path, fix=_DAMAGED) from error
-    return Volume(data, np.asarray(image.affine, dtype=np.float64))
+        raise BadDataError(f"the image is damaged ({error})", file=path, fix=DAMAGED) from error
+    return Volume(data, placement(image).affine)
 
 
 def _open(path: Path, *, whole: bool = False) -> Any:
@@ -100,18 +110,40 @@ def _open(path: Path, *, whole: bool = False) -> Any:
         with contextlib.suppress(OSError):  # which reading it will tell
             check_intact([path])
     try:
-        image = _read_gz(path) if whole and path.name.endswith(".gz") else nib.load(path)
+        if path.stat().st_size == 0:
+            raise BadDataError("the image is empty: 0 bytes", file=path, fix=_EMPTY)
+        if path.name.endswith(".gz"):
+            _check_gzip(path)
+        image: Any = nib.load(path)
+        if whole:
+            check_size(path, image)
+            image = _read_gz(path) if path.name.endswith(".gz") else image
+    except BadDataError:
+        raise
     except PermissionError as error:
         raise FileAccessError("no permission to read", file=path, fix="chmod +r") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadDataError(f"the image is damaged ({error})", file=path, fix=_DAMAGED) from error
+        raise BadDataError(f"the image is damaged ({error})", file=path, fix=DAMAGED) from error
     except Exception as error:  # nibabel raises many kinds for damaged headers
-        raise BadDataError("cannot read the image", file=path, fix=_DAMAGED) from error
-    if not np.all(np.isfinite(image.affine)) or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+        raise BadDataError("cannot read the image", file=path, fix=DAMAGED) from error
+    affine = placement(image).affine
+    voxels = np.sqrt((affine[:3, :3] ** 2).sum(0))
+    if not np.all(np.isfinite(affine)) or not voxels.all() or _flat(affine[:3, :3] / voxels):
         raise BadDataError(
-            "the affine of the image is singular or not finite", file=path, fix=_DAMAGED
+            "the affine of the image is singular or not finite", file=path, fix=DAMAGED
         )
     return image
+
+
+def _check_gzip(path: Path) -> None:
+    """Raise gzip's own error, which has the reason: nibabel's has none."""
+    with gzip.open(path) as content:
+        content.read(1)
+
+
+def _flat(axes: Floats64) -> bool:
+    """Whether three axes of length 1 lie in a plane, however small the voxels."""
+    return bool(abs(np.linalg.det(axes)) < 1e-9)
 
 
 def _read_gz(path: Path) -> Any:

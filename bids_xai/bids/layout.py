@@ -47,6 +47,12 @@ def check_dataset(root: Path, skip_validation: bool = False) -> dict[str, Any]:
 
 def read_json(path: Path, error_class: type[UserError] = BadDataError) -> dict[str, Any]:
     """Read a JSON object; anything else is one error of the given class naming the file."""
+    if path.is_symlink() and not path.exists():
+        raise error_class(
+            "the file is a link to content that is not here",
+            file=path,
+            fix=f"fetch it: datalad get {path.name}",
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask, sid
 from bids_xai.bids.echoes import echo_series
 from bids_xai.bids.layout import read_json
 from bids_xai.bids.names import RAW_ENTITIES
+from bids_xai.bids.raw_images import check_magnitude, check_present, with_header_notes
 from bids_xai.bids.records import PrecomputedMap, Session, SourceImage
-from bids_xai.bids.selection import entity, first_choice, scan_entities
-from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError
+from bids_xai.bids.selection import as_names_say, entity, first_choice, near_miss, scan_entities
+from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError, UserError
 
 FILTERS = ("megre", "t1w", "flair")
 RAW_INPUTS = ("megre", "T1w", "FLAIR")
+OFFER = "no T1w image, but "
+"""How a note on an image that may be meant for the T1w image begins."""
 
 _IMAGE = (".nii.gz", ".nii")
 
@@ -30,6 +33,7 @@ def collect_sessions(
     inputs: Sequence[str] = ("megre",),
     derivatives: Sequence[DerivativeFolder] = (),
     brain_masks: bool = False,
+    assume_orientation: bool = False,
 ) -> list[Session]:
     """Return the sessions of one participant that hold at least one of the inputs.
 
@@ -37,6 +41,7 @@ def collect_sessions(
         ``flair``
     inputs : ``megre``, ``T1w``, ``FLAIR``, or the suffix of a map in one of ``derivatives``
     brain_masks : look for brain masks among ``derivatives``
+    assume_orientation : accept images whose header does not say how they lie
     Of several T1w (or FLAIR) images of a session magnitudes count, and of these the ones without
     ``echo``, ``flip``, ``inv`` and ``mt``; then those without contrast agent come first, then the
     lowest run, then the first by name; a filter overrules this.
@@ -68,8 +73,19 @@ def collect_sessions(
     if not usable:
         if requested and not labels:
             raise _no_session(Path(layout.root), participant, requested, images.sessions)
-        raise _nothing(Path(layout.root), participant, inputs, images)
-    return usable
+        raise _nothing(layout, participant, inputs, images, derivatives)
+    return [
+        with_header_notes(_with_offer(layout, session), assume_orientation) for session in usable
+    ]
+
+
+def _with_offer(layout: Any, session: Session) -> Session:
+    """The session; where it has no T1w image, with a note on one of another name."""
+    near = None
+    if session.t1w is None:
+        near = near_miss(layout, session.participant, ("T1w",), session.session)
+    offer = [f"{OFFER}{near.file}: {near.fix}"] if near else []
+    return replace(session, notes=(*session.notes, *offer))
 
 
 @dataclass(frozen=True)
@@ -107,23 +123,57 @@ def _no_session(
 
 
 def _nothing(
-    root: Path, participant: str, inputs: Sequence[str], images: _RawImages
-) -> NothingMatchedError:
+    layout: Any,
+    participant: str,
+    inputs: Sequence[str],
+    images: _RawImages,
+    derivatives: Sequence[DerivativeFolder],
+) -> UserError:
+    root = Path(layout.root)
+    folders = [p for d in derivatives for p in (d.root / f"sub-{participant}").glob("ses-*")]
+    labels = ("", *sorted({folder.name.removeprefix("ses-") for folder in folders}))
+    maps = [each for label in labels for each in _maps(derivatives, participant, label, inputs)]
+    if maps and not images.t1w:
+        return _no_t1w(root / f"sub-{participant}" / "anat", maps)
     names = {"megre": "multi-echo GRE (…_echo-<n>_MEGRE.nii.gz)"}
     fix = "check the file names and --bids-filter-file"
     if "megre" in inputs and images.t1w and not images.megre:
         fix = "for T1w images alone give --inputs T1w; else " + fix
+    near = near_miss(layout, participant, inputs)
     return NothingMatchedError(
-        f"sub-{participant} has no {' and no '.join(names.get(i, i) for i in inputs)}",
+        f"sub-{participant} has no {' and no '.join(names.get(i, i) for i in inputs)}"
+        + (f", but {near.file}" if near else ""),
         file=root / f"sub-{participant}",
-        fix=fix,
+        fix=near.fix if near else fix,
     )
 
 
+def _no_t1w(folder: Path, maps: Sequence[PrecomputedMap]) -> BadDataError:
+    names = ", ".join(precomputed.image.file.name for precomputed in maps)
+    there = f" ({names} is there)" if names else ""
+    return BadDataError(
+        f"no T1w image to register the other images to{there}",
+        file=folder,
+        fix="add a T1w image of the same session",
+    )
+
+
+def _maps(
+    derivatives: Sequence[DerivativeFolder], participant: str, label: str, inputs: Sequence[str]
+) -> list[PrecomputedMap]:
+    """The maps made elsewhere that are asked for and there."""
+    candidates = [
+        find_map(derivatives, participant, label, suffix)
+        for suffix in inputs
+        if suffix not in RAW_INPUTS
+    ]
+    return [precomputed for precomputed in candidates if precomputed is not None]
+
+
 def _images(layout: Any, participant: str, suffix: str, filters: Mapping[str, Any]) -> list[Any]:
-    query = {"subject": participant, "suffix": suffix, "extension": list(_IMAGE), **filters}
+    query = {"subject": participant, "suffix": suffix, "extension": list(_IMAGE)}
     try:
-        files = layout.get(**query)
+        files = layout.get(**query | as_names_say(layout, participant, filters))
     except (ValueError, TypeError) as error:
         raise BadDataError(
             f"--bids-filter-file cannot be used: {error}",
@@ -146,22 +196,17 @@ def _session(
     """The session's record, ``None`` where it holds none of the inputs."""
     t1w, flair = first_choice(images.t1w), first_choice(images.flair)
     megre = images.megre if "megre" in inputs else []
-    maps = [
-        precomputed
-        for suffix in inputs
-        if suffix not in RAW_INPUTS
-        and (precomputed := find_map(derivatives, participant, label, suffix)) is not None
-    ]
+    maps = _maps(derivatives, participant, label, inputs)
     flair = flair if "FLAIR" in inputs else None
     if not (megre or maps or flair or (t1w is not None and "T1w" in inputs)):
         return None
     if t1w is None and not megre:
         where = f"sub-{participant}" + (f"/ses-{label}" if label else "")
-        raise BadDataError(
-            "no T1w image to register the other images to",
-            file=root / where / "anat",
-            fix="add a T1w image of the same session",
-        )
+        raise _no_t1w(root / where / "anat", maps)
+    for image in (t1w, flair):
+        if image is not None:
+            check_present(image)
+            check_magnitude(image)
 
     def mask(kind: str) -> SourceImage | None:
         of = scan_entities(t1w) if t1w is not None else None

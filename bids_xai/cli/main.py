@@ -25,6 +25,7 @@ from bids_xai.workflows.rules import check_rules
 
 LOG = logging.getLogger("bids_xai")
 INTERRUPTED, TERMINATED = 130, 143  # by SIGINT, by SIGTERM
+_SHARED_MEMORY = "/dev/shm"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
@@ -96,6 +97,15 @@ def _run(words: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
+        if _is_of_shared_memory(error):
+            LOG.error(
+                "error: %s [%s]. Fix: make it writable (processes share their locks there), in a "
+                "container by its own tmpfs (docker run --tmpfs /dev/shm).",
+                error.strerror,
+                _SHARED_MEMORY,
+                exc_info=True,
+            )
+            return errors.FileAccessError.status
         LOG.error(
             "error: %s [%s]. Fix: check the disk of the output and work folders; the same command "
             "continues from the finished work.",
@@ -104,6 +114,13 @@ def _run(words: Sequence[str]) -> int:
             exc_info=True,
         )
         return errors.FileAccessError.status
+
+
+def _is_of_shared_memory(error: OSError) -> bool:
+    """Whether a lock between processes could not be made: unlike files, such errors have no name,
+    and a full disk raises another one."""
+    read_only = error.errno == errno.EROFS and error.filename is None
+    return read_only and not os.access(_SHARED_MEMORY, os.W_OK)
 
 
 def _set_environment() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import bids_xai
 from bids_xai.attribution import METHODS
 from bids_xai.cli import values
-from bids_xai.cli.boutiques import PrintDescriptor
 from bids_xai.core.relaxometry.fit import R2STAR_METHODS
 from bids_xai.group import FORMER_STEPS, STEPS
 from bids_xai.settings import DEFAULT_TEMPLATE, EMBEDDED_TEMPLATE, OutputSpace
@@ -58,6 +56,12 @@ def add_bids_options(group: Any) -> None:
         "--skip-bids-validation",
         action="store_true",
         help="do not require dataset_description.json",
+    )
+    group.add_argument(
+        "--assume-orientation",
+        action="store_true",
+        help="accept images whose header does not say how they lie (qform and sform codes 0): axes "
+        "from right to left, back to front, bottom to top",
     )
 
 
@@ -261,40 +265,3 @@ def add_group_options(group: Any) -> None:
         action="store_true",
         help="also write training curves for TensorBoard beside each model",
     )
-
-
-def add_other_options(group: Any) -> None:
-    """Folders, words and what to leave out."""
-    group.add_argument("--version", action="version", version=f"bids_xai {bids_xai.__version__}")
-    group.add_argument(
-        "--bids-exec-spec",
-        action=PrintDescriptor,
-        help="print the Boutiques descriptor of this command line and exit",
-    )
-    group.add_argument(
-        "-v",
-        "--verbose",
-        action="count",
-        default=0,
-        help="more detailed messages (-vv: also tracebacks of failed steps and nipype's own log); "
-        "logs/RUN/run.log in the output folder always has everything except nipype's log",
-    )
-    group.add_argument(
-        "-w",
-        "--work-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder for intermediate files, kept (default: OUTPUT_DIR/work, removed when done)",
-    )
-    group.add_argument(
-        "--clean-workdir", action="store_true", help="remove working files of finished sessions"
-    )
-    group.add_argument(
-        "--stop-on-first-crash", action="store_true", help="stop at the first session that fails"
-    )
-    group.add_argument(
-        "--reports-only",
-        action="store_true",
-        help="write the pages again from the existing files and do nothing else",
-    )
-    group.add_argument("--dry-run", action="store_true", help="show what would be done and exit")

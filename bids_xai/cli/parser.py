@@ -13,10 +13,10 @@ from bids_xai.cli.options import (
     add_bids_options,
     add_explain_options,
     add_group_options,
-    add_other_options,
     add_performance_options,
     add_workflow_options,
 )
+from bids_xai.cli.other_options import add_other_options
 from bids_xai.errors import UsageError, did_you_mean
 from bids_xai.settings import EMBEDDED_TEMPLATE, LEVELS, RunSettings
 

@@ -38,6 +38,10 @@ LIMITS: Mapping[str, Limit] = {
     "BrainMedianR2star": Limit("median R2* in the brain, 1/s", 5, 80),
     "UndefinedVoxels": Limit("voxels of the map that are not finite numbers", high=0),
     "FitInvalidFraction": Limit("fraction of voxels with no usable signal for the fit", high=0.9),
+    "BrainInvalidFraction": Limit(
+        "fraction of the brain with no usable signal for the fit", high=0.05
+    ),
+    "BrainAtBoundFraction": Limit("fraction of the brain with R2* at 0 or its maximum", high=0.05),
     "FitResidual": Limit("median residual of the fit over S0 where there is signal", high=0.15),
     "MutualInformation": Limit("normalised mutual information of the image and T1w in the brain"),
     "EdgeAlignment": Limit(
@@ -47,3 +51,6 @@ LIMITS: Mapping[str, Limit] = {
     "LesionVoxelsFilled": Limit("voxels filled in desc-lesionfilled_T1w"),
 }
 """Metric, as in ``Quality`` of the sidecars → its limits, in the order of tables and pages."""
+
+MOST_INVALID_IN_BRAIN = 0.5
+"""A map with a larger fraction of invalid voxels in the brain is no result: the session fails."""

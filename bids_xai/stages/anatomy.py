@@ -5,6 +5,7 @@ Each function works in a folder of its own and returns the manifest; nothing her
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bids_xai.core.lesions import fill_lesions
 from bids_xai.core.masks import dice
 from bids_xai.core.regions.labels import to_ranks
 from bids_xai.core.registration_quality import correlation, covered
+from bids_xai.core.signs import without_sign
 from bids_xai.errors import BadDataError
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 from bids_xai.stages import ants_tools, greedy_tools, registration, syn
@@ -29,11 +31,14 @@ from bids_xai.stages.products import (
     StageFiles,
     StageFolder,
     TransformFiles,
+    input_notes,
     resolution_text,
 )
 from bids_xai.stages.synthstrip import load_synthstrip, synthstrip_mask
 from bids_xai.stages.transforms import without_times
 from bids_xai.templates.lookup import load_atlas, load_template, parse_atlas
+
+LOG = logging.getLogger("bids_xai")
 
 _LEAST_BRAIN_ML = 300.0  # a mask below is no brain
 
@@ -52,7 +57,9 @@ def brain(
 
     synthstrip : file of a SynthStrip model that finds the brain instead
     """
-    image = read_volume(t1w)
+    raw = read_volume(t1w)
+    data, shift = without_sign(raw.data)
+    image = Volume(data, raw.affine)
     if synthstrip is not None:
         corrected = correct_bias(image, seed=seed)
         mask = synthstrip_mask(image, load_synthstrip(synthstrip))
@@ -82,6 +89,7 @@ def brain(
             "SkullStripped": False,
             "BiasCorrection": "N4",
             "IntensityScale": intensity_scale(corrected.data, mask),
+            **input_notes(t1w, *_shift_note(shift)),
         },
         desc="preproc",
     )
@@ -94,6 +102,14 @@ def brain(
         desc="brain",
     )
     return BrainFiles(out.close(), preproc, path)
+
+
+def _shift_note(shift: float) -> list[str]:
+    """What is to be said of a T1w image with values on both sides of 0."""
+    if not shift:
+        return []
+    LOG.warning("the T1w image has negative values by design: %g was added to all", shift)
+    return [f"the image has negative values by design (as MP2RAGE has): {shift:g} was added to all"]
 
 
 def _given_mask(path: Path, image: Volume) -> Bools:

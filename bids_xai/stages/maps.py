@@ -17,7 +17,10 @@ from bids_xai.arrays import Bools
 from bids_xai.bids.files import write_nifti
 from bids_xai.bids.images import Volume, empty_volume, read_volume
 from bids_xai.core.masks import dilate
+from bids_xai.core.qc_limits import MOST_INVALID_IN_BRAIN
 from bids_xai.core.registration_quality import edge_alignment, normalised_mutual_information
+from bids_xai.core.relaxometry.fractions import fractions_in
+from bids_xai.errors import BadDataError
 from bids_xai.settings import OutputSpace
 from bids_xai.stages import ants_tools, registration
 from bids_xai.stages.brain import correct_bias
@@ -40,12 +43,14 @@ class MapKind:
 
     suffix, desc : of its name; units : of its values ("arbitrary" for weighted images)
     moving : name of its own grid in transform names and ``space-`` (``MEGRE``, ``FLAIR``)
+    notes : what is to be said of the header of the image that it was read from
     """
 
     suffix: str
     units: str
     moving: str
     desc: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -132,10 +137,13 @@ def map_to_t1w(
     forward: Path | None,
     inverse: Path | None,
     spatial_reference: str,
+    s0: Path | None = None,
 ) -> StageFiles:
     """Bring a map to the T1w grid and, where it has a transform, the brain mask to its own.
 
     forward, inverse : to and from the T1w image; ``None``: it lies there already, by its header
+    s0 : S0 on the grid of a fitted R2* map; voxels without it are invalid
+    Raises :class:`BadDataError` where most of the brain has no valid fit.
     """
     ants = ants_tools.ants_module(0)
     native, anatomy, brain_mask = read_volume(image), empty_volume(t1w), read_volume(mask)
@@ -143,6 +151,11 @@ def map_to_t1w(
     mapped = ants_tools.resample(ants, _finite(native), anatomy, transforms)
     inside = brain_mask.data > 0
     quality = _map_quality(ants, native, mapped, anatomy, inside, transforms, kind.median_name)
+    native_mask = (
+        ants_tools.resample(ants, brain_mask, native, [inverse]) > 0.5 if inverse else None
+    )
+    if s0 is not None and native_mask is not None:
+        quality |= _fit_in_brain(native.data, read_volume(s0).data, native_mask)
     out = StageFolder(folder, origin)
     sidecar = {
         "Units": kind.units,
@@ -151,11 +164,12 @@ def map_to_t1w(
         "Interpolation": "linear",
         "Quality": quality,
     }
+    if kind.notes:
+        sidecar |= {"InputNotes": list(kind.notes)}
     if kind.units == "arbitrary":
         sidecar |= {"IntensityScale": intensity_scale(mapped, inside)}
     out.image(kind.suffix, mapped, anatomy.affine, sidecar, space="T1w", **kind.names)
-    if inverse:
-        native_mask = ants_tools.resample(ants, brain_mask, native, [inverse]) > 0.5
+    if native_mask is not None:
         out.image(
             "mask",
             native_mask.astype(np.uint8),
@@ -229,6 +243,24 @@ def _map_quality(
     }
     median = {median_name: round(float(np.median(values)), 4)} if values.size else {}
     return quality | median
+
+
+def _fit_in_brain(rate: NDArray[Any], s0: NDArray[Any], inside: Bools) -> dict[str, float]:
+    """Fractions of the brain without a valid fit and with R2* at a bound, where there is brain."""
+    if not inside.any():
+        return {}
+    fractions = fractions_in(rate, s0, inside)
+    if fractions.invalid > MOST_INVALID_IN_BRAIN:
+        raise BadDataError(
+            f"{fractions.invalid:.0%} of the brain has no usable multi-echo signal (0, negative "
+            "or not finite)",
+            fix="check the magnitudes: values that ran over the range of their integers, masked "
+            "images, or a registration that failed",
+        )
+    return {
+        "BrainInvalidFraction": round(fractions.invalid, 4),
+        "BrainAtBoundFraction": round(fractions.at_bound, 4),
+    }
 
 
 def _finite(volume: Volume) -> Volume:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bids_xai.bids.files import nifti_bytes
-from bids_xai.bids.images import Volume
+from bids_xai.bids.images import Volume, header_notes
 from bids_xai.bids.manifest import Product, label_table, save_manifest
 
 
@@ -85,6 +85,15 @@ class StageFolder:
     def close(self) -> Path:
         """Write the manifest, last of all."""
         return save_manifest(self.folder, self.products)
+
+
+def input_notes(image: Path, *others: str) -> dict[str, list[str]]:
+    """Return the part of a sidecar that says what was done about the header of the raw image.
+
+    others : what else is to be said; nothing at all is written where there is nothing to say
+    """
+    notes = [*header_notes(image), *others]
+    return {"InputNotes": notes} if notes else {}
 
 
 def resolution_text(volume: Volume) -> str:

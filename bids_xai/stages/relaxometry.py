@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from bids_xai.bids.images import read_volume
 from bids_xai.core.relaxometry.fit import R2StarFit, fit_r2star
 from bids_xai.core.relaxometry.noise import noise_sigma
+from bids_xai.core.signs import MOST_NEGATIVE, negative_share
 from bids_xai.errors import BadDataError
-from bids_xai.stages.products import Origin, StageFiles, StageFolder
+from bids_xai.stages.products import Origin, StageFiles, StageFolder, input_notes
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class FitFiles(StageFiles):
-    """The R2* map on its own grid."""
+    """The maps of R2* and S0 on their own grid."""
 
     r2star: Path
+    s0: Path
 
 
 def relaxometry(
@@ -49,6 +51,7 @@ def relaxometry(
     shape, affine = echoes[0].data.shape, echoes[0].affine
     signal = np.stack([echo.data.ravel() for echo in echoes])
     del echoes
+    _check_magnitude(signal, files[0])
     noise = _noise(signal, options, files[0])
     fit = fit_r2star(
         signal,
@@ -70,15 +73,33 @@ def relaxometry(
             "RicianLikelihood": options.rician,
         }
     out = StageFolder(folder, origin)
-    sidecar = {"Units": "1/s", **estimation, **_counts(fit), "Quality": _fit_quality(fit)}
+    sidecar = {
+        "Units": "1/s",
+        **estimation,
+        **input_notes(files[0]),
+        **_counts(fit),
+        "Quality": _fit_quality(fit),
+    }
     r2star = out.image("R2starmap", fit.r2star.reshape(shape), affine, sidecar)
     arbitrary = {"Units": "arbitrary", **estimation}
-    out.image("S0map", fit.s0.reshape(shape), affine, arbitrary)
+    s0 = out.image("S0map", fit.s0.reshape(shape), affine, arbitrary)
     residual = {**arbitrary, "Description": "standard deviation of the residuals of the fit"}
     out.image("S0map", fit.sigma.reshape(shape), affine, residual, desc="residual")
     quality = {"Description": "1 - residual / total sum of squares of the echoes", **estimation}
     out.image("fitquality", fit.r_squared.reshape(shape), affine, quality)
-    return FitFiles(out.close(), r2star)
+    return FitFiles(out.close(), r2star, s0)
+
+
+def _check_magnitude(signal: NDArray[Any], file: Path) -> None:
+    """Refuse what has too much below 0: phase, real parts, or integers that ran over."""
+    share = negative_share(signal)
+    if share > MOST_NEGATIVE:
+        raise BadDataError(
+            f"the series is no magnitude: {share:.0%} of its signal (sum of sizes) is negative",
+            file=file,
+            fix="give magnitudes; phase images are named part-phase. If they are magnitudes, "
+            "convert them again: large values may have run over the range of their integers",
+        )
 
 
 def _noise(signal: NDArray[Any], options: FitOptions, file: Path) -> float:

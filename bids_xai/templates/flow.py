@@ -56,7 +56,11 @@ def template_files(space: OutputSpace, suffix: str) -> list[Path]:
         )
     if cohort and cohort not in cohorts and (cohorts or suffix in ("T1w", "mask")) and paths:
         there = f"it has {', '.join(cohorts)}" if cohorts else "it has no cohorts"
-        raise missing(f"template {space.template} has no cohort {cohort} ({there})", space)
+        with_one = f":cohort-{cohorts[0]}" if cohorts else ""
+        raise NoInputError(
+            f"template {space.template} has no cohort {cohort} ({there})",
+            fix=f"for example --output-spaces {space.template}{with_one}:res-{space.resolution}",
+        )
     return _of_cohort(space, paths)
 
 

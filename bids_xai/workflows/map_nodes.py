@@ -22,6 +22,7 @@ class _FitInput(StageInput):
 
 class _FitOutput(ManifestOutput):
     r2star = File(exists=True)
+    s0 = File(exists=True)
 
 
 class FitR2Star(Stage):
@@ -85,6 +86,7 @@ class _MapToT1wInput(StageInput):
     mask = File(exists=True, mandatory=True)
     forward = File(exists=True)
     inverse = File(exists=True)
+    s0 = File(exists=True)
     spatial_reference = Str(mandatory=True)
 
 
@@ -106,6 +108,7 @@ class MapToT1w(Stage):
             self.optional_path("forward"),
             self.optional_path("inverse"),
             self.inputs.spatial_reference,
+            self.optional_path("s0"),
         )
 
 

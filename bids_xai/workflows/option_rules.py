@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_xai.bids.query import RAW_INPUTS
-from bids_xai.core.relaxometry.fit import NOISE_FLOOR_METHODS
-from bids_xai.settings import RunSettings
+from bids_xai.bids.records import Session
+from bids_xai.core.relaxometry.fit import NOISE_FLOOR_METHODS, check_method
+from bids_xai.errors import naming
+from bids_xai.settings import EMBEDDED_TEMPLATE, RunSettings
 from bids_xai.templates.atlas_spec import parse_atlas
 from bids_xai.workflows.rules import OptionRule, check_rules
 
 if TYPE_CHECKING:
     from bids_xai.models.card import ModelCard
 
+_OWN_SPACES = ("t1w", "anat", "native", "scanner", "orig", "func", "megre")
 _SAY_WHERE = "say where: --derivatives NAME=PATH"
 
 
@@ -35,6 +39,12 @@ def _has_two_cohorts(settings: RunSettings) -> bool:
     templates = {space.template for space in settings.output_spaces}
     cohorts = {(space.template, space.cohort) for space in settings.output_spaces}
     return len(cohorts) > len(templates)
+
+
+def _not_templates(settings: RunSettings) -> list[str]:
+    """Output spaces of other apps that name a participant's own space."""
+    names = [space.template for space in settings.output_spaces]
+    return [name for name in names if name.lower() in _OWN_SPACES]
 
 
 OPTION_RULES: tuple[OptionRule[RunSettings], ...] = (
@@ -86,6 +96,17 @@ OPTION_RULES: tuple[OptionRule[RunSettings], ...] = (
         "use --r2star-method nlls",
     ),
     OptionRule(
+        lambda run: bool(_not_templates(run)),
+        lambda run: f"--output-spaces {', '.join(_not_templates(run))} is not a template",
+        f"name templates alone, for example {EMBEDDED_TEMPLATE}; the images in T1w space and on "
+        "their own grids are always written",
+    ),
+    OptionRule(
+        lambda run: any(s.cohort for s in run.output_spaces if s.template == EMBEDDED_TEMPLATE),
+        f"the embedded template {EMBEDDED_TEMPLATE} has no cohorts",
+        f"give --output-spaces {EMBEDDED_TEMPLATE}",
+    ),
+    OptionRule(
         _has_two_cohorts,
         "two cohorts of one template",
         "run them one after the other into two output folders",
@@ -130,6 +151,14 @@ MODEL_RULES: tuple[OptionRule[ModelChoice], ...] = (
         lambda choice: choice.settings.model,
     ),
 )
+
+
+def check_fit(sessions: Iterable[Session], settings: RunSettings) -> None:
+    """Raise the error of a series whose echo times the estimator of R2* cannot use."""
+    for session in sessions:
+        for series in session.megre:
+            with naming(series.files[0]):
+                check_method(series.echo_times_s, settings.r2star_method)
 
 
 def check_options(settings: RunSettings) -> None:

@@ -14,7 +14,7 @@ from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.index import open_index
 from bids_xai.bids.layout import check_dataset, select_participants
-from bids_xai.bids.query import collect_sessions, read_filters
+from bids_xai.bids.query import OFFER, collect_sessions, read_filters
 from bids_xai.bids.records import Session
 from bids_xai.bids.session_records import SessionRecords
 from bids_xai.errors import NothingMatchedError, UserError
@@ -24,7 +24,7 @@ from bids_xai.settings import RunSettings
 from bids_xai.tables.qc import SESSION_QC, qc_path
 from bids_xai.workflows.engine import run_jobs
 from bids_xai.workflows.jobs import Outcome, SessionJob
-from bids_xai.workflows.option_rules import check_options
+from bids_xai.workflows.option_rules import check_fit, check_options
 from bids_xai.workflows.pages import read_problems, remember, write_pages, written_participants
 from bids_xai.workflows.plugin import read_plugin
 from bids_xai.workflows.readiness import ReadyModel, ready_model, ready_templates
@@ -34,7 +34,7 @@ LOG = logging.getLogger("bids_xai")
 
 _NO_T1W = (
     "no T1w image in this session: only the maps on their native grid were made. "
-    "Fix: add a T1w image of the same session."
+    "Fix: add a T1w image of the same session"
 )
 
 
@@ -97,7 +97,7 @@ def _work(
 ) -> set[str]:
     """Preprocess and explain; enter what became of the sessions, and return those that changed."""
     preprocessed = run_jobs(todo, settings, "preprocessing")
-    run.failed |= {s.label: _NO_T1W for s in sessions if s.t1w is None} | preprocessed.failed
+    run.failed |= _without_t1w(sessions) | preprocessed.failed
     stopped = settings.stop_on_first_crash and bool(preprocessed.failed)
     ready = [s for s in sessions if s.label not in run.failed and not stopped]
     explained = _explain(ready, settings, model)
@@ -107,6 +107,16 @@ def _work(
     run.unchanged = [s.label for s in sessions if s.label not in touched | set(run.failed)]
     _warn_of_quality(settings, [s for s in sessions if s.label in touched])
     return touched
+
+
+def _without_t1w(sessions: Sequence[Session]) -> dict[str, str]:
+    """Label → message of sessions without a T1w image, with the image that may be meant."""
+    messages = {}
+    for session in sessions:
+        if session.t1w is None:
+            offers = [f" ({note})" for note in session.notes if note.startswith(OFFER)]
+            messages[session.label] = f"{_NO_T1W}{''.join(offers)}."
+    return messages
 
 
 def _draw(
@@ -196,6 +206,7 @@ def _collect(
         "filters": read_filters(settings.bids_filter_file),
         "inputs": list(settings.inputs),
         "brain_masks": settings.brain_mask == "derivatives",
+        "assume_orientation": settings.assume_orientation,
     }
     folders = open_derivatives(settings.derivatives)
     index_dir = settings.bids_database_dir
@@ -206,15 +217,19 @@ def _collect(
     if asked:
         indexed = asked if settings.participant_label or len(asked) < len(participants) else ()
         index = open_index(settings.bids_dir, indexed, index_dir)
-    for participant in asked:
+    for participant, remembered in by_participant.items():
         try:
-            if participant in index.unreadable:
-                raise index.unreadable[participant]
-            by_participant[participant] = collect_sessions(
-                index.layout, participant, derivatives=folders, **question
-            )
-            records.write_beside_index(participant, by_participant[participant] or ())
+            if remembered is None:
+                if participant in index.unreadable:
+                    raise index.unreadable[participant]
+                answer = collect_sessions(
+                    index.layout, participant, derivatives=folders, **question
+                )
+                by_participant[participant] = answer
+                records.write_beside_index(participant, answer)
+            check_fit(by_participant[participant] or (), settings)
         except UserError as error:
+            by_participant[participant] = None
             run.failed[f"sub-{participant}"] = str(error)
             errors.append(error)
     sessions = [session for some in by_participant.values() for session in some or ()]

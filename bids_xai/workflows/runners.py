@@ -126,7 +126,7 @@ def _run_graph(job: SessionJob, settings: RunSettings) -> Exception | None:
     try:
         graph.run(plugin=plugin_of(settings))
     except Exception as error:  # of a node: nipype has written its crash file
-        LOG.debug("nipype ended with %s", error)
+        LOG.log(run_log.TRACE, "nipype ended with %s", error)  # its text is a traceback
         return _portable(error)
     _clean(job, settings)
     return None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
 from bids_xai.bids.dataset import bids_uri
+from bids_xai.bids.images import header_notes
 from bids_xai.bids.names import label_of
 from bids_xai.bids.records import EchoSeries, PrecomputedMap, Session, SourceImage
 from bids_xai.bids.stamps import StampRecord, fingerprint
@@ -181,7 +184,9 @@ def _series(graph: _Graph, series: EchoSeries, index: int, fit: pe.Node, anatomy
         **_traits(origin),
     )
     moved = graph.add(interface, f"coregister_{index}", **anatomy.images)
-    _map(graph, f"r2star_{index}", _R2STAR, origin, (fit, "r2star"), moved, anatomy)
+    kind = replace(_R2STAR, notes=header_notes(series.files[0]))
+    s0 = {"s0": (fit, "s0")}
+    _map(graph, f"r2star_{index}", kind, origin, (fit, "r2star"), moved, anatomy, s0)
 
 
 def _flair(graph: _Graph, flair: SourceImage, anatomy: _Anatomy) -> None:
@@ -191,13 +196,14 @@ def _flair(graph: _Graph, flair: SourceImage, anatomy: _Anatomy) -> None:
     interface = map_nodes.Coregister(moving="FLAIR", kind="Rigid", **inputs)
     source = (unbias, "corrected")
     moved = graph.add(interface, "coregister_flair", image=source, **anatomy.images)
-    _map(graph, "flair", _FLAIR, origin, source, moved, anatomy)
+    kind = replace(_FLAIR, notes=header_notes(flair.file))
+    _map(graph, "flair", kind, origin, source, moved, anatomy)
 
 
 def _precomputed(graph: _Graph, precomputed: PrecomputedMap, anatomy: _Anatomy) -> None:
     """A map made elsewhere lies on the T1w image by its header: nothing is registered."""
     image, suffix = precomputed.image, precomputed.suffix
-    kind = MapKind(suffix, precomputed.units, suffix)
+    kind = MapKind(suffix, precomputed.units, suffix, notes=header_notes(image.file))
     _map(graph, label_of(suffix), kind, _origin_of(image), image.file, None, anatomy)
 
 
@@ -209,14 +215,15 @@ def _map(
     image: Source | Path,
     moved: pe.Node | None,
     anatomy: _Anatomy,
+    fitted: Mapping[str, Source] = MappingProxyType({}),
 ) -> None:
-    """Add a map on the T1w grid and on every template."""
+    """Add a map on the T1w grid and on every template; fitted : what came with it, for its QC."""
     fixed = {"kind": asdict(kind), **_traits(origin)}
     file = {"image": str(image)} if isinstance(image, Path) else {}
     inputs = {} if isinstance(image, Path) else {"image": image}
     both = {} if moved is None else {name: (moved, name) for name in ("forward", "inverse")}
     to_t1w = map_nodes.MapToT1w(spatial_reference=anatomy.uri, **file, **fixed)
-    graph.add(to_t1w, f"{name}_to_t1w", **inputs, **anatomy.images, **both)
+    graph.add(to_t1w, f"{name}_to_t1w", **inputs, **anatomy.images, **both, **fitted)
     to_anatomy = {} if moved is None else {"to_t1w": (moved, "forward")}
     for space in graph.settings.output_spaces:
         to_template = map_nodes.MapToTemplate(space=str(space), **file, **fixed)

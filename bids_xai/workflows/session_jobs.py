@@ -38,6 +38,7 @@ def preprocessing_job(session: Session, settings: RunSettings) -> SessionJob:
     provenance = {
         "methods": preprocessing_methods(settings).plain,
         "settings": _without_paths(options, settings, derivatives=derivatives),
+        "notes": list(session.notes),
     }
     record = StampRecord(_stamp(session, settings), fingerprint(inputs, options), provenance)
     build = partial(_session_graph, session=session, settings=settings, record=record)

@@ -207,7 +207,7 @@ def _not_gzip(anat: Path) -> Path:
 
 BROKEN = {
     "corruptgz": (_corrupt_gz, "damaged"),
-    "zerobytes": (_empty, "cannot read the image"),
+    "zerobytes": (_empty, "the image is empty: 0 bytes"),
     "onlynan": (_all_nan, "no contrast"),
     "negative": (_echo_time(-0.01), "not positive"),
     "list": (_echo_time([0.01, 0.02]), "not a number"),

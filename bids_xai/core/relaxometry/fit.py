@@ -8,7 +8,7 @@ The estimators are in ``closed_forms``, ``least_squares`` and ``rician`` of this
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -154,7 +154,7 @@ def _check_plan(plan: FitPlan) -> None:
     _check_option("noise_floor", plan.noise_floor, plan.method, NOISE_FLOOR_METHODS)
     _check_option("rician_sigma", plan.rician_sigma, plan.method, ("nlls",))
     if plan.method == "arlo":
-        _check_arlo(plan.times_s)
+        check_method(plan.times_s, plan.method)
 
 
 def _check_option(name: str, value: float | None, method: str, methods: tuple[str, ...]) -> None:
@@ -168,7 +168,11 @@ def _check_option(name: str, value: float | None, method: str, methods: tuple[st
         raise UsageError(f"{name} must be above 0, found {value}", fix=f"leave {name} out")
 
 
-def _check_arlo(times_s: Floats64) -> None:
+def check_method(echo_times_s: Floats | Sequence[float], method: str) -> None:
+    """Raise :class:`BadDataError` for echo times (in s) that a method of R2* cannot use."""
+    times_s = np.asarray(echo_times_s, dtype=np.float64)
+    if method != "arlo":
+        return
     if times_s.size < 3:
         raise BadDataError(
             f"R2* method 'arlo' needs at least three echoes, found {times_s.size}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,14 @@ _UNKNOWN = (
 
 @dataclass(frozen=True)
 class SessionMethods:
-    """How a session was made: step → methods, and step → settings, where that is recorded."""
+    """How a session was made: step → methods, and step → settings, where that is recorded.
+
+    notes : what was to be said of the choice of images and of their headers
+    """
 
     methods: Mapping[str, Methods]
     settings: Mapping[str, Mapping[str, Any]]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def of(cls, output_dir: Path, participant: str, session: str) -> SessionMethods:
@@ -46,6 +50,7 @@ class SessionMethods:
         return cls(
             {step: recorded for step, recorded in methods.items() if recorded},
             {step: values for step, values in settings.items() if values is not None},
+            tuple(map(str, stamps[_PREPROCESSING].get("notes", ()))),
         )
 
     @property
@@ -61,6 +66,7 @@ class SessionMethods:
         recorded = _PREPROCESSING in self.methods
         blocks: list[Block] = [] if recorded else [Text(_UNKNOWN, "note")]
         blocks += [Text(text) for step in self.methods.values() for text in step.paragraphs]
+        blocks += [Text(f"{note}.", "note") for note in self.notes]
         blocks += [Text(software(versions))] if versions else []
         return blocks + [_settings(step, values) for step, values in self.settings.items()]
 

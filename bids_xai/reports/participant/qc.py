@@ -24,6 +24,8 @@ LOOK_AT: Mapping[str, tuple[str, ...]] = {
     "BrainMedianR2star": ("histogram",),
     "UndefinedVoxels": ("histogram", "registration"),
     "FitInvalidFraction": ("histogram",),
+    "BrainInvalidFraction": ("histogram", "registration"),
+    "BrainAtBoundFraction": ("histogram", "registration"),
     "FitResidual": ("residual",),
     "MutualInformation": ("registration",),
     "EdgeAlignment": ("registration",),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from asking import refused, sessions
 
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, InvalidBidsError, NoInputError
 
 
 def test_echoes_are_sorted_by_time_not_by_name(raw: Any) -> None:
@@ -129,7 +129,7 @@ def test_echoes_on_different_grids_are_refused(raw: Any) -> None:
 def test_a_damaged_echo_is_refused(raw: Any) -> None:
     raw.session("01")
     (raw.root / "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz").write_bytes(b"")
-    refused(raw, BadDataError, r"cannot read the image.*sub-01_echo-2_MEGRE\.nii\.gz")
+    refused(raw, BadDataError, r"the image is empty: 0 bytes.*sub-01_echo-2_MEGRE\.nii\.gz")
 
 
 def test_real_and_imaginary_parts_are_refused_with_the_way_to_magnitudes(raw: Any) -> None:
@@ -154,3 +154,44 @@ def test_a_fourth_axis_of_one_volume_does_not_count(raw: Any) -> None:
     raw.image("sub-01/anat/sub-01_echo-1_MEGRE.nii.gz", {"EchoTime": 0.01}, shape=(4, 5, 6, 1))
     (only,) = sessions(raw)
     assert len(only.megre[0].files) == 2
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "text"),
+    [
+        ({"ImageType": ["DERIVED", "PRIMARY", "P", "PHASE"]}, "ImageType says phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "R", "FFE"]}, "ImageType says real"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "IMAGINARY"]}, "ImageType says imaginary"),
+        ({"Units": "rad"}, "Units says phase"),
+    ],
+)
+def test_phase_real_and_imaginary_without_part_are_refused(
+    raw: Any, sidecar: dict[str, Any], text: str
+) -> None:
+    raw.session("01")
+    for number in (1, 2):
+        name = f"sub-01/anat/sub-01_rec-x_echo-{number}_MEGRE.nii.gz"
+        raw.image(name, {"EchoTime": 0.01 * number, **sidecar})
+    refused(raw, BadDataError, rf"no magnitude: {text}.*rec-x_echo-1_MEGRE.*part-")
+    assert len(sessions(raw, megre={"reconstruction": None})[0].megre) == 1
+
+
+def test_magnitudes_say_so_in_many_words(raw: Any) -> None:
+    for number in (1, 2):
+        kind = {"ImageType": ["ORIGINAL", "PRIMARY", "M", "R", "ND"], "Units": "arbitrary"}
+        name = f"sub-01/anat/sub-01_echo-{number}_MEGRE.nii.gz"
+        raw.image(name, {"EchoTime": 0.01 * number, **kind})
+    raw.image("sub-01/anat/sub-01_T1w.nii.gz", {"ImageType": ["P"]})
+    refused(raw, BadDataError, "no magnitude.*T1w")
+    raw.json("sub-01/anat/sub-01_T1w.json", {"ImageType": "no list"})
+    assert len(sessions(raw)[0].megre[0].files) == 2
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "json"])
+def test_a_link_to_nothing_is_to_be_fetched(raw: Any, ending: str) -> None:
+    raw.session("01")
+    file = raw.root / f"sub-01/anat/sub-01_echo-2_MEGRE.{ending}"
+    file.unlink()
+    file.symlink_to(raw.root / ".git/annex/objects/x")
+    kind = NoInputError if ending == "nii.gz" else InvalidBidsError
+    refused(raw, kind, rf"link to content.*echo-2_MEGRE\.{ending}.*datalad get sub-01")

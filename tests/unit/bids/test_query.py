@@ -205,7 +205,7 @@ def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -
     other = tmp_path / "other" / "sub-01" / "anat"
     other.mkdir(parents=True)
     for name in ("sub-01_run-1_desc-brain_mask.nii.gz", "sub-01_run-2_desc-brain_mask.nii.gz"):
-        (other / name).touch()
+        raw.image(str(other / name))
     folders = open_derivatives([("other", tmp_path / "other")])
     layout = open_index(raw.root).layout
     assert collect_sessions(layout, "01", derivatives=folders)[0].brain_mask is None
@@ -219,3 +219,49 @@ def test_brain_masks_are_looked_for_only_where_asked(raw: Any, tmp_path: Path) -
     assert without.notes == (
         "no brain mask in the derivatives: the mask is computed by registration",
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("_MEGRE", "_GRE", r'no multi-echo GRE.*but sub-01_echo-1_GRE.*"megre": {"suffix": "GRE"}'),
+        ("_MEGRE", "_T2starw", r'"megre": {"suffix": "T2starw"}'),
+        ("_MEGRE", "_MPM", r'"megre": {"suffix": "MPM"}'),
+        ("_MEGRE", "_MEGRE_e1", r"sub-01_echo-1_MEGRE_e1\.nii\.gz.*rename"),
+    ],
+)
+def test_other_names_are_told_with_the_filter(raw: Any, old: str, new: str, text: str) -> None:
+    raw.session("01")
+    for file in [*(raw.root / "sub-01/anat").glob(f"*{old}.*")]:
+        file.rename(file.with_name(file.name.replace(old, new)))
+    refused(raw, NothingMatchedError, text)
+    if new != "_MEGRE_e1":
+        (only,) = sessions(raw, megre={"suffix": new[1:]})
+        assert len(only.megre[0].files) == 2
+
+
+def test_unit1_is_offered_for_t1w(raw: Any) -> None:
+    raw.session("01", t1w=False)
+    raw.image("sub-01/anat/sub-01_UNIT1.nii.gz", {})
+    with pytest.raises(NothingMatchedError, match=r'UNIT1.*{"t1w": {"suffix": "UNIT1"}}'):
+        sessions(raw, inputs=("T1w",))
+    (note,) = sessions(raw)[0].notes
+    assert '{"t1w": {"suffix": "UNIT1"}}' in note
+    (only,) = sessions(raw, t1w={"suffix": "UNIT1"})
+    assert only.t1w.file.name == "sub-01_UNIT1.nii.gz"
+
+
+@pytest.mark.parametrize("echo", [1, "1", "01", [1], ["001"]])
+def test_a_filter_of_echo_counts_numbers(raw: Any, echo: Any) -> None:
+    raw.session("01")
+    for number in ("01", "02"):
+        raw.image(f"sub-01/anat/sub-01_echo-{number}_T1w.nii.gz", {})
+    (only,) = sessions(raw, t1w={"echo": echo})
+    assert only.t1w.file.name == "sub-01_echo-01_T1w.nii.gz"
+
+
+def test_a_map_without_t1w_lacks_the_t1w(raw: Any, tmp_path: Path) -> None:
+    raw.image("sub-01/anat/sub-01_T2w.nii.gz", {})
+    raw.image("../maps/sub-01/anat/sub-01_R2starmap.nii.gz")
+    with pytest.raises(BadDataError, match=r"no T1w image.*sub-01_R2starmap\.nii\.gz is there"):
+        sessions(raw, inputs=("R2starmap",), derivatives=(("maps", tmp_path / "maps"),))

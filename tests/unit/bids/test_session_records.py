@@ -47,7 +47,8 @@ def test_sessions_come_back_as_they_were(raw: Any, tmp_path: Path) -> None:
     other = tmp_path / "other" / "sub-01" / "ses-1" / "anat"
     other.mkdir(parents=True)
     for name in ("desc-brain_mask", "label-lesion_mask", "R1map"):
-        (other / f"sub-01_ses-1_{name}.nii.gz").touch()
+        image = nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4))
+        nib.save(image, other / f"sub-01_ses-1_{name}.nii.gz")
     there = sessions(
         raw, inputs=("megre", "FLAIR", "R1map"), derivatives=(("other", tmp_path / "other"),)
     )

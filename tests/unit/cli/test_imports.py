@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from qc_cases import usual_but_two
 
-from bids_xai.bids.files import write_json, write_text
+from bids_xai.bids.files import write_json, write_nifti, write_text
 from bids_xai.bids.stamps import write_stamp
 from bids_xai.group import STEPS
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
@@ -82,7 +83,8 @@ def test_a_session_that_is_up_to_date_needs_no_index(
     """The stamp of the session is written as a run would leave it."""
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_json(raw / "dataset_description.json", {"Name": "tiny", "BIDSVersion": "1.10.0"})
-    write_text(raw / "sub-01" / "anat" / "sub-01_T1w.nii.gz", "")
+    (raw / "sub-01" / "anat").mkdir(parents=True)
+    write_nifti(raw / "sub-01" / "anat" / "sub-01_T1w.nii.gz", np.ones((2, 2, 2)), np.eye(4))
     settings = RunSettings(
         *(raw, out, "participant"),
         inputs=("T1w",),

@@ -43,7 +43,8 @@ def test_defaults_of_parser_and_settings_agree() -> None:
 
 ALL_OPTIONS = """
 /in /out group --participant_label 01 sub-02 --session-label 1 --bids-filter-file f.json
---skip-bids-validation --nprocs 3 --omp-nthreads 2 --mem-mb 4000 --device cuda:1 --sloppy
+--skip-bids-validation --assume-orientation
+--nprocs 3 --omp-nthreads 2 --mem-mb 4000 --device cuda:1 --sloppy
 --r2star-method loglin --output-spaces MNI152NLin6Asym:res-1 MNI152NLin2009aSym
 --random-seed 5 --model m --attribution lrp-zplus --target AD --renormalise --study s.toml
 --steps cohort train --configuration A B --split 0 3 --tensorboard -vv -w /w --clean-workdir
@@ -66,6 +67,7 @@ def test_every_option_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         bids_filter_file=tmp_path / "f.json",
         use_plugin=tmp_path / "p.yml",
         skip_bids_validation=True,
+        assume_orientation=True,
         nprocs=3,
         omp_nthreads=2,
         mem_mb=4000,

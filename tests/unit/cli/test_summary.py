@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -339,3 +340,35 @@ def test_a_dry_run_names_what_would_fail(
     monkeypatch.setattr("bids_xai.cli.main._set_environment", lambda: None)
     assert main([str(raw), str(raw.parent / "out"), "participant", "--dry-run"]) == 1
     assert "failed: sub-02: EchoTime 4.92" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "file", "writable", "text"),
+    [
+        (errno.EROFS, None, False, "[/dev/shm]. Fix: make it writable"),
+        (errno.EROFS, None, True, "Fix: check the disk of the output"),
+        (errno.EROFS, "/out/x.tsv", False, "[/out/x.tsv]. Fix: check the disk of the output"),
+        (errno.ENOSPC, None, False, "Fix: check the disk of the output"),
+    ],
+)
+def test_a_read_only_shared_memory_is_not_the_fault_of_the_output_disk(
+    number: int,
+    file: str | None,
+    writable: bool,
+    text: str,
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(settings: RunSettings, **options: bool) -> None:
+        raise OSError(number, os.strerror(number), file)
+
+    monkeypatch.setattr("bids_xai.group.run.run_group", fails)
+    access = os.access
+
+    def of_this_machine(path: Any, mode: int) -> bool:
+        return writable if path == "/dev/shm" else access(path, mode)
+
+    monkeypatch.setattr(os, "access", of_this_machine)
+    assert main([str(dataset), str(dataset.parent / "out"), "group"]) != 0
+    assert text in capsys.readouterr().err

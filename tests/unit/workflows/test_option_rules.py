@@ -8,9 +8,16 @@ from typing import Any, cast
 
 import pytest
 
-from bids_xai.errors import UsageError
+from bids_xai.bids.records import EchoSeries, Session
+from bids_xai.errors import BadDataError, UsageError
 from bids_xai.settings import OutputSpace, RunSettings
-from bids_xai.workflows.option_rules import MODEL_RULES, OPTION_RULES, ModelChoice, check_options
+from bids_xai.workflows.option_rules import (
+    MODEL_RULES,
+    OPTION_RULES,
+    ModelChoice,
+    check_fit,
+    check_options,
+)
 from bids_xai.workflows.rules import check_rules
 
 OTHER = (("q", Path("/q")),)
@@ -58,6 +65,17 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         {"rician": True, "r2star_method": "loglin"},
         "--rician is not for loglin",
         "use --r2star-method nlls",
+    ),
+    (
+        {"output_spaces": (OutputSpace("T1w", 2),)},
+        "--output-spaces T1w is not a template",
+        "name templates alone, for example MNI152NLin2009aSym; the images in T1w space and on "
+        "their own grids are always written",
+    ),
+    (
+        {"output_spaces": (OutputSpace("MNI152NLin2009aSym", 2, "3"),)},
+        "the embedded template MNI152NLin2009aSym has no cohorts",
+        "give --output-spaces MNI152NLin2009aSym",
     ),
     (
         {"output_spaces": (OutputSpace("T", 1, "1"), OutputSpace("T", 1, "2"))},
@@ -137,3 +155,12 @@ def test_the_maps_of_the_model_must_be_made(
     assert caught.value.problem == f"the model reads {suffix}, which this run does not produce"
     assert caught.value.fix == f"add {missing} to --inputs"
     assert caught.value.file == "/m"
+
+
+def test_an_estimator_that_cannot_use_the_echoes_is_told_before_any_work() -> None:
+    files = (Path("a_echo-1.nii.gz"), Path("a_echo-2.nii.gz"))
+    session = Session("01", None, None, (EchoSeries({}, files, (0.01, 0.02)),))
+    check_fit([session], settings())
+    with pytest.raises(BadDataError, match=r"three echoes, found 2.*a_echo-1") as caught:
+        check_fit([session], settings(r2star_method="arlo"))
+    assert caught.value.fix == "use nlls, loglin or numart2s"

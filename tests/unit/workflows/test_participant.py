@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bids_xai.bids import run_log
-from bids_xai.errors import NothingMatchedError
-from bids_xai.settings import RunSettings
+from bids_xai.bids.files import write_json, write_nifti
+from bids_xai.errors import BadDataError, NothingMatchedError
+from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace, RunSettings
+from bids_xai.workflows import participant as level
+from bids_xai.workflows.jobs import Outcome
 from bids_xai.workflows.pages import remember, written_participants
 from bids_xai.workflows.participant import run_participants
 
@@ -42,3 +47,45 @@ def test_pages_alone_leave_a_log_and_a_dry_run_none(tmp_path: Path) -> None:
         run_log.stop()
     (file,) = tmp_path.glob("logs/*/run.log")
     assert "1 page(s) written" in file.read_text()
+
+
+@pytest.fixture
+def two_echoes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
+    """A participant with two echoes and a UNIT1 image; the work itself is left out."""
+    raw = tmp_path / "raw"
+    write_json(raw / "dataset_description.json", {"Name": "tiny", "BIDSVersion": "1.10.0"})
+    (raw / "sub-01" / "anat").mkdir(parents=True)
+    for name, sidecar in (
+        ("echo-1_MEGRE", {"EchoTime": 0.01}),
+        ("echo-2_MEGRE", {"EchoTime": 0.02}),
+        ("UNIT1", {}),
+    ):
+        stem = raw / "sub-01" / "anat" / f"sub-01_{name}"
+        write_nifti(stem.with_suffix(".nii.gz"), np.ones((2, 2, 2)), np.eye(4))
+        write_json(stem.with_suffix(".json"), sidecar)
+
+    def run(jobs: Any, *_: Any, **__: Any) -> Outcome:
+        return Outcome(done=[job.label for job in jobs])
+
+    monkeypatch.setattr(level, "run_jobs", run)
+    monkeypatch.setattr(level, "ready_templates", lambda _: [])
+    spaces = (OutputSpace(EMBEDDED_TEMPLATE),)
+    return RunSettings(raw, tmp_path / "out", "participant", output_spaces=spaces, nprocs=1)
+
+
+def test_an_estimator_that_cannot_use_the_echoes_is_told_of_sessions_that_were_kept(
+    two_echoes: RunSettings,
+) -> None:
+    run_participants(two_echoes)
+    assert (two_echoes.output_dir / "logs" / "sub-01" / "sessions.json").is_file()
+    arlo = dataclasses.replace(two_echoes, r2star_method="arlo", dry_run=True)
+    with pytest.raises(BadDataError, match="needs at least three echoes, found 2"):
+        run_participants(arlo)
+
+
+def test_a_session_without_t1w_fails_with_the_image_that_may_be_meant(
+    two_echoes: RunSettings,
+) -> None:
+    message = run_participants(two_echoes).failed["sub-01"]
+    assert "Fix: add a T1w image of the same session (no T1w image, but sub-01_UNIT1" in message
+    assert 'give --bids-filter-file with {"t1w": {"suffix": "UNIT1"}}' in message

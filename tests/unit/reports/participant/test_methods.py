@@ -48,3 +48,8 @@ def test_settings_in_words() -> None:
     assert settings_text("") == "none"
     assert settings_text(["p", "q"]) == "p, q"
     assert settings_text(True) == "yes"
+
+
+def test_what_was_said_of_images_and_headers_is_on_the_page() -> None:
+    blocks = SessionMethods({}, {}, ("sub-01_T1w.nii.gz: the sform has shear",)).blocks()
+    assert Text("sub-01_T1w.nii.gz: the sform has shear.", "note") in blocks
