@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bids_xai.bids.query import RAW_INPUTS
 from bids_xai.bids.records import Session
+from bids_xai.bids.sessions.query import RAW_INPUTS
 from bids_xai.core.relaxometry.fit import NOISE_FLOOR_METHODS, check_method
 from bids_xai.errors import naming
 from bids_xai.settings import EMBEDDED_TEMPLATE, RunSettings

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bids_xai.bids.derivatives import open_derivatives
-from bids_xai.bids.index import open_index
-from bids_xai.bids.query import collect_sessions
 from bids_xai.bids.records import Session
+from bids_xai.bids.sessions.index import open_index
+from bids_xai.bids.sessions.query import collect_sessions
 from bids_xai.errors import UserError
 
 

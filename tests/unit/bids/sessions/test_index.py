@@ -12,8 +12,8 @@ import pytest
 from asking import sessions
 from sqlalchemy import text
 
-from bids_xai.bids.index import dataset_digest, open_index
-from bids_xai.bids.query import collect_sessions
+from bids_xai.bids.sessions.index import dataset_digest, open_index
+from bids_xai.bids.sessions.query import collect_sessions
 from bids_xai.errors import InvalidBidsError
 
 

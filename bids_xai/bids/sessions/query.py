@@ -9,12 +9,18 @@ from typing import Any
 
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask, sidecar_of
-from bids_xai.bids.echoes import echo_series
 from bids_xai.bids.layout import read_json
 from bids_xai.bids.names import RAW_ENTITIES
-from bids_xai.bids.raw_images import check_magnitude, check_present, with_header_notes
 from bids_xai.bids.records import PrecomputedMap, Session, SourceImage
-from bids_xai.bids.selection import as_names_say, entity, first_choice, near_miss, scan_entities
+from bids_xai.bids.sessions.echoes import echo_series
+from bids_xai.bids.sessions.raw_images import check_magnitude, check_present, with_header_notes
+from bids_xai.bids.sessions.selection import (
+    as_names_say,
+    entity,
+    first_choice,
+    near_miss,
+    scan_entities,
+)
 from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError, UserError
 
 FILTERS = ("megre", "t1w", "flair")

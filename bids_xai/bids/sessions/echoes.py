@@ -12,8 +12,8 @@ import numpy as np
 from bids_xai.arrays import Floats64
 from bids_xai.bids.images import read_header
 from bids_xai.bids.layout import read_json
-from bids_xai.bids.raw_images import check_magnitude, check_present
 from bids_xai.bids.records import EchoSeries
+from bids_xai.bids.sessions.raw_images import check_magnitude, check_present
 from bids_xai.errors import BadDataError
 
 _LONGEST_PLAUSIBLE_ECHO_S = 1.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from asking import refused, sessions
 
-from bids_xai.bids.selection import first_choice
+from bids_xai.bids.sessions.selection import first_choice
 from bids_xai.errors import BadDataError
 
 
