@@ -14,9 +14,10 @@ from bids_xai.bids.dataset import write_atlas_description, write_dataset_files
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.layout import check_dataset, select_participants
 from bids_xai.bids.records import Session
+from bids_xai.bids.sessions.answers import SessionRecords
+from bids_xai.bids.sessions.filters import read_filters
 from bids_xai.bids.sessions.index import open_index
-from bids_xai.bids.sessions.kept import SessionRecords
-from bids_xai.bids.sessions.query import OFFER, collect_sessions, read_filters
+from bids_xai.bids.sessions.query import OFFER, collect_sessions
 from bids_xai.errors import NothingMatchedError, UserError
 from bids_xai.reports.citation import write_citation
 from bids_xai.reports.participant.qc import finding

@@ -35,8 +35,8 @@ EMPTY_NAMES = frozenset(
 READERS = frozenset(
     {
         "bids/dataset.py",  # dataset_description.json
-        "bids/echoes.py",  # sidecars of the echoes
-        "bids/query.py",  # what pybids finds
+        "bids/sessions/echoes.py",  # sidecars of the echoes
+        "bids/sessions/query.py",  # what pybids finds
         "core/cohort/query.py",  # the words of a query
         "studies/reading.py",  # study files
         "studies/schema.py",

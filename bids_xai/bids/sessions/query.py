@@ -9,7 +9,6 @@ from typing import Any
 
 from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask, sidecar_of
-from bids_xai.bids.layout import read_json
 from bids_xai.bids.names import RAW_ENTITIES
 from bids_xai.bids.records import PrecomputedMap, Session, SourceImage
 from bids_xai.bids.sessions.echoes import echo_series
@@ -21,9 +20,8 @@ from bids_xai.bids.sessions.selection import (
     near_miss,
     scan_entities,
 )
-from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError, UserError
+from bids_xai.errors import BadDataError, NothingMatchedError, UserError
 
-FILTERS = ("megre", "t1w", "flair")
 RAW_INPUTS = ("megre", "T1w", "FLAIR")
 OFFER = "no T1w image, but "
 """How a note on an image that may be meant for the T1w image begins."""
@@ -284,22 +282,3 @@ def _source(file: Any | None, root: Path) -> SourceImage | None:
 
 def _sidecars(file: Any) -> list[str]:
     return [str(a.path) for a in file.get_associations(kind="Metadata", include_parents=True)]
-
-
-def read_filters(path: Path | None) -> dict[str, Any]:
-    """Read ``--bids-filter-file``: pybids entities under ``megre``, ``t1w`` and ``flair``."""
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise NoInputError("no such filter file", file=path, fix="check --bids-filter-file")
-    content = read_json(path)
-    if not all(isinstance(value, dict) for value in content.values()):
-        raise BadDataError(
-            "each filter must be an object", file=path, fix='write {"t1w": {"run": 1}}'
-        )
-    unknown = set(content) - set(FILTERS)
-    if unknown:
-        raise BadDataError(
-            f"unknown key {', '.join(sorted(unknown))}", file=path, fix=f"use {', '.join(FILTERS)}"
-        )
-    return content

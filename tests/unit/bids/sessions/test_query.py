@@ -10,8 +10,9 @@ from asking import refused, sessions
 
 from bids_xai.bids.derivatives import open_derivatives
 from bids_xai.bids.layout import select_participants
+from bids_xai.bids.sessions.filters import read_filters
 from bids_xai.bids.sessions.index import open_index
-from bids_xai.bids.sessions.query import collect_sessions, read_filters
+from bids_xai.bids.sessions.query import collect_sessions
 from bids_xai.errors import BadDataError, NoInputError, NothingMatchedError
 
 

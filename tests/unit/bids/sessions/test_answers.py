@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from asking import sessions
 
-from bids_xai.bids.sessions import kept
 from bids_xai.bids.derivatives import DerivativeFolder
 from bids_xai.bids.records import EchoSeries, Session
-from bids_xai.bids.sessions.kept import SessionRecords, as_plain, session_of
+from bids_xai.bids.sessions import answers
+from bids_xai.bids.sessions.answers import SessionRecords, as_plain, session_of
 from bids_xai.errors import NothingMatchedError
 from bids_xai.settings import RunSettings
 from bids_xai.workflows import participant as level
@@ -118,7 +118,7 @@ def test_another_question_other_code_or_another_place_is_answered_anew(
     assert records(raw, tmp_path, tmp_path / "other").read("01") is None
     assert records(raw, tmp_path).read("01") is not None
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "code_state", lambda *_: "other")
+        patch.setattr(answers, "code_state", lambda *_: "other")
         assert records(raw, tmp_path).read("01") is None
     raw.root.rename(tmp_path / "moved")  # the records hold whole paths
     moved = dataclasses.replace(raw, root=tmp_path / "moved")
