@@ -6,10 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
+from bids_xai.errors import BadDataError
 from bids_xai.group.cohort.assignment import SETS
 from bids_xai.group.cohort.step import CohortPlan, plan, read
 from bids_xai.group.context import LOG, GroupContext
-from bids_xai.models.size import network_size, step_bytes
+from bids_xai.group.train.memory import check_memory, training_size
+from bids_xai.runtime.free_memory import host_bytes
 from bids_xai.stages.network_grid import common_shape
 from bids_xai.studies.tables import Configuration
 
@@ -43,16 +45,18 @@ def _say_configuration(
     study = context.study.of(configuration)
     maps = [candidate.files.map for candidate in cohort.selection.included]
     shape = common_shape(maps, study.input.voxel_mm or None)
-    weights, activations = network_size(
-        study.model.architecture, shape, len(study.target.names), **study.model.options
-    )
-    scans, guided = study.training.batch_size, configuration.relevance_guided
+    size = training_size(study, shape, guided=configuration.relevance_guided)
     LOG.info(
         "configuration %s: %s on %s voxels, %s parameters, %d split(s), about %.1f GB per training",
         configuration.id,
         study.model.architecture,
         "×".join(map(str, shape)),
-        f"{weights:,}",
+        f"{size.weights:,}",
         splits,
-        step_bytes(weights, activations, scans, guided=guided) / 1e9,
+        size.step_bytes(study.training.batch_size) / 1e9,
     )
+    free = context.settings.mem_mb * 2**20 if context.settings.mem_mb else host_bytes()
+    try:
+        check_memory(size, free, configuration.id)
+    except BadDataError as error:  # the trainings may be for another machine
+        LOG.warning("%s", error)

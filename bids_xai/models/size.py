@@ -22,9 +22,12 @@ def network_size(
 
     Raises :class:`UsageError` for a network that cannot be built on this grid.
     """
+    import torch
+
     from bids_xai.models import build
 
-    model = build(name, shape, n_classes, **options)
+    with torch.device("meta"):  # tensors without memory: the grid may be beyond any machine
+        model = build(name, shape, n_classes, **options)
     weights = sum(parameter.numel() for parameter in model.parameters())
     return weights, feature_values(model, (1, *shape))
 

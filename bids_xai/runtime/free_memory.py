@@ -17,9 +17,8 @@ def free_bytes(device: str | torch.device, root: Path = _ROOT) -> int | None:
     """Memory in bytes that is free on a device; None where the system does not say.
 
     device : ``cpu``, ``cuda`` or ``cuda:i``; root : of the file system, for tests
-    On the CPU: what the machine has available and what every control group of this process leaves
-    (SLURM, Docker, systemd), whichever is less. On a GPU: what the driver has free and what torch
-    holds without using it.
+    On the CPU: see :func:`host_bytes`. On a GPU: what the driver has free and what torch holds
+    without using it.
     """
     import torch
 
@@ -27,9 +26,16 @@ def free_bytes(device: str | torch.device, root: Path = _ROOT) -> int | None:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    if device.type != "cpu":
-        return None
-    available = [*_of_machine(root / "proc/meminfo"), *_of_groups(root)]
+    return host_bytes(root) if device.type == "cpu" else None
+
+
+def host_bytes(root: Path = _ROOT) -> int | None:
+    """Memory in bytes that this process may still take on the machine; None where unknown.
+
+    The least of what the machine has available, what every control group leaves (SLURM, Docker,
+    systemd), and what ``ulimit -v`` leaves.
+    """
+    available = [*_of_machine(root / "proc/meminfo"), *_of_groups(root), *_of_limits(root)]
     return max(0, min(available)) if available else None
 
 
@@ -57,6 +63,16 @@ def _of_groups(root: Path) -> Iterator[int]:
             yield from _left(group, *names)
             if group == top:
                 break
+
+
+def _of_limits(root: Path) -> Iterator[int]:
+    """What the limit of addresses leaves (``ulimit -v``); some schedulers bound jobs so."""
+    lines = _text(root / "proc/self/limits").splitlines()
+    limits = [line.split()[3] for line in lines if line.startswith("Max address space")]
+    status = _text(root / "proc/self/status").splitlines()
+    sizes = [int(line.split()[1]) * 1024 for line in status if line.startswith("VmSize:")]
+    if limits and sizes and limits[0].isdigit():
+        yield int(limits[0]) - sizes[0]
 
 
 def _left(group: Path, limit: str, used: str, cached: str) -> Iterator[int]:

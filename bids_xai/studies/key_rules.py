@@ -28,14 +28,12 @@ _ABOVE_ZERO = (
     "input.scale",
     "training.learning_rate",
     "training.plateau.min",
-    "spray.voxel_mm",
     "cohort.undersample.bin_years",
     "quality.cube_mm",
     "spray.memory_mb",
 )
 _ZERO_OR_ABOVE = (
     "input.maximum",
-    "input.voxel_mm",
     "cohort.caliper",
     "training.momentum",
     "training.weight_decay",
@@ -71,6 +69,28 @@ _LEAST = {
 }
 
 
+_MOST = {
+    "splits.repeats": 1000,
+    "splits.folds": 1000,
+    "splits.repetitions": 1000,
+    "training.epochs": 100_000,
+    "training.batch_size": 4096,
+    "training.accumulate": 4096,
+    "training.augmentation.shift_voxels": 1000,
+    "search.draws": 1000,
+    "spray.neighbours": 10_000,
+    "spray.max_clusters": 1000,
+    "spray.bootstraps": 100_000,
+    "quality.steps": 10_000,
+    "quality.random_orders": 10_000,
+    "quality.noise_draws": 10_000,
+}
+"""Far beyond what anybody trains: a slip of the keyboard is to be told before work begins."""
+
+_FINEST_MM, _COARSEST_MM = 0.2, 20.0
+"""Edges of voxels. At the finest a head takes 4 GB a volume."""
+
+
 def _choice(key: str, allowed: Sequence[str]) -> StudyRule:
     return StudyRule(
         f"{key} must be {' or '.join(map(repr, allowed))}",
@@ -90,9 +110,22 @@ def _at_least(key: str, least: int) -> StudyRule:
     return _bound(key, f"{least} or more", lambda value: value >= least)
 
 
+def _at_most(key: str, most: int) -> StudyRule:
+    return _bound(key, f"{most} or fewer", lambda value: value <= most)
+
+
+def _is_edge(value: float) -> bool:
+    return _FINEST_MM <= value <= _COARSEST_MM
+
+
+_EDGE = f"between {_FINEST_MM} and {_COARSEST_MM:g} mm"
+
 KEY_RULES: tuple[StudyRule, ...] = (
     *(_choice(key, allowed) for key, allowed in _CHOICES.items()),
     *(_bound(key, "above 0", lambda value: value > 0) for key in _ABOVE_ZERO),
     *(_bound(key, "0 or above", lambda value: value >= 0) for key in _ZERO_OR_ABOVE),
     *(_at_least(key, least) for key, least in _LEAST.items()),
+    *(_at_most(key, most) for key, most in _MOST.items()),
+    _bound("input.voxel_mm", f"0, or {_EDGE}", lambda value: value == 0 or _is_edge(value)),
+    _bound("spray.voxel_mm", _EDGE, _is_edge),
 )

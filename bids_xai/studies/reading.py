@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +23,11 @@ _KIND_NAMES: dict[Any, str] = {
     bool: "true or false",
     str: "text",
 }
+
+_MOST_BYTES = 1_000_000
+_MOST_LEVELS = 12
+_LARGEST = 1e15
+"""Numbers up to here are exact, and none of a study comes near."""
 
 
 def read_table(cls: Any, content: Any, where: str, file: Path) -> Any:
@@ -51,6 +58,55 @@ def read_table(cls: Any, content: Any, where: str, file: Path) -> Any:
             name = _dotted(where, needed.name)
             raise refusal(f"missing key '{name}'", "add it", where, file)
     return cls(**values)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Return the content of a TOML file as nested plain values.
+
+    Raises :class:`BadDataError` for what is no TOML, for a file too large to be one of settings,
+    tables nested deeper than any that means something, and numbers that no setting takes.
+    """
+    if file.stat().st_size > _MOST_BYTES:
+        raise BadDataError(
+            f"the study file has more than {_MOST_BYTES:,} bytes",
+            file=file,
+            fix="give the TOML file of the study",
+        )
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise _too_deep(file) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise BadDataError(
+            f"the study file is not valid TOML: {error}", file=file, fix="correct that line"
+        ) from error
+    _check_sizes(content, file)
+    return content
+
+
+def _check_sizes(content: Mapping[str, Any], file: Path) -> None:
+    """Raise for what is nested too deep or too large, without recursion."""
+    waiting: list[tuple[str, Any, int]] = [("", content, 0)]
+    while waiting:
+        key, value, level = waiting.pop()
+        if level > _MOST_LEVELS:
+            raise _too_deep(file)
+        if isinstance(value, Mapping):
+            waiting += [(_dotted(key, name), item, level + 1) for name, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [(key, item, level + 1) for item in value]
+        elif isinstance(value, int | float) and _LARGEST < abs(value) < math.inf:
+            raise refusal(
+                f"'{key}' is larger than any setting can be", f"at most {_LARGEST:g}", key, file
+            )
+
+
+def _too_deep(file: Path) -> BadDataError:
+    return BadDataError(
+        f"the study file has tables or lists in each other, more than {_MOST_LEVELS} deep",
+        file=file,
+        fix="write them as docs/studies.md shows",
+    )
 
 
 def check_changes(table: Any, changes: Mapping[str, Any], where: str, file: Path) -> dict[str, Any]:

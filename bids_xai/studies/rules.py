@@ -13,6 +13,11 @@ from bids_xai.studies.key_rules import KEY_RULES
 from bids_xai.studies.rule import StudyRule, value_at
 from bids_xai.studies.tables import SPRAY_SPACES, Study
 
+_SEARCHED = r"(model|training)\..+|input\.(scaling|scale|maximum)"
+"""Keys whose values a search may draw: not those that say which scans there are, on what grid."""
+
+_MOST_TRAININGS = 100_000
+
 
 def broken_rule(study: Study) -> str:
     """Return the first rule that a study breaks, in words; empty where it breaks none."""
@@ -87,9 +92,20 @@ def _options_are_of_methods(study: Study) -> bool:
 
 def _search_lists_values_of_keys(study: Study) -> bool:
     return all(
-        isinstance(values, list) and values and value_at(study, key) is not None
+        isinstance(values, list)
+        and values
+        and re.fullmatch(_SEARCHED, key)
+        and value_at(study, key) is not None
         for key, values in study.search.values.items()
     )
+
+
+def _n_trainings(study: Study) -> int:
+    """Number of trainings, as far as the study file says it (not of ``fixed`` splits)."""
+    splits = {"random": study.splits.repeats, "kfold": study.splits.folds}
+    draws = max(1, study.search.draws)
+    configurations = len(study.configurations)
+    return splits.get(study.splits.scheme, 1) * study.splits.repetitions * configurations * draws
 
 
 def _is_mask(text: str) -> bool:
@@ -197,8 +213,13 @@ STUDY_RULES: tuple[StudyRule, ...] = (
         lambda study: all(b.pca >= 0 and b.inner_folds >= 2 for b in study.baselines),
     ),
     StudyRule(
-        'search.values must be lists under keys such as "training.learning_rate"',
+        "search.values must be lists under keys of model or training (or input.scaling, scale, "
+        'maximum), such as "training.learning_rate"',
         _search_lists_values_of_keys,
+    ),
+    StudyRule(
+        f"splits, configurations and draws make more than {_MOST_TRAININGS:,} trainings",
+        lambda study: _n_trainings(study) <= _MOST_TRAININGS,
     ),
     StudyRule(
         f"quality.randomization_without must be among {', '.join(METHODS)}",

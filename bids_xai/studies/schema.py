@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from bids_xai.errors import BadDataError, NoInputError, did_you_mean
-from bids_xai.studies.reading import check_changes, read_table
+from bids_xai.studies.reading import check_changes, read_table, read_toml, refusal
 from bids_xai.studies.rules import broken_rule
-from bids_xai.studies.tables import Configuration, Plain, Study
+from bids_xai.studies.tables import Configuration, Plain, Study, merged, nested
 
 
 def preset_names() -> list[str]:
@@ -35,21 +34,36 @@ def load_study(name_or_file: str) -> Study:
             f"no study '{name_or_file}'{did_you_mean(name_or_file, preset_names())}",
             fix=f"use a preset ({', '.join(preset_names())}) or the path of a study file",
         )
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadDataError(
-            f"the study file is not valid TOML: {error}", file=file, fix="correct that line"
-        ) from error
-    study: Study = read_table(Study, content, "", file)
+    study: Study = read_table(Study, read_toml(file), "", file)
     study = _with_checked_changes(study, file)
     if study.splits.file:  # is found from where the study file lies
         beside = str(file.parent / study.splits.file)
         study = replace(study, splits=replace(study.splits, file=beside))
     _check(study, file)
     for configuration in study.configurations:
-        _check(study.of(configuration), file)
+        of_configuration = study.of(configuration)
+        _check(of_configuration, file)
+        _check_search(of_configuration, file)
     return study
+
+
+def _check_search(study: Study, file: Path) -> None:
+    """Raise for a value of ``[search.values]`` that could not stand in the file itself."""
+    for key, values in study.search.values.items():
+        for value in values:
+            changes = nested(key, value)
+            checked = {
+                name: check_changes(getattr(study, name), table, f"search.values: {name}", file)
+                for name, table in changes.items()
+            }
+            rule = broken_rule(merged(study, checked))
+            if rule:
+                raise refusal(
+                    f"with {value!r} for '{key}' the study breaks a rule: {rule}",
+                    "correct or remove that value",
+                    f"search.values.{key}",
+                    file,
+                )
 
 
 def _with_checked_changes(study: Study, file: Path) -> Study:

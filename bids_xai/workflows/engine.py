@@ -15,7 +15,7 @@ from bids_xai.runtime.progress import Progress
 from bids_xai.settings import RunSettings, to_toml
 from bids_xai.workflows.crashes import failures_from_crashes
 from bids_xai.workflows.jobs import Outcome, Problem, Results, SessionJob
-from bids_xai.workflows.nipype_setup import configure_nipype
+from bids_xai.workflows.nipype_setup import configure_nipype, workers_of
 from bids_xai.workflows.runners import GRAPH, run_by_plugin, run_here, run_in_processes
 
 LOG = logging.getLogger("bids_xai")
@@ -63,7 +63,7 @@ def _run(
     jobs: Sequence[SessionJob], settings: RunSettings, what: str, crashes: Path, *, one_by_one: bool
 ) -> dict[str, Problem]:
     """Run the jobs by the user's plugin, here or in processes; return what went wrong by label."""
-    workers = 1 if one_by_one else _workers(jobs, settings)
+    workers = 1 if one_by_one else workers_of(jobs, settings)
     share = replace(settings, nprocs=max(1, settings.nprocs // workers))
     if settings.use_plugin is not None:
         LOG.info("%s: %d session(s) by %s", what, len(jobs), settings.use_plugin)
@@ -95,14 +95,6 @@ def _outcome(
         stopped = "not processed: the run stopped before it"
         outcome.failed[job.label] = failed.get(job.name) or str(problem or stopped)
     return outcome
-
-
-def _workers(jobs: Sequence[SessionJob], settings: RunSettings) -> int:
-    """How many sessions run at a time, by processes and memory."""
-    fitting = len(jobs)
-    if settings.mem_mb:
-        fitting = int(settings.mem_mb / 1024 / max(job.memory_gb for job in jobs))
-    return max(1, min(settings.nprocs, len(jobs), fitting))
 
 
 def _follow(results: Results, watch: Progress, settings: RunSettings) -> dict[str, Problem]:

@@ -1,13 +1,19 @@
-"""Nipype's configuration and plugins for a run."""
+"""Nipype's configuration and plugins for a run, and how many sessions fit into memory."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.files import write_text
+from bids_xai.runtime.free_memory import host_bytes
 from bids_xai.settings import RunSettings
+from bids_xai.workflows.jobs import SessionJob
+
+LOG = logging.getLogger(__name__)
 
 
 def plugin_of(settings: RunSettings) -> Any:
@@ -21,7 +27,7 @@ def plugin_of(settings: RunSettings) -> Any:
 
 def multiproc_arguments(settings: RunSettings) -> dict[str, Any]:
     """Return the arguments of nipype's ``MultiProc`` plugin."""
-    memory = {"memory_gb": settings.mem_mb / 1024} if settings.mem_mb else {}
+    memory = {} if (given := memory_gb(settings)) is None else {"memory_gb": given}
     return {
         "n_procs": settings.nprocs,
         "mp_context": "forkserver",
@@ -66,3 +72,29 @@ def configure_nipype(settings: RunSettings, crashes: Path) -> None:
 
     config.update_config(options)
     nipype_logging.update_logging(config)
+
+
+def memory_gb(settings: RunSettings) -> float | None:
+    """Memory in GiB for sessions: ``--mem-mb``, else what is free; None where nobody says."""
+    if settings.mem_mb:
+        return settings.mem_mb / 1024
+    free = host_bytes()
+    return None if free is None else free / 2**30
+
+
+def workers_of(jobs: Sequence[SessionJob], settings: RunSettings) -> int:
+    """How many sessions run at a time, by processes and memory."""
+    needed = max(job.memory_gb for job in jobs)
+    workers = min(settings.nprocs, len(jobs))
+    if (given := memory_gb(settings)) is None or given >= needed * workers:
+        return workers
+    fitting = max(1, int(given / needed))
+    LOG.warning(
+        "%d session(s) at a time instead of %d: each may take %.1f GB of memory, and there are "
+        "%.1f GB; the rest wait",
+        fitting,
+        workers,
+        needed,
+        given,
+    )
+    return fitting

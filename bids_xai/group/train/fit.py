@@ -12,6 +12,7 @@ from torch import nn
 from bids_xai.group.context import LOG
 from bids_xai.group.train.card import model_card
 from bids_xai.group.train.inputs import Resources, SplitTraining
+from bids_xai.group.train.memory import check_memory, training_size
 from bids_xai.group.train.progress import EpochsOfTraining
 from bids_xai.group.train.recipe import order_seed, recipe_of
 from bids_xai.group.train.transfer import take_over
@@ -52,10 +53,13 @@ def fit_network(
     study : that of the training, or the draw of a search
     draw : title of the draw; share : what it is of a training that ``progress`` counts
     Raises what :func:`bids_xai.training.loop.train` raises, and :class:`BadDataError` where a
-    scan to be tested has been seen by the weights that the training starts from.
+    scan to be tested has been seen by the weights that the training starts from, or memory is
+    far too short.
     """
     torch.set_num_threads(resources.n_threads)
     LOG.debug("training %s with %d thread(s)", training.title, torch.get_num_threads())
+    size = training_size(study, training.shape, guided=training.configuration.relevance_guided)
+    check_memory(size, resources.free_bytes, training.title)
     folder.mkdir(parents=True, exist_ok=True)
     rule = with_statistics(
         input_rule(study.input, training.configuration.skull_strip, training.shape),

@@ -13,6 +13,7 @@ from bids_xai.group.scans import Scan
 from bids_xai.group.train.transfer import start_folder
 from bids_xai.group.units import Unit
 from bids_xai.models.card import WEIGHTS
+from bids_xai.runtime.free_memory import free_bytes
 from bids_xai.studies.tables import Configuration, Study
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class Resources:
     n_threads: int
     tensorboard: bool
     memory_bytes: int | None = None
+
+    @property
+    def free_bytes(self) -> int | None:
+        """What a step may take: as the user says, else what is free; None where nobody knows."""
+        return free_bytes(self.device) if self.memory_bytes is None else self.memory_bytes
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_xai.studies.tables import Study, merged
+from bids_xai.errors import BadDataError
+from bids_xai.studies.rules import broken_rule
+from bids_xai.studies.tables import Study, merged, nested
 from bids_xai.tables.training import SEARCH, SearchDraw
 
 if TYPE_CHECKING:
@@ -47,14 +49,20 @@ class Draw:
 def draws_of(study: Study, seed: Sequence[int]) -> Iterator[Study]:
     """Yield the study once a draw, with one value of every list of ``search.values``.
 
-    Equal seeds give equal draws. Source: random search as in Eitel et al. 2021.
+    Equal seeds give equal draws. Raises :class:`BadDataError` for values that cannot be together.
+    Source: random search as in Eitel et al. 2021.
     """
     for number in range(study.search.draws):
         rng = np.random.default_rng((*seed, number))
-        changes: dict[str, Any] = {}
+        drawn = study
         for key, values in sorted(study.search.values.items()):
-            _put(changes, key.split("."), values[int(rng.integers(len(values)))])
-        yield replace(merged(study, changes), search=study.search)
+            drawn = merged(drawn, nested(key, values[int(rng.integers(len(values)))]))
+        if rule := broken_rule(drawn):
+            raise BadDataError(
+                f"draw {number + 1} of the search breaks a rule of studies: {rule}",
+                fix="leave out of [search.values] what does not go together",
+            )
+        yield drawn
 
 
 def best_of(draws: Sequence[Draw]) -> int:
@@ -94,12 +102,6 @@ def _row(number: int, draw: Draw, *, is_best: bool) -> SearchDraw:
         seconds=sum(record.seconds for record in result.history),
         is_best=is_best,
     )
-
-
-def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    for part in path[:-1]:
-        table = table.setdefault(part, {})
-    table[path[-1]] = value
 
 
 def _get(table: Any, path: Sequence[str]) -> Any:

@@ -2,7 +2,7 @@
 
 from bids_xai.studies.tables.analysis import SPRAY_SPACES, Attribution, Quality, Spray
 from bids_xai.studies.tables.cohort import Cohort, Input, Splits, Target, Undersampling
-from bids_xai.studies.tables.plain import Plain
+from bids_xai.studies.tables.plain import Plain, nested
 from bids_xai.studies.tables.study import Study, merged
 from bids_xai.studies.tables.training import (
     Augmentation,
@@ -38,4 +38,5 @@ __all__ = [
     "Transfer",
     "Undersampling",
     "merged",
+    "nested",
 ]

@@ -83,6 +83,17 @@ def test_control_groups_of_version_1(tmp_path: Path) -> None:
     assert free_bytes("cpu", tmp_path) == 30 * MIB
 
 
+def test_a_limit_of_addresses_counts(tmp_path: Path) -> None:
+    """``ulimit -v``, by which some schedulers bound a job."""
+    machine(tmp_path, 900)
+    line = f"Max address space         {500 * MIB}            unlimited            bytes\n"
+    (tmp_path / "proc/self/limits").write_text(f"Limit  Soft Limit  Hard Limit  Units\n{line}")
+    (tmp_path / "proc/self/status").write_text(f"Name:\tx\nVmSize:\t{200 * 1024} kB\n")
+    assert free_bytes("cpu", tmp_path) == 300 * MIB
+    (tmp_path / "proc/self/limits").write_text(line.replace(str(500 * MIB), "unlimited"))
+    assert free_bytes("cpu", tmp_path) == 900 * MIB
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_what_a_tensor_takes_of_a_gpu_is_not_free() -> None:

@@ -33,7 +33,7 @@ def test_a_training_that_stops_early_counts_as_a_whole_one(
         return SimpleNamespace(epochs=40, leads=False)
 
     replaced = ("input_rule", "with_statistics", "build", "recipe_of", "current_processes")
-    for name in (*replaced, "model_card"):
+    for name in (*replaced, "model_card", "training_size", "check_memory"):
         monkeypatch.setattr(fit, name, anything)
     monkeypatch.setattr(fit, "training_volumes", lambda *of: [])
     monkeypatch.setattr(fit, "train", stops)
