@@ -42,6 +42,9 @@ LIMITS: Mapping[str, Limit] = {
         "fraction of the brain with no usable signal for the fit", high=0.05
     ),
     "BrainAtBoundFraction": Limit("fraction of the brain with R2* at 0 or its maximum", high=0.05),
+    "FitMissingEchoFraction": Limit(
+        "fraction of voxels with signal that are exactly 0 at some echo", high=0.05
+    ),
     "FitResidual": Limit("median residual of the fit over S0 where there is signal", high=0.15),
     "MutualInformation": Limit("normalised mutual information of the image and T1w in the brain"),
     "EdgeAlignment": Limit(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bids_xai.bids.images import read_volume
 from bids_xai.core.relaxometry.fit import R2StarFit, fit_r2star
+from bids_xai.core.relaxometry.fractions import missing_echo_fraction
 from bids_xai.core.relaxometry.noise import noise_sigma
 from bids_xai.core.signs import MOST_NEGATIVE, negative_share
 from bids_xai.errors import BadDataError
@@ -78,7 +79,7 @@ def relaxometry(
         **estimation,
         **input_notes(files[0]),
         **_counts(fit),
-        "Quality": _fit_quality(fit),
+        "Quality": _fit_quality(fit, signal),
     }
     r2star = out.image("R2starmap", fit.r2star.reshape(shape), affine, sidecar)
     arbitrary = {"Units": "arbitrary", **estimation}
@@ -127,12 +128,15 @@ def _counts(fit: R2StarFit) -> dict[str, int]:
     }
 
 
-def _fit_quality(fit: R2StarFit) -> dict[str, float]:
+def _fit_quality(fit: R2StarFit, signal: NDArray[Any]) -> dict[str, float]:
     """Over voxels with signal: S0 above half of its 90th percentile (air and bone left out)."""
     valid = fit.s0 > 0
-    invalid = {"FitInvalidFraction": round(fit.n_invalid / fit.s0.size, 4)}
+    quality = {"FitInvalidFraction": round(fit.n_invalid / fit.s0.size, 4)}
     if not valid.any():
-        return invalid
+        return quality
     tissue = fit.s0 > 0.5 * np.percentile(fit.s0[valid], 90)
+    if fit.n_echoes_used is None:  # with a noise floor, echoes of 0 are left out of the fit
+        missing = missing_echo_fraction(signal, tissue)
+        quality["FitMissingEchoFraction"] = round(missing, 4)
     residual = float(np.median(fit.sigma[tissue] / fit.s0[tissue]))
-    return {**invalid, "FitResidual": round(residual, 5)}
+    return {**quality, "FitResidual": round(residual, 5)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Bools
@@ -31,3 +32,18 @@ def fractions_in(rate: NDArray[Any], s0: NDArray[Any], inside: Bools) -> FitFrac
     valid = s0[inside] > 0
     at_bound = valid & ((rate[inside] <= 0) | (rate[inside] >= R2STAR_MAX_PER_S))
     return FitFractions(float(1 - valid.mean()), float(at_bound.mean()))
+
+
+def missing_echo_fraction(signal: NDArray[Any], inside: Bools) -> float:
+    """Return the fraction of a mask's voxels that have signal, but exactly 0 at some echo.
+
+    signal : (n_echoes, n_voxels) magnitudes; inside : (n_voxels,), at least one voxel
+    Noise makes no zeros in a magnitude: they are what a scanner or a converter put for values that
+    it left out (thresholds, masks), and a fit takes them for measurements: R2* becomes too high.
+    """
+    missing, anything = (np.zeros(int(inside.sum()), dtype=bool) for _ in range(2))
+    for echo in signal:
+        values = echo[inside]
+        missing |= values == 0
+        anything |= values != 0
+    return float((missing & anything).mean())

@@ -66,7 +66,6 @@ class SessionMethods:
         recorded = _PREPROCESSING in self.methods
         blocks: list[Block] = [] if recorded else [Text(_UNKNOWN, "note")]
         blocks += [Text(text) for step in self.methods.values() for text in step.paragraphs]
-        blocks += [Text(f"{note}.", "note") for note in self.notes]
         blocks += [Text(software(versions))] if versions else []
         return blocks + [_settings(step, values) for step, values in self.settings.items()]
 
@@ -88,8 +87,8 @@ def how_made(
             titles = [title for title, _, other in sessions if title and other == methods]
             blocks += [Subheading(_joined(titles))] if titles else []
             blocks += methods.blocks()
-    for title, folder, _ in sessions:
-        blocks += _images(folder, f"{title}: images" if title else "Images")
+    for title, folder, methods in sessions:
+        blocks += _images(folder, f"{title}: images" if title else "Images", methods.notes)
     blocks += [model_table(model) for model in dict.fromkeys(models)]
     references = dict.fromkeys(
         text
@@ -119,13 +118,22 @@ def settings_text(value: Any) -> str:
     return number(value) if value not in ([], "") else "none"
 
 
-def _images(folder: Folder, caption: str) -> list[Block]:
+def _images(folder: Folder, caption: str, notes: Sequence[str]) -> list[Block]:
+    """A table of a session's images, after what was to be said of them."""
     shown = folder.find("T1w", space=None, desc="preproc")
     shown += [*quantitative_maps(folder), *folder.find("FLAIR", space="T1w", desc="preproc")]
     shown += folder.find("mask", space="T1w", label="lesion")
     rows = tuple(_image_row(image) for image in shown)
     header = ("Image", "Voxels", "Voxel size (mm)", "Echo times (ms)", "Estimation")
-    return [TableBlock(caption, header, rows)] if rows else []
+    told = dict.fromkeys([*notes, *(note for image in shown for note in _input_notes(image))])
+    blocks: list[Block] = [Text(f"{note}.", "note") for note in told]
+    return [*blocks, TableBlock(caption, header, rows)] if rows else blocks
+
+
+def _input_notes(image: ImageFile) -> list[str]:
+    """What was done about the header or the values of the raw image."""
+    notes = read_object(sidecar_of(image.path)).get("InputNotes")
+    return [*map(str, notes)] if isinstance(notes, list) else []
 
 
 def _image_row(image: ImageFile) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ LOOK_AT: Mapping[str, tuple[str, ...]] = {
     "BrainMedianR2star": ("histogram",),
     "UndefinedVoxels": ("histogram", "registration"),
     "FitInvalidFraction": ("histogram",),
+    "FitMissingEchoFraction": ("histogram", "residual"),
     "BrainInvalidFraction": ("histogram", "registration"),
     "BrainAtBoundFraction": ("histogram", "registration"),
     "FitResidual": ("residual",),

@@ -156,8 +156,9 @@ def test_a_cohort_is_chosen_and_never_guessed(tmp_path: Path, use_home: UseHome)
     assert load_template(InCohort("Child", 1, "1")).brain.data.max() == 100
     with pytest.raises(UsageError, match=r"cohorts 1, 3, 10; .*Child:cohort-1:res-1"):
         load_template(OutputSpace("Child", 1))
-    with pytest.raises(NoInputError, match=r"no cohort 4 \(it has 1, 3, 10\).*: for.*:cohort-1"):
+    with pytest.raises(NoInputError, match=r"no cohort 4 \(it has 1, 3, 10\)") as caught:
         load_template(InCohort("Child", 1, "4"))
+    assert caught.value.fix == "for example --output-spaces Child:cohort-1:res-1"
     with pytest.raises(NoInputError, match=r"no cohort 2 \(it has no cohorts\)"):
         load_template(InCohort("Toy", 2, "2"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from bids_xai.core.relaxometry.echoes import R2STAR_MAX_PER_S
 from bids_xai.core.relaxometry.fit import fit_r2star
-from bids_xai.core.relaxometry.fractions import fractions_in
+from bids_xai.core.relaxometry.fractions import fractions_in, missing_echo_fraction
 
 
 def test_fractions_are_of_the_mask_alone() -> None:
@@ -29,3 +29,15 @@ def test_they_count_what_the_fit_leaves() -> None:
     fractions = fractions_in(fit.r2star, fit.s0, np.ones(8, bool))
     assert (fractions.invalid, fractions.at_bound) == (3 / 8, 1 / 8)
     assert fit.n_invalid == 3
+
+
+def test_echoes_that_are_exactly_zero_are_counted_where_there_is_signal() -> None:
+    signal = np.full((4, 10), 100.0)
+    signal[3, :2] = 0  # left out by a threshold
+    signal[0, 2] = 0
+    signal[:, 3] = 0  # no signal at all: invalid, not missing
+    signal[2, 4] = -1
+    signal[1, 9] = 0  # outside
+    inside = np.arange(10) < 8
+    assert missing_echo_fraction(signal, inside) == 3 / 8
+    assert missing_echo_fraction(signal.astype(np.int16), inside) == 3 / 8

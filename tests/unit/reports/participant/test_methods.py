@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from participant_cases import CARD
@@ -9,6 +10,7 @@ from participant_cases import CARD
 from bids_xai.reports.blocks import Subheading, TableBlock, Text
 from bids_xai.reports.participant.methods import SessionMethods, how_made, settings_text
 from bids_xai.reports.participant.model import UsedModel
+from bids_xai.reports.participant.session_files import sidecar_of
 from bids_xai.reports.volumes import Folder
 
 
@@ -50,6 +52,21 @@ def test_settings_in_words() -> None:
     assert settings_text(True) == "yes"
 
 
-def test_what_was_said_of_images_and_headers_is_on_the_page() -> None:
-    blocks = SessionMethods({}, {}, ("sub-01_T1w.nii.gz: the sform has shear",)).blocks()
-    assert Text("sub-01_T1w.nii.gz: the sform has shear.", "note") in blocks
+def test_what_was_said_of_images_and_headers_is_on_the_page(participant_dir: Path) -> None:
+    """Of each session, also of those made alike; what the sidecars say as well, once."""
+    folder = Folder.of(participant_dir / "sub-01" / "ses-1" / "anat")
+    image = next(iter(folder.find("T1w", space=None, desc="preproc")))
+    sidecar = sidecar_of(image.path)
+    content = json.loads(sidecar.read_text()) if sidecar.exists() else {}
+    content["InputNotes"] = ["the image has negative values by design", "the sform has shear"]
+    sidecar.write_text(json.dumps(content))
+    sessions = [
+        ("S1", folder, SessionMethods({}, {}, ("the sform has shear",))),
+        ("S2", Folder(()), SessionMethods({}, {}, ("sub-01_ses-2_T1w.nii.gz: units of metre",))),
+    ]
+    notes = [str(b.text) for b in how_made(sessions, []).blocks if isinstance(b, Text)]
+    assert notes[1:] == [
+        "the sform has shear.",
+        "the image has negative values by design.",
+        "sub-01_ses-2_T1w.nii.gz: units of metre.",
+    ]
