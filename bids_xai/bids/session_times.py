@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from bids_xai.bids.user_tables import read_user_table
 
 AGE, TIME, ORDER = "age", "time", "order"
 _DAYS = 365.25  # of a year
@@ -44,10 +45,12 @@ def session_times(path: Path | None, sessions: Sequence[str]) -> SessionTimes:
     """Order sessions by the columns ``age`` or, without, ``acq_time`` of a sessions.tsv.
 
     path : may be missing; sessions : ``ses-X``. A column counts where every session has a usable
-        value in it and not all are the same (such as an age in whole years); a table that cannot
-        be read counts as missing.
+        value in it and not all are the same (such as an age in whole years).
+    Raises :class:`BadDataError` for a table that cannot be taken as it is.
     """
-    rows = _rows(path) if path is not None and path.is_file() else {}
+    rows: dict[str, dict[str, str]] = {}
+    if path is not None and path.is_file():
+        rows = read_user_table(path, ("session_id",)).by_key("session_id", "ses-")
     for kind, column, read in ((AGE, "age", _number), (TIME, "acq_time", _date)):
         values = {name: read(rows.get(name, {}).get(column) or "") for name in sessions}
         if len(set(values.values())) > 1 and not any(map(math.isnan, values.values())):
@@ -56,16 +59,6 @@ def session_times(path: Path | None, sessions: Sequence[str]) -> SessionTimes:
             ordered = sorted(sessions, key=lambda name: (years[name], _natural(name)))
             return SessionTimes(kind, tuple(ordered), years)
     return SessionTimes(ORDER, tuple(sorted(sessions, key=_natural)), {})
-
-
-def _rows(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
-    named = [(row.get("session_id") or "", row) for row in rows]
-    return {"ses-" + name.removeprefix("ses-"): row for name, row in named if name}
 
 
 def _number(text: str) -> float:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bids_xai.arrays import Floats64
+from bids_xai.bids.user_tables import UserTable, read_user_table, with_prefix
 from bids_xai.core.regions.names import joined_regions
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.context import LOG
-from bids_xai.group.people import read_table, with_prefix
 from bids_xai.tables.predictions import Prediction
 from bids_xai.tables.table import MISSING
 from bids_xai.templates.lookup import Atlas
@@ -33,18 +33,11 @@ def user_volumes(path: Path, predictions: Sequence[Prediction], atlas: Atlas) ->
         raise NoInputError(
             "no such table of volumes", file=path, fix="check --derivatives volumes=TABLE.tsv"
         )
-    header, lines = read_table(path)
-    if _PARTICIPANT not in header:
-        raise BadDataError(
-            "no column participant_id", file=path, fix="add it: one line per participant or session"
-        )
-    columns = matched_columns(header, atlas.labels)
+    table = read_user_table(path, (_PARTICIPANT,))
+    columns = matched_columns(table.header, atlas.labels)
     if not columns:
         LOG.warning("%s has no column named like a region of atlas %s", path.name, atlas.name)
-    by_scan = {
-        (with_prefix(cells[_PARTICIPANT] or ""), _session(cells)): (number, cells)
-        for number, cells in lines
-    }
+    by_scan = _by_scan(table)
     volumes = np.full((len(predictions), len(atlas.labels)), np.nan)
     for row, prediction in enumerate(predictions):
         participant = prediction.participant_id
@@ -60,11 +53,22 @@ def user_volumes(path: Path, predictions: Sequence[Prediction], atlas: Atlas) ->
 def matched_columns(
     header: Sequence[str], labels: Sequence[tuple[int, str]]
 ) -> dict[str, list[int]]:
-    """Column → positions in ``labels`` (value, name). Sides apart win over sides joined."""
+    """Column → positions in ``labels`` (value, name). Sides apart win over sides joined.
+
+    Raises :class:`BadDataError` for two columns whose names mean the same region.
+    """
     apart = {_plain(name): [position] for position, (_, name) in enumerate(labels)}
     joined = {_plain(region.name): list(region.members) for region in joined_regions(labels)}
     columns: dict[str, list[int]] = {}
     taken: set[int] = set()
+    by_name: dict[str, str] = {}
+    for column in header:
+        other = by_name.setdefault(_plain(column), column)
+        if other != column and _plain(column) in apart.keys() | joined.keys():
+            raise BadDataError(
+                f"the columns {other} and {column} are of the same region",
+                fix="keep one of them in the table of volumes",
+            )
     for regions in (apart, joined):
         for column in header:
             members = regions.get(_plain(column))
@@ -72,6 +76,21 @@ def matched_columns(
                 columns[column] = members
                 taken |= set(members)
     return columns
+
+
+def _by_scan(table: UserTable) -> dict[tuple[str, str], tuple[int, Mapping[str, str]]]:
+    """Participant and session → number of the line and cells; nobody may be there twice."""
+    by_scan: dict[tuple[str, str], tuple[int, Mapping[str, str]]] = {}
+    for line, cells in table.rows:
+        scan = (with_prefix(cells[_PARTICIPANT]), _session(cells))
+        if scan in by_scan:
+            raise BadDataError(
+                f"{' '.join(scan)} is listed twice, in lines {by_scan[scan][0]} and {line}",
+                file=table.file,
+                fix="keep one line per participant or session",
+            )
+        by_scan[scan] = line, cells
+    return by_scan
 
 
 def _session(cells: Mapping[str, str]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bids_xai.bids.user_tables import read_user_table, with_prefix
 from bids_xai.core.cohort.sampling import age_bands
 from bids_xai.core.cohort.splits import fixed_counts, kfold_splits, listed_splits, random_splits
 from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort.selection import Candidate, first_scans
-from bids_xai.group.people import read_table, with_prefix
 from bids_xai.studies.tables import Splits
 
 SETS = ("train", "validation", "test")
@@ -100,8 +100,5 @@ def read_listed(path: Path) -> list[ListedMember]:
     """
     if not path.is_file():
         raise NoInputError("no such table of splits", file=path, fix="check splits.file")
-    header, rows = read_table(path)
-    for name in ("participant_id", "split", "set"):
-        if name not in header:
-            raise BadDataError(f"no column '{name}'", file=path, fix="add it")
-    return [(with_prefix(r["participant_id"]), r["split"], r["set"]) for _, r in rows]
+    table = read_user_table(path, ("participant_id", "split", "set"))
+    return [(with_prefix(r["participant_id"]), r["split"], r["set"]) for _, r in table.rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,12 +10,16 @@ from pathlib import Path
 
 from bids_xai.bids.names import RAW_ENTITIES, file_name
 from bids_xai.bids.session_times import sessions_file
+from bids_xai.bids.user_tables import read_user_table
+from bids_xai.errors import BadDataError
 from bids_xai.reports.participant.model import UsedModel
 from bids_xai.reports.study_files import StudyFiles
 from bids_xai.tables.cohort import COHORT
 from bids_xai.tables.numbers import plural, read_object
 from bids_xai.tables.predictions import PREDICTIONS, Prediction
 from bids_xai.tables.table import Row, Table
+
+LOG = logging.getLogger("bids_xai")
 
 FEWEST = 5  # test scans from which their outcomes are told
 _TENTHS = 10
@@ -138,9 +142,9 @@ def _user_rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.DictReader(stream, delimiter="\t"))
-    except (UnicodeDecodeError, csv.Error):
+        return [row for _, row in read_user_table(path).rows]
+    except BadDataError as error:
+        LOG.warning("the true class is not shown: %s", error)
         return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ import numpy as np
 from bids_xai.arrays import Floats64
 from bids_xai.bids.names import parse_name
 from bids_xai.bids.session_times import AGE, ORDER, SessionTimes, session_times, sessions_file
+from bids_xai.errors import BadDataError
 from bids_xai.figures.trajectories import region_courses
 from bids_xai.reports.blocks import Block, Section, Subheading, TableBlock, Text, embedded
 from bids_xai.reports.participant.context import Sources
 from bids_xai.tables.atlas import REGIONS_OF_SCAN, RegionRow
 from bids_xai.tables.numbers import MISSING, number
+
+LOG = logging.getLogger("bids_xai")
 
 _LEADING = 6
 _KEYS = ("model", "label", "desc", "atlas")  # what all sessions of one course share
@@ -92,7 +96,11 @@ def _mean_densities(scans: Sequence[Sequence[RegionRow]]) -> Densities:
 def _course(sources: Sources, key: CourseKey, sessions: Mapping[str, Densities]) -> list[Block]:
     person = f"sub-{sources.participant}"
     file = None if sources.bids_dir is None else sessions_file(sources.bids_dir, person)
-    times = session_times(file, list(sessions))
+    try:
+        times = session_times(file, list(sessions))
+    except BadDataError as error:
+        LOG.warning("the sessions of %s are in the order of their labels: %s", person, error)
+        times = session_times(None, list(sessions))
     tables = [sessions[name] for name in times.sessions]
     regions = list(dict.fromkeys(region for table in tables for region in table))
     together = np.array([[table.get(region, np.nan) for table in tables] for region in regions])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_xai.bids.session_times import session_times, sessions_file
+from bids_xai.errors import BadDataError
 
 
 def write(folder: Path, text: str) -> Path:
@@ -40,8 +41,14 @@ def test_labels_give_the_order_where_nothing_is_known(tmp_path: Path, text: str)
     assert math.isnan(times.between("ses-1", "ses-10"))
 
 
-def test_a_table_that_is_missing_or_broken_counts_as_none(tmp_path: Path) -> None:
+def test_a_table_that_is_missing_counts_as_none_and_a_broken_one_is_refused(tmp_path: Path) -> None:
+    """A broken table used to put sessions into the order of their labels, with no word."""
+    for path in (None, tmp_path / "no.tsv"):
+        assert session_times(path, ["ses-b", "ses-a"]).sessions == ("ses-a", "ses-b")
     broken = write(tmp_path, "")
     broken.write_bytes(b"\xff\xfe\x00")
-    for path in (None, tmp_path / "no.tsv", broken):
-        assert session_times(path, ["ses-b", "ses-a"]).sessions == ("ses-a", "ses-b")
+    with pytest.raises(BadDataError, match="not UTF-8"):
+        session_times(broken, ["ses-b", "ses-a"])
+    twice = write(tmp_path, "session_id age\nses-a 70\nses-a 71\n")
+    with pytest.raises(BadDataError, match="ses-a is listed twice"):
+        session_times(twice, ["ses-b", "ses-a"])

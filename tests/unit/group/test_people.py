@@ -18,7 +18,7 @@ def people(*rows: tuple[str, str]) -> str:
 
 @pytest.mark.parametrize("line", ["\n", "\r\n", "\r"])
 def test_tables_of_excel_are_read(derivatives: Any, line: str) -> None:
-    """Byte order mark, any line end, umlauts, short and long rows, blank lines."""
+    """Byte order mark, any line end, umlauts, rows without their last cells, blank lines."""
     text = (
         people(
             ("sub-NC00", "NC"),
@@ -30,12 +30,12 @@ def test_tables_of_excel_are_read(derivatives: Any, line: str) -> None:
             ("sub-AD02", "AD"),
             ("sub-AD03", "AD"),
         )
-        + "sub-short\nsub-long\t70\tAD\tmore\n\nsub-Jörg\t1\tAD\n"
+        + "sub-short\nsub-long\t70\tAD\t\n\nsub-Jörg\t1\tAD\n"
     )
     derivatives.people("\ufeff" + text.replace("\n", line))
     found = read_participants(derivatives.raw, ("diagnosis",))
     assert found["sub-NC00"]["diagnosis"] == "NC"
-    assert found["sub-short"]["diagnosis"] is None
+    assert found["sub-short"]["diagnosis"] == ""
     assert found["sub-Jörg"]["diagnosis"] == "AD"
     assert len(found) == 11
 
@@ -50,9 +50,14 @@ def test_tables_that_are_not_utf8_are_named(derivatives: Any, encoding: str) -> 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("participant_id\tage\nsub-01\t3\n", "no column 'diagnosis'.*study file.*age"),
+        (
+            "participant_id\tage\nsub-01\t3\n",
+            "no column 'diagnosis'.*there are participant_id, age",
+        ),
         ("id\tdiagnosis\nsub-01\tAD\n", "no column 'participant_id'"),
-        ("participant_id,diagnosis\nsub-01,AD\n", "no column 'participant_id'"),
+        ("participant_id,diagnosis\nsub-01,AD\n", "separated by ','.*tabs"),
+        ("participant_id;diagnosis\nsub-01;AD\n", "separated by ';'.*tabs"),
+        ("Participant_ID\tdiagnosis\nsub-01\tAD\n", "did you mean Participant_ID"),
         ("", "no column 'participant_id'"),
     ],
 )

@@ -54,7 +54,9 @@ def test_a_table_without_a_region_says_so(tmp_path: Path, caplog: pytest.LogCapt
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("person insula\n01 3\n", "no column participant_id"),
+        ("person insula\n01 3\n", "no column 'participant_id'"),
+        ("participant_id insula\n01 3\nsub-01 4\n", "sub-01 n/a is listed twice, in lines 2 and 3"),
+        ("participant_id left_insula Left-Insula\n01 3 4\n", "left_insula and Left-Insula"),
         ("participant_id insula\n02 3\n01 much\n", "'much' in line 3, column insula"),
     ],
 )
