@@ -48,17 +48,17 @@ def write_text(path: Path, content: str) -> Path:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     """Write a JSON object atomically, keys in the given order."""
-    plain = _without_nan(content)
+    plain = as_json(content)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     return write_text(path, text + "\n")
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: what is undefined becomes null."""
+def as_json(value: Any) -> Any:
+    """Return plain values as JSON keeps them: lists, and null for what is undefined (NaN)."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
+        return [as_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

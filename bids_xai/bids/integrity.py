@@ -9,15 +9,22 @@ then the file is refused each time.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bids_xai.bids.files import as_json
 from bids_xai.bids.stamps import STAMP, content_of, invalidate, read_stamp
 from bids_xai.errors import BadDataError, UserError
 from bids_xai.runtime.digests import sha256_of
 
+STUDY_AGAIN = "run --steps cohort, which writes it anew, and then the steps after it"
+"""The way out where ``study.json`` is damaged."""
+
+_SEAL = "sha256"
 _DEEPEST = 6  # folders between a file and its stamp
 
 
@@ -41,6 +48,33 @@ def check_intact(files: Iterable[Path], look: Callable[[], object] | None = None
                 file=file,
                 fix=_again(stamps[0]),
             )
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a JSON file that several steps write, with a digest of all else in it.
+
+    A stamp of one step could not hold it.
+    """
+    plain = {key: value for key, value in content.items() if key != _SEAL}
+    return {**plain, _SEAL: _seal(plain)}
+
+
+def check_seal(content: Mapping[str, Any], file: Path, fix: str) -> None:
+    """Raise :class:`BadDataError` for content that is not what its own digest says.
+
+    file, fix : for the message; content without a digest, of earlier versions, passes
+    """
+    if _SEAL in content and content[_SEAL] != sealed(content)[_SEAL]:
+        raise BadDataError(
+            "the file is damaged or was changed: its content is not what was written",
+            file=file,
+            fix=fix,
+        )
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    text = json.dumps(as_json(content), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _contradicting(file: Path) -> list[Path]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import bids_xai
 from bids_xai.bids.files import write_json
+from bids_xai.bids.integrity import STUDY_AGAIN, check_seal, sealed
 from bids_xai.bids.layout import read_json
 from bids_xai.errors import BadDataError
 from bids_xai.studies.tables import Study
@@ -19,10 +21,10 @@ def write_study(
     """Write classes, configurations and all settings of a study, and entries about its cohort.
 
     folder : of the study's results; template : empty where there is none
-    What later steps added stays.
+    What later steps added stays, unless the file is damaged.
     """
-    return add_to_study(
-        folder,
+    before = _read(folder, damaged_is_empty=True)
+    content = dict(
         study=study.name,
         template=template,
         classes=list(study.target.names),
@@ -31,19 +33,26 @@ def write_study(
         configurations=[asdict(configuration) for configuration in study.configurations],
         seed=seed,
         sloppy=sloppy,
-        versions=_read(folder).get("versions", {}) | {"bids_xai": bids_xai.__version__},
+        versions=before.get("versions", {}) | {"bids_xai": bids_xai.__version__},
         settings=study.as_plain(),
         **entries,
     )
+    return _write(folder, before | content)
 
 
 def add_to_study(folder: Path, **entries: Any) -> Path:
-    """Write what a step learnt into ``study.json`` of a folder; other keys stay as they are."""
-    return write_json(_file(folder), {**_read(folder), **entries})
+    """Write what a step learnt into ``study.json`` of a folder; other keys stay as they are.
+
+    Raises :class:`BadDataError` where the file is damaged.
+    """
+    return _write(folder, {**_read(folder), **entries})
 
 
 def is_in_study(folder: Path, *keys: str) -> bool:
-    """Tell whether ``study.json`` of a folder has all of the keys, whatever their values."""
+    """Tell whether ``study.json`` of a folder has all of the keys, whatever their values.
+
+    Raises as :func:`add_to_study`.
+    """
     return {*keys} <= _read(folder).keys()
 
 
@@ -51,10 +60,17 @@ def _file(folder: Path) -> Path:
     return folder / "study.json"
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """What the file holds; nothing where it is damaged, since it is written anew."""
+def _write(folder: Path, content: Mapping[str, Any]) -> Path:
+    return write_json(_file(folder), sealed(content))
+
+
+def _read(folder: Path, *, damaged_is_empty: bool = False) -> dict[str, Any]:
     file = _file(folder)
     try:
-        return read_json(file) if file.is_file() else {}
+        content = read_json(file) if file.is_file() else {}
+        check_seal(content, file, STUDY_AGAIN)
     except BadDataError:
-        return {}
+        if damaged_is_empty:
+            return {}
+        raise
+    return content

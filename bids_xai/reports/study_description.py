@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from bids_xai.bids.integrity import STUDY_AGAIN, check_seal
 from bids_xai.studies import tables
 from bids_xai.tables.numbers import read_object
 from bids_xai.tables.spray import ControlSummary, MeanAri, TileSheet
@@ -77,9 +78,11 @@ class StudyDescription:
     def read(cls, path: Path) -> StudyDescription:
         """Return what a file says; all empty where there is none.
 
-        Raises :class:`BadDataError` for a file that is no JSON object.
+        Raises :class:`BadDataError` for a file that is no JSON object, or damaged.
         """
-        return cls.from_plain(read_object(path))
+        content = read_object(path)
+        check_seal(content, path, STUDY_AGAIN)
+        return cls.from_plain(content)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> StudyDescription:

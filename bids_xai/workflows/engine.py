@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from bids_xai.bids import run_log
 from bids_xai.bids.files import remove_if_empty, write_text
+from bids_xai.errors import UserError
 from bids_xai.runtime.atomic import remove_abandoned
 from bids_xai.runtime.progress import Progress
 from bids_xai.settings import RunSettings, to_toml
@@ -90,8 +92,9 @@ def _outcome(
             outcome.done.append(job.label)
             continue
         problem = problems.get(job.label)
-        if isinstance(problem, Exception) and job.name not in failed:
-            raise problem
+        is_unexpected = isinstance(problem, Exception) and not isinstance(problem, UserError)
+        if is_unexpected and job.name not in failed:
+            raise cast("Exception", problem)
         stopped = "not processed: the run stopped before it"
         outcome.failed[job.label] = failed.get(job.name) or str(problem or stopped)
     return outcome

@@ -35,6 +35,11 @@ class SessionJob:
         """The label as a name that nipype takes; different labels never share one."""
         return re.sub(r"[^\w-]", lambda match: f"_x{ord(match[0]):x}_", self.label)
 
+    @property
+    def lock(self) -> Path:
+        """What a run has for itself while it works on the session, whatever it makes of it."""
+        return self.stamp.parent / self.name
+
     def is_done(self, root: Path) -> bool:
         """Tell whether the outputs are there and up to date."""
         return is_current(self.stamp, self.digest, root)

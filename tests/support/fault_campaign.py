@@ -148,7 +148,8 @@ def judged(status: int, err: str, difference_of_results: str, names: Iterable[st
         return wrong(f"traceback: {err.strip().splitlines()[-1][:200]}")
     if status == 0:
         return wrong(f"silent: {difference_of_results}") if difference_of_results else SURVIVED
-    lines = [line for line in err.splitlines() if any(name in line for name in names)]
+    words = tuple(names)
+    lines = [line for line in err.splitlines() if any(word in line for word in words)]
     if not lines or status < 0:
         return wrong(f"status {status}, does not say what: {err.strip().splitlines()[-1:]}")
     return Verdict("told", lines[0][:300])

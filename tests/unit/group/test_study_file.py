@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import bids_xai
+from bids_xai.errors import BadDataError
 from bids_xai.group.study_file import add_to_study, is_in_study, write_study
+from bids_xai.reports.study_description import StudyDescription
 from bids_xai.studies.schema import load_study
 
 OPTIONS: dict[str, Any] = {"template": "T", "seed": 7, "sloppy": True}
@@ -41,9 +45,13 @@ def test_what_later_steps_add_stays(tmp_path: Path) -> None:
     assert written["versions"] == {"torch": "2", "bids_xai": bids_xai.__version__}
 
 
-def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_written_anew_by_the_first_step_alone(tmp_path: Path) -> None:
+    """Another step would leave it without the classes."""
     (tmp_path / "study.json").write_text("{")
-    assert content(add_to_study(tmp_path, atlas="Nuclei")) == {"atlas": "Nuclei"}
+    with pytest.raises(BadDataError):
+        add_to_study(tmp_path, atlas="Nuclei")
+    write_study(tmp_path, load_study("tinauer2025"), **OPTIONS)
+    assert content(add_to_study(tmp_path, atlas="Nuclei"))["study"] == "tinauer2025"
 
 
 def test_keys_are_there_whatever_they_hold(tmp_path: Path) -> None:
@@ -51,3 +59,23 @@ def test_keys_are_there_whatever_they_hold(tmp_path: Path) -> None:
     add_to_study(tmp_path, atlas=None, resolution=2)
     assert is_in_study(tmp_path, "atlas", "resolution")
     assert not is_in_study(tmp_path, "atlas", "spray")
+
+
+def test_a_flipped_bit_is_told_until_the_first_step_writes_it_anew(tmp_path: Path) -> None:
+    """A class of another name on the page, and nobody told."""
+    study = load_study("tinauer2025")
+    file = write_study(tmp_path, study, **OPTIONS)
+    add_to_study(tmp_path, atlas="Nuclei", resolution=float("nan"))
+    assert is_in_study(tmp_path, "atlas")
+    file.write_text(file.read_text().replace('"Nuclei"', '"Nuclej"'))
+    for reads in (
+        lambda: add_to_study(tmp_path, more=1),
+        lambda: is_in_study(tmp_path, "atlas"),
+        lambda: StudyDescription.read(file),
+    ):
+        with pytest.raises(BadDataError, match=r"damaged or was changed.*--steps cohort") as caught:
+            reads()
+        assert caught.value.file == str(file)
+    write_study(tmp_path, study, **OPTIONS)
+    assert not is_in_study(tmp_path, "atlas")  # the step that writes it does so again
+    assert StudyDescription.read(file).is_written

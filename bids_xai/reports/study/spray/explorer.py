@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
+from bids_xai.bids.integrity import check_intact
 from bids_xai.figures.style import NEGATIVE, PALETTE, POSITIVE
 from bids_xai.reports.blocks import Html, embedded_json, filled
 from bids_xai.reports.study.spray.analyses import FOLDER, Analysis
@@ -119,6 +120,7 @@ class _Explorer:
                 f"keep the page small. They are in {path}."
             )
             return None
+        check_intact([file])
         self.left -= size
         self.sheets.append(base64.b64encode(file.read_bytes()).decode("ascii"))
         return SheetEntry(tile.height, tile.width, tile.tiles, _COLUMNS, len(self.sheets) - 1)

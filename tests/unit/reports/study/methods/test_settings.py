@@ -8,6 +8,7 @@ from pathlib import Path
 from study_cases import described
 
 from bids_xai.bids.files import write_json
+from bids_xai.bids.integrity import sealed
 from bids_xai.reports.blocks import Details, TableBlock, Text
 from bids_xai.reports.study.methods.settings import settings
 from bids_xai.reports.study_files import StudyFiles
@@ -18,7 +19,7 @@ def test_settings_are_listed_as_they_are_recorded(tmp_path: Path) -> None:
     file = study.folder / "study.json"
     plain = json.loads(file.read_text())
     plain["settings"]["training"] = {"epochs": 3, "future": [1, 2]}
-    write_json(file, plain)
+    write_json(file, sealed(plain))
     general, versions, every = settings(StudyFiles.at(tmp_path, "quick")).blocks
     assert isinstance(general, TableBlock)
     assert general.rows == (
