@@ -108,6 +108,7 @@ class RunSettings:
     steps: tuple[str, ...] = ()
     configuration: tuple[str, ...] = ()
     split: tuple[int, ...] = ()
+    keep_withdrawn: bool = False
     tensorboard: bool = False
     work_dir: Path | None = None
     clean_workdir: bool = False

@@ -261,6 +261,12 @@ def add_group_options(group: Any) -> None:
         help="train only these splits, counted from 0 (default: all)",
     )
     group.add_argument(
+        "--keep-withdrawn",
+        action="store_true",
+        help="keep scans whose session is no longer in the raw dataset, for example because raw "
+        "images lie elsewhere (default: they are excluded, since data may have been withdrawn)",
+    )
+    group.add_argument(
         "--tensorboard",
         action="store_true",
         help="also write training curves for TensorBoard beside each model",

@@ -35,6 +35,17 @@ class MapFiles:
         """The entities of the map's name."""
         return parse_name(self.map.name)[0]
 
+    @property
+    def participant(self) -> str:
+        """``sub-X``."""
+        return f"sub-{self.entities.get('sub', '')}"
+
+    @property
+    def session(self) -> str:
+        """``ses-X``, empty where there are no sessions."""
+        entities = self.entities
+        return f"ses-{entities['ses']}" if "ses" in entities else ""
+
 
 @dataclass(frozen=True)
 class MapSource:

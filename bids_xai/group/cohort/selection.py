@@ -11,6 +11,7 @@ from bids_xai.core.cohort import balance, encode_covariates, propensity_match
 from bids_xai.core.cohort.query import select
 from bids_xai.core.cohort.sampling import undersample
 from bids_xai.errors import BadDataError
+from bids_xai.group.cohort.withdrawn import WITHDRAWN
 from bids_xai.group.maps import MapFiles
 from bids_xai.group.people import People
 from bids_xai.studies.tables import Study, Target
@@ -44,12 +45,14 @@ class Dataset:
     people : ``sub-X`` → row of participants.tsv
     visits : ``sub-X`` → ``ses-X`` → row of sessions.tsv, where the study's classes are in it
     maps : of the study's input; quality : folder of a map → measures of its session
+    withdrawn : participant and session of maps that the raw dataset no longer has
     """
 
     people: People
     visits: Mapping[str, People]
     maps: tuple[MapFiles, ...]
     quality: Mapping[Path, Sequence[Measure]] = field(default_factory=dict)
+    withdrawn: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,16 @@ def select_scans(dataset: Dataset, study: Study, seed: int) -> ScanSelection:
 
 
 def _candidate(dataset: Dataset, target: Target, files: MapFiles) -> Candidate:
-    entities = files.entities
-    participant = f"sub-{entities.get('sub', '')}"
-    session = f"ses-{entities.get('ses')}" if "ses" in entities else ""
+    participant, session = files.participant, files.session
     row = dict(dataset.people.get(participant, {}))
     if target.table == "sessions":
         visits = dataset.visits.get(participant, {})
         row |= visits.get(session, {target.column: ""})
     value = row.get(target.column) or ""
     reason = files.problem
-    if participant not in dataset.people:
+    if (participant, session) in dataset.withdrawn:
+        reason = WITHDRAWN
+    elif participant not in dataset.people:
         reason = "not in participants.tsv"
     elif value not in target.names:
         reason = f"{target.column} is {value or 'empty'}"

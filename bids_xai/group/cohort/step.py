@@ -14,6 +14,7 @@ from bids_xai.core.cohort.splits import check_no_leakage
 from bids_xai.errors import BadDataError
 from bids_xai.group.cohort.assignment import ListedMember, Split, assign, read_listed
 from bids_xai.group.cohort.selection import Candidate, Dataset, ScanSelection, select_scans
+from bids_xai.group.cohort.withdrawn import withdrawn_sessions
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.maps import MapFiles
 from bids_xai.group.people import People, read_participants, read_sessions
@@ -81,13 +82,22 @@ def read(context: GroupContext) -> CohortInputs:
     target, of_sessions = study.target, study.target.table == "sessions"
     people = read_participants(bids_dir, () if of_sessions else (target.column,))
     maps = tuple(context.map_source.maps(study.input))
-    participants = dict.fromkeys(f"sub-{files.entities.get('sub', '')}" for files in maps)
+    participants = dict.fromkeys(files.participant for files in maps)
+    sessions = {(files.participant, files.session) for files in maps}
+    asked = () if context.settings.keep_withdrawn else sessions
+    withdrawn = withdrawn_sessions(bids_dir, asked, own=not study.input.derivatives)
     visits = {
         participant: read_sessions(bids_dir, participant, (target.column,))
         for participant in (participants if of_sessions else ())
     }
     return CohortInputs(
-        Dataset(people, visits, maps, _quality(maps) if study.cohort.exclude_failed_qc else {}),
+        Dataset(
+            people,
+            visits,
+            maps,
+            _quality(maps) if study.cohort.exclude_failed_qc else {},
+            withdrawn,
+        ),
         study,
         context.settings.random_seed,
         tuple(read_listed(Path(study.splits.file))) if study.splits.scheme == "fixed" else (),

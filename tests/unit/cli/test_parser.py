@@ -47,7 +47,8 @@ ALL_OPTIONS = """
 --nprocs 3 --omp-nthreads 2 --mem-mb 4000 --device cuda:1 --sloppy
 --r2star-method loglin --output-spaces MNI152NLin6Asym:res-1 MNI152NLin2009aSym
 --random-seed 5 --model m --attribution lrp-zplus --target AD --renormalise --study s.toml
---steps cohort train --configuration A B --split 0 3 --tensorboard -vv -w /w --clean-workdir
+--steps cohort train --configuration A B --split 0 3 --tensorboard --keep-withdrawn -vv -w /w
+--clean-workdir
 --stop-on-first-crash --dry-run --bids-database-dir /db -d q=/q other=o --inputs T1w,R1map
 --noise-floor 3 --rician --megre-transform affine --brain-mask synthstrip --synthstrip-model s.pt
 --registration linear --registration-engine greedy --atlas A=/a.nii.gz,/a.tsv B:desc-th25
@@ -84,6 +85,7 @@ def test_every_option_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         steps=("cohort", "train"),
         configuration=("A", "B"),
         split=(0, 3),
+        keep_withdrawn=True,
         tensorboard=True,
         verbose=2,
         work_dir=Path("/w"),
