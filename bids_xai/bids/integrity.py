@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_xai.bids.files import as_json
-from bids_xai.bids.stamps import STAMP, content_of, invalidate, read_stamp
+from bids_xai.bids.stamps import STAMP, Output, content_of, invalidate, read_stamp
 from bids_xai.errors import BadDataError, UserError
 from bids_xai.runtime.digests import sha256_of
 
@@ -50,6 +50,18 @@ def check_intact(files: Iterable[Path], look: Callable[[], object] | None = None
             )
 
 
+def content_digest(file: Path) -> str:
+    """Return the SHA-256 of a file: as its stamp has it while size and time fit, else by reading.
+
+    Raises OSError.
+    """
+    stat = file.stat()
+    for stamp, output in _recorded(file):
+        if output.size == stat.st_size and stat.st_mtime_ns < stamp.stat().st_mtime_ns:
+            return output.sha256
+    return sha256_of(file)
+
+
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a JSON file that several steps write, with a digest of all else in it.
 
@@ -80,20 +92,20 @@ def _seal(content: Mapping[str, Any]) -> str:
 def _contradicting(file: Path) -> list[Path]:
     """The stamps that know a file, where all of them know another content."""
     recorded = _recorded(file)
-    if not recorded or sha256_of(file) in {digest for _, digest in recorded}:
+    if not recorded or sha256_of(file) in {output.sha256 for _, output in recorded}:
         return []  # of two steps that wrote it the later one counts
     return [stamp for stamp, _ in recorded]
 
 
-def _recorded(file: Path) -> list[tuple[Path, str]]:
-    """The stamps that know a file, and the digest each of them has of it."""
+def _recorded(file: Path) -> list[tuple[Path, Output]]:
+    """The stamps that know the content of a file, and what each of them knows."""
     folders = file.parents[:_DEEPEST]
     stamps = [stamp for folder in folders for stamp in _stamps_in(folder, file)]
     return [
-        (stamp, digest)
+        (stamp, output)
         for stamp in stamps
         for folder in folders
-        if (digest := _digests_of(stamp).get(str(file.relative_to(folder))))
+        if (output := _outputs_of(stamp).get(str(file.relative_to(folder))))
         and stamp.is_relative_to(folder)
     ]
 
@@ -116,19 +128,19 @@ def _listed_in(folder: Path, pattern: str, changed_ns: int) -> tuple[Path, ...]:
     return tuple(sorted(folder.glob(pattern)))
 
 
-def _digests_of(stamp: Path) -> Mapping[str, str]:
-    """Name → SHA-256 of the outputs; nothing where the stamp is gone or is of an older version."""
+def _outputs_of(stamp: Path) -> Mapping[str, Output]:
+    """Name → what is known of an output; nothing where the stamp is gone or of an older version."""
     try:
         stat = stamp.stat()
     except OSError:
         return {}
-    return _digests_in(stamp, (stat.st_size, stat.st_mtime_ns))
+    return _outputs_in(stamp, (stat.st_size, stat.st_mtime_ns))
 
 
 @lru_cache(maxsize=1_000)
-def _digests_in(stamp: Path, state: tuple[int, int]) -> Mapping[str, str]:
+def _outputs_in(stamp: Path, state: tuple[int, int]) -> Mapping[str, Output]:
     _, outputs = content_of(stamp) or ("", {})
-    return {name: output.sha256 for name, output in outputs.items() if output.sha256}
+    return {name: output for name, output in outputs.items() if output.sha256}
 
 
 def _again(stamp: Path) -> str:

@@ -44,6 +44,15 @@ class AnalysisDescription:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearCopyDescription:
+    """Two scans of different participants whose maps are very much alike."""
+
+    first: str = ""
+    second: str = ""
+    correlation: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyDescription:
     """A study as its steps described it.
 
@@ -51,6 +60,7 @@ class StudyDescription:
     template, resolution : of the group level, the latter in mm; method : the first one
     atlas : of the tables by region
     sloppy_scans : number of scans that the participant level prepared with ``--sloppy``
+    near_copies : pairs of scans that may be of one person
     versions : software → version
     settings : all settings, with defaults for keys that the file does not have; None where it
         has none
@@ -69,6 +79,7 @@ class StudyDescription:
     seed: int | None = None
     sloppy: bool = False
     sloppy_scans: int | None = None
+    near_copies: tuple[NearCopyDescription, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     settings: tables.Study | None = None
     recorded_settings: Mapping[str, Any] = field(default_factory=dict)

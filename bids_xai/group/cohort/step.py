@@ -6,13 +6,14 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bids_xai.bids.stamps import was_sloppy
 from bids_xai.core.cohort.splits import check_no_leakage
 from bids_xai.errors import BadDataError
 from bids_xai.group.cohort.assignment import ListedMember, Split, assign, read_listed
+from bids_xai.group.cohort.doubles import check_doubles
 from bids_xai.group.cohort.selection import Candidate, Dataset, ScanSelection, select_scans
 from bids_xai.group.cohort.withdrawn import withdrawn_sessions
 from bids_xai.group.context import LOG, GroupContext
@@ -57,7 +58,9 @@ def run(context: GroupContext) -> list[Path]:
     """Write ``study.json``, ``cohort.tsv``, ``splits.tsv`` and, after matching, ``balance.tsv``."""
     cohort = plan(read(context))
     study, folder, settings = context.study, context.folder, context.settings
-    n_sloppy = _count_sloppy(cohort.selection.included, context.output_dir)
+    included = cohort.selection.included
+    near = check_doubles(included, folder, settings.nprocs)
+    n_sloppy = _count_sloppy(included, context.output_dir)
     if n_sloppy:
         LOG.warning(
             "%d of the scans were preprocessed with --sloppy, which is for tests only", n_sloppy
@@ -69,6 +72,7 @@ def run(context: GroupContext) -> list[Path]:
         seed=settings.random_seed,
         sloppy=settings.sloppy,
         sloppy_scans=n_sloppy,
+        near_copies=[asdict(pair) for pair in near],
     )
     return [file, *write(cohort, study.target.column, folder, context.output_dir)]
 

@@ -58,6 +58,12 @@ _SLOPPY = (
     "Made with --sloppy: few epochs and splits, coarse voxels. Do not use any of it as a result; "
     "run the same command without --sloppy."
 )
+_MOST_PAIRS = 10
+_NEAR_COPIES = (
+    "Maps of different participants are more alike than those of two people: {} (correlation of "
+    "what distinguishes them from the mean map). If they are one person, results on them are no "
+    "test: give them one participant id, and run the study again."
+)
 _SLOPPY_SCANS = (
     "{} had coarse masks and registrations, since the participant level ran with --sloppy. Run it "
     "again without, then the group level."
@@ -96,6 +102,7 @@ def draw_group_page(output_dir: Path, study: str) -> tuple[Path, list[Exception]
     sections = [] if refused else [drawing.section(make, opened) for make in _SECTIONS]
     problems = (
         *_sloppy(opened),
+        *_near_copies(opened),
         *(
             f"The step {step} failed, and it has not succeeded since: {message}"
             for step, message in failures.items()
@@ -113,6 +120,18 @@ def _sloppy(study: StudyFiles) -> list[str]:
     scans = study.description.sloppy_scans
     remarks = [_SLOPPY] if study.description.sloppy else []
     return remarks + ([_SLOPPY_SCANS.format(plural(scans, "scan"))] if scans else [])
+
+
+def _near_copies(study: StudyFiles) -> list[str]:
+    """Who may be one person under two names, and so in training and in test."""
+    pairs = study.description.near_copies
+    if not pairs:
+        return []
+    named = ", ".join(
+        f"{pair.first} and {pair.second} ({pair.correlation:.2f})" for pair in pairs[:_MOST_PAIRS]
+    )
+    more = f" and {plural(len(pairs) - _MOST_PAIRS, 'more pair')}" * (len(pairs) > _MOST_PAIRS)
+    return [_NEAR_COPIES.format(named + more)]
 
 
 class _Drawing:

@@ -1,13 +1,16 @@
-"""Derivatives just good enough for the cohort: names, no voxels."""
+"""Derivatives just good enough for the cohort: names, and maps of few voxels."""
 
 from __future__ import annotations
 
 import dataclasses
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from small_maps import write_map
 
 from bids_xai.group.context import GroupContext
 from bids_xai.settings import RunSettings
@@ -40,6 +43,10 @@ class Derivatives:
         names += [f"{stem}_desc-brain_mask"] * mask
         for name in names:
             (folder / f"{name}.nii.gz").touch()
+        voxels = random.Random(series).choices(range(10, 60), k=64)
+        write_map(folder / f"{names[0]}.nii.gz", np.reshape(voxels, (4, 4, 4)))
+        if mask:
+            write_map(folder / f"{names[-1]}.nii.gz", np.ones((4, 4, 4)))
         if transform:
             (folder / f"{stem}_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5").touch()
         (folder / f"{stem}_from-T1w_to-Other_mode-image_xfm.h5").touch()

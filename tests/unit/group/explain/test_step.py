@@ -18,6 +18,7 @@ from tsv_rows import text_rows
 
 from bids_xai.bids.files import write_json, write_text
 from bids_xai.bids.images import Volume
+from bids_xai.bids.integrity import sealed
 from bids_xai.bids.stamps import write_stamp
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.errors import BadDataError, NoInputError, UsageError
@@ -165,10 +166,10 @@ def test_the_study_tells_what_made_the_heatmaps_not_what_found_them_up_to_date(
     file = context.folder / "study.json"
     written = json.loads(file.read_text())
     assert written["versions"]["torch"] == torch.__version__
-    write_json(file, written | {"versions": {"torch": "1.0"}})
+    write_json(file, sealed(written | {"versions": {"torch": "1.0"}}))
     step.run(context)
     assert json.loads(file.read_text())["versions"] == {"torch": "1.0"}
-    write_json(file, {key: value for key, value in written.items() if key != "atlas"})
+    write_json(file, sealed({k: v for k, v in written.items() if k != "atlas"}))
     step.run(context)  # a description that was lost is written again
     assert json.loads(file.read_text()) == written
     assert explained == [("A", 0)]
