@@ -14,7 +14,7 @@ from bids_xai.arrays import Bools, Floats64
 
 CELLS = (16, 20, 16)
 """Boxes along the axes of the box around the brain."""
-ALIKE = 0.9
+ALIKE = 0.6
 """Correlation from which two maps may be of one person (docs/group.md has what was measured)."""
 
 _LEAST_SCANS = 4

@@ -177,7 +177,7 @@ def test_the_study_tells_what_made_the_heatmaps_not_what_found_them_up_to_date(
     def interrupted(*_: object) -> Iterator[Heatmap]:
         raise KeyboardInterrupt
 
-    write_json(file, written | {"versions": {"torch": "1.0"}, "resolution": 99})
+    write_json(file, sealed(written | {"versions": {"torch": "1.0"}, "resolution": 99}))
     (context.model_folder("A", 0) / "model.safetensors").write_text("trained again")
     with monkeypatch.context() as patch:
         patch.setattr(step, "heatmaps", interrupted)
