@@ -8,11 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image: its file, its BIDS URI, and the entities that its products' names take over."""
+    """One image: its file, its BIDS URI, and the entities that its products' names take over.
+
+    field_strength_t : of the scanner in tesla, None where no sidecar says it
+    """
 
     file: Path
     uri: str
     entities: dict[str, str]
+    field_strength_t: float | None = None
 
 
 @dataclass(frozen=True)

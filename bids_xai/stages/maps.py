@@ -44,6 +44,7 @@ class MapKind:
     suffix, desc : of its name; units : of its values ("arbitrary" for weighted images)
     moving : name of its own grid in transform names and ``space-`` (``MEGRE``, ``FLAIR``)
     notes : what is to be said of the header of the image that it was read from
+    echo_times_s : of the series that it was fitted to
     """
 
     suffix: str
@@ -51,6 +52,7 @@ class MapKind:
     moving: str
     desc: str = ""
     notes: tuple[str, ...] = ()
+    echo_times_s: tuple[float, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -166,6 +168,7 @@ def map_to_t1w(
     }
     if kind.notes:
         sidecar |= {"InputNotes": list(kind.notes)}
+    sidecar |= _echo_times(kind)
     if kind.units == "arbitrary":
         sidecar |= {"IntensityScale": intensity_scale(mapped, inside)}
     out.image(kind.suffix, mapped, anatomy.affine, sidecar, space="T1w", **kind.names)
@@ -205,11 +208,16 @@ def map_to_template(
             "SkullStripped": False,
             "Interpolation": "linear",
             "Resolution": resolution_text(template.brain),
+            **_echo_times(kind),
         },
         **space.entities,
         **kind.names,
     )
     return StageFiles(out.close())
+
+
+def _echo_times(kind: MapKind) -> dict[str, list[float]]:
+    return {"EchoTime": list(kind.echo_times_s)} if kind.echo_times_s else {}
 
 
 def intensity_scale(data: NDArray[Any], inside: Bools) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from bids_xai.bids.files import nifti_bytes
 from bids_xai.bids.images import Volume, header_notes
 from bids_xai.bids.manifest import Product, label_table, save_manifest
 
+_DRAWN = ("mask", "dseg", "relmap")
+"""Suffixes of images whose values are no measurement of a scanner."""
+
 
 @dataclass(frozen=True)
 class StageFiles:
@@ -39,10 +42,14 @@ class TransformFiles(StageFiles):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a product comes from: BIDS URIs of its sources, and the entities of its name."""
+    """Where a product comes from: BIDS URIs of its sources, and the entities of its name.
+
+    field_strength_t : of the scanner in tesla, None where it is not known
+    """
 
     entities: dict[str, str]
     sources: tuple[str, ...]
+    field_strength_t: float | None = None
 
 
 class StageFolder:
@@ -60,10 +67,15 @@ class StageFolder:
         sidecar: Mapping[str, Any],
         **entities: str,
     ) -> Path:
-        """Write an image and its sidecar (``Sources`` are added); return the image."""
+        """Write an image and its sidecar; return the image.
+
+        ``Sources`` are added and, for images of a scanner, ``MagneticFieldStrength``.
+        """
         path = self.folder / f"{'_'.join([*entities.values(), suffix])}.nii.gz"
         path.write_bytes(nifti_bytes(data, affine))
-        return self.add(path, suffix, ".nii.gz", sidecar, **entities)
+        field = self.origin.field_strength_t
+        scanner = {"MagneticFieldStrength": field} if field and suffix not in _DRAWN else {}
+        return self.add(path, suffix, ".nii.gz", {**sidecar, **scanner}, **entities)
 
     def add(
         self, path: Path, suffix: str, extension: str, sidecar: Mapping[str, Any], **entities: str

@@ -150,17 +150,21 @@ def _lesions(graph: _Graph, mask: SourceImage, anatomy: _Anatomy, origin: Origin
 
 
 def _origin_of(image: SourceImage) -> Origin:
-    return Origin(image.entities, (image.uri,))
+    return Origin(image.entities, (image.uri,), image.field_strength_t)
 
 
 def _origin_of_series(graph: _Graph, series: EchoSeries) -> Origin:
     uris = tuple(bids_uri(file, graph.settings.bids_dir) for file in series.files)
-    return Origin(series.entities, uris)
+    return Origin(series.entities, uris, series.field_strength_t)
 
 
 def _traits(origin: Origin) -> dict[str, Any]:
     """The inputs of every stage that say where its products come from."""
-    return {"entities": origin.entities, "sources": list(origin.sources)}
+    return {
+        "entities": origin.entities,
+        "sources": list(origin.sources),
+        "field_strength_t": origin.field_strength_t or 0.0,
+    }
 
 
 def _fit(graph: _Graph, series: EchoSeries, index: int) -> pe.Node:
@@ -184,7 +188,8 @@ def _series(graph: _Graph, series: EchoSeries, index: int, fit: pe.Node, anatomy
         **_traits(origin),
     )
     moved = graph.add(interface, f"coregister_{index}", **anatomy.images)
-    kind = replace(_R2STAR, notes=header_notes(series.files[0]))
+    notes = header_notes(series.files[0])
+    kind = replace(_R2STAR, notes=notes, echo_times_s=series.echo_times_s)
     s0 = {"s0": (fit, "s0")}
     _map(graph, f"r2star_{index}", kind, origin, (fit, "r2star"), moved, anatomy, s0)
 

@@ -31,6 +31,7 @@ class StageInput(BaseInterfaceInputSpec):
 
     entities = traits.Dict(mandatory=True, desc="entities of the products' names")
     sources = traits.List(Str, mandatory=True, desc="BIDS URIs of the sources")
+    field_strength_t = traits.Float(0.0, usedefault=True, desc="tesla, 0 where it is not known")
     version = Str(bids_xai.__version__, usedefault=True, desc="a new version works anew")
     content = Str("", usedefault=True, desc="fingerprint of files that are named in other inputs")
 
@@ -52,7 +53,11 @@ class Stage(SimpleInterface):
     """Calls one stage with its inputs and hands on the files it names."""
 
     def _run_interface(self, runtime: Any) -> Any:
-        origin = Origin(dict(self.inputs.entities), tuple(self.inputs.sources))
+        origin = Origin(
+            dict(self.inputs.entities),
+            tuple(self.inputs.sources),
+            self.inputs.field_strength_t or None,
+        )
         run_log.join()  # nipype's own processes have not yet
         LOG.debug("step %s of %s", type(self).__name__, origin.sources[0])
         check_intact(self.input_files())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,15 @@ def echo_series(files: Sequence[Any], entities: Mapping[str, str]) -> EchoSeries
             )
     paths = tuple(Path(path) for _, path in timed)
     _check_same_grid(paths)
-    field = magnitude[0].get_metadata().get("MagneticFieldStrength")
-    return EchoSeries(
-        dict(entities),
-        paths,
-        tuple(time for time, _ in timed),
-        float(field) if isinstance(field, (int, float)) else None,
-    )
+    times = tuple(time for time, _ in timed)
+    return EchoSeries(dict(entities), paths, times, field_strength_t(magnitude[0]))
+
+
+def field_strength_t(file: Any) -> float | None:
+    """Return the field strength in tesla that the sidecars of an image say, if they do."""
+    field = file.get_metadata().get("MagneticFieldStrength")
+    is_number = isinstance(field, (int, float)) and not isinstance(field, bool)
+    return float(field) if is_number and math.isfinite(field) else None
 
 
 def _no_magnitude(files: Sequence[Any]) -> BadDataError:

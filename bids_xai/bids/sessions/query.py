@@ -11,7 +11,7 @@ from bids_xai.bids.dataset import bids_uri
 from bids_xai.bids.derivatives import DerivativeFolder, find_map, find_mask, sidecar_of
 from bids_xai.bids.names import RAW_ENTITIES
 from bids_xai.bids.records import PrecomputedMap, Session, SourceImage
-from bids_xai.bids.sessions.echoes import echo_series
+from bids_xai.bids.sessions.echoes import echo_series, field_strength_t
 from bids_xai.bids.sessions.raw_images import check_magnitude, check_present, with_header_notes
 from bids_xai.bids.sessions.selection import (
     as_names_say,
@@ -277,7 +277,7 @@ def _source(file: Any | None, root: Path) -> SourceImage | None:
     if file is None:
         return None
     path = Path(file.path)
-    return SourceImage(path, bids_uri(path, root), scan_entities(file))
+    return SourceImage(path, bids_uri(path, root), scan_entities(file), field_strength_t(file))
 
 
 def _sidecars(file: Any) -> list[str]:
