@@ -45,6 +45,23 @@ def network_input(
     return np.asarray(values, dtype=np.float32)
 
 
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+def brain_quantiles(values: NDArray[Any], brain: NDArray[Any]) -> tuple[float, float, float]:
+    """Return the 5th percentile, median and 95th percentile of a map within the brain.
+
+    values : (x, y, z), in its units; brain : mask of the same shape. Six significant
+    digits; NaN where nothing is finite.
+    """
+    inside = values[brain > 0]
+    inside = inside[np.isfinite(inside)]
+    if not inside.size:
+        return (np.nan, np.nan, np.nan)
+    low, middle, high = (float(f"{q:.6g}") for q in np.quantile(inside, QUANTILES))
+    return (low, middle, high)
+
+
 def _between_0_and_1(values: Floats32, mask: NDArray[Any] | None) -> Floats32:
     seen = values if mask is None else values[np.asarray(mask) > 0]
     low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)

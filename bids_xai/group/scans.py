@@ -26,6 +26,8 @@ class Scan:
     mask_file: Path
     to_template: Path | None
     """``None`` for maps in template space, or where no template is known."""
+    quantiles: tuple[float, float, float] | None = None
+    """5th percentile, median and 95th percentile of the map in the brain, in its units."""
 
     @property
     def participant_id(self) -> str:
@@ -64,7 +66,14 @@ def _scan(row: CohortScan, output_dir: Path, table: Path) -> Scan:
         map_file=output_dir / row.map_file,
         mask_file=output_dir / row.mask_file,
         to_template=None if row.to_template is None else output_dir / row.to_template,
+        quantiles=_quantiles(row),
     )
+
+
+def _quantiles(row: CohortScan) -> tuple[float, float, float] | None:
+    if row.map_p05 is None or row.map_median is None or row.map_p95 is None:
+        return None
+    return (row.map_p05, row.map_median, row.map_p95)
 
 
 def load_splits(folder: Path) -> list[dict[str, str]]:

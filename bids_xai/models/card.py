@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from bids_xai.errors import BadDataError, NoInputError, UsageError
 from bids_xai.models import MODELS, build
+from bids_xai.models.tensors import RETRAIN, check_weights, load_weights, shapes_of
+from bids_xai.models.training_scans import is_summary
 from bids_xai.runtime.atomic import replacing
-from bids_xai.runtime.digests import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +27,8 @@ SCALINGS = ("fixed", "minmax", "zscore")
 """How a map becomes an input: by ``scale``, by its own range, by mean and sd over training."""
 
 _NOT_OPTIONS = {"name", "input_shape", "n_classes", "channels", "seed"}
-_RETRAIN = "train the model again, or copy both files from where it was trained"
+_LATER = ("training_scans", "machine")
+"""Keys that cards of earlier versions lack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,10 @@ class ModelCard:
     metrics : name -> number, None where not defined
     versions : package -> version
     weights_sha256 : SHA-256 of the file of weights; :func:`save_model` fills it in
+    training_scans : what the training scans were like (``models.training_scans.summary_of``);
+        empty where it is not known, as in cards of earlier versions
+    machine : ``processor``, ``threads`` and ``device`` of the training: with others the last bits
+        of the weights may differ
     """
 
     architecture: str
@@ -76,6 +83,8 @@ class ModelCard:
     metrics: dict[str, float | None]
     versions: dict[str, str]
     weights_sha256: str = ""
+    training_scans: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The card as JSON text."""
@@ -88,11 +97,11 @@ class ModelCard:
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise BadDataError(
-                f"The model card is not valid JSON ({error})", file=file, fix=_RETRAIN
+                f"The model card is not valid JSON ({error})", file=file, fix=RETRAIN
             ) from error
         problem = _problem_of(values)
         if problem:
-            raise BadDataError(f"The model card {problem}", file=file, fix=_RETRAIN)
+            raise BadDataError(f"The model card {problem}", file=file, fix=RETRAIN)
         return cls(
             **{key: _listed_as_tuple(value) for key, value in values.items()}
             | {"options": {k: _listed_as_tuple(v) for k, v in values["options"].items()}}
@@ -124,8 +133,11 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, ModelCard]:
 
     path : the model's folder, or its ``model.json``
     Raises ``NoInputError`` for a missing file, ``BadDataError`` for a card that is damaged, asks
-    for a network that cannot be, or belongs to other weights than those beside it.
+    for a network that cannot be, or belongs to other weights than those beside it; for weights
+    that are no finite numbers.
     """
+    import torch
+
     path = Path(path)
     card_file = path if path.suffix == ".json" else path / CARD
     if not card_file.is_file():
@@ -133,10 +145,12 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, ModelCard]:
             "There is no model card", file=card_file, fix=f"give a folder that contains {CARD}"
         )
     card = ModelCard.from_json(card_file.read_text(encoding="utf-8"), card_file)
-    model = _network_of(card, card_file)
     weights = card_file.with_name(WEIGHTS)
-    _check_weights(weights, card)
-    _load_weights(model, weights)
+    with torch.device("meta"):  # without memory, which a damaged card could use up
+        expected = shapes_of(_network_of(card, card_file))
+    check_weights(weights, card.weights_sha256, expected)
+    model = _network_of(card, card_file)
+    load_weights(model, weights)
     return model.eval(), card
 
 
@@ -162,46 +176,8 @@ def _network_of(card: ModelCard, file: Path) -> nn.Module:
         raise BadDataError(
             f"The model card asks for a network that cannot be built: {error.problem}",
             file=file,
-            fix=_RETRAIN,
+            fix=RETRAIN,
         ) from error
-
-
-def _check_weights(file: Path, card: ModelCard) -> None:
-    """The file of weights must be there, and be the one its card was written for."""
-    if not file.is_file():
-        raise NoInputError("The weights of the model are missing", file=file, fix=_RETRAIN)
-    digest = sha256_of(file)
-    if digest != card.weights_sha256:
-        raise BadDataError(
-            f"The weights are not those of the model card: their SHA-256 is {digest[:12]}..., the "
-            f"card says {card.weights_sha256[:12]}...",
-            file=file,
-            fix=_RETRAIN,
-        )
-
-
-def _load_weights(model: nn.Module, file: Path) -> None:
-    """Fill ``model`` from a safetensors file that must hold exactly its tensors."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise BadDataError(
-            f"The weights of the model cannot be read ({error})", file=file, fix=_RETRAIN
-        ) from error
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(expected.keys() | shapes.keys()):
-        if expected.get(name) != shapes.get(name):
-            raise BadDataError(
-                f"The weights do not fit the model card: '{name}' has shape "
-                f"{shapes.get(name, 'none')}, the card asks for {expected.get(name, 'none')}",
-                file=file,
-                fix=_RETRAIN,
-            )
-    model.load_state_dict(tensors)
 
 
 def _problem_of(values: Any) -> str | None:
@@ -209,12 +185,12 @@ def _problem_of(values: Any) -> str | None:
     if not isinstance(values, Mapping):
         return "is not a JSON object"
     names = [field.name for field in fields(ModelCard)]
-    missing = [name for name in names if name not in values]
+    missing = [name for name in names if name not in values and name not in _LATER]
     unknown = [name for name in values if name not in names]
     if missing or unknown:
         words = [f"lacks {', '.join(missing)}"] if missing else []
         return " and ".join(words + ([f"has unknown {', '.join(unknown)}"] if unknown else []))
-    wrong = [name for name in names if not _valid(name, values[name])]
+    wrong = [name for name in names if name in values and not _valid(name, values[name])]
     if not wrong and values["positive"] not in values["classes"]:
         wrong = ["positive"]
     return f"has a wrong value for {', '.join(wrong)}" if wrong else None
@@ -253,6 +229,10 @@ def _valid(name: str, value: Any) -> bool:
             return _dict_of(value, lambda item: item is None or _is_number(item))
         case "versions":
             return _dict_of(value, _is_text)
+        case "training_scans":
+            return isinstance(value, dict) and (not value or is_summary(value))
+        case "machine":
+            return isinstance(value, dict)
         case _:
             return _is_text(value)
 
@@ -271,7 +251,8 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """A finite one: Python's JSON also knows NaN and Infinity."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _list_of(value: Any, valid: Any, length: int | None = None) -> bool:

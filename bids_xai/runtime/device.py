@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bids_xai.errors import BadDataError, UsageError
 
@@ -145,3 +146,27 @@ def _is_shortage(error: Exception) -> bool:
         return True
     text = str(error).lower()
     return any(words in text for words in _ALLOCATOR)
+
+
+def machine_of(device: str | torch.device) -> dict[str, Any]:
+    """Return what the last bits of a result depend on: processor, threads, GPU and libraries.
+
+    oneDNN picks other kernels on another kind of processor, and sums in another order with
+    another number of threads.
+    """
+    import torch
+
+    device = torch.device(device)
+    machine: dict[str, Any] = {"processor": _processor(), "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        machine |= {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
+    return machine
+
+
+def _processor() -> str:
+    """The name of the processor; its architecture where the system does not say it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()

@@ -16,7 +16,7 @@ from bids_xai.bids.names import label_of
 from bids_xai.core.grids import nearest_on_grid, resample_grid
 from bids_xai.core.regions.names import hemisphere_of
 from bids_xai.core.regions.sums import region_relevance
-from bids_xai.errors import NoInputError, UsageError
+from bids_xai.errors import BadDataError, NoInputError, UsageError
 from bids_xai.runtime.device import saying_memory_is_short
 from bids_xai.stages import ants_tools
 from bids_xai.stages.network_grid import InputRule, load_network_input
@@ -67,14 +67,22 @@ def open_scan(
 ) -> OpenScan:
     """Return a scan as the network sees it, and what the network says of it.
 
-    Raises the errors of :func:`load_network_input`; :class:`BadDataError` where memory is short.
+    Raises the errors of :func:`load_network_input`; :class:`BadDataError` where memory is short,
+    and for probabilities that are no finite numbers.
     """
     import torch
 
     volume, mask = load_network_input(map_file, mask_file, rule)
     with torch.no_grad(), saying_memory_is_short(1, device):
         logits = model.to(device).eval()(_batch(volume, device))
-    return OpenScan(volume, mask, torch.softmax(logits, dim=1)[0].double().cpu().numpy())
+    probabilities = torch.softmax(logits, dim=1)[0].double().cpu().numpy()
+    if not np.isfinite(probabilities).all():
+        raise BadDataError(
+            f"the model {model_label(card)} gives no finite probabilities for this scan",
+            file=map_file,
+            fix="check the values of the map, and the training of the model",
+        )
+    return OpenScan(volume, mask, probabilities)
 
 
 def explain_scan(

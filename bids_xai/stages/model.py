@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,13 +17,17 @@ from bids_xai.bids.manifest import Product, save_manifest
 from bids_xai.bids.names import label_of
 from bids_xai.errors import UsageError
 from bids_xai.models.card import ModelCard, load_model
+from bids_xai.models.training_scans import Likeness, compare
 from bids_xai.runtime.device import choose_device
 from bids_xai.stages import explain as explaining
 from bids_xai.stages.network_grid import InputRule
 from bids_xai.stages.products import Origin, StageFiles, resolution_text
+from bids_xai.stages.scan_facts import facts_of, map_quantiles
 from bids_xai.tables.atlas import REGIONS_OF_SCAN, RegionRow
 from bids_xai.tables.participant import CLASS_PROBABILITIES, ClassProbability
 from bids_xai.templates.grid import TemplateGrid, load_template_grid
+
+LOG = logging.getLogger("bids_xai")
 
 
 def model_products(
@@ -44,6 +49,8 @@ def model_products(
 
     to_template : ``None`` for a map that lies on the template's grid
     atlases : as on the command line; relevance is summed over the regions of each
+    A scan unlike those of the training is warned of; far outside their values it gets no
+    prediction (n/a), but is explained.
     """
     model, card = load_model(model_path)
     device = choose_device(device)
@@ -53,8 +60,12 @@ def model_products(
     labels: Path | Volume | None = files[0] if files else None
     if to_template is None:
         labels = grid.atlas.volume if grid.atlas else None
+    facts = facts_of(map_file, map_quantiles(map_file, mask_file))
+    comparison = compare(facts, card.training_scans, card.scaling)
+    for remark in comparison.remarks:
+        LOG.warning("%s, model %s: %s", map_file.name, explaining.model_label(card), remark)
     scan = explaining.open_scan(model, card, rule, map_file, mask_file, device)
-    products = [_prediction(folder, origin, card, scan)]
+    products = [_prediction(folder, origin, card, scan, comparison)]
     for request in explanation_requests(methods, target):
         explanation = explaining.explain_scan(
             model, card, scan, request, device=device, labels=labels
@@ -88,13 +99,17 @@ def check_request(card: ModelCard, methods: tuple[str, ...], target: str | None)
 
 
 def _prediction(
-    folder: Path, origin: Origin, card: ModelCard, scan: explaining.OpenScan
+    folder: Path, origin: Origin, card: ModelCard, scan: explaining.OpenScan, comparison: Likeness
 ) -> Product:
-    """The probability of every class, beside the card of the model."""
+    """The probability of every class, beside the card of the model and remarks on the scan."""
     label, best = explaining.model_label(card), int(scan.probabilities.argmax())
+    is_said = not comparison.is_beyond
     rows = [
         ClassProbability(
-            model=label, class_name=name, probability=float(p), predicted=index == best
+            model=label,
+            class_name=name,
+            probability=float(p) if is_said else None,
+            predicted=is_said and index == best,
         )
         for index, (name, p) in enumerate(zip(card.classes, scan.probabilities, strict=True))
     ]
@@ -104,6 +119,8 @@ def _prediction(
         **column_descriptions(CLASS_PROBABILITIES.meanings()),
         "Sources": list(origin.sources),
         "Model": _card_without_people(card),
+        "Remarks": list(comparison.remarks),
+        "UnlikeTraining": comparison.is_beyond,
     }
     return Product(path.name, {**origin.entities, "model": label}, "prediction", ".tsv", sidecar)
 

@@ -27,6 +27,12 @@ class CohortScan(ScanRow):
     map_file: Path | None = column("Input map, relative to the output folder", name="map")
     mask_file: Path | None = column("Brain mask on the same grid", name="mask")
     to_template: Path | None = column("Transform to the template")
+    map_p05: float | None = column(
+        "5th percentile of the map in the brain, in its units; n/a for scans that are not used",
+        default=None,
+    )
+    map_median: float | None = column("Median of the map in the brain", default=None)
+    map_p95: float | None = column("95th percentile of the map in the brain", default=None)
     participant: Mapping[str, str | None] = more_columns("", "From participants.tsv")
 
 

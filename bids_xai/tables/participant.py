@@ -13,7 +13,9 @@ class ClassProbability:
 
     model: str = column("Label of the model")
     class_name: str = column("Class", name="class")
-    probability: float = column("Softmax output of the class")
+    probability: float | None = column(
+        "Softmax output of the class; n/a where the scan is too unlike those of the training"
+    )
     predicted: bool = column("Whether this is the class with the highest probability")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_xai.arrays import Bools, Floats64
+from bids_xai.core.inputs import brain_quantiles
 
 CELLS = (16, 20, 16)
 """Boxes along the axes of the box around the brain."""
@@ -27,10 +28,12 @@ class ScanPrint:
 
     voxels : SHA-256 of shape and values, whatever the header and the compression of the file
     coarse : (16 * 20 * 16,) means of the map in boxes of the brain, NaN where there is little brain
+    quantiles : 5th percentile, median and 95th percentile in the brain, in units of the map
     """
 
     voxels: str
     coarse: Floats64
+    quantiles: tuple[float, float, float]
 
 
 def scan_print(data: NDArray[Any], brain: Bools) -> ScanPrint:
@@ -38,7 +41,8 @@ def scan_print(data: NDArray[Any], brain: Bools) -> ScanPrint:
     values = np.ascontiguousarray(data, dtype="<f4")
     digest = hashlib.sha256(f"{values.shape}".encode())
     digest.update(values.tobytes())
-    return ScanPrint(digest.hexdigest(), _coarse(values, brain))
+    quantiles = brain_quantiles(values, brain)
+    return ScanPrint(digest.hexdigest(), _coarse(values, brain), quantiles)
 
 
 def _coarse(values: NDArray[np.float32], brain: Bools) -> Floats64:

@@ -33,8 +33,19 @@ class NearCopy:
     correlation: float
 
 
-def check_doubles(candidates: Sequence[Candidate], folder: Path, n_threads: int) -> list[NearCopy]:
-    """Return the pairs of maps of two participants that may be of one person, most alike first.
+@dataclass(frozen=True)
+class ComparedScans:
+    """The scans with the values of their maps, and pairs that may be of one person.
+
+    prints : one a candidate; near : most alike first
+    """
+
+    prints: tuple[ScanPrint, ...]
+    near: tuple[NearCopy, ...]
+
+
+def compare_scans(candidates: Sequence[Candidate], folder: Path, n_threads: int) -> ComparedScans:
+    """Return what the maps are like, and which two participants' maps may be of one person.
 
     candidates : the scans that take part; folder : of the study, where prints are kept
     Raises :class:`BadDataError` for the same voxels under two participants, naming both.
@@ -53,7 +64,7 @@ def check_doubles(candidates: Sequence[Candidate], folder: Path, n_threads: int)
             pair.second,
             pair.correlation,
         )
-    return near
+    return ComparedScans(tuple(prints), tuple(near))
 
 
 def _digests(candidate: Candidate) -> tuple[str, str]:
@@ -129,8 +140,11 @@ def _kept(cache: Path) -> dict[str, ScanPrint]:
     """What the cache holds, nothing where it is missing or damaged."""
     try:
         with np.load(cache) as content:
-            columns = content["digests"], content["voxels"], content["coarse"]
-            return {str(d): ScanPrint(str(v), c) for d, v, c in zip(*columns, strict=True)}
+            columns = [content[name] for name in ("digests", "voxels", "coarse", "quantiles")]
+            return {
+                str(digest): ScanPrint(str(voxels), coarse, (low, middle, high))
+                for digest, voxels, coarse, (low, middle, high) in zip(*columns, strict=True)
+            }
     except (OSError, ValueError, KeyError, EOFError):
         return {}
 
@@ -143,4 +157,5 @@ def _keep(cache: Path, prints: Mapping[str, ScanPrint]) -> None:
             digests=np.array(list(prints)),
             voxels=np.array([each.voxels for each in prints.values()]),
             coarse=np.array([each.coarse for each in prints.values()], dtype=np.float64),
+            quantiles=np.array([each.quantiles for each in prints.values()], dtype=np.float64),
         )

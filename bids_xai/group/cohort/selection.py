@@ -24,6 +24,7 @@ class Candidate:
     """A scan that may take part; ``reason`` says why it does not.
 
     ``row`` holds the columns of participants.tsv and, over them, of sessions.tsv.
+    ``quantiles`` : 5th percentile, median and 95th percentile of the map in the brain, once read.
     """
 
     participant: str
@@ -32,6 +33,7 @@ class Candidate:
     files: MapFiles
     row: Mapping[str, str] = field(default_factory=dict)
     reason: str | None = None
+    quantiles: tuple[float, float, float] | None = None
 
     def left_out(self, reason: str | None) -> Candidate:
         """Return the candidate with a reason, unless there is one already."""

@@ -6,14 +6,14 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bids_xai.bids.stamps import was_sloppy
 from bids_xai.core.cohort.splits import check_no_leakage
 from bids_xai.errors import BadDataError
 from bids_xai.group.cohort.assignment import ListedMember, Split, assign, read_listed
-from bids_xai.group.cohort.doubles import check_doubles
+from bids_xai.group.cohort.doubles import NearCopy, compare_scans
 from bids_xai.group.cohort.selection import Candidate, Dataset, ScanSelection, select_scans
 from bids_xai.group.cohort.withdrawn import withdrawn_sessions
 from bids_xai.group.context import LOG, GroupContext
@@ -58,9 +58,8 @@ def run(context: GroupContext) -> list[Path]:
     """Write ``study.json``, ``cohort.tsv``, ``splits.tsv`` and, after matching, ``balance.tsv``."""
     cohort = plan(read(context))
     study, folder, settings = context.study, context.folder, context.settings
-    included = cohort.selection.included
-    near = check_doubles(included, folder, settings.nprocs)
-    n_sloppy = _count_sloppy(included, context.output_dir)
+    cohort, near = with_values(cohort, folder, settings.nprocs)
+    n_sloppy = _count_sloppy(cohort.selection.included, context.output_dir)
     if n_sloppy:
         LOG.warning(
             "%d of the scans were preprocessed with --sloppy, which is for tests only", n_sloppy
@@ -134,6 +133,23 @@ def plan(inputs: CohortInputs, *, details: int = logging.DEBUG) -> CohortPlan:
     for split in splits:
         check_no_leakage(names, [split[name] for name in names])
     return CohortPlan(people, selection, splits)
+
+
+def with_values(
+    cohort: CohortPlan, folder: Path, n_threads: int
+) -> tuple[CohortPlan, tuple[NearCopy, ...]]:
+    """Read the maps that take part: the cohort with their values, and near copies among them.
+
+    folder : of the study. Raises :class:`BadDataError` for one scan under two participants.
+    """
+    selection = cohort.selection
+    compared = compare_scans(selection.included, folder, n_threads)
+    values = iter(compared.prints)
+    candidates = tuple(
+        scan if scan.reason else replace(scan, quantiles=next(values).quantiles)
+        for scan in selection.candidates
+    )
+    return replace(cohort, selection=replace(selection, candidates=candidates)), compared.near
 
 
 def _count_sloppy(candidates: Iterable[Candidate], output_dir: Path) -> int:
@@ -235,6 +251,7 @@ def _scan_row(candidate: Candidate, columns: Iterable[str], output_dir: Path) ->
     def relative(path: Path | None) -> Path | None:
         return None if path is None else Path(os.path.relpath(path, output_dir))
 
+    low, middle, high = candidate.quantiles or (None, None, None)
     return CohortScan(
         participant_id=candidate.participant,
         session_id=candidate.session or None,
@@ -244,6 +261,9 @@ def _scan_row(candidate: Candidate, columns: Iterable[str], output_dir: Path) ->
         map_file=relative(candidate.files.map),
         mask_file=relative(candidate.files.mask),
         to_template=relative(candidate.files.to_template),
+        map_p05=low,
+        map_median=middle,
+        map_p95=high,
         participant={name: candidate.row.get(name) for name in columns},
     )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from types import MappingProxyType
+from typing import Any
 
 import bids_xai
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.group.train.inputs import SplitTraining
 from bids_xai.models.card import ModelCard
+from bids_xai.models.training_scans import summary_of
 from bids_xai.stages.network_grid import InputRule
+from bids_xai.stages.scan_facts import facts_of
 from bids_xai.studies.tables import Study
 from bids_xai.training.records import TrainingResult
 
@@ -22,9 +26,11 @@ def model_card(
     rule: InputRule,
     result: TrainingResult,
     seen_before: Iterable[str] = (),
+    machine: Mapping[str, Any] = MappingProxyType({}),
 ) -> ModelCard:
     """Return the card of a network.
 
+    machine : what it was trained on (``runtime.device.machine_of``)
     study : that of the training, or the draw of a search; rule : how maps became its input
     seen_before : labels of the participants that the weights it started from have seen
     """
@@ -54,6 +60,14 @@ def model_card(
         metrics=training_metrics(result),
         versions={"bids_xai": bids_xai.__version__}
         | {package: version(package) for package in _PACKAGES},
+        training_scans=summary_of(
+            [
+                facts_of(scan.map_file, scan.quantiles)
+                for scan in training.of_set("train")
+                if scan.quantiles is not None
+            ]
+        ),
+        machine=dict(machine),
     )
 
 

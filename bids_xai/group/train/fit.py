@@ -19,6 +19,7 @@ from bids_xai.group.train.transfer import take_over
 from bids_xai.group.volumes import input_rule, training_volumes, with_statistics
 from bids_xai.models import build
 from bids_xai.models.card import WEIGHTS, ModelCard, save_model
+from bids_xai.runtime.device import machine_of
 from bids_xai.runtime.progress import Progress
 from bids_xai.stages.network_grid import InputRule, save_statistics
 from bids_xai.studies.tables import Study
@@ -76,7 +77,8 @@ def fit_network(
         training, study, folder, resources, model, (train_data, validation_data), epochs
     )
     progress.reach(end)  # it may have stopped early
-    card = model_card(training, study, rule, result, seen_before)
+    machine = machine_of(resources.device)
+    card = model_card(training, study, rule, result, seen_before, machine)
     return FittedNetwork(model, card, rule, result)
 
 

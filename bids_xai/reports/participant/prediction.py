@@ -18,7 +18,7 @@ from bids_xai.reports.participant.context import (
     used_model,
 )
 from bids_xai.reports.participant.model import UsedModel
-from bids_xai.tables.numbers import number, percent
+from bids_xai.tables.numbers import number, percent, read_object
 from bids_xai.tables.participant import CLASS_PROBABILITIES, ClassProbability
 
 OPINION = "A prediction is the output of a research model for one image. It is not a diagnosis."
@@ -50,7 +50,10 @@ def predictions(path: Path, sources: Sources, session: str) -> SessionPrediction
         rows = CLASS_PROBABILITIES.read(file)
         if not rows:
             continue
+        remarks, is_unlike = _remarks(file)
         blocks += _sentence(rows)
+        problems += _unlike(rows, session) if is_unlike else []
+        blocks += [Text(f"Unlike the training: {remark}.", "note") for remark in remarks]
         if model := used_model(path, parse_name(file.name)[0]):
             models.append(model)
             origin = study_of(model, sources)
@@ -60,9 +63,25 @@ def predictions(path: Path, sources: Sources, session: str) -> SessionPrediction
     return SessionPredictions(tuple(blocks), tuple(models), tuple(problems))
 
 
+def _remarks(table: Path) -> tuple[list[str], bool]:
+    """How the scan differs from those of the training, and whether too much for a prediction."""
+    sidecar = read_object(table.with_suffix(".json"))
+    remarks = sidecar.get("Remarks")
+    texts = [*map(str, remarks)] if isinstance(remarks, list) else []
+    return texts, bool(sidecar.get("UnlikeTraining"))
+
+
+def _unlike(rows: Sequence[ClassProbability], session: str) -> list[str]:
+    visit = f"Session {session}: " if session else ""
+    return [
+        f"{visit}the values of the map are far outside those that the model {rows[0].model} was "
+        "trained on. There is no prediction (n/a), and its relevance says nothing of this scan."
+    ]
+
+
 def _sentence(rows: Sequence[ClassProbability]) -> list[Block]:
     predicted = _predicted(rows)
-    if predicted is None:
+    if predicted is None or predicted.probability is None:
         return []
     return [
         Text(
@@ -122,7 +141,11 @@ def _outcome(
 def _calibration(
     origin: ModelStudy, model: UsedModel, rows: Sequence[ClassProbability], sources: Sources
 ) -> list[str]:
-    positive = [row.probability for row in rows if row.class_name == origin.study.classes[1]]
+    positive = [
+        row.probability
+        for row in rows
+        if row.class_name == origin.study.classes[1] and row.probability is not None
+    ]
     if len(positive) != 1:
         return []
     configuration, participant = str(model.configuration), sources.participant

@@ -15,6 +15,7 @@ import torch
 
 from bids_xai.errors import BadDataError, CannotCreateError, NoInputError
 from bids_xai.models import build
+from bids_xai.models import card as card_module
 from bids_xai.models.card import ModelCard, load_model, save_model
 
 CARD = ModelCard(
@@ -207,3 +208,59 @@ def test_missing_keys_and_broken_text_are_named(tmp_path: Path) -> None:
 def test_the_tables_import_no_torch() -> None:
     code = "import sys, bids_xai.models, bids_xai.attribution; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    """A network of NaN gives every scan the class of the first output."""
+    model = build("graz", CARD.input_shape)
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[7] = value
+    file = save_model(tmp_path, model, CARD)
+    with pytest.raises(BadDataError, match="no finite numbers in 'layers") as caught:
+        load_model(tmp_path)
+    assert caught.value.file == str(file.with_name("model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("scale", float("inf")),
+        ("scale", float("nan")),
+        ("voxel_mm", [1.0, 1.0, float("inf")]),
+        ("metrics", {"auc": float("nan")}),
+        ("training_scans", {"n": 3}),
+        ("training_scans", {"map": "x"}),
+        ("machine", "x"),
+    ],
+)
+def test_numbers_of_a_card_are_finite_and_whole(key: str, value: object) -> None:
+    values = json.loads(SAVED.to_json()) | {key: value}
+    with pytest.raises(BadDataError, match=f"wrong value for {key}"):
+        ModelCard.from_json(json.dumps(values), "model.json")
+
+
+def test_cards_of_earlier_versions_are_read() -> None:
+    values = json.loads(SAVED.to_json())
+    del values["training_scans"], values["machine"]
+    assert ModelCard.from_json(json.dumps(values)) == SAVED
+
+
+def test_a_card_for_an_enormous_network_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3000 x 3000 x 3000 voxels took 38 s and all memory to be refused."""
+    file = save_model(tmp_path, build("graz", CARD.input_shape), CARD)
+    card = json.loads(file.read_text()) | {"input_shape": [3000, 3000, 3000]}
+    file.write_text(json.dumps(card))
+    devices: list[str] = []
+    make = card_module.build
+
+    def built(*arguments: Any, **options: Any) -> Any:
+        devices.append(torch.empty(0).device.type)
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(card_module, "build", built)
+    with pytest.raises(BadDataError, match="do not fit the model card"):
+        load_model(tmp_path)
+    assert devices == ["meta"]

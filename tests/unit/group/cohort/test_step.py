@@ -181,6 +181,7 @@ def test_rows_follow_from_a_plan_alone(derivatives: Any) -> None:
     context = derivatives.context()
     found = cohort.plan(cohort.read(context))
     assert not context.folder.exists()
+    found, _ = cohort.with_values(found, context.folder, 1)
     rows = cohort.cohort_rows(found, "diagnosis", context.output_dir)
     cohort.run(context)
     assert rows == COHORT.read(context.folder / "cohort.tsv")

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from split_training import split_training
 
@@ -13,6 +15,7 @@ import bids_xai
 from bids_xai.core.cohort.splits import split_hash
 from bids_xai.group.train.card import model_card, training_metrics
 from bids_xai.group.volumes import input_rule
+from bids_xai.models.card import ModelCard
 from bids_xai.studies.tables import Input
 from bids_xai.tables.training import EpochRecord
 from bids_xai.training.records import TrainingResult
@@ -68,3 +71,26 @@ def test_the_space_of_the_maps_is_named(tmp_path: Path, space: str, expected: st
     study = dataclasses.replace(training.study, input=Input(space=space))
     rule = input_rule(study.input, False, training.shape)
     assert model_card(training, study, rule, result(0.5, best=1)).space == expected
+
+
+def test_the_training_scans_and_the_machine_are_described(tmp_path: Path) -> None:
+    training = split_training(tmp_path)
+    scans = []
+    for number, scan in enumerate(training.scans):
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), np.eye(4)), scan.map_file)
+        sidecar = scan.map_file.with_name(f"{scan.map_file.name.removesuffix('.nii.gz')}.json")
+        sidecar.write_text('{"MagneticFieldStrength": 3, "EchoTime": [0.005, 0.01]}')
+        scans.append(dataclasses.replace(scan, quantiles=(10.0, 20.0 + number, 50.0)))
+    training = dataclasses.replace(training, scans=tuple(scans))
+    rule = input_rule(training.study.input, False, training.shape)
+    machine = {"processor": "x", "threads": 2}
+    card = model_card(training, training.study, rule, result(0.5, best=1), machine=machine)
+    medians = [s.quantiles[1] for s in training.of_set("train") if s.quantiles]
+    assert card.training_scans["n"] == len(medians)
+    assert card.training_scans["field_strength_t"] == [3.0]
+    assert card.training_scans["echo_times_s"] == [(0.005, 0.01)]
+    assert card.training_scans["map"]["low"] == [10.0, min(medians), 50.0]
+    assert card.training_scans["map"]["high"] == [10.0, max(medians), 50.0]
+    assert card.machine == machine
+    saved = dataclasses.replace(card, weights_sha256="0" * 64)
+    assert ModelCard.from_json(saved.to_json()).training_scans["n"] == len(medians)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,25 @@ def test_no_file_no_lines_and_a_damaged_table(tmp_path: Path) -> None:
     file.write_text("model\tclass\n")
     with pytest.raises(BadDataError, match="lacks the columns probability, predicted"):
         predictions(folder, Sources(tmp_path, "01"), "")
+
+
+def test_a_scan_unlike_the_training_is_told_of(tmp_path: Path) -> None:
+    folder = write_session(tmp_path, "2")
+    (file,) = folder.glob("*_prediction.tsv")
+    sidecar = file.with_suffix(".json")
+    content = json.loads(sidecar.read_text()) | {"Remarks": ["the scan is from 7 T"]}
+    sidecar.write_text(json.dumps(content))
+    said = predictions(folder, Sources(tmp_path, "01"), "2")
+    assert texts(said.blocks)[1] == "Unlike the training: the scan is from 7 T."
+    assert said.problems == ()
+    rows = [
+        replace(row, probability=None, predicted=False) for row in CLASS_PROBABILITIES.read(file)
+    ]
+    CLASS_PROBABILITIES.write(file, rows)
+    sidecar.write_text(json.dumps(content | {"UnlikeTraining": True}))
+    said = predictions(folder, Sources(tmp_path, "01"), "2")
+    assert not any(text.startswith("Predicted") for text in texts(said.blocks))
+    (table,) = [block for block in said.blocks if isinstance(block, TableBlock)]
+    assert table.rows == (("tinyA0", "NC", "n/a", "no"), ("tinyA0", "AD", "n/a", "no"))
+    (problem,) = said.problems
+    assert problem.startswith("Session 2: the values of the map are far outside")

@@ -1,0 +1,59 @@
+"""What a scan is like, for comparison with those that a model was trained on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from bids_xai.bids.images import read_header, read_volume
+from bids_xai.bids.layout import read_json
+from bids_xai.core.inputs import brain_quantiles
+from bids_xai.errors import BadDataError
+from bids_xai.models.training_scans import ScanFacts
+
+
+def facts_of(map_file: Path, quantiles: tuple[float, float, float]) -> ScanFacts:
+    """Return what header and sidecar of a map say; quantiles : see :func:`map_quantiles`.
+
+    Raises the errors of :func:`bids_xai.bids.images.read_header` and, for a sidecar that cannot
+    be read, :class:`BadDataError`.
+    """
+    _, affine = read_header(map_file)
+    x, y, z = (float((affine[:3, axis] ** 2).sum() ** 0.5) for axis in range(3))
+    sidecar = map_file.with_name(map_file.name.removesuffix(".nii.gz") + ".json")
+    said = read_json(sidecar) if sidecar.is_file() else {}
+    return ScanFacts(
+        field_strength_t=_number(said.get("MagneticFieldStrength")),
+        echo_times_s=_numbers(said.get("EchoTime")),
+        voxel_mm=(x, y, z),
+        quantiles=quantiles,
+    )
+
+
+def map_quantiles(map_file: Path, mask_file: Path) -> tuple[float, float, float]:
+    """Return the 5th percentile, median and 95th percentile of a map in the brain, in its units.
+
+    Raises :class:`BadDataError` where map and mask do not lie on one grid, and the errors of
+    :func:`bids_xai.bids.images.read_volume`.
+    """
+    values, brain = read_volume(map_file).data, read_volume(mask_file).data
+    if values.shape != brain.shape:
+        raise BadDataError(
+            f"map {values.shape} and brain mask {brain.shape} have different shapes",
+            file=mask_file,
+            fix="run the participant level again for this participant",
+        )
+    return brain_quantiles(values, brain)
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """The numbers of a list; none where one of them is no number."""
+    numbers = [_number(item) for item in value] if isinstance(value, list) else []
+    finite = tuple(number for number in numbers if number is not None)
+    return finite if len(finite) == len(numbers) else ()
