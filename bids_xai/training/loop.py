@@ -1,4 +1,4 @@
-"""Training with and without relevance guidance, resumable to the bit.
+"""Training with and without relevance guidance, resumable to the bit (on one processor).
 
 The objective is that of :mod:`bids_xai.training.losses`; without guidance, and in a guided run's
 first ``guidance_after`` epochs, training minimises cross-entropy alone. What happens between
