@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from bids_xai.templates.grid import TemplateGrid
 from bids_xai.templates.lookup import Atlas
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from bids_xai.models.card import ModelCard
 
@@ -49,12 +50,14 @@ class Explanation:
     relevance : on the network's grid, true affine
     class_name : the class explained, ``all`` for the full softmax vector
     total : sum of relevance; inner_share : sum of abs(relevance) within the brain mask / its sum
+    floor_share : see :func:`floor_share`; None for methods without
     """
 
     relevance: Volume
     class_name: str
     total: float
     inner_share: float
+    floor_share: float | None = None
 
 
 def model_label(card: ModelCard) -> str:
@@ -110,6 +113,7 @@ def explain_scan(
         batch = _batch(scan.volume, device)
         relevances = explain(request.method, model.to(device), batch, target=index, **options)
         relevance = relevances[0, 0].cpu().numpy()
+        at_floor = floor_share(model, batch, request.method, index, options, relevances)
     size = np.abs(relevance).sum(dtype=np.float64)
     inner = np.abs(relevance[scan.mask.data > 0]).sum(dtype=np.float64)
     return Explanation(
@@ -117,7 +121,35 @@ def explain_scan(
         WHOLE if request.start == "softmax" else card.classes[index],
         float(relevance.sum(dtype=np.float64)),
         float(inner / size) if size else float("nan"),
+        at_floor,
     )
+
+
+def floor_share(
+    model: nn.Module,
+    batch: Tensor,
+    method: str,
+    target: int,
+    options: Mapping[str, Any],
+    relevances: Tensor,
+) -> float | None:
+    """Return the share of relevance that z+ spreads evenly, since biases alone feed some units.
+
+    A unit that is active by its bias, and has no positive input, has nothing to hand its relevance
+    to: ``zero_division="clamp"`` gives all its inputs the same. The share is what is lost without
+    (``zero``), in a second pass. None for methods that have no such choice.
+
+    batch : (1, channels, x, y, z); relevances : of the method with ``clamp``; options : its own
+    """
+    division = {**method_options(method), **options}.get("zero_division")
+    if division != "clamp":
+        return None
+    biases = (p for name, p in model.named_parameters() if name.rpartition(".")[2] == "bias")
+    if not any(bool((bias > 0).any()) for bias in biases):
+        return 0.0  # no unit is active by its bias
+    without = explain(method, model, batch, target=target, **{**options, "zero_division": "zero"})
+    total, rest = (float(part.double().sum()) for part in (relevances, without))
+    return max(0.0, 1.0 - rest / total) if total else None
 
 
 def depends_on_scan(request: Request) -> bool:

@@ -189,6 +189,7 @@ def _relevance_sidecar(
         "SumAfterWarp": float(warped.data.sum(dtype="float64")),
         "InnerMaskShare": explanation.inner_share,
         "SkullStripped": card.skull_strip,
+        **({} if explanation.floor_share is None else {"FloorShare": explanation.floor_share}),
     }
 
 

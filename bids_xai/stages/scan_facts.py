@@ -21,11 +21,11 @@ def facts_of(map_file: Path, quantiles: tuple[float, float, float]) -> ScanFacts
     """
     _, affine = read_header(map_file)
     x, y, z = (float((affine[:3, axis] ** 2).sum() ** 0.5) for axis in range(3))
-    sidecar = map_file.with_name(map_file.name.removesuffix(".nii.gz") + ".json")
-    said = read_json(sidecar) if sidecar.is_file() else {}
+    file = map_file.with_name(map_file.name.removesuffix(".nii.gz") + ".json")
+    sidecar = read_json(file) if file.is_file() else {}
     return ScanFacts(
-        field_strength_t=_number(said.get("MagneticFieldStrength")),
-        echo_times_s=_numbers(said.get("EchoTime")),
+        field_strength_t=_number(sidecar.get("MagneticFieldStrength")),
+        echo_times_s=_numbers(sidecar.get("EchoTime")),
         voxel_mm=(x, y, z),
         quantiles=quantiles,
     )

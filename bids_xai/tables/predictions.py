@@ -31,6 +31,11 @@ class Prediction(ScanRow):
     )
     warped_sum: float | None = column("Sum of the relevance map on the template grid")
     inner_mask_share: float | None = column("Share of relevance inside the brain mask")
+    floor_share: float | None = column(
+        "Share of the relevance that z+ spreads evenly over the inputs of units which biases alone "
+        "make active; n/a for other methods",
+        default=None,
+    )
     heatmap: Path | None = column(
         "Relevance map on the network's grid, relative to the study's folder", name="relevance"
     )

@@ -167,14 +167,14 @@ def _when_free(jobs: Sequence[SessionJob], settings: RunSettings) -> Results:
     root = settings.output_dir.resolve()
     for job in jobs:
         problem: Problem = None
-        told = False
+        is_logged = False
         while not job.is_done(root):
             problem = _run_graph(job, settings)
             if not isinstance(problem, OtherRunError):
                 break
-            if not told:
+            if not is_logged:
                 LOG.warning("%s: %s", job.label, problem)
-                told = True
+                is_logged = True
             time.sleep(_LOOK_S)
         yield job, None if isinstance(problem, OtherRunError) else problem
 

@@ -65,7 +65,7 @@ def equal_pairs(digests: Sequence[str]) -> list[tuple[int, int]]:
     """Return the first scan of each digest with every other that has it."""
     first: dict[str, int] = {}
     pairs = ((first.setdefault(digest, number), number) for number, digest in enumerate(digests))
-    return [(one, other) for one, other in pairs if one != other]
+    return [(first_one, other) for first_one, other in pairs if first_one != other]
 
 
 def likeness(prints: Sequence[ScanPrint]) -> Floats64:

@@ -83,12 +83,12 @@ def read_prints(
 
     digests : of the files of map and mask
     """
-    kept, keys = _kept(cache), ["-".join(pair) for pair in digests]
-    new = [number for number, key in enumerate(keys) if key not in kept]
-    made = pool.map(_print_of, [candidates[number] for number in new])
-    now = kept | {keys[number]: each for number, each in zip(new, made, strict=True)}
+    cached, keys = _cached(cache), ["-".join(pair) for pair in digests]
+    new = [number for number, key in enumerate(keys) if key not in cached]
+    prints = pool.map(_print_of, [candidates[number] for number in new])
+    now = cached | {keys[number]: each for number, each in zip(new, prints, strict=True)}
     now = {key: now[key] for key in keys}
-    if now.keys() != kept.keys():
+    if now.keys() != cached.keys():
         _keep(cache, now)
     return [now[key] for key in keys]
 
@@ -136,7 +136,7 @@ def _name(candidate: Candidate) -> str:
     return f"{candidate.participant} {candidate.session}".strip()
 
 
-def _kept(cache: Path) -> dict[str, ScanPrint]:
+def _cached(cache: Path) -> dict[str, ScanPrint]:
     """What the cache holds, nothing where it is missing or damaged."""
     try:
         with np.load(cache) as content:

@@ -132,6 +132,7 @@ def _heatmap(
         relevance_class=explanation.class_name,
         relevance_sum=explanation.total,
         inner_mask_share=explanation.inner_share,
+        floor_share=explanation.floor_share,
         warped_sum=None if warped is None else float(warped.data.sum(dtype="float64")),
     )
     return Heatmap(scan, request, explained, explanation.relevance, warped)
@@ -187,4 +188,5 @@ def _sidecar(heatmap: Heatmap, card: ModelCard, grid: str) -> dict[str, Any]:
         "SumBeforeWarp": explained.relevance_sum,
         "SumAfterWarp": explained.warped_sum,
         "InnerMaskShare": explained.inner_mask_share,
+        **({} if explained.floor_share is None else {"FloorShare": explained.floor_share}),
     }

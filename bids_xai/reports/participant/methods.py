@@ -125,8 +125,8 @@ def _images(folder: Folder, caption: str, notes: Sequence[str]) -> list[Block]:
     shown += folder.find("mask", space="T1w", label="lesion")
     rows = tuple(_image_row(image) for image in shown)
     header = ("Image", "Voxels", "Voxel size (mm)", "Echo times (ms)", "Estimation")
-    told = dict.fromkeys([*notes, *(note for image in shown for note in _input_notes(image))])
-    blocks: list[Block] = [Text(f"{note}.", "note") for note in told]
+    texts = dict.fromkeys([*notes, *(note for image in shown for note in _input_notes(image))])
+    blocks: list[Block] = [Text(f"{note}.", "note") for note in texts]
     return [*blocks, TableBlock(caption, header, rows)] if rows else blocks
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from bids_xai.bids.files import write_text
 from bids_xai.figures.scene import CONVENTION
 from bids_xai.reports.blocks import Block, Items, Section, Subheading, TableBlock, Text, render
+from bids_xai.reports.floor_share import floor_notes
 from bids_xai.reports.participant.context import Sources
 from bids_xai.reports.participant.methods import SessionMethods, how_made, settings_text
 from bids_xai.reports.participant.pictures import HOW_TO_READ, RELMAP, SessionPicture
@@ -177,7 +178,9 @@ def _relevance(folder: Folder, caption: str) -> list[Block]:
         for entities, relevance in maps
     )
     header = ("Method", "Model", "Space", "Starts at", "Options", "In the brain mask")
-    return [TableBlock(caption, header, rows)] if rows else []
+    shares = {relevance.method: relevance.floor_share for _, relevance in maps}
+    notes = [note for method, share in shares.items() for note in floor_notes(method, [share])]
+    return [TableBlock(caption, header, rows), *notes] if rows else []
 
 
 @dataclass(frozen=True)
@@ -188,17 +191,20 @@ class _Relevance:
     start: str | None
     options: Mapping[str, Any]
     inner_mask_share: float | None
+    floor_share: float | None
 
 
 def _read_relevance(image: ImageFile) -> _Relevance:
     sidecar = read_object(sidecar_of(image.path))
     options, share = sidecar.get("Options"), sidecar.get("InnerMaskShare")
+    at_floor = sidecar.get("FloorShare")
     recorded = options if isinstance(options, Mapping) else {}
     return _Relevance(
         method=str(sidecar.get("Method", image.entities.get("desc", "n/a"))),
         start=sidecar.get("Start"),
         options={k: v for k, v in recorded.items() if k not in ("method", "target", "start")},
         inner_mask_share=float(share) if isinstance(share, (int, float)) else None,
+        floor_share=float(at_floor) if isinstance(at_floor, (int, float)) else None,
     )
 
 

@@ -13,6 +13,8 @@ from bids_xai.bids.images import Volume
 from bids_xai.bids.names import label_of
 from bids_xai.figures.mosaic import mosaic, strips
 from bids_xai.reports.blocks import Block, Details, Subheading, Text, embedded
+from bids_xai.reports.floor_share import floor_notes
+from bids_xai.reports.study.rows import grouped
 from bids_xai.reports.study_files import StudyFiles, section
 from bids_xai.reports.viewer import link, study_page
 from bids_xai.reports.volumes import (
@@ -26,6 +28,7 @@ from bids_xai.reports.volumes import (
 )
 from bids_xai.settings import RELEVANCE_RESOLUTION, OutputSpace
 from bids_xai.tables.numbers import plural, read_object
+from bids_xai.tables.predictions import PREDICTIONS
 
 MEAN_PERCENTILES = (50.0, 99.5)
 OUTCOMES = ("TP", "FN", "TN", "FP")
@@ -41,7 +44,8 @@ def mean_heatmaps(study: StudyFiles) -> list[Block]:
     page = study_page(study.output_dir, study.name)
     blocks: list[Block] = [*link(page, study.output_dir, "Walk through the mean heatmaps")]
     for name, files in groups.items():
-        blocks += [Subheading(f"Configuration {name}"), *_configuration_maps(study, name, files)]
+        blocks += [Subheading(f"Configuration {name}"), *_spread_evenly(study, name)]
+        blocks += _configuration_maps(study, name, files)
     # after the maps of all configurations: what comes last is left out first
     for name in groups:
         strips_of = _other_methods(study, name)
@@ -49,6 +53,17 @@ def mean_heatmaps(study: StudyFiles) -> list[Block]:
             n = plural(len(strips_of), "further method")
             blocks.append(Details(f"Configuration {name}: {n}", tuple(strips_of)))
     return blocks
+
+
+def _spread_evenly(study: StudyFiles, identifier: str) -> list[Block]:
+    """How much of the relevance lies where no input put it, by method."""
+    rows = [row for row in study.rows(PREDICTIONS) if row.configuration == identifier]
+    by_method = grouped(rows, lambda row: row.method)
+    return [
+        note
+        for method, part in by_method.items()
+        for note in floor_notes(str(method), [row.floor_share for row in part])
+    ]
 
 
 def group_means(study: StudyFiles, identifier: str) -> dict[str, Path]:

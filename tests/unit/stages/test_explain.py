@@ -8,8 +8,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from bids_xai.attribution import explain
 from bids_xai.attribution.request import Request
 from bids_xai.bids.images import Volume
 from bids_xai.models import build
@@ -19,6 +21,7 @@ from bids_xai.stages import ants_tools
 from bids_xai.stages.explain import (
     Explanation,
     explain_scan,
+    floor_share,
     open_scan,
     region_rows,
     warp_relevance,
@@ -178,3 +181,35 @@ def test_a_region_that_is_not_on_the_grid_has_no_density() -> None:
     (stem, nowhere) = region_rows(Volume(labels.astype(np.float32), np.eye(4)), atlas, "saliency")
     assert (stem.density, stem.share) == (1.0, 1.0)
     assert (nowhere.n_voxels, nowhere.density) == (0, None)
+
+
+def biased(bias: float) -> torch.nn.Module:
+    """One convolution of positive weights and a sum: all can be counted by hand."""
+    convolution = torch.nn.Conv3d(1, 1, 1)
+    dense = torch.nn.Linear(8, 2)
+    with torch.no_grad():
+        convolution.weight.fill_(1.0)
+        convolution.bias.fill_(bias)
+        dense.weight.fill_(1.0)
+        dense.bias.fill_(0.0)
+    return torch.nn.Sequential(convolution, torch.nn.ReLU(), torch.nn.Flatten(), dense)
+
+
+@pytest.mark.parametrize(("bias", "share"), [(1.0, 6 * 1 / (6 * 1 + 2 * 3)), (0.0, 0.0), (-1, 0.0)])
+def test_the_share_of_units_that_biases_alone_feed(bias: float, share: float) -> None:
+    """Two voxels of 2, six of 0. With bias 1 the units have 3 and 1: 6 of 12 come from nothing."""
+    batch = torch.zeros(1, 1, 2, 2, 2)
+    batch.view(-1)[:2] = 2.0
+    model = biased(bias)
+    relevances = explain("lrp-zplus", model, batch, target=1)
+    found = floor_share(model, batch, "lrp-zplus", 1, {}, relevances)
+    assert found == pytest.approx(share, abs=1e-5)
+    assert float(relevances.sum()) == pytest.approx(1)
+
+
+def test_methods_and_options_without_that_choice_have_no_share() -> None:
+    batch, model = torch.ones(1, 1, 2, 2, 2), biased(1.0)
+    relevances = torch.ones_like(batch)
+    assert floor_share(model, batch, "lrp-epsilon", 1, {}, relevances) is None
+    zero = {"zero_division": "zero"}
+    assert floor_share(model, batch, "lrp-zplus", 1, zero, relevances) is None
