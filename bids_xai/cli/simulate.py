@@ -104,6 +104,14 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
         "voxels 1, 1 and 1.5 times",
     )
     parser.add_argument(
+        "--receive-bias",
+        type=float,
+        default=1.0,
+        metavar="RATIO",
+        help="how many times as sensitive the head coil is at the brightest point of the head as "
+        "at the darkest, as in images without prescan normalisation, at most 100; 1 for none",
+    )
+    parser.add_argument(
         "--sessions",
         dest="max_sessions",
         type=int,

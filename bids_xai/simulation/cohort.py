@@ -55,6 +55,8 @@ class SimulationOptions:
     cheat : share of patients with a marker beside the head; ``None`` for no markers at all
     cheat_controls : share of controls with one; ``None`` for as many as patients without, or for
         none where fewer than half of the patients have one
+    receive_bias : how many times as sensitive the coil is at the brightest point of the head as at
+        the darkest; 1 for prescan-normalised images
     """
 
     n_participants: int = 24
@@ -66,11 +68,14 @@ class SimulationOptions:
     kind: str = "megre"
     cheat: float | None = None
     cheat_controls: float | None = None
+    receive_bias: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(f"no kind '{self.kind}'", fix=f"choose from {', '.join(KINDS)}")
         is_digits = self.kind == "digits"
+        if is_digits and self.receive_bias != 1:
+            raise UsageError("digits have no head in a coil", fix="leave out --receive-bias")
         if is_digits and (self.cheat is not None or self.effect_percent != 30):
             raise UsageError(
                 "digits have no patients, so no effect and no markers",
@@ -89,6 +94,7 @@ class SimulationOptions:
             "seed": (0, 2**63),
             "cheat": (0, 1),
             "cheat_controls": (0, 1),
+            "receive_bias": (1, 100),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -112,6 +118,7 @@ class SimulationOptions:
             "kind": self.kind != "megre",
             "cheat": self.cheat is not None,
             "cheat_controls": self.cheat_controls is not None,
+            "receive_bias": self.receive_bias != 1,
         }
         items = asdict(self).items()
         return ", ".join(f"{name}={value}" for name, value in items if shown.get(name, True))

@@ -31,6 +31,7 @@ from bids_xai.simulation.deformation import (
     transform,
 )
 from bids_xai.simulation.marker import BRIGHTNESS, Marker
+from bids_xai.simulation.receive import receive_field
 from bids_xai.simulation.signal import add_rician_noise
 
 FIELD_OF_VIEW_MM = np.array([204.0, 244.0, 220.0])
@@ -123,7 +124,7 @@ def prepare(
     t1w_grid = grid_about(centre + rng.uniform(-2, 2, 3), np.full(3, options.voxel_mm))
     tilt = random_rigid(rng, *_OBLIQUE, centre)
     motion = random_rigid(rng, *_MOTION, centre)
-    control = control_grid(anatomy, pose, centre, rng)
+    control = control_grid(anatomy, pose, centre, rng, options.receive_bias)
     model = head_model(1.0 if options.voxel_mm < 1.5 else 2.0)
     return Setting(model, anatomy, centre, tilt, motion, control), t1w_grid
 
@@ -140,11 +141,16 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def control_grid(
-    anatomy: Anatomy, pose: Floats, centre_mm: Floats, rng: np.random.Generator
+    anatomy: Anatomy,
+    pose: Floats,
+    centre_mm: Floats,
+    rng: np.random.Generator,
+    receive_bias: float = 1.0,
 ) -> ControlGrid:
     """Evaluate a person's smooth fields around the field of view.
 
     pose : (4, 4) scanner mm to subject mm; centre_mm : (3,) of the field of view
+    receive_bias : ratio of :func:`bids_xai.simulation.receive.receive_field`
     """
     grid = grid_about(centre_mm, np.full(3, CONTROL_MM), FIELD_OF_VIEW_MM + 2 * _CONTROL_MARGIN_MM)
     points = grid.points()
@@ -154,6 +160,7 @@ def control_grid(
     thickness = np.clip(1 + _THICKNESS_SD * anatomy.thickness(subject)[0], 0.7, 1.3)
     bias = smooth_field(rng, 1, _SENSITIVITY_LENGTH_MM)(points)[0]
     sensitivity = 1 + _SENSITIVITY_PEAK * bias / np.abs(bias).max()
+    sensitivity = sensitivity * receive_field(points, centre_mm, receive_bias)
     return ControlGrid(
         grid,
         _stored(moved).reshape(3, *grid.shape),

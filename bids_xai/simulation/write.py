@@ -51,6 +51,7 @@ def simulate_cohort(
     kind: str = "megre",
     cheat: float | None = None,
     cheat_controls: float | None = None,
+    receive_bias: float = 1.0,
     progress: Callable[[str], None] | None = None,
 ) -> Sequence[Any]:
     """Simulate a cohort into ``out``, which must be empty or not yet exist.
@@ -67,6 +68,8 @@ def simulate_cohort(
     cheat : share of patients with a bright marker beside the head; ``None`` for no markers
     cheat_controls : share of controls with one; ``None`` for as many as patients without, or for
         none where fewer than half of the patients have one
+    receive_bias : how many times as sensitive the coil is at the brightest point of the head as at
+        the darkest; 1 for prescan-normalised images
     progress : called with one line a participant
     Returns the participants. Raises :class:`UsageError` for options out of range,
     :class:`CannotCreateError` for a folder that is not empty, :class:`FileAccessError` where
@@ -82,6 +85,7 @@ def simulate_cohort(
         kind,
         cheat,
         cheat_controls,
+        receive_bias,
     )
     out = Path(out)
     _claim(out)

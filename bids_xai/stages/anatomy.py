@@ -40,7 +40,8 @@ from bids_xai.templates.lookup import load_atlas, load_template, parse_atlas
 
 LOG = logging.getLogger("bids_xai")
 
-_LEAST_BRAIN_ML = 300.0  # a mask below is no brain
+_LEAST_BRAIN_ML, _MOST_BRAIN_ML = 300.0, 2500.0
+"""A mask outside is no brain. Intracranial volumes of adults are 1.1 to 2.0 litres."""
 
 
 def brain(
@@ -60,6 +61,7 @@ def brain(
     raw = read_volume(t1w)
     data, shift = without_sign(raw.data)
     image = Volume(data, raw.affine)
+    notes = _shift_note(shift)
     if synthstrip is not None:
         corrected = correct_bias(image, seed=seed)
         mask = synthstrip_mask(image, load_synthstrip(synthstrip))
@@ -69,12 +71,13 @@ def brain(
         extraction = extract_brain(image, template, seed=seed, sloppy=sloppy)
         corrected, mask = extraction.corrected, extraction.mask
         method = {"Prior": EMBEDDED_TEMPLATE}
+        notes += _coil_note(extraction.is_biased)
     else:
         corrected = correct_bias(image, seed=seed)
         mask = _given_mask(given_mask, image)
         method = {"Description": f"taken from {given_mask.name}"}
     volume_ml = float(mask.sum()) * float(np.prod(image.voxel_mm)) / 1000
-    if volume_ml < _LEAST_BRAIN_ML:
+    if not _LEAST_BRAIN_ML <= volume_ml <= _MOST_BRAIN_ML:
         raise BadDataError(
             f"the brain mask has {volume_ml:.0f} ml, which is not a plausible brain volume",
             file=given_mask or t1w,
@@ -89,7 +92,7 @@ def brain(
             "SkullStripped": False,
             "BiasCorrection": "N4",
             "IntensityScale": intensity_scale(corrected.data, mask),
-            **input_notes(t1w, *_shift_note(shift)),
+            **input_notes(t1w, *notes),
         },
         desc="preproc",
     )
@@ -110,6 +113,20 @@ def _shift_note(shift: float) -> list[str]:
         return []
     LOG.warning("the T1w image has negative values by design: %g was added to all", shift)
     return [f"the image has negative values by design (as MP2RAGE has): {shift:g} was added to all"]
+
+
+def _coil_note(is_biased: bool) -> list[str]:
+    """What is to be said of a T1w image that a coil makes bright near the scalp."""
+    if not is_biased:
+        return []
+    LOG.warning(
+        "the T1w image is much brighter near the coil: the brain was found after its sensitivity "
+        "was taken away; look at the brain mask"
+    )
+    return [
+        "the image is much brighter near the coil (no prescan normalisation): the brain was found "
+        "in a second attempt, without the coil's sensitivity"
+    ]
 
 
 def _given_mask(path: Path, image: Volume) -> Bools:
