@@ -41,7 +41,7 @@ def _root_sum_of_squares(points_mm: Floats) -> Floats:
 
 def _elements() -> list[Floats]:
     """Centres of the elements, (3,) mm from the centre of the head."""
-    centres = []
+    centres: list[Floats] = []
     for n, above in _RINGS:
         height = np.deg2rad(above)
         for turn in 2 * np.pi * (np.arange(n) + 0.5) / n:

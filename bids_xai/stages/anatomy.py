@@ -23,7 +23,8 @@ from bids_xai.core.signs import without_sign
 from bids_xai.errors import BadDataError
 from bids_xai.settings import EMBEDDED_TEMPLATE, OutputSpace
 from bids_xai.stages import ants_tools, greedy_tools, registration, syn
-from bids_xai.stages.brain import correct_bias, extract_brain
+from bids_xai.stages.bias_field import correct_bias
+from bids_xai.stages.brain import extract_brain
 from bids_xai.stages.maps import intensity_scale
 from bids_xai.stages.products import (
     BrainFiles,

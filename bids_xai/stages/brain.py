@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from bids_xai.arrays import Bools, Floats32, Floats64
 from bids_xai.bids.images import Volume
 from bids_xai.core.masks import add_rim, dilate, foreground, refine_brain_mask
 from bids_xai.errors import BadDataError
 from bids_xai.stages import ants_tools, registration, syn
-from bids_xai.stages.ants_tools import to_ants
+from bids_xai.stages.bias_field import corrected_around, n4_corrected, without_coil
 from bids_xai.templates.lookup import Template
 
 _WORK_MM = ants_tools.WORK_MM  # masks are found on a grid of this size; finer adds nothing
 _GROWTHS = 2  # each lets a prior that is too small grow by up to 3 mm of tissue
 _SCALP_AND_SKULL_MM = 12.0
-_BIAS_FIELD_MM = 6.0  # the field is smooth: N4 sees the image at about this voxel size
 LEAST_MATCH = 0.45
 """Correlation of head and template below which the affine registration has failed. Where it found
 the brain of real and simulated heads it was 0.5 to 0.8, where it took the scalp for it 0.15 to
 0.37 (docs/registration.md)."""
+MOST_GROWTH = 1.3
+"""How many times as large as the prior a mask may become: up to 1.23 in heads that are well."""
 IMPOSSIBLE_MATCH = 0.4
 """Correlation below which there is no result, after the second attempt."""
-_STRONG_SPLINE_MM = 100.0
-_CLIPPED_AT = 2.0
-_LOCAL_MM, _LEAST_NEAR = 25.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -58,103 +56,30 @@ def extract_brain(
     registration (metric within the dilated template brain) carry the template mask over, and it
     grows into the tissue it hangs together with (:func:`refine_brain_mask`). What was found is
     registered again, now without skull, and the better prior refined; ``sloppy`` leaves the
-    second pass out. Where the affine registration does not match, as in images that a coil makes
-    bright near the scalp, it is tried again without the coil's sensitivity.
+    second pass out. Where the affine registration does not match, or the mask grows far beyond the
+    prior, as in images that a coil makes bright near the scalp, all of this is tried again without
+    the coil's sensitivity.
 
     Raises :class:`BadDataError` for images without contrast or without a brain, and where head and
     template do not match either way.
     """
     ants = ants_tools.ants_module(seed)
     with tempfile.TemporaryDirectory(prefix="bids_xai-") as name:
-        corrected = _correct_bias(ants, t1w, sloppy=sloppy)
+        corrected = n4_corrected(ants, t1w, sloppy=sloppy)
         work = ants_tools.coarsen(ants, corrected)
-        start = _fit_affine(ants, work, template, Path(name) / "first", seed=seed)
-        is_biased = start.correlation < LEAST_MATCH
+        find = partial(_find, ants, template=template, seed=seed, sloppy=sloppy)
+        attempt = find(work, Path(name) / "first")
+        is_biased = not attempt.is_plausible
         if is_biased:
-            work = _without_coil(ants, t1w)
-            start = _best_start(
-                start, _fit_affine(ants, work, template, Path(name) / "second", seed=seed)
-            )
-            _check_match(start)
-        prior = _warped_prior(ants, work, template, start, seed=seed, sloppy=sloppy)
-        coarse = _refined(ants, work, prior, template, seed=seed, sloppy=sloppy)
+            work = without_coil(ants, t1w)
+            attempt = find(work, Path(name) / "second")
+            _check_match(attempt)
+        coarse = attempt.mask
     coarse = add_rim(work.data, coarse, work.voxel_mm, rim_mm)
     if is_biased:
-        corrected = _corrected_around(ants, t1w, Volume(coarse.astype(np.float32), work.affine))
+        corrected = corrected_around(ants, t1w, Volume(coarse.astype(np.float32), work.affine))
     mask = ants_tools.resample(ants, Volume(coarse.astype(np.float32), work.affine), corrected, [])
     return BrainExtraction(corrected, mask > 0.5, is_biased)
-
-
-def correct_bias(image: Volume, *, seed: int = 0) -> Volume:
-    """Return the image divided by its N4 bias field, on its own grid.
-
-    Raises :class:`BadDataError` for an image without contrast.
-    """
-    return _correct_bias(ants_tools.ants_module(seed), image)
-
-
-def _correct_bias(ants: Any, t1w: Volume, *, sloppy: bool = False) -> Volume:
-    finite = np.nan_to_num(t1w.data, nan=0.0, posinf=0.0, neginf=0.0)
-    image = Volume(np.clip(finite, 0, None), t1w.affine)
-    field = _bias_field(ants, image, foreground(finite), sloppy=sloppy)
-    return Volume(np.asarray(image.data / field, dtype=np.float32), t1w.affine)
-
-
-def _bias_field(
-    ants: Any, image: Volume, mask: Bools, *, sloppy: bool = False, spline_mm: float | None = None
-) -> Floats32:
-    """The field of N4 within a mask; 1 where it is not usable. spline_mm : distance of knots."""
-    moving = to_ants(ants, image)
-    knots = {} if spline_mm is None else {"spline_param": spline_mm}
-    field = ants.n4_bias_field_correction(
-        moving,
-        mask=moving.new_image_like(mask.astype(np.float32)),
-        shrink_factor=max(1, round(_BIAS_FIELD_MM / min(image.voxel_mm))),
-        convergence={"iters": [20, 10] if sloppy else [40, 30, 20], "tol": 1e-5},
-        return_bias_field=True,
-        **knots,
-    ).numpy()
-    return np.where(np.isfinite(field) & (field > 1e-3), field, np.float32(1.0))
-
-
-def _without_coil(ants: Any, t1w: Volume) -> Volume:
-    """The head at the working size, each voxel relative to the mean of the head about it.
-
-    For a head in which N4 leaves much of a coil's sensitivity. Contrast within some centimetres
-    stays, which is enough to find the brain; it is no image to measure in.
-    """
-    head = t1w
-    for _ in range(2):
-        clipped = _clipped(head)
-        field = _bias_field(ants, clipped, foreground(clipped.data), spline_mm=_STRONG_SPLINE_MM)
-        head = Volume((head.data / field).astype(np.float32), head.affine)
-    work = ants_tools.coarsen(ants, head)
-    inside = foreground(work.data).astype(np.float32)
-    sigma = [_LOCAL_MM / edge for edge in work.voxel_mm]
-    near = ndimage.gaussian_filter(inside, sigma)
-    mean = ndimage.gaussian_filter(work.data * inside, sigma) / np.maximum(near, 1e-3)
-    relative = np.where((mean > 0) & (near > _LEAST_NEAR), work.data / np.maximum(mean, 1e-6), 0)
-    return Volume(relative.astype(np.float32), work.affine)
-
-
-def _clipped(t1w: Volume) -> Volume:
-    """The image with bright scalp cut at twice the median of the head."""
-    finite = np.clip(np.nan_to_num(t1w.data, nan=0.0, posinf=0.0, neginf=0.0), 0, None)
-    most = _CLIPPED_AT * np.median(finite[foreground(finite)])
-    return Volume(np.minimum(finite, most).astype(np.float32), t1w.affine)
-
-
-def _corrected_around(ants: Any, t1w: Volume, brain: Volume) -> Volume:
-    """The image divided by a bias field that is estimated in the brain and near it."""
-    finite = np.clip(np.nan_to_num(t1w.data, nan=0.0, posinf=0.0, neginf=0.0), 0, None)
-    image = Volume(finite.astype(np.float32), t1w.affine)
-    mask = ants_tools.resample(ants, brain, image, []) > 0.5
-    for _ in range(2):
-        field = _bias_field(ants, image, mask, spline_mm=_STRONG_SPLINE_MM)
-        low, high = np.percentile(field[mask], [1, 99])
-        field = np.clip(field, low, high)  # outside of the brain it is extrapolated
-        image = Volume((image.data / field).astype(np.float32), t1w.affine)
-    return image
 
 
 @dataclass(frozen=True)
@@ -162,14 +87,37 @@ class _AffineFit:
     """A transform from the head to the template, and how well both match.
 
     correlation : of head and template within the template's mask, as the transform has it
+    n_voxels : of the template's mask, brought to the head
     """
 
     transform: Path
     correlation: float
+    n_voxels: int
 
 
-def _best_start(*fits: _AffineFit) -> _AffineFit:
-    return max(fits, key=lambda fit: fit.correlation)
+@dataclass(frozen=True)
+class _Attempt:
+    """A mask, and the affine registration it began with."""
+
+    fit: _AffineFit
+    mask: Bools
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether the registration matched, and the mask did not run away from it."""
+        is_grown = self.mask.sum() > MOST_GROWTH * self.fit.n_voxels
+        return self.fit.correlation >= LEAST_MATCH and not is_grown
+
+
+def _find(
+    ants: Any, work: Volume, folder: Path, *, template: Template, seed: int, sloppy: bool
+) -> _Attempt:
+    """The brain of a head at the working size; nothing where the registration does not match."""
+    fit = _fit_affine(ants, work, template, folder, seed=seed)
+    if fit.correlation < IMPOSSIBLE_MATCH:
+        return _Attempt(fit, np.zeros(work.data.shape, bool))
+    prior = _warped_prior(ants, work, template, fit, seed=seed, sloppy=sloppy)
+    return _Attempt(fit, _refined(ants, work, prior, template, seed=seed, sloppy=sloppy))
 
 
 def _fit_affine(
@@ -189,16 +137,21 @@ def _fit_affine(
     )
     moved = ants_tools.resample(ants, head, template.brain, [affine])
     inside = template.mask.data > 0
-    return _AffineFit(affine, correlation(template.brain.data[inside], moved[inside]))
+    match = correlation(template.brain.data[inside], moved[inside])
+    prior = ants_tools.resample(ants, template.mask, head, [affine], invert=[True]) > 0.5
+    n_voxels = int(prior.sum())
+    return _AffineFit(affine, match, n_voxels)
 
 
-def _check_match(fit: _AffineFit) -> None:
+def _check_match(attempt: _Attempt) -> None:
+    fit = attempt.fit
     if fit.correlation < IMPOSSIBLE_MATCH:
         raise BadDataError(
             "the brain was not found: after affine registration head and template correlate by "
             f"{fit.correlation:.2f}, and {IMPOSSIBLE_MATCH} is the least of a match",
             fix="look at the image; where the coil makes it very bright near the scalp it needs "
-            "prescan normalisation; your own mask can be supplied with --brain-mask derivatives",
+            "prescan normalisation; your own mask, as for a brain with a large lesion, can be "
+            "supplied with --brain-mask derivatives",
         )
 
 

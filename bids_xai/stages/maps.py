@@ -23,7 +23,7 @@ from bids_xai.core.relaxometry.fractions import fractions_in
 from bids_xai.errors import BadDataError
 from bids_xai.settings import OutputSpace
 from bids_xai.stages import ants_tools, registration
-from bids_xai.stages.brain import correct_bias
+from bids_xai.stages.bias_field import correct_bias
 from bids_xai.stages.products import (
     Origin,
     StageFiles,

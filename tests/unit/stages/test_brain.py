@@ -66,7 +66,7 @@ def head() -> tuple[Volume, NDArray[np.bool_]]:
 @pytest.fixture
 def matched(monkeypatch: pytest.MonkeyPatch) -> None:
     """An affine registration that is taken for good: the phantom has little to be matched by."""
-    fit = module._AffineFit(Path("none") / "affine.mat", 0.7)
+    fit = module._AffineFit(Path("none") / "affine.mat", 0.7, 100_000)
     monkeypatch.setattr(module, "_fit_affine", lambda *_, **__: fit)
 
 
@@ -150,3 +150,20 @@ def test_correlation_of_a_constant_is_none() -> None:
     first = np.array([1.0, 2, 3, 5], np.float32)
     assert module.correlation(first, 2 * first + 1) == pytest.approx(1)
     assert module.correlation(first, np.ones(4, np.float32)) == 0
+
+
+def test_a_mask_that_runs_away_from_its_prior_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A registration that matches, and a bias that lets the mask leak into the scalp."""
+    image, brain = head()
+    fit = module._AffineFit(Path("none") / "affine.mat", 0.7, int(brain.sum()))
+    monkeypatch.setattr(module, "_fit_affine", lambda *_, **__: fit)
+    monkeypatch.setattr(module, "_warped_prior", lambda *_, **__: brain)
+    grown = inside(points()[0] - [4.0, -2.0, 0.0], 0, 1.12)
+    masks = iter([grown, brain])
+    monkeypatch.setattr(module, "_refined", lambda *_, **__: next(masks))
+    extraction = extract_brain(image, template(), sloppy=True, rim_mm=0.0)
+    assert grown.sum() > module.MOST_GROWTH * brain.sum()
+    assert extraction.is_biased
+    assert dice(extraction.mask, brain) > 0.98
