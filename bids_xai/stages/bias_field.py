@@ -57,10 +57,12 @@ def without_coil(ants: Any, t1w: Volume) -> Volume:
     For a head in which N4 leaves much of a coil's sensitivity. Contrast within some centimetres
     stays, which is enough to find the brain; it is no image to measure in.
     """
-    head = t1w
+    finite = np.clip(np.nan_to_num(t1w.data, nan=0.0, posinf=0.0, neginf=0.0), 0, None)
+    head = Volume(finite.astype(np.float32), t1w.affine)
     for _ in range(2):
-        clipped = _clipped(head)
-        field = _bias_field(ants, clipped, foreground(clipped.data), spline_mm=_STRONG_SPLINE_MM)
+        inside = foreground(head.data)
+        clipped = _clipped(head, inside)
+        field = _bias_field(ants, clipped, inside, spline_mm=_STRONG_SPLINE_MM)
         head = Volume((head.data / field).astype(np.float32), head.affine)
     work = ants_tools.coarsen(ants, head)
     inside = foreground(work.data).astype(np.float32)
@@ -71,11 +73,10 @@ def without_coil(ants: Any, t1w: Volume) -> Volume:
     return Volume(relative.astype(np.float32), work.affine)
 
 
-def _clipped(t1w: Volume) -> Volume:
+def _clipped(head: Volume, inside: Bools) -> Volume:
     """The image with bright scalp cut at twice the median of the head."""
-    finite = np.clip(np.nan_to_num(t1w.data, nan=0.0, posinf=0.0, neginf=0.0), 0, None)
-    most = _CLIPPED_AT * np.median(finite[foreground(finite)])
-    return Volume(np.minimum(finite, most).astype(np.float32), t1w.affine)
+    most = _CLIPPED_AT * np.median(head.data[inside])
+    return Volume(np.minimum(head.data, most).astype(np.float32), head.affine)
 
 
 def corrected_around(ants: Any, t1w: Volume, brain: Volume) -> Volume:

@@ -25,8 +25,9 @@ LEAST_MATCH = 0.45
 """Correlation of head and template below which the affine registration has failed. Where it found
 the brain of real and simulated heads it was 0.5 to 0.8, where it took the scalp for it 0.15 to
 0.37 (docs/registration.md)."""
-MOST_GROWTH = 1.3
-"""How many times as large as the prior a mask may become: up to 1.23 in heads that are well."""
+MOST_GROWTH = 1.2
+"""How many times as large as the affine prior a mask may become: up to 1.16 in heads without a
+strong bias."""
 IMPOSSIBLE_MATCH = 0.4
 """Correlation below which there is no result, after the second attempt."""
 
