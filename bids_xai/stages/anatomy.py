@@ -36,6 +36,7 @@ from bids_xai.stages.products import (
     resolution_text,
 )
 from bids_xai.stages.synthstrip import load_synthstrip, synthstrip_mask
+from bids_xai.stages.t1w_notes import coil_note, shift_note
 from bids_xai.stages.transforms import without_times
 from bids_xai.templates.lookup import load_atlas, load_template, parse_atlas
 
@@ -62,7 +63,7 @@ def brain(
     raw = read_volume(t1w)
     data, shift = without_sign(raw.data)
     image = Volume(data, raw.affine)
-    notes = _shift_note(shift)
+    notes = shift_note(shift)
     if synthstrip is not None:
         corrected = correct_bias(image, seed=seed)
         mask = synthstrip_mask(image, load_synthstrip(synthstrip))
@@ -72,7 +73,7 @@ def brain(
         extraction = extract_brain(image, template, seed=seed, sloppy=sloppy)
         corrected, mask = extraction.corrected, extraction.mask
         method = {"Prior": EMBEDDED_TEMPLATE}
-        notes += _coil_note(extraction.is_biased)
+        notes += coil_note(extraction.is_biased)
     else:
         corrected = correct_bias(image, seed=seed)
         mask = _given_mask(given_mask, image)
@@ -106,28 +107,6 @@ def brain(
         desc="brain",
     )
     return BrainFiles(out.close(), preproc, path)
-
-
-def _shift_note(shift: float) -> list[str]:
-    """What is to be said of a T1w image with values on both sides of 0."""
-    if not shift:
-        return []
-    LOG.warning("the T1w image has negative values by design: %g was added to all", shift)
-    return [f"the image has negative values by design (as MP2RAGE has): {shift:g} was added to all"]
-
-
-def _coil_note(is_biased: bool) -> list[str]:
-    """What is to be said of a T1w image that a coil makes bright near the scalp."""
-    if not is_biased:
-        return []
-    LOG.warning(
-        "the T1w image is much brighter near the coil: the brain was found after its sensitivity "
-        "was taken away; look at the brain mask"
-    )
-    return [
-        "the image is much brighter near the coil (no prescan normalisation): the brain was found "
-        "in a second attempt, without the coil's sensitivity"
-    ]
 
 
 def _given_mask(path: Path, image: Volume) -> Bools:
