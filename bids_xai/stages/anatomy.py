@@ -5,7 +5,6 @@ Each function works in a folder of its own and returns the manifest; nothing her
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,6 @@ from bids_xai.stages.synthstrip import load_synthstrip, synthstrip_mask
 from bids_xai.stages.t1w_notes import coil_note, shift_note
 from bids_xai.stages.transforms import without_times
 from bids_xai.templates.lookup import load_atlas, load_template, parse_atlas
-
-LOG = logging.getLogger("bids_xai")
 
 _LEAST_BRAIN_ML, _MOST_BRAIN_ML = 300.0, 2500.0
 """A mask outside is no brain. Intracranial volumes of adults are 1.1 to 2.0 litres."""
