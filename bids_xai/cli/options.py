@@ -18,6 +18,7 @@ def add_bids_options(group: Any) -> None:
         "--participant-label",
         "--participant_label",
         nargs="+",
+        action=values.Gather,
         default=(),
         metavar="LABEL",
         help="participants to process, with or without sub- (default: all)",
@@ -26,6 +27,7 @@ def add_bids_options(group: Any) -> None:
         "--session-label",
         "--session_label",
         nargs="+",
+        action=values.Gather,
         default=(),
         metavar="LABEL",
         help="sessions to process, with or without ses- (default: all)",
@@ -46,6 +48,7 @@ def add_bids_options(group: Any) -> None:
         "-d",
         "--derivatives",
         nargs="+",
+        action=values.Gather,
         type=values.named_path,
         default=(),
         metavar="NAME=PATH",
@@ -128,6 +131,7 @@ def _add_map_options(group: Any) -> None:
     group.add_argument(
         "--output-spaces",
         nargs="+",
+        action=values.Gather,
         type=values.space,
         metavar="SPACE[:cohort-C][:res-N]",
         default=(OutputSpace(DEFAULT_TEMPLATE),),
@@ -182,6 +186,7 @@ def _add_anatomy_options(group: Any) -> None:
     group.add_argument(
         "--atlas",
         nargs="+",
+        action=values.Gather,
         type=values.atlas,
         default=(),
         metavar="NAME[=DSEG,TSV]",
@@ -209,6 +214,7 @@ def add_explain_options(group: Any) -> None:
     group.add_argument(
         "--attribution",
         nargs="+",
+        action=values.Gather,
         choices=tuple(METHODS),
         default=("lrp-zplus",),
         metavar="METHOD",
@@ -239,6 +245,7 @@ def add_group_options(group: Any) -> None:
     group.add_argument(
         "--steps",
         nargs="+",
+        action=values.Gather,
         type=lambda name: FORMER_STEPS.get(name, name),
         choices=tuple(STEPS),
         default=(),
@@ -248,6 +255,7 @@ def add_group_options(group: Any) -> None:
     group.add_argument(
         "--configuration",
         nargs="+",
+        action=values.Gather,
         default=(),
         metavar="ID",
         help="train only these configurations (default: all)",
@@ -255,6 +263,7 @@ def add_group_options(group: Any) -> None:
     group.add_argument(
         "--split",
         nargs="+",
+        action=values.Gather,
         type=values.natural,
         default=(),
         metavar="K",

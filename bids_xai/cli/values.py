@@ -5,8 +5,28 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from bids_xai.settings import OutputSpace
+
+
+class Gather(argparse.Action):
+    """Values of an option that may be given several times: ``-d A=x -d B=y`` is ``-d A=x B=y``.
+
+    argparse itself would keep the last ones alone, without a word.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add the values to those given before; the default counts where none are."""
+        before = getattr(namespace, self.dest)
+        given = () if before is self.default else before
+        setattr(namespace, self.dest, [*given, *values])
 
 
 def positive(text: str) -> int:

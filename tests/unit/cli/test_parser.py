@@ -428,3 +428,14 @@ def test_a_step_answers_to_its_former_name(tmp_path: Path) -> None:
 )
 def test_whether_threads_were_asked_for(options: tuple[str, ...], asks: bool) -> None:
     assert asks_for_threads([*MINIMAL, *options]) is asks
+
+
+def test_an_option_given_twice_adds_its_values(tmp_path: Path) -> None:
+    """Only the last -d counted, and the other derivatives were left out with no word."""
+    words = "/in /out group -d a=/x b=/y --derivatives c=/z --split 1 --split 2 3"
+    settings = parse_settings([*words.split(), "--output-spaces", "A", "--output-spaces", "B"])
+    assert settings.derivatives == (("a", Path("/x")), ("b", Path("/y")), ("c", Path("/z")))
+    assert settings.split == (1, 2, 3)
+    assert [space.template for space in settings.output_spaces] == ["A", "B"]
+    default = parse_settings(["/in", "/out", "group"])
+    assert default.output_spaces == RunSettings(Path("/in"), Path("/out"), "group").output_spaces
