@@ -11,9 +11,10 @@ from bids_xai.group.cohort.assignment import SETS
 from bids_xai.group.cohort.step import CohortPlan, plan, read
 from bids_xai.group.context import LOG, GroupContext
 from bids_xai.group.train.memory import check_memory, training_size
+from bids_xai.group.train.transfer import start_folder
 from bids_xai.runtime.free_memory import host_bytes
 from bids_xai.stages.network_grid import common_shape
-from bids_xai.studies.tables import Configuration
+from bids_xai.studies.tables import Configuration, Study
 
 
 def say_what_would_be_done(context: GroupContext, steps: Sequence[str]) -> None:
@@ -44,6 +45,7 @@ def _say_configuration(
 ) -> None:
     study = context.study.of(configuration)
     maps = [candidate.files.map for candidate in cohort.selection.included]
+    _check_inputs(context, study)
     shape = common_shape(maps, study.input.voxel_mm or None)
     size = training_size(study, shape, guided=configuration.relevance_guided)
     LOG.info(
@@ -60,3 +62,14 @@ def _say_configuration(
         check_memory(size, free, configuration.id)
     except BadDataError as error:  # the trainings may be for another machine
         LOG.warning("%s", error)
+
+
+def _check_inputs(context: GroupContext, study: Study) -> None:
+    """Raise :class:`NoInputError` where a configuration's own maps or first weights are missing.
+
+    study : as the configuration sees it; weights of this very study may be trained by the run
+    """
+    context.map_source.maps(study.input)
+    transfer = study.training.transfer
+    if transfer is not None and transfer.model.partition("/")[0] != study.name:
+        start_folder(transfer, context.models_folder, 0)

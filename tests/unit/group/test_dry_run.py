@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group import dry_run
 from bids_xai.models.size import network_size
+from bids_xai.studies.tables import Transfer
 
 
 def test_the_size_of_a_network_is_counted_without_running_it() -> None:
@@ -55,3 +58,28 @@ def test_a_dry_run_says_who_and_how_much(
     assert "configuration C: graz on 40×48×40 voxels" in said
     assert "would run train: 6 training(s)" in said
     assert not (derivatives.out / "group").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"input": {"suffix": "FLAIR"}}, "FLAIR"),
+        ({"training": {"transfer": Transfer("pretrained/A")}}, "no trained model 'pretrained/A'"),
+        ({"training": {"transfer": Transfer("quick/A")}}, ""),
+    ],
+)
+def test_what_a_configuration_lacks_fails_a_dry_run(
+    derivatives: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], missing: str
+) -> None:
+    """It ended with status 0, and announced trainings that could not begin."""
+    labels = [f"{i:02d}" for i in range(1, 11)]
+    rows = "".join(f"sub-{label}\t{'AD' if int(label) % 2 else 'NC'}\n" for label in labels)
+    derivatives.people("participant_id\tdiagnosis\n" + rows)
+    for label in labels:
+        derivatives.scan(label)
+    monkeypatch.setattr(dry_run, "common_shape", lambda *_: (40, 48, 40))
+    context = derivatives.context(dry_run=True)
+    first, *others = context.study.configurations
+    study = replace(context.study, configurations=(replace(first, **changes), *others))
+    with pytest.raises(NoInputError, match=missing) if missing else nullcontext():
+        dry_run.say_what_would_be_done(replace(context, study=study), ["train"])
