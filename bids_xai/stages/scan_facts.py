@@ -6,6 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from bids_xai.arrays import Bools
 from bids_xai.bids.images import read_header, read_volume
 from bids_xai.bids.layout import read_json
 from bids_xai.core.inputs import brain_quantiles
@@ -34,17 +37,25 @@ def facts_of(map_file: Path, quantiles: tuple[float, float, float]) -> ScanFacts
 def map_quantiles(map_file: Path, mask_file: Path) -> tuple[float, float, float]:
     """Return the 5th percentile, median and 95th percentile of a map in the brain, in its units.
 
+    Raises as :func:`map_and_brain`.
+    """
+    return brain_quantiles(*map_and_brain(map_file, mask_file))
+
+
+def map_and_brain(map_file: Path, mask_file: Path) -> tuple[NDArray[Any], Bools]:
+    """Return the voxels (x, y, z) of a map, and which of them are brain.
+
     Raises :class:`BadDataError` where map and mask do not lie on one grid, and the errors of
     :func:`bids_xai.bids.images.read_volume`.
     """
-    values, brain = read_volume(map_file).data, read_volume(mask_file).data
-    if values.shape != brain.shape:
+    values, mask = read_volume(map_file).data, read_volume(mask_file).data
+    if values.shape != mask.shape:
         raise BadDataError(
-            f"map {values.shape} and brain mask {brain.shape} have different shapes",
+            f"map {values.shape} and brain mask {mask.shape} have different shapes",
             file=mask_file,
             fix="run the participant level again for this participant",
         )
-    return brain_quantiles(values, brain)
+    return values, mask > 0
 
 
 def _number(value: Any) -> float | None:

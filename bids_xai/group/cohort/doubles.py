@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from bids_xai.arrays import Floats64
-from bids_xai.bids.images import read_volume
 from bids_xai.bids.integrity import content_digest
 from bids_xai.core.cohort.prints import ALIKE, ScanPrint, equal_pairs, likeness, scan_print
-from bids_xai.errors import BadDataError
+from bids_xai.errors import BadDataError, NoInputError
 from bids_xai.group.cohort.selection import Candidate
 from bids_xai.group.context import LOG
 from bids_xai.runtime.atomic import replacing
+from bids_xai.stages.scan_facts import map_and_brain
 
 CACHE = "scan_prints.npz"
 """Digest of a file → print of its voxels, so that a map is read once."""
 
+_AGAIN = "run the participant level again for this participant"
 _MOST_NAMED = 5
 
 
@@ -94,16 +95,10 @@ def read_prints(
 
 
 def _print_of(candidate: Candidate) -> ScanPrint:
-    data = read_volume(candidate.files.map).data
-    mask = candidate.files.mask
-    brain = np.ones(data.shape, bool) if mask is None else read_volume(mask).data > 0
-    if brain.shape != data.shape:
-        raise BadDataError(
-            f"the brain mask has {brain.shape} voxels, the map {data.shape}",
-            file=mask,
-            fix="run the participant level again for this participant",
-        )
-    return scan_print(data, brain)
+    files = candidate.files
+    if files.mask is None:
+        raise NoInputError("the brain mask of this map is missing", file=files.map, fix=_AGAIN)
+    return scan_print(*map_and_brain(files.map, files.mask))
 
 
 def _refuse_equal(candidates: Sequence[Candidate], digests: Sequence[str]) -> None:
