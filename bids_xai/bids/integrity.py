@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bids_xai.bids.files import as_json
@@ -50,16 +51,28 @@ def check_intact(files: Iterable[Path], look: Callable[[], object] | None = None
             )
 
 
-def content_digest(file: Path) -> str:
+def content_digest(file: Path, earlier: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return the SHA-256 of a file: as its stamp has it while size and time fit, else by reading.
 
+    earlier : digests that were read before, by :func:`state_of` the file
     Raises OSError.
     """
     stat = file.stat()
     for stamp, output in _recorded(file):
         if output.size == stat.st_size and stat.st_mtime_ns < stamp.stat().st_mtime_ns:
             return output.sha256
-    return sha256_of(file)
+    return earlier.get(state_of(file)) or sha256_of(file)
+
+
+def is_stamped(file: Path) -> bool:
+    """Whether a stamp knows the content of a file."""
+    return bool(_recorded(file))
+
+
+def state_of(file: Path) -> str:
+    """Return path, size and times of change of a file. Raises OSError."""
+    stat = file.stat()
+    return f"{file}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:

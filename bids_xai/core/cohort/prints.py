@@ -72,13 +72,16 @@ def likeness(prints: Sequence[ScanPrint]) -> Floats64:
     """Return the correlations (n, n) of what distinguishes each map from the mean of all.
 
     What brains have in common is taken away: two people's maps are alike, their deviations from
-    the mean are not. NaN for fewer than four maps and for one without a deviation.
+    the mean are not. NaN for fewer than four maps, for one without a deviation, and where the
+    maps have no box in common.
     """
     n = len(prints)
     if n < _LEAST_SCANS:
         return np.full((n, n), np.nan)
     table = np.stack([scan.coarse for scan in prints])
     usable = np.isfinite(table).mean(axis=0) >= 0.9
+    if not usable.any():
+        return np.full((n, n), np.nan)
     table = table[:, usable]
     mean, sd = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
     scores = np.nan_to_num((table - mean) / np.where(sd > 0, sd, np.inf))

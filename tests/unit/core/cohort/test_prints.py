@@ -67,6 +67,8 @@ def test_one_person_scanned_twice_is_alike_and_two_people_are_not() -> None:
 def test_of_few_scans_nothing_is_known() -> None:
     prints = [scan_print(person(seed), BRAIN) for seed in range(3)]
     assert np.isnan(likeness(prints)).all()
+    nowhere = [scan_print(person(seed), ~BRAIN) for seed in range(5)]
+    assert np.isnan(likeness(nowhere)).all()
     flat = [ScanPrint("", np.ones(int(np.prod(CELLS))), (1.0, 1.0, 1.0))] * 5
     assert not (likeness(flat) > 0).any()
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from small_maps import write_map
 
+from bids_xai.bids import integrity
 from bids_xai.errors import BadDataError
 from bids_xai.group.cohort import doubles
 from bids_xai.group.cohort import step as cohort
@@ -95,3 +96,28 @@ def test_maps_are_read_once_and_again_when_they_change(
     os.utime(context.folder / CACHE)
     cohort.run(context)
     assert len(read) == 2 * len(LABELS) + 1
+
+
+def test_a_flipped_bit_in_the_cache_makes_it_anew(everybody: Any) -> None:
+    context = everybody.context()
+    cohort.run(context)
+    file = context.folder / CACHE
+    whole = file.read_bytes()
+    for place in range(len(whole) // 4, len(whole), len(whole) // 4):
+        damaged = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        file.write_bytes(damaged)
+        cohort.run(context)
+        assert file.read_bytes() in (whole, damaged)  # not every byte of a zip file counts
+    file.write_bytes(whole[: len(whole) // 2])
+    cohort.run(context)
+    assert file.read_bytes() == whole
+
+
+def test_files_without_a_stamp_are_not_hashed_again(
+    everybody: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Maps of other derivatives: gigabytes that a run with nothing to do would read."""
+    context = everybody.context()
+    cohort.run(context)
+    monkeypatch.setattr(integrity, "sha256_of", lambda file: pytest.fail(f"{file} is read"))
+    cohort.run(context)
