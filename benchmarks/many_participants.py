@@ -33,7 +33,7 @@ def make_dataset(root: Path, people: int) -> None:
     about = {"Name": "many participants", "BIDSVersion": "1.10.0"}
     (root / "dataset_description.json").write_text(json.dumps(about))
     rng = np.random.default_rng(0)
-    image = nib.Nifti1Image(rng.integers(1, 1000, SHAPE, dtype=np.int16), np.diag([40, 40, 40, 1]))
+    image = nib.Nifti1Image(rng.integers(1, 1000, SHAPE, dtype=np.int16), np.diag([10, 10, 10, 1]))
     image.set_sform(image.affine, 1)
     image.set_qform(image.affine, 1)
     nib.save(image, root / "image.nii.gz")
