@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from bids_xai.group.context import LOG
+
 WITHDRAWN = "withdrawn: the session is no longer in the raw dataset"
 """The reason against their scans."""
 
@@ -15,8 +17,8 @@ def withdrawn_sessions(
     """Return those of the sessions that the raw dataset has no image of.
 
     sessions : ``sub-X`` and ``ses-X``, the latter empty where there are no sessions
-    own : whether the derivatives are of this app, which keeps the names of sessions; of others
-        only the participant is looked for
+    own : whether the derivatives are of this app, which keeps the names of sessions; of others the
+        session counts where the raw participant has any
     None where it has no image of any of them, as a folder that only holds tables has not: then
     it does not say who withdrew.
     """
@@ -24,9 +26,16 @@ def withdrawn_sessions(
     there = {
         (participant, session)
         for participant, session in asked
-        if _holds_images(bids_dir / participant / (session if own else ""))
+        if _holds_images(_raw_folder(bids_dir / participant, session, own=own))
     }
+    if asked and not there:
+        LOG.info("who withdrew is not known: %s has no image of any of the sessions", bids_dir)
     return asked - there if there else frozenset()
+
+
+def _raw_folder(participant: Path, session: str, *, own: bool) -> Path:
+    counts = own or any(path.is_dir() for path in participant.glob("ses-*"))
+    return participant / session if counts else participant
 
 
 def _holds_images(folder: Path) -> bool:
