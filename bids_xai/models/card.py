@@ -56,8 +56,8 @@ class ModelCard:
     weights_sha256 : SHA-256 of the file of weights; :func:`save_model` fills it in
     training_scans : what the training scans were like (``models.training_scans.summary_of``);
         empty where it is not known, as in cards of earlier versions
-    machine : ``processor``, ``threads`` and ``device`` of the training: with others the last bits
-        of the weights may differ
+    machine : of the training (``runtime.device.machine_of``): on another the last bits of the
+        weights may differ
     """
 
     architecture: str

@@ -72,9 +72,12 @@ def extract_brain(
         attempt = find(work, Path(name) / "first")
         is_biased = not attempt.is_plausible
         if is_biased:
-            work = without_coil(ants, t1w)
-            attempt = find(work, Path(name) / "second")
-            _check_match(attempt)
+            relative = without_coil(ants, t1w)
+            second = find(relative, Path(name) / "second")
+            is_biased = second.fit.is_match or not attempt.fit.is_match
+            if is_biased:  # else the first registration matched, and the second did not
+                work, attempt = relative, second
+                _check_match(attempt)
         coarse = attempt.mask
     coarse = add_rim(work.data, coarse, work.voxel_mm, rim_mm)
     if is_biased:
@@ -95,6 +98,11 @@ class _AffineFit:
     correlation: float
     n_voxels: int
 
+    @property
+    def is_match(self) -> bool:
+        """Whether head and template lie on each other."""
+        return self.correlation >= LEAST_MATCH
+
 
 @dataclass(frozen=True)
 class _Attempt:
@@ -107,7 +115,7 @@ class _Attempt:
     def is_plausible(self) -> bool:
         """Whether the registration matched, and the mask did not run away from it."""
         is_grown = self.mask.sum() > MOST_GROWTH * self.fit.n_voxels
-        return self.fit.correlation >= LEAST_MATCH and not is_grown
+        return self.fit.is_match and not is_grown
 
 
 def _find(

@@ -89,7 +89,9 @@ def workers_of(jobs: Sequence[SessionJob], settings: RunSettings) -> int:
     if (given := memory_gb(settings)) is None or given >= needed * workers:
         return workers
     fitting = max(1, int(given / needed))
-    LOG.warning(
+    level = logging.WARNING if settings.use_plugin is None else logging.DEBUG  # runs elsewhere
+    LOG.log(
+        level,
         "%d session(s) at a time instead of %d: each may take %.1f GB of memory, and there are "
         "%.1f GB; the rest wait",
         fitting,

@@ -167,3 +167,21 @@ def test_a_mask_that_runs_away_from_its_prior_is_tried_again(
     assert grown.sum() > module.MOST_GROWTH * brain.sum()
     assert extraction.is_biased
     assert dice(extraction.mask, brain) > 0.98
+
+
+def test_a_large_mask_stays_where_the_second_attempt_does_not_match(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wide ventricles, for instance: the first registration was right."""
+    image, brain = head()
+    fits = iter(
+        module._AffineFit(Path("none") / "affine.mat", match, int(brain.sum()))
+        for match in (0.7, 0.2)
+    )
+    monkeypatch.setattr(module, "_fit_affine", lambda *_, **__: next(fits))
+    monkeypatch.setattr(module, "_warped_prior", lambda *_, **__: brain)
+    grown = inside(points()[0] - [4.0, -2.0, 0.0], 0, 1.12)
+    monkeypatch.setattr(module, "_refined", lambda *_, **__: grown)
+    extraction = extract_brain(image, template(), sloppy=True, rim_mm=0.0)
+    assert not extraction.is_biased
+    assert dice(extraction.mask, grown) > 0.98
